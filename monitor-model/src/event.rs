@@ -1,0 +1,468 @@
+//! What happened, attributed.
+
+use std::{fmt, net::IpAddr};
+
+use serde::Serialize;
+
+use crate::{
+    bytes::{ByteText, PathLabel},
+    clock::UnixNs,
+    grant::Tier,
+    id::{EventId, GrantId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    session::Session,
+};
+
+/// The process that acted. Identified by pid and start time; the rest is evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Process id in the host's pid namespace.
+    pub pid: u32,
+    /// Thread that acted.
+    pub tid: u32,
+    /// Parent's process id.
+    pub parent_pid: u32,
+    /// Start of the process in nanoseconds since boot.
+    pub start_boot_ns: u64,
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// The audit system's login uid; none when unset.
+    pub login_uid: Option<u32>,
+    /// The audit system's session; none when unset.
+    pub audit_session: Option<u32>,
+    /// Id of the cgroup (v2).
+    pub cgroup_id: u64,
+    /// Inode of the network namespace.
+    pub net_ns: u32,
+    /// Inode of the mount namespace.
+    pub mount_ns: u32,
+    /// Inode of the pid namespace.
+    pub pid_ns: u32,
+    /// The name the process gives itself: evidence only.
+    pub comm: ByteText,
+    /// Path of the executable as the kernel saw it at exec; none when the
+    /// process is older than the agent's knowledge.
+    pub exe: Option<PathLabel>,
+}
+
+/// How an event came to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lineage {
+    /// The mark in the kernel, copied at every fork.
+    Kernel,
+    /// A handover that was observed.
+    Linked,
+    /// Time and object fit.
+    Inferred,
+    /// No session; the reason says why.
+    Unattributed,
+}
+
+/// Why an event has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoSession {
+    /// The process carries no mark: it comes from no login that was bound.
+    NoMark,
+    /// It carries a mark that the agent's session table does not hold.
+    UnknownMark,
+    /// The session is known, but bound to no person.
+    NoPrincipal,
+}
+
+impl fmt::Display for NoSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoMark => "the process comes from no bound login",
+            Self::UnknownMark => "the process carries the mark of a session that is not known",
+            Self::NoPrincipal => "the session is bound to no person",
+        })
+    }
+}
+
+/// To whom an event belongs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attribution {
+    /// The session.
+    pub session: Option<SessionId>,
+    /// The person or workload.
+    pub principal: Option<PrincipalId>,
+    /// The tenant the session was opened for.
+    pub tenant: Option<TenantId>,
+    /// The grants the session stands on.
+    pub grants: Vec<GrantId>,
+    /// How it is known.
+    pub lineage: Lineage,
+    /// Why it is not known.
+    pub reason: Option<NoSession>,
+}
+
+impl Attribution {
+    /// Belongs to nobody, for this reason.
+    #[must_use]
+    pub const fn none(reason: NoSession) -> Self {
+        Self {
+            session: None,
+            principal: None,
+            tenant: None,
+            grants: Vec::new(),
+            lineage: Lineage::Unattributed,
+            reason: Some(reason),
+        }
+    }
+}
+
+/// A file as the kernel knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FileObject {
+    /// Device number as `st_dev` shows it.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Generation of the inode number; 0 where the file system keeps none.
+    pub generation: u32,
+    /// Where it was found: a label.
+    pub path: PathLabel,
+}
+
+/// Transport protocol, by its IANA number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// 6.
+    Tcp,
+    /// 17.
+    Udp,
+    /// Any other.
+    Other(u8),
+}
+
+impl Protocol {
+    /// From the IANA number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The IANA number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp => f.write_str("tcp"),
+            Self::Udp => f.write_str("udp"),
+            Self::Other(number) => write!(f, "protocol {number}"),
+        }
+    }
+}
+
+/// Where a connection goes, from kernel memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Destination {
+    /// Address; an IPv4-mapped IPv6 address is shown as IPv4.
+    pub address: IpAddr,
+    /// Port, host byte order.
+    pub port: u16,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Name of the interface the socket is bound to; none when unbound or not
+    /// nameable from the agent's namespace.
+    pub interface: Option<String>,
+    /// Index of that interface within its namespace; 0 when unbound.
+    pub interface_index: u32,
+    /// Inode of the socket's network namespace.
+    pub net_ns: u32,
+    /// That namespace's name under /run/netns, where it has one.
+    pub net_ns_name: Option<String>,
+    /// `SO_MARK` of the socket.
+    pub mark: u32,
+}
+
+/// What a watched file was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenMode {
+    /// To read.
+    Read,
+    /// To write.
+    Write,
+    /// To read and write.
+    ReadWrite,
+    /// As a path only (`O_PATH`).
+    PathOnly,
+}
+
+impl OpenMode {
+    /// From the flags of open(2).
+    #[must_use]
+    pub const fn from_flags(flags: u32) -> Self {
+        const O_PATH: u32 = 0o10_000_000;
+        match (flags & O_PATH != 0, flags & 0o3) {
+            (true, _) => Self::PathOnly,
+            (false, 0) => Self::Read,
+            (false, 1) => Self::Write,
+            (false, _) => Self::ReadWrite,
+        }
+    }
+
+    /// The verb a person would use.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "wrote",
+            Self::ReadWrite => "opened for change",
+            Self::PathOnly => "took a handle on",
+        }
+    }
+}
+
+/// Why sequence numbers are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapCause {
+    /// The kernel's ring was full.
+    RingFull,
+    /// A record could not be decoded.
+    Undecodable,
+    /// The spool was full.
+    SpoolFull,
+    /// The numbers never came, and nothing says why.
+    Unexplained,
+}
+
+impl fmt::Display for GapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RingFull => "ring full",
+            Self::Undecodable => "undecodable",
+            Self::SpoolFull => "spool full",
+            Self::Unexplained => "unexplained",
+        })
+    }
+}
+
+/// One hook family and what became of it on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HookState {
+    /// The family: `exec`, `connect`, `credential`...
+    pub family: String,
+    /// The tier that was armed; none when the family is blind.
+    pub tier: Option<String>,
+    /// What stays unseen, in words.
+    pub unseen: String,
+}
+
+/// What the agent did to a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The order it carries out.
+    pub order: OrderId,
+    /// The session it was done to.
+    pub session: SessionId,
+    /// Processes that were killed.
+    pub killed: u32,
+    /// Processes that would not die.
+    pub left: u32,
+    /// When the order reached the agent.
+    pub received_at: UnixNs,
+    /// When new logins and connections were refused.
+    pub denied_at: UnixNs,
+    /// When the last process was gone; none while some are left.
+    pub gone_at: Option<UnixNs>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Action {
+    /// A program was started.
+    Exec {
+        /// The executable.
+        exe: FileObject,
+        /// Arguments as the process was given them, secrets removed: evidence.
+        argv: Vec<ByteText>,
+        /// Length of all arguments in bytes before any cut.
+        argv_bytes: u64,
+        /// Whether the arguments were cut.
+        argv_truncated: bool,
+        /// How many secrets were removed.
+        redacted: u32,
+    },
+    /// A process was made.
+    Fork {
+        /// The child.
+        child_pid: u32,
+        /// The child's start in nanoseconds since boot.
+        child_start_boot_ns: u64,
+    },
+    /// A process ended.
+    Exit {
+        /// Wait status: exit code in bits 8-15, signal in bits 0-6.
+        status: u32,
+    },
+    /// A connection was tried.
+    Connect {
+        /// Where to.
+        destination: Destination,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
+    },
+    /// A watched file was opened.
+    Credential {
+        /// The file.
+        object: FileObject,
+        /// Class from the watch list: `kubeconfig`, `ssh-key`...
+        class: String,
+        /// Whose it is, by the watch list.
+        tenant: Option<TenantId>,
+        /// The tier it needs, by the watch list; none means any.
+        tier: Option<Tier>,
+        /// What it was opened for.
+        mode: OpenMode,
+        /// The flags of open(2).
+        flags: u32,
+    },
+    /// A login was bound.
+    SessionOpened {
+        /// The session.
+        session: Box<Session>,
+    },
+    /// A session's last process is gone.
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+    },
+    /// A login was refused by the agent.
+    LoginRefused {
+        /// The account asked for.
+        account: String,
+        /// Who the certificate names, unverified.
+        principal: Option<PrincipalId>,
+        /// The certificate's serial.
+        serial: Option<u64>,
+        /// Why.
+        reason: String,
+    },
+    /// A session was contained.
+    Contained {
+        /// What was done.
+        receipt: Receipt,
+    },
+    /// Sequence numbers are missing.
+    Gap {
+        /// The stream.
+        source: Source,
+        /// First missing number.
+        first: u64,
+        /// Last missing number.
+        last: u64,
+        /// Why.
+        cause: GapCause,
+    },
+    /// The agent began to watch.
+    AgentStarted {
+        /// Its version.
+        version: String,
+        /// The kernel's release.
+        kernel: String,
+        /// Whether it took over probes that were already running.
+        resumed: bool,
+        /// What it can see.
+        hooks: Vec<HookState>,
+    },
+}
+
+impl Action {
+    /// The kind's name in filters, metrics and JSON.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Exec { .. } => Kind::Exec,
+            Self::Fork { .. } => Kind::Fork,
+            Self::Exit { .. } => Kind::Exit,
+            Self::Connect { .. } => Kind::Connect,
+            Self::Credential { .. } => Kind::Credential,
+            Self::SessionOpened { .. } => Kind::SessionOpened,
+            Self::SessionEnded { .. } => Kind::SessionEnded,
+            Self::LoginRefused { .. } => Kind::LoginRefused,
+            Self::Contained { .. } => Kind::Contained,
+            Self::Gap { .. } => Kind::Gap,
+            Self::AgentStarted { .. } => Kind::AgentStarted,
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($variant:ident => $name:literal, $doc:literal;)*) => {
+        /// The kinds of events, as filters name them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind { $(#[doc = $doc] $variant,)* }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in filters, metrics and JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Exec => "exec", "A program was started.";
+    Fork => "fork", "A process was made.";
+    Exit => "exit", "A process ended.";
+    Connect => "connect", "A connection was tried.";
+    Credential => "credential", "A watched file was opened.";
+    SessionOpened => "session_opened", "A login was bound.";
+    SessionEnded => "session_ended", "A session's last process is gone.";
+    LoginRefused => "login_refused", "A login was refused by the agent.";
+    Contained => "contained", "A session was contained.";
+    Gap => "gap", "Sequence numbers are missing.";
+    AgentStarted => "agent_started", "The agent began to watch.";
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One thing that happened, attributed. Encoded once, by the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Its name for ever.
+    pub id: EventId,
+    /// When the kernel's hook ran, by the host's real-time clock.
+    pub at: UnixNs,
+    /// The same in nanoseconds since boot: the order within a host.
+    pub boot_ns: u64,
+    /// Who acted; none for what the agent says of itself.
+    pub process: Option<Process>,
+    /// To whom it belongs.
+    pub attribution: Attribution,
+    /// What happened.
+    pub action: Action,
+}

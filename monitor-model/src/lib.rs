@@ -1,0 +1,35 @@
+//! The domain: principals, tenants, grants, sessions, events, verdicts, alerts; and the pure judgement over them.
+//!
+//! # Layout
+//! - [`clock`]: instants as numbers, and the one place that reads a clock.
+//! - [`id`]: the identifiers, one newtype each.
+//! - [`bytes`]: names that may hold any byte, shown without harm.
+//! - [`grant`]: what a principal may do in a tenant, and when.
+//! - [`tenant`]: tenants, their network zones, and which of them owns an address.
+//! - [`session`]: one login, and the credential that opened it.
+//! - [`event`]: what happened, attributed.
+//! - [`verdict`]: the answers of the judgement.
+//! - [`mod@evaluate`]: grants and an access in, a verdict out.
+//! - [`judge`]: an event and the world in, a judgement out.
+//! - [`alert`]: verdicts that somebody must act on.
+//! - [`revocation`]: orders to a broker, and their answers.
+//! - [`sentence`]: an event as a person would tell it.
+//!
+//! Nothing here does I/O, and nothing knows of tokio, tonic or aya: the
+//! collector, the agent, the broker and the command line agree because they
+//! share these types and functions.
+#![forbid(unsafe_code)]
+
+pub mod alert;
+pub mod bytes;
+pub mod clock;
+pub mod evaluate;
+pub mod event;
+pub mod grant;
+pub mod id;
+pub mod judge;
+pub mod revocation;
+pub mod sentence;
+pub mod session;
+pub mod tenant;
+pub mod verdict;

@@ -1,0 +1,98 @@
+//! One login, and the credential that opened it.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::{
+    clock::UnixNs,
+    grant::Tier,
+    id::{AgentName, GrantId, PrincipalId, SessionId, TenantId},
+};
+
+/// What opened a session. Facts from the certificate itself, not from a log line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Credential {
+    /// An OpenSSH user certificate, checked by sshd against its CA and KRL.
+    SshCertificate {
+        /// Serial number, dense per CA.
+        serial: u64,
+        /// The key id that the CA wrote.
+        key_id: String,
+        /// SHA-256 fingerprint of the CA's key, as `SHA256:...`.
+        ca_fingerprint: String,
+        /// SHA-256 fingerprint of the certified key.
+        key_fingerprint: String,
+    },
+    /// A plain public key.
+    SshKey {
+        /// SHA-256 fingerprint of the key.
+        key_fingerprint: String,
+    },
+    /// Anything else: a password, a console.
+    Other {
+        /// What PAM or sshd called it; may be empty.
+        method: String,
+    },
+}
+
+impl Credential {
+    /// The certificate's serial, where there is one.
+    #[must_use]
+    pub const fn serial(&self) -> Option<u64> {
+        match self {
+            Self::SshCertificate { serial, .. } => Some(*serial),
+            Self::SshKey { .. } | Self::Other { .. } => None,
+        }
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// Processes of it live.
+    Live,
+    /// An order to end it is being carried out.
+    Contained,
+    /// Its last process is gone.
+    Ended,
+}
+
+/// One login of one principal on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// Its name; also the mark that its processes carry in the kernel.
+    pub id: SessionId,
+    /// The agent that saw it open.
+    pub host: AgentName,
+    /// The account logged in to.
+    pub account: String,
+    /// Who it is; none when nothing bound it to a person.
+    pub principal: Option<PrincipalId>,
+    /// The client it was opened for.
+    pub tenant: Option<TenantId>,
+    /// The grants it stands on.
+    pub grants: Vec<GrantId>,
+    /// Ticket of the first grant.
+    pub ticket: String,
+    /// Tier of the first grant.
+    pub tier: Option<Tier>,
+    /// What opened it.
+    pub credential: Credential,
+    /// Address the login came from.
+    pub peer: Option<IpAddr>,
+    /// Port the login came from; 0 when not known.
+    pub peer_port: u16,
+    /// Process that the mark was first put on.
+    pub leader_pid: u32,
+    /// The audit session at that time.
+    pub audit_session: Option<u32>,
+    /// When it opened.
+    pub opened_at: UnixNs,
+    /// When its last process went.
+    pub ended_at: Option<UnixNs>,
+    /// Where it stands.
+    pub state: SessionState,
+}

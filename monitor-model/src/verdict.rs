@@ -1,0 +1,213 @@
+//! The answers of the judgement.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{
+    event::NoSession,
+    id::{GrantId, TenantId},
+    tenant::Owner,
+};
+
+/// Why an access lies outside every grant. Later ones come nearer to being in scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutReason {
+    /// Nobody's zone holds the destination.
+    UnknownDestination,
+    /// Several tenants' zones hold the destination and nothing tells them apart.
+    AmbiguousDestination,
+    /// No grant of the session is of the tenant that owns the target.
+    WrongTenant,
+    /// The session stands on no grant that is known.
+    NoGrant,
+    /// Every grant of that tenant was ended by somebody.
+    Revoked,
+    /// Every grant of that tenant is over.
+    Expired,
+    /// No grant of that tenant has begun.
+    NotStarted,
+    /// A live grant of that tenant is of another tier.
+    WrongTier,
+    /// A live grant of that tenant and tier does not list the target.
+    NotGranted,
+}
+
+impl OutReason {
+    /// The name in policies, filters and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownDestination => "unknown_destination",
+            Self::AmbiguousDestination => "ambiguous_destination",
+            Self::WrongTenant => "wrong_tenant",
+            Self::NoGrant => "no_grant",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotStarted => "not_started",
+            Self::WrongTier => "wrong_tier",
+            Self::NotGranted => "not_granted",
+        }
+    }
+
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::UnknownDestination,
+        Self::AmbiguousDestination,
+        Self::WrongTenant,
+        Self::NoGrant,
+        Self::Revoked,
+        Self::Expired,
+        Self::NotStarted,
+        Self::WrongTier,
+        Self::NotGranted,
+    ];
+}
+
+impl fmt::Display for OutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why an event is not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExemptReason {
+    /// It tells of processes, sessions or the agent, and touches nothing.
+    Lifecycle,
+    /// It stays on the host: loopback.
+    HostLocal,
+}
+
+/// The answer for one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Verdict {
+    /// A live grant covers it.
+    InScope {
+        /// Which.
+        grant: GrantId,
+    },
+    /// No live grant covers it.
+    OutOfScope {
+        /// Why.
+        reason: OutReason,
+        /// The grant that came nearest.
+        grant: Option<GrantId>,
+    },
+    /// Nobody is known to whom it belongs.
+    Unattributed {
+        /// Why.
+        reason: NoSession,
+    },
+    /// Not judged.
+    Exempt {
+        /// Why.
+        reason: ExemptReason,
+    },
+}
+
+/// The kinds of verdicts, as filters name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictKind {
+    /// A live grant covers it.
+    InScope,
+    /// No live grant covers it.
+    OutOfScope,
+    /// Nobody is known to whom it belongs.
+    Unattributed,
+    /// Not judged.
+    Exempt,
+}
+
+impl VerdictKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::InScope, Self::OutOfScope, Self::Unattributed, Self::Exempt];
+
+    /// The name in filters, metrics and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InScope => "in_scope",
+            Self::OutOfScope => "out_of_scope",
+            Self::Unattributed => "unattributed",
+            Self::Exempt => "exempt",
+        }
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Verdict {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> VerdictKind {
+        match self {
+            Self::InScope { .. } => VerdictKind::InScope,
+            Self::OutOfScope { .. } => VerdictKind::OutOfScope,
+            Self::Unattributed { .. } => VerdictKind::Unattributed,
+            Self::Exempt { .. } => VerdictKind::Exempt,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InScope { grant } => write!(f, "in scope of grant {grant}"),
+            Self::OutOfScope { reason, grant } => {
+                f.write_str(match reason {
+                    OutReason::UnknownDestination => "out of scope: the destination is in nobody's zone",
+                    OutReason::AmbiguousDestination => {
+                        "out of scope: the destination is in several tenants' zones and nothing tells them apart"
+                    }
+                    OutReason::WrongTenant => "out of scope: another tenant's",
+                    OutReason::NoGrant => "out of scope: the session stands on no known grant",
+                    OutReason::Revoked => "out of scope: the grant was ended",
+                    OutReason::Expired => "out of scope: the grant is over",
+                    OutReason::NotStarted => "out of scope: the grant has not begun",
+                    OutReason::WrongTier => "out of scope: another tier's",
+                    OutReason::NotGranted => "out of scope: the grant does not list it",
+                })?;
+                match grant {
+                    Some(grant) => write!(f, " (grant {grant})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Unattributed { reason } => write!(f, "unattributed: {reason}"),
+            Self::Exempt { reason: ExemptReason::Lifecycle } => f.write_str("not judged: touches nothing"),
+            Self::Exempt { reason: ExemptReason::HostLocal } => f.write_str("not judged: stays on the host"),
+        }
+    }
+}
+
+/// One grant that was looked at, and what spoke against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Considered {
+    /// The grant.
+    pub grant: GrantId,
+    /// What spoke against it; none when it covers the access.
+    pub against: Option<OutReason>,
+}
+
+/// A verdict with everything that led to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Whose the target is.
+    pub owner: Owner,
+    /// The tenant in whose ledger the event belongs.
+    pub ledger: TenantId,
+    /// The grants looked at.
+    pub considered: Vec<Considered>,
+    /// Version of the policy, inventory and zones that it was made under.
+    pub policy_version: String,
+}
