@@ -1,0 +1,84 @@
+//! Builds the host programs, with the BPF object inside the agent.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::artifacts::{self, Artifact};
+use crate::bpf;
+use crate::cache::Project;
+use crate::process::{self, Steps};
+
+/// Tells the agent's build script where the BPF object is.
+pub(crate) const OBJECT_VARIABLE: &str = "MONITOR_BPF_OBJECT";
+
+/// How far the compiler optimises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Lightly; what the demo and the tests use.
+    Dev,
+    /// Fully; what is installed.
+    Release,
+}
+
+impl Profile {
+    /// From the flag `--release`.
+    pub(crate) fn from_flag(release: bool) -> Self {
+        if release { Self::Release } else { Self::Dev }
+    }
+}
+
+/// What a build made.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The BPF object.
+    pub(crate) object: PathBuf,
+    /// The folder of `monitor-agent`, `monitor-collector`, `monitor-broker` and `monitorctl`.
+    pub(crate) programs: PathBuf,
+}
+
+/// Builds the BPF object, then the host programs; says how long each took.
+pub(crate) fn build_all(project: &Project, profile: Profile) -> Result<Built> {
+    let mut steps = Steps::new(2);
+    let object = steps.talking("building the BPF object", || bpf::build(project))?;
+    let programs = steps.talking("building the host programs", || {
+        programs(project, &object, profile)
+    })?;
+    eprintln!("The programs are in {}", programs.display());
+    Ok(Built { object, programs })
+}
+
+/// Builds all test binaries of the workspace, this crate's own included.
+pub(crate) fn tests(project: &Project, object: &Path) -> Result<Vec<Artifact>> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--workspace", "--no-run"])
+        .env(OBJECT_VARIABLE, object)
+        .current_dir(project.root());
+    let built = artifacts::build(&mut command)?;
+    Ok(built
+        .into_iter()
+        .filter(|artifact| artifact.is_test)
+        .collect())
+}
+
+fn programs(project: &Project, object: &Path, profile: Profile) -> Result<PathBuf> {
+    let mut command = process::cargo();
+    command
+        .args(["build", "--workspace", "--exclude", "xtask", "--bins"])
+        .env(OBJECT_VARIABLE, object)
+        .current_dir(project.root());
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    let built = artifacts::build(&mut command)?;
+    let agent = built
+        .iter()
+        .find(|artifact| artifact.name == "monitor-agent" && artifact.kind == "bin")
+        .context("cargo built no program named monitor-agent")?;
+    let folder = agent
+        .executable
+        .parent()
+        .context("the agent's file has no folder")?;
+    Ok(folder.to_path_buf())
+}

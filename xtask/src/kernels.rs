@@ -1,0 +1,332 @@
+//! Debian's kernels for the test machines, fetched without installing anything.
+//!
+//! apt runs with lists, cache and sources of its own inside the cache folder;
+//! the mirror is the one this machine already uses. `/etc/apt` is only read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache::Project;
+use crate::machine::{Machine, is_executable};
+use crate::{packages, process};
+
+/// The release whose archive (backports included) has every series.
+const SUITE: &str = "bookworm";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A kernel series that the probes are tried in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Series {
+    /// Debian 12's own.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13's own, a backport in Debian 12.
+    #[value(name = "6.12")]
+    V6_12,
+}
+
+impl Series {
+    /// All of them, oldest first.
+    pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
+
+    /// `6.1`
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::V6_1 => "6.1",
+            Self::V6_12 => "6.12",
+        }
+    }
+}
+
+/// A kernel image and the static busybox that its machine starts with.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) image: PathBuf,
+    pub(crate) busybox: PathBuf,
+    /// The release, as `uname -r` says it.
+    pub(crate) release: String,
+}
+
+/// Returns the kernel of a series, fetching the newest if there is none yet.
+pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
+    let project = machine.project();
+    let apt = PrivateApt::new(project);
+    let busybox = project.kernels().join("busybox/bin/busybox");
+    if !is_executable(&busybox) {
+        apt.unpack(
+            machine,
+            "busybox-static",
+            &project.kernels().join("busybox"),
+        )?;
+    }
+    let folder = project.kernels().join(series.name());
+    if image_in(&folder).is_none() {
+        apt.update(machine)?;
+        let found = apt.quiet("apt-cache", &["search", "--names-only", "^linux-image-"])?;
+        let package = newest(&found, series).with_context(|| {
+            format!(
+                "the Debian mirror of this machine has no cloud kernel {}",
+                series.name()
+            )
+        })?;
+        apt.unpack(machine, package, &folder)?;
+    }
+    let image =
+        image_in(&folder).with_context(|| format!("no vmlinuz below {}", folder.display()))?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let release = name.strip_prefix("vmlinuz-").unwrap_or(&name).to_owned();
+    Ok(Kernel {
+        image,
+        busybox,
+        release,
+    })
+}
+
+fn image_in(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder.join("boot")).ok()?;
+    let mut images: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
+        .filter(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
+        .map(|entry| entry.path())
+        .collect();
+    images.sort();
+    images.pop()
+}
+
+/// apt with everything of its own in one folder.
+struct PrivateApt {
+    folder: PathBuf,
+}
+
+impl PrivateApt {
+    fn new(project: &Project) -> Self {
+        Self {
+            folder: project.kernels().join("apt"),
+        }
+    }
+
+    fn options(&self) -> Vec<String> {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        [
+            format!("Dir::Etc::SourceList={}", at("sources.list")),
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            format!("Dir::State={}", at("state")),
+            format!("Dir::State::status={}", at("status")),
+            format!("Dir::Cache={}", at("cache")),
+            "APT::Architecture=amd64".to_owned(),
+            "APT::Architectures=amd64".to_owned(),
+            "APT::Sandbox::User=".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+        ]
+        .into_iter()
+        .flat_map(|option| ["-o".to_owned(), option])
+        .collect()
+    }
+
+    fn quiet(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        process::quiet_stdout_of(Command::new(program).args(self.options()).args(arguments))
+    }
+
+    /// Writes the sources and fetches the lists.
+    fn update(&self, machine: &Machine) -> Result<()> {
+        for folder in ["state/lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(self.folder.join(folder))?;
+        }
+        fs::write(self.folder.join("status"), "")?;
+        let mirrors = mirrors_of(&machine_sources(machine));
+        if mirrors.is_empty() {
+            bail!(
+                "the test kernels are Debian's, and this machine ({}) has no Debian archive among its package sources",
+                machine.distribution()
+            );
+        }
+        if !machine.has_file(KEYRING) {
+            bail!("{KEYRING} is missing: install debian-archive-keyring");
+        }
+        fs::write(self.folder.join("sources.list"), private_sources(&mirrors))?;
+        let mut command = Command::new("apt-get");
+        command.args(self.options()).args(["-q", "update"]);
+        process::run_logged(&mut command, &machine.project().log("kernels-update"))
+    }
+
+    fn unpack(&self, machine: &Machine, package: &str, folder: &Path) -> Result<()> {
+        if !self.folder.join("sources.list").exists() {
+            self.update(machine)?;
+        }
+        let downloads = self.folder.join("downloads").join(package);
+        fs::create_dir_all(&downloads)?;
+        fs::create_dir_all(folder)?;
+        let mut command = Command::new("apt-get");
+        command
+            .args(self.options())
+            .args(["-q", "download", package])
+            .current_dir(&downloads);
+        process::run_logged(&mut command, &machine.project().log("kernels-download"))?;
+        packages::unpack_all(&downloads, folder)
+    }
+}
+
+/// All text of this machine's package sources.
+fn machine_sources(machine: &Machine) -> String {
+    let mut files = vec![machine.file("/etc/apt/sources.list")];
+    if let Ok(entries) = fs::read_dir(machine.file("/etc/apt/sources.list.d")) {
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    files.sort();
+    files
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .map(|text| text + "\n")
+        .collect()
+}
+
+/// Addresses of Debian archives in sources of either format, each once; those
+/// of the security archive are marked.
+fn mirrors_of(sources: &str) -> Vec<Mirror> {
+    let mut mirrors = Vec::new();
+    for line in sources.lines().map(str::trim) {
+        let is_one_line = line.starts_with("deb ");
+        if !is_one_line && !line.starts_with("URIs:") {
+            continue;
+        }
+        for address in line.split_whitespace().filter(|word| word.contains("://")) {
+            let path = address.trim_end_matches('/');
+            let kind = if path.ends_with("/debian-security") {
+                Archive::Security
+            } else if path.ends_with("/debian") {
+                Archive::Main
+            } else {
+                continue;
+            };
+            let mirror = Mirror {
+                address: path.to_owned(),
+                kind,
+            };
+            if !mirrors.contains(&mirror) {
+                mirrors.push(mirror);
+            }
+        }
+    }
+    mirrors
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Mirror {
+    address: String,
+    kind: Archive,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Archive {
+    Main,
+    Security,
+}
+
+fn private_sources(mirrors: &[Mirror]) -> String {
+    let line =
+        |address: &str, suite: &str| format!("deb [signed-by={KEYRING}] {address} {suite} main\n");
+    mirrors
+        .iter()
+        .map(|mirror| match mirror.kind {
+            Archive::Main => {
+                line(&mirror.address, SUITE) + &line(&mirror.address, &format!("{SUITE}-backports"))
+            }
+            Archive::Security => line(&mirror.address, &format!("{SUITE}-security")),
+        })
+        .collect()
+}
+
+/// The newest signed cloud kernel of a series among `apt-cache search` lines.
+fn newest(found: &str, series: Series) -> Option<&str> {
+    found
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|package| Some((release_numbers(package, series)?, package)))
+        .max()
+        .map(|(_, package)| package)
+}
+
+/// The numbers of `linux-image-6.1.0-56-cloud-amd64` behind the series.
+fn release_numbers(package: &str, series: Series) -> Option<Vec<u64>> {
+    let release = package
+        .strip_prefix("linux-image-")?
+        .strip_suffix("-cloud-amd64")?;
+    let rest = release.strip_prefix(series.name())?.strip_prefix('.')?;
+    let numbers = rest
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty());
+    numbers.map(|part| part.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FOUND: &str = "linux-image-6.1.0-9-cloud-amd64 - Linux 6.1 for x86-64 cloud (signed)\n\
+        linux-image-6.1.0-50-cloud-amd64 - Linux 6.1 for x86-64 cloud (signed)\n\
+        linux-image-6.1.0-51-cloud-amd64-dbg - Debug symbols\n\
+        linux-image-6.1.0-52-cloud-amd64-unsigned - Linux 6.1 for x86-64 cloud\n\
+        linux-image-6.1.0-53-amd64 - Linux 6.1 for 64-bit PCs (signed)\n\
+        linux-image-6.12-cloud-amd64 - Linux for x86-64 cloud (meta-package)\n\
+        linux-image-6.12.9+bpo-cloud-amd64 - Linux 6.12 for x86-64 cloud (signed)\n\
+        linux-image-6.12.117+deb12-cloud-amd64 - Linux 6.12 for x86-64 cloud (signed)\n";
+
+    #[test]
+    fn newest_kernel_is_chosen_by_number_not_by_letter() {
+        assert_eq!(
+            newest(FOUND, Series::V6_1),
+            Some("linux-image-6.1.0-50-cloud-amd64")
+        );
+        assert_eq!(
+            newest(FOUND, Series::V6_12),
+            Some("linux-image-6.12.117+deb12-cloud-amd64")
+        );
+        assert_eq!(newest("", Series::V6_12), None);
+    }
+
+    #[test]
+    fn mirrors_come_from_both_formats_and_only_debian_ones() {
+        let sources = "# deb http://old.example/debian bookworm main\n\
+            deb [arch=amd64] http://mirror.example/debian/ bookworm main\n\
+            deb-src http://src.example/debian bookworm main\n\
+            Types: deb\n# http://snapshot.example/archive/debian/2025\nURIs: http://mirror.example/debian-security\n\
+            URIs: https://deb.other.example/node_20.x\nURIs: http://mirror.example/debian\n";
+        let mirror = |address: &str, kind| Mirror {
+            address: address.to_owned(),
+            kind,
+        };
+        assert_eq!(
+            mirrors_of(sources),
+            [
+                mirror("http://mirror.example/debian", Archive::Main),
+                mirror("http://mirror.example/debian-security", Archive::Security)
+            ]
+        );
+    }
+
+    #[test]
+    fn private_sources_add_backports_of_the_same_mirror() {
+        let text = private_sources(&mirrors_of("deb http://m.example/debian trixie main\n"));
+        assert!(
+            text.contains("http://m.example/debian bookworm main"),
+            "{text}"
+        );
+        assert!(
+            text.contains("http://m.example/debian bookworm-backports main"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn machine_without_a_debian_archive_is_told_so() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::made_up(root.path(), true);
+        let apt = PrivateApt::new(machine.project());
+        let text = apt.update(&machine).unwrap_err().to_string();
+        assert!(text.contains("no Debian archive"), "{text}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Set-up, build, demo and tests of this repository: `cargo xtask`.
+//!
+//! # Layout
+//! - `cache`: where things that outlive one command are kept
+//! - `process`: running other programs, with errors that say which and why
+//! - `machine`: what this computer has
+//! - `packages`: Debian packages, installed or only unpacked
+//! - `needs`: the table of needs; `setup`: what is done about a missing one
+//! - `toolchain`: the compiler and linker of the BPF object
+//! - `tools`: cargo-deny, buf and the Python environment of the tests
+//! - `bpf`, `host_build`: the two halves of `build`; `artifacts`: what cargo made
+//! - `test_run`: runs test binaries and counts what they say
+//! - `suite`, `steps`: runs and reports the steps of `test`; what each does
+//! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
+//! - `demo`: the scene
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod artifacts;
+mod bpf;
+mod cache;
+mod demo;
+mod host_build;
+mod initramfs;
+mod kernels;
+mod machine;
+mod needs;
+mod packages;
+mod process;
+mod setup;
+mod steps;
+mod suite;
+mod test_run;
+mod toolchain;
+mod tools;
+mod vm;
+
+use cache::Project;
+use host_build::Profile;
+use kernels::Series;
+use needs::Goal;
+
+/// Set-up, build, demo and tests of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Task>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Find what this machine lacks, say why it is needed, and install it.
+    ///
+    /// `build`, `demo` and `test` do this by themselves for what they need.
+    Setup {
+        /// What to set up for.
+        #[arg(long = "for", value_enum, default_value_t = Goal::Test)]
+        goal: Goal,
+        /// Say what is missing and change nothing; exit code 1 if anything is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the BPF object, then the host programs with the object inside.
+    Build {
+        /// Optimise fully (slower to build).
+        #[arg(long)]
+        release: bool,
+    },
+    /// Run every check and test; ends with `N passed, N failed, N skipped`.
+    Test {
+        /// Run only this step; may be repeated. Names: see `--list`.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Print the steps and what each does.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Load the probes in Debian's kernels in QEMU and check what they see.
+    Vm {
+        /// Only this kernel series.
+        #[arg(long, value_enum)]
+        kernel: Option<Series>,
+    },
+    /// Play the main job on this machine: a real ssh session is seen, judged, cut off.
+    Demo(demo::DemoArgs),
+    /// Remove whatever an interrupted demo left behind.
+    Clean,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<ExitCode> {
+    let Some(task) = args.command else {
+        Args::command().print_help()?;
+        return Ok(ExitCode::from(2));
+    };
+    let project = Project::discover()?;
+    match task {
+        Task::Setup { goal, check: true } => return Ok(setup::check(&project, goal)),
+        Task::Setup { goal, check: false } => setup::ensure(&project, goal, setup::Voice::Full)?,
+        Task::Build { release } => {
+            setup::ensure(&project, Goal::Build, setup::Voice::OnlyMissing)?;
+            host_build::build_all(&project, Profile::from_flag(release))?;
+        }
+        Task::Test { list: true, .. } => suite::list(),
+        Task::Test { only, list: false } => return suite::run(&project, &only),
+        Task::Vm { kernel } => {
+            setup::ensure(&project, Goal::Test, setup::Voice::OnlyMissing)?;
+            return vm::run_command(&project, kernel);
+        }
+        Task::Demo(demo_args) => {
+            setup::ensure(&project, Goal::Demo, setup::Voice::OnlyMissing)?;
+            return demo::run(&project, &demo_args);
+        }
+        Task::Clean => demo::clean(&project)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn unknown_kernel_series_is_refused_with_the_known_ones() {
+        let error = Args::try_parse_from(["xtask", "vm", "--kernel", "5.4"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("6.1") && text.contains("6.12"), "{text}");
+    }
+}

@@ -1,0 +1,372 @@
+//! What each step of `cargo xtask test` does.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::artifacts::Artifact;
+use crate::cache::Project;
+use crate::host_build::{self, Built, Profile};
+use crate::kernels::Series;
+use crate::machine::Machine;
+use crate::process;
+use crate::test_run::{self, Counts};
+use crate::{bpf, tools, vm};
+
+/// The longest that one test binary may run.
+const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The longest that fetching the advisory database may take.
+const FETCH_LIMIT: Duration = Duration::from_secs(120);
+/// Tells the end-to-end tests where the programs are.
+const PROGRAMS_VARIABLE: &str = "MONITOR_BIN_DIR";
+/// Tells the outsider test which Python has grpcio.
+const PYTHON_VARIABLE: &str = "MONITOR_PYTHON";
+/// The package of the end-to-end tests, and the one of the kernel tests.
+const E2E_FOLDER: &str = "tests";
+const KERNEL_FOLDER: &str = "monitor-agent";
+
+/// One step.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Suite) -> Result<Counts>,
+}
+
+/// All steps, the quickest answers first.
+pub(crate) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "formatting, host and BPF",
+        run: fmt,
+    },
+    Step {
+        name: "buf",
+        about: "lint of the .proto files",
+        run: buf,
+    },
+    Step {
+        name: "deny",
+        about: "licences, bans and sources of the dependencies",
+        run: deny,
+    },
+    Step {
+        name: "advisories",
+        about: "known vulnerabilities of the dependencies (needs the network)",
+        run: advisories,
+    },
+    Step {
+        name: "build",
+        about: "BPF object, programs and test binaries",
+        run: build,
+    },
+    Step {
+        name: "clippy",
+        about: "lints of the host crates",
+        run: clippy,
+    },
+    Step {
+        name: "clippy-bpf",
+        about: "lints of the probes",
+        run: clippy_bpf,
+    },
+    Step {
+        name: "unit",
+        about: "unit and property tests of every crate",
+        run: |suite| suite.tests("unit"),
+    },
+    Step {
+        name: "doc",
+        about: "examples in the documentation",
+        run: doc,
+    },
+    Step {
+        name: "integration",
+        about: "tests of whole crates",
+        run: |suite| suite.tests("integration"),
+    },
+    Step {
+        name: "kernel",
+        about: "the agent's tests in the running kernel (root)",
+        run: |suite| suite.tests("kernel"),
+    },
+    Step {
+        name: "vm-6.1",
+        about: "the probes in Debian's 6.1, in QEMU",
+        run: |suite| suite.vm(Series::V6_1),
+    },
+    Step {
+        name: "vm-6.12",
+        about: "the probes in Debian's 6.12, in QEMU",
+        run: |suite| suite.vm(Series::V6_12),
+    },
+    Step {
+        name: "e2e",
+        about: "all programs together; the demo's scene (root)",
+        run: |suite| suite.tests("e2e"),
+    },
+];
+
+/// The names of all steps.
+pub(crate) fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}
+
+/// What the steps share; built once, by the first step that needs it.
+pub(crate) struct Suite<'a> {
+    project: &'a Project,
+    machine: Machine,
+    built: OnceCell<Result<(Built, Vec<Artifact>), String>>,
+}
+
+impl<'a> Suite<'a> {
+    /// A suite that has built nothing yet.
+    pub(crate) fn new(project: &'a Project) -> Self {
+        Self {
+            project,
+            machine: Machine::here(project),
+            built: OnceCell::new(),
+        }
+    }
+
+    fn built(&self) -> Result<&(Built, Vec<Artifact>)> {
+        let make = || {
+            let built = host_build::build_all(self.project, Profile::Dev)?;
+            let tests = host_build::tests(self.project, &built.object)?;
+            Ok((built, tests))
+        };
+        let built = self
+            .built
+            .get_or_init(|| make().map_err(|error: anyhow::Error| format!("{error:#}")));
+        built
+            .as_ref()
+            .map_err(|error| anyhow!("the build failed: {error}"))
+    }
+
+    /// Runs the test binaries that belong to a step.
+    fn tests(&self, step: &str) -> Result<Counts> {
+        let (built, artifacts) = self.built()?;
+        let mut counts = Counts::default();
+        for artifact in artifacts
+            .iter()
+            .filter(|artifact| step_of(artifact) == step)
+        {
+            let package = artifact
+                .package_dir
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
+            let name = format!("{package}-{}-{}", artifact.kind, artifact.name);
+            let mut command = self.test_command(artifact, step, built);
+            let log = self.project.log(&format!("{step}-{name}"));
+            match test_run::run_tests(&name, &mut command, &log, TEST_LIMIT) {
+                Ok(more) => counts.add(more),
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    counts.failed = counts.failed.saturating_add(1);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// A test binary with its environment; kernel and end-to-end tests run as
+    /// root and one at a time, since there is one kernel.
+    fn test_command(&self, artifact: &Artifact, step: &str, built: &Built) -> Command {
+        let as_root = matches!(step, "kernel" | "e2e");
+        let sudo = if as_root && !self.machine.is_root() {
+            self.machine.program("sudo")
+        } else {
+            None
+        };
+        let mut command = match sudo {
+            Some(sudo) => {
+                let mut command = Command::new(sudo);
+                command.arg("--preserve-env").arg(&artifact.executable);
+                command
+            }
+            None => Command::new(&artifact.executable),
+        };
+        command.arg("--show-output");
+        if as_root {
+            command.arg("--test-threads=1");
+        }
+        command
+            .current_dir(&artifact.package_dir)
+            .env("CARGO_MANIFEST_DIR", &artifact.package_dir)
+            .env("MONITOR_CACHE", self.project.cache())
+            .env(PROGRAMS_VARIABLE, &built.programs)
+            .env(PYTHON_VARIABLE, tools::python(self.project))
+            .env(host_build::OBJECT_VARIABLE, &built.object);
+        command
+    }
+
+    fn vm(&self, series: Series) -> Result<Counts> {
+        let (built, _) = self.built()?;
+        let said = vm::check(self.project, &built.object, series)?;
+        eprintln!("  {said}");
+        Ok(Counts::one_passed())
+    }
+
+    /// Runs a check that prints only what is wrong.
+    fn check(&self, command: &mut Command) -> Result<()> {
+        process::run(
+            command
+                .env("CARGO_TERM_PROGRESS_WHEN", "never")
+                .current_dir(self.project.root()),
+        )
+    }
+}
+
+/// The step that a test binary belongs to.
+fn step_of(artifact: &Artifact) -> &'static str {
+    let is_of = |folder: &str| artifact.package_dir.ends_with(Path::new(folder));
+    match artifact.kind.as_str() {
+        _ if is_of(E2E_FOLDER) => "e2e",
+        "test" if is_of(KERNEL_FOLDER) => "kernel",
+        "test" => "integration",
+        _ => "unit",
+    }
+}
+
+fn fmt(suite: &Suite) -> Result<Counts> {
+    suite.check(process::cargo().args(["fmt", "--all", "--check"]))?;
+    process::run(&mut bpf::fmt(suite.project))?;
+    Ok(Counts {
+        passed: 2,
+        ..Counts::default()
+    })
+}
+
+fn clippy(suite: &Suite) -> Result<Counts> {
+    let (built, _) = suite.built()?;
+    let mut command = process::cargo();
+    command.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    suite.check(command.env(host_build::OBJECT_VARIABLE, &built.object))?;
+    Ok(Counts::one_passed())
+}
+
+fn clippy_bpf(suite: &Suite) -> Result<Counts> {
+    process::run(&mut bpf::clippy(suite.project)?)?;
+    Ok(Counts::one_passed())
+}
+
+fn build(suite: &Suite) -> Result<Counts> {
+    suite.built()?;
+    Ok(Counts::one_passed())
+}
+
+fn buf(suite: &Suite) -> Result<Counts> {
+    let buf =
+        tools::buf(&suite.machine).context("buf is not there: `cargo xtask setup` says why")?;
+    let mut command = Command::new(buf);
+    suite.check(command.args(["lint", "proto"]))?;
+    Ok(Counts::one_passed())
+}
+
+fn cargo_deny(suite: &Suite) -> Result<Command> {
+    let program = tools::cargo_deny(&suite.machine)
+        .context("cargo-deny is not there: `cargo xtask setup` says why")?;
+    let mut command = Command::new(program);
+    command.current_dir(suite.project.root());
+    Ok(command)
+}
+
+/// The manifests of the host's and of the BPF workspace.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "monitor-ebpf/Cargo.toml"];
+
+fn deny(suite: &Suite) -> Result<Counts> {
+    let mut counts = Counts::default();
+    for manifest in MANIFESTS {
+        let mut command = cargo_deny(suite)?;
+        command
+            .args([
+                "--log-level",
+                "error",
+                "--manifest-path",
+                manifest,
+                "--all-features",
+                "check",
+            ])
+            .args(["--config", "deny.toml", "licenses", "bans", "sources"]);
+        suite.check(&mut command)?;
+        counts.add(Counts::one_passed());
+    }
+    Ok(counts)
+}
+
+fn advisories(suite: &Suite) -> Result<Counts> {
+    let log = suite.project.log("advisories-fetch");
+    let mut fetch = cargo_deny(suite)?;
+    fetch.args(["fetch", "--config", "deny.toml", "db"]);
+    let fetched = test_run::run_limited(&mut fetch, &log, FETCH_LIMIT)?;
+    if !fetched.is_some_and(|status| status.success()) {
+        let reason = "this network does not reach the advisory database, so known vulnerabilities were not checked";
+        eprintln!("  SKIPPED: {reason}; see {}", log.display());
+        return Ok(Counts::one_skipped(reason));
+    }
+    let mut counts = Counts::default();
+    for manifest in MANIFESTS {
+        let mut command = cargo_deny(suite)?;
+        command
+            .args([
+                "--log-level",
+                "error",
+                "--manifest-path",
+                manifest,
+                "--all-features",
+                "check",
+            ])
+            .args(["--config", "deny.toml", "--disable-fetch", "advisories"]);
+        suite.check(&mut command)?;
+        counts.add(Counts::one_passed());
+    }
+    Ok(counts)
+}
+
+fn doc(suite: &Suite) -> Result<Counts> {
+    let (built, _) = suite.built()?;
+    let mut command = process::cargo();
+    command
+        .args(["test", "--doc", "--workspace"])
+        .env(host_build::OBJECT_VARIABLE, &built.object)
+        .current_dir(suite.project.root());
+    test_run::run_tests("doc", &mut command, &suite.project.log("doc"), TEST_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifact(folder: &str, kind: &str) -> Artifact {
+        Artifact {
+            name: "x".to_owned(),
+            kind: kind.to_owned(),
+            package_dir: Path::new("/clone").join(folder),
+            is_test: true,
+            executable: "/t/x".into(),
+        }
+    }
+
+    #[test]
+    fn each_test_binary_belongs_to_one_step() {
+        assert_eq!(step_of(&artifact("monitor-model", "lib")), "unit");
+        assert_eq!(step_of(&artifact("monitor-agent", "bin")), "unit");
+        assert_eq!(step_of(&artifact("monitor-agent", "test")), "kernel");
+        assert_eq!(
+            step_of(&artifact("monitor-collector", "test")),
+            "integration"
+        );
+        assert_eq!(step_of(&artifact("tests", "test")), "e2e");
+        assert_eq!(step_of(&artifact("tests", "lib")), "e2e");
+    }
+}

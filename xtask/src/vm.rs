@@ -1,0 +1,357 @@
+//! Loads the probes in Debian's kernels, in QEMU, and reads what they saw.
+//!
+//! In: the program `vm_probe_check` of this workspace, with the libraries it
+//! needs. Out: the `VM-CHECK ok` or `VM-CHECK failed` line of the serial
+//! console. Bound: a time limit, after which QEMU is killed.
+
+use std::fs;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::artifacts;
+use crate::cache::Project;
+use crate::host_build::OBJECT_VARIABLE;
+use crate::initramfs::Initramfs;
+use crate::kernels::{self, Kernel, Series};
+use crate::machine::Machine;
+use crate::process::{self, time_text};
+use crate::{bpf, test_run};
+
+/// The program that loads every probe and checks an exec, a connect and an open.
+const CHECK_PROGRAM: &str = "vm_probe_check";
+/// From power-on to power-off, in emulation.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+const MEMORY_MIB: &str = "1024";
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet mitigations=off lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
+/// What the check's last line begins with, on the serial console.
+const MARK: &str = "VM-CHECK ";
+
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+mount -t securityfs security /sys/kernel/security
+mount -t tracefs tracing /sys/kernel/tracing
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup /sys/fs/cgroup
+ip link set lo up
+/check/program
+echo "VM-EXIT $?"
+sync
+poweroff -f
+"#;
+
+/// `cargo xtask vm`.
+pub(crate) fn run_command(project: &Project, only: Option<Series>) -> Result<ExitCode> {
+    let object = bpf::build(project)?;
+    let mut failed = 0_u32;
+    for series in Series::ALL
+        .into_iter()
+        .filter(|series| only.is_none_or(|only| only == *series))
+    {
+        let start = Instant::now();
+        match check(project, &object, series) {
+            Ok(said) => process::say(&format!(
+                "{}: {said} ({})",
+                series.name(),
+                time_text(start.elapsed())
+            )),
+            Err(error) => {
+                failed = failed.saturating_add(1);
+                eprintln!("error: kernel {}: {error:#}", series.name());
+            }
+        }
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Boots a kernel of the series and runs the check in it; returns its closing line.
+pub(crate) fn check(project: &Project, object: &Path, series: Series) -> Result<String> {
+    let program = check_program(project, object)?;
+    let kernel = kernels::fetch(&Machine::here(project), series)?;
+    boot(project, &kernel, &program, series)
+}
+
+fn boot(project: &Project, kernel: &Kernel, program: &Path, series: Series) -> Result<String> {
+    let machine = Machine::here(project);
+    let qemu = machine
+        .program("qemu-system-x86_64")
+        .context("qemu-system-x86_64 is not there: `cargo xtask setup` installs it")?;
+    let initrd = project.kernels().join(format!("{}.cpio", series.name()));
+    write_initrd(&initrd, &kernel.busybox, program)?;
+    let console = project.log(&format!("vm-{}", series.name()));
+    let mut command = Command::new(qemu);
+    command
+        .args([
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            MEMORY_MIB,
+        ])
+        .args([
+            "-nographic",
+            "-no-reboot",
+            "-nic",
+            "none",
+            "-append",
+            COMMAND_LINE,
+            "-kernel",
+        ])
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(&initrd);
+    let ended = test_run::run_limited(&mut command, &console, TIME_LIMIT)?;
+    let text = String::from_utf8_lossy(&fs::read(&console)?).into_owned();
+    let verdict = verdict(&text);
+    match verdict {
+        Verdict::Ok(said) => Ok(format!("{said} [{}]", kernel.release)),
+        Verdict::Failed(said) => {
+            bail!(
+                "{said} [{}]; the console:\n{}",
+                kernel.release,
+                process::last_lines(&text)
+            )
+        }
+        Verdict::Nothing if ended.is_none() => bail!(
+            "nothing from the check within {}: QEMU was killed; the console:\n{}",
+            time_text(TIME_LIMIT),
+            process::last_lines(&text)
+        ),
+        Verdict::Nothing => {
+            bail!(
+                "the machine stopped without a `{MARK}` line; the console:\n{}",
+                process::last_lines(&text)
+            )
+        }
+    }
+}
+
+/// busybox, the check with its libraries, and `/init`.
+fn write_initrd(file: &Path, busybox: &Path, program: &Path) -> Result<()> {
+    let out = fs::File::create(file).with_context(|| format!("writing {}", file.display()))?;
+    let mut archive = Initramfs::new(BufWriter::new(out));
+    for folder in [
+        "bin", "dev", "proc", "sys", "tmp", "check", "etc", "root", "run", "var",
+    ] {
+        archive.folder(folder)?;
+    }
+    archive.console()?;
+    archive.program("bin/busybox", &read(busybox)?)?;
+    archive.program("init", INIT.as_bytes())?;
+    archive.program("check/program", &stripped(program, file)?)?;
+    let mut made: Vec<String> = Vec::new();
+    for library in libraries_of(program)? {
+        let path = library.trim_start_matches('/').to_owned();
+        for folder in folders_of(&path) {
+            if !made.contains(&folder) {
+                archive.folder(&folder)?;
+                made.push(folder);
+            }
+        }
+        archive.program(&path, &read(Path::new(&library))?)?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+/// The program without debug information: less to load in emulation.
+fn stripped(program: &Path, beside: &Path) -> Result<Vec<u8>> {
+    let copy = beside.with_extension("program");
+    process::quiet_stdout_of(Command::new("strip").arg("-o").arg(&copy).arg(program))?;
+    read(&copy)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// Shared libraries and the loader of a program; none for a static one.
+fn libraries_of(program: &Path) -> Result<Vec<String>> {
+    let output = Command::new("ldd")
+        .arg(program)
+        .env("LC_ALL", "C")
+        .output()
+        .context("`ldd` could not be started")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if let Some(line) = text.lines().find(|line| line.contains("not found")) {
+        bail!(
+            "a library of {} is missing: {}",
+            program.display(),
+            line.trim()
+        );
+    }
+    Ok(paths_in_ldd(&text))
+}
+
+fn paths_in_ldd(text: &str) -> Vec<String> {
+    let path = |line: &str| {
+        line.split_whitespace()
+            .find(|word| word.starts_with('/'))
+            .map(str::to_owned)
+    };
+    text.lines().filter_map(path).collect()
+}
+
+/// `a`, `a/b` of `a/b/file`.
+fn folders_of(path: &str) -> Vec<String> {
+    path.match_indices('/')
+        .filter_map(|(at, _)| path.get(..at))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Builds the check program, wherever in the workspace it is.
+fn check_program(project: &Project, object: &Path) -> Result<PathBuf> {
+    let mut metadata = process::cargo();
+    metadata
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(project.root());
+    let metadata: Metadata = serde_json::from_str(&process::quiet_stdout_of(&mut metadata)?)?;
+    let (package, kind) = metadata.find(CHECK_PROGRAM).with_context(|| {
+        format!("no package of the workspace has a program named {CHECK_PROGRAM}")
+    })?;
+    let mut build = process::cargo();
+    build
+        .args([
+            "build",
+            "--package",
+            package,
+            &format!("--{kind}"),
+            CHECK_PROGRAM,
+        ])
+        .env(OBJECT_VARIABLE, object)
+        .current_dir(project.root());
+    artifacts::build(&mut build)?
+        .into_iter()
+        .find(|artifact| artifact.name == CHECK_PROGRAM)
+        .map(|artifact| artifact.executable)
+        .with_context(|| format!("cargo did not say where it put {CHECK_PROGRAM}"))
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+impl Metadata {
+    /// The package of a program, and whether it is a `bin` or an `example`.
+    fn find(&self, program: &str) -> Option<(&str, &str)> {
+        self.packages.iter().find_map(|package| {
+            let target = package
+                .targets
+                .iter()
+                .find(|target| target.name == program)?;
+            let kind = target
+                .kind
+                .iter()
+                .find(|kind| ["bin", "example"].contains(&kind.as_str()))?;
+            Some((package.name.as_str(), kind.as_str()))
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Ok(String),
+    Failed(String),
+    Nothing,
+}
+
+/// The last verdict on a serial console, which mixes in kernel messages and
+/// carriage returns.
+fn verdict(console: &str) -> Verdict {
+    let said = console
+        .lines()
+        .rev()
+        .find_map(|line| Some(line.split_once(MARK)?.1.trim().to_owned()));
+    match said {
+        Some(said) if said.split(|c: char| !c.is_alphanumeric()).next() == Some("ok") => {
+            Verdict::Ok(said)
+        }
+        Some(said) => Verdict::Failed(said),
+        None => Verdict::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdict_is_read_from_a_noisy_console() {
+        let console = "SeaBIOS\r\n[    1.2] random: crng init done\r\n[    3.1] VM-CHECK ok 7 hooks\r\nVM-EXIT 0\r\n";
+        assert_eq!(verdict(console), Verdict::Ok("ok 7 hooks".to_owned()));
+    }
+
+    #[test]
+    fn failure_silence_and_unknown_words_are_not_ok() {
+        assert_eq!(
+            verdict("VM-CHECK failed: no exec seen\r\n"),
+            Verdict::Failed("failed: no exec seen".to_owned())
+        );
+        assert_eq!(
+            verdict("VM-CHECK okay\n"),
+            Verdict::Failed("okay".to_owned())
+        );
+        assert_eq!(verdict("Kernel panic - not syncing\n"), Verdict::Nothing);
+    }
+
+    #[test]
+    fn later_verdict_wins() {
+        assert_eq!(
+            verdict("VM-CHECK ok\nVM-CHECK failed: detach\n"),
+            Verdict::Failed("failed: detach".to_owned())
+        );
+    }
+
+    #[test]
+    fn libraries_and_loader_are_read_from_ldd() {
+        let text = "\tlinux-vdso.so.1 (0x00007f5c21d32000)\n\
+            \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f5c1861e000)\n\
+            \t/lib64/ld-linux-x86-64.so.2 (0x00007f5c21a34000)\n";
+        assert_eq!(
+            paths_in_ldd(text),
+            [
+                "/lib/x86_64-linux-gnu/libc.so.6",
+                "/lib64/ld-linux-x86-64.so.2"
+            ]
+        );
+        assert_eq!(paths_in_ldd("\tstatically linked\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn parents_of_a_file_come_in_order() {
+        assert_eq!(
+            folders_of("lib/x86_64-linux-gnu/libc.so.6"),
+            ["lib", "lib/x86_64-linux-gnu"]
+        );
+    }
+}
