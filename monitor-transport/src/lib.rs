@@ -1,0 +1,34 @@
+//! Mutual TLS, the identity a certificate carries, and logging: what every service needs at its edge.
+//!
+//! # Layout
+//! - [`identity`]: roles and names, from certificates only.
+//! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
+//! - [`pki`]: a small certificate authority of one's own.
+//! - [`logging`]: the one way that services log.
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+
+pub mod identity;
+pub mod logging;
+pub mod pki;
+pub mod tls;
+
+/// An error with all its causes in one line, outermost first.
+///
+/// Transport errors say "transport error" and hide the reason below; people
+/// need the reason. A cause whose text the line already holds is left out.
+#[must_use]
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,272 @@
+//! Files to TLS configurations, with errors that name the file and what is wrong.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use monitor_model::clock::UnixNs;
+use serde::Deserialize;
+use tonic::transport::{
+    Certificate, Channel, ClientTlsConfig, Endpoint, Identity as KeyPair, ServerTlsConfig,
+};
+use x509_parser::{pem::Pem, prelude::*};
+
+use crate::{
+    causes,
+    identity::{Identity, IdentityError},
+};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle connection is tried.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The files of one service's mutual TLS. Secrets are given by path, never in place.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// Certificate of the authority that signed all peers, PEM.
+    pub ca: PathBuf,
+    /// This service's certificate, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// Why a TLS set-up is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what its place says.
+    #[error("{} is not {wanted} in PEM form: {cause}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What should be in it.
+        wanted: &'static str,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The certificate is not signed by the authority.
+    #[error("{} is not signed by {}; give the certificate of the authority that issued it", certificate.display(), ca.display())]
+    Issuer {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The authority.
+        ca: PathBuf,
+    },
+    /// The certificate does not hold now.
+    #[error("{} is valid from {not_before} to {not_after}, and now it is {now}; issue a new one", path.display())]
+    Validity {
+        /// The certificate.
+        path: PathBuf,
+        /// First second.
+        not_before: String,
+        /// Last second.
+        not_after: String,
+        /// This moment, in seconds since 1970.
+        now: String,
+    },
+    /// The certificate names no identity of ours.
+    #[error("{}: {source}", path.display())]
+    Identity {
+        /// The certificate.
+        path: PathBuf,
+        /// What is wrong.
+        source: IdentityError,
+    },
+    /// The address to dial is none.
+    #[error("address {text:?} is not one to dial, as in https://collector.example:7443: {cause}")]
+    Address {
+        /// The text as given.
+        text: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The connection did not come about.
+    #[error("{address} cannot be reached: {cause}")]
+    Connect {
+        /// The address.
+        address: String,
+        /// What went wrong, all causes.
+        cause: String,
+    },
+}
+
+/// A checked set of TLS files.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    ca: Certificate,
+    pair: KeyPair,
+    identity: Identity,
+}
+
+impl TlsFiles {
+    /// Reads and checks the files: certificate signed by the authority, valid
+    /// now, and naming one identity.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn load(&self, now: UnixNs) -> Result<Tls, TlsError> {
+        let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key]
+            .map(|path| fs::read(path).map_err(|source| TlsError::File { path: path.clone(), source }));
+        let (ca, certificate, key) = (ca?, certificate?, key?);
+        let ca_der = der(&self.ca, &ca)?;
+        let leaf_der = der(&self.certificate, &certificate)?;
+        let authority = parse(&self.ca, &ca_der)?;
+        let leaf = parse(&self.certificate, &leaf_der)?;
+        if leaf.verify_signature(Some(authority.public_key())).is_err() {
+            return Err(TlsError::Issuer { certificate: self.certificate.clone(), ca: self.ca.clone() });
+        }
+        check_validity(&self.ca, &authority, now)?;
+        check_validity(&self.certificate, &leaf, now)?;
+        let identity = Identity::from_certificate(&leaf_der)
+            .map_err(|source| TlsError::Identity { path: self.certificate.clone(), source })?;
+        if !key.windows(11).any(|part| part == b"PRIVATE KEY") {
+            return Err(TlsError::Content {
+                path: self.key.clone(),
+                wanted: "a private key",
+                cause: "no PRIVATE KEY block in it".to_owned(),
+            });
+        }
+        Ok(Tls {
+            ca: Certificate::from_pem(ca),
+            pair: KeyPair::from_pem(certificate, key),
+            identity,
+        })
+    }
+}
+
+impl Tls {
+    /// Whose certificate it is.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// For a server: every client must show a certificate of the same authority.
+    #[must_use]
+    pub fn server(&self) -> ServerTlsConfig {
+        ServerTlsConfig::new().identity(self.pair.clone()).client_ca_root(self.ca.clone())
+    }
+
+    /// Where to dial, with this identity shown and the server's checked
+    /// against the host in the address.
+    ///
+    /// # Errors
+    /// [`TlsError::Address`] when it is no `https://` address.
+    pub fn endpoint(&self, address: &str) -> Result<Endpoint, TlsError> {
+        let wrong = |cause: String| TlsError::Address { text: address.to_owned(), cause };
+        if !address.starts_with("https://") {
+            return Err(wrong("it does not start with https://".to_owned()));
+        }
+        let tls = ClientTlsConfig::new().ca_certificate(self.ca.clone()).identity(self.pair.clone());
+        Endpoint::from_shared(address.to_owned())
+            .map_err(|error| wrong(causes(&error)))?
+            .tls_config(tls)
+            .map_err(|error| wrong(causes(&error)))
+            .map(|endpoint| {
+                endpoint
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .tcp_nodelay(true)
+                    .http2_keep_alive_interval(KEEP_ALIVE)
+                    .keep_alive_while_idle(true)
+            })
+    }
+
+    /// Dials.
+    ///
+    /// # Errors
+    /// [`TlsError::Connect`] with every cause: refused, wrong certificate, expired.
+    pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
+        self.endpoint(address)?.connect().await.map_err(|error| TlsError::Connect {
+            address: address.to_owned(),
+            cause: causes(&error),
+        })
+    }
+}
+
+fn der(path: &Path, text: &[u8]) -> Result<Vec<u8>, TlsError> {
+    let wrong = |cause: String| TlsError::Content { path: path.into(), wanted: "a certificate", cause };
+    match Pem::iter_from_buffer(text).next() {
+        Some(Ok(pem)) if pem.label == "CERTIFICATE" => Ok(pem.contents),
+        Some(Ok(pem)) => Err(wrong(format!("it holds a {}", pem.label))),
+        Some(Err(error)) => Err(wrong(error.to_string())),
+        None => Err(wrong("no PEM block in it".to_owned())),
+    }
+}
+
+fn parse<'a>(path: &Path, der: &'a [u8]) -> Result<X509Certificate<'a>, TlsError> {
+    X509Certificate::from_der(der).map(|(_, certificate)| certificate).map_err(|error| {
+        TlsError::Content { path: path.into(), wanted: "a certificate", cause: error.to_string() }
+    })
+}
+
+fn check_validity(path: &Path, certificate: &X509Certificate<'_>, now: UnixNs) -> Result<(), TlsError> {
+    let validity = certificate.validity();
+    let seconds = i64::try_from(now.as_seconds()).unwrap_or(i64::MAX);
+    let moment = ASN1Time::from_timestamp(seconds);
+    if moment.as_ref().is_ok_and(|moment| validity.is_valid_at(*moment)) {
+        return Ok(());
+    }
+    Err(TlsError::Validity {
+        path: path.into(),
+        not_before: validity.not_before.to_string(),
+        not_after: validity.not_after.to_string(),
+        now: moment.map_or_else(|_| seconds.to_string(), |moment| moment.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{Authority, Leaf};
+
+    const NOW: UnixNs = UnixNs::from_seconds(1_790_000_000);
+
+    fn files(folder: &Path, role: &str) -> TlsFiles {
+        let identity: Identity = format!("monitor://{role}/jump-1").parse().unwrap();
+        let authority = Authority::create(folder, NOW, 30).unwrap();
+        let leaf = Leaf { identity: &identity, hosts: &["localhost".into()], not_before: NOW, days: 1 };
+        let (certificate, key) = authority.issue(&leaf, folder).unwrap();
+        TlsFiles { ca: folder.join("ca.pem"), certificate, key }
+    }
+
+    #[test]
+    fn issued_files_load_and_carry_the_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = files(folder.path(), "agent").load(NOW).unwrap();
+        assert_eq!(tls.identity().to_string(), "monitor://agent/jump-1");
+    }
+
+    #[test]
+    fn wrong_files_are_named() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mine, other) = (files(one.path(), "agent"), files(two.path(), "agent"));
+        let error = |files: TlsFiles, now| files.load(now).unwrap_err();
+        assert!(matches!(error(TlsFiles { ca: other.ca.clone(), ..mine.clone() }, NOW), TlsError::Issuer { .. }));
+        assert!(matches!(
+            error(mine.clone(), NOW.plus(Duration::from_secs(3 * 86_400))),
+            TlsError::Validity { .. }
+        ));
+        assert!(matches!(error(TlsFiles { key: "/nonexistent".into(), ..mine.clone() }, NOW), TlsError::File { .. }));
+        assert!(matches!(error(TlsFiles { certificate: mine.key.clone(), ..mine.clone() }, NOW), TlsError::Content { .. }));
+        assert!(matches!(error(TlsFiles { key: mine.certificate.clone(), ..mine }, NOW), TlsError::Content { .. }));
+    }
+
+    #[test]
+    fn an_authority_is_never_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::create(folder.path(), NOW, 30).unwrap();
+        assert!(Authority::create(folder.path(), NOW, 30).is_err());
+    }
+}

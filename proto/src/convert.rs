@@ -1,0 +1,74 @@
+//! The only code that maps messages to the model and back.
+//!
+//! Model to message takes every struct apart field by field, so that a new
+//! field does not compile unseen. Message to model refuses what makes no
+//! sense and names the field.
+
+use monitor_model::{grant::InvalidGrant, id::InvalidId};
+
+mod alert;
+mod event;
+mod grant;
+mod revocation;
+mod session;
+mod verdict;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+/// Why a message is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidMessage {
+    /// Not a protobuf message of that type.
+    #[error("not a message of this type: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A field that must be there is not.
+    #[error("field {field} is missing")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// An enum has a value that is unknown or unspecified.
+    #[error("field {field} has the value {value}, which means nothing here")]
+    Enum {
+        /// The field.
+        field: &'static str,
+        /// The number found.
+        value: i32,
+    },
+    /// A number is out of its range.
+    #[error("field {field} is {value}; at most {max} is allowed")]
+    Range {
+        /// The field.
+        field: &'static str,
+        /// The number found.
+        value: u64,
+        /// The largest that is allowed.
+        max: u64,
+    },
+    /// An address has neither 4 nor 16 bytes.
+    #[error("field {field} has {bytes} bytes; an address has 4 or 16")]
+    Address {
+        /// The field.
+        field: &'static str,
+        /// The length found.
+        bytes: usize,
+    },
+    /// A name or id is none.
+    #[error("field {field}: {source}")]
+    Id {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: InvalidId,
+    },
+    /// A grant is none.
+    #[error("field {field}: {source}")]
+    Grant {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: InvalidGrant,
+    },
+}
