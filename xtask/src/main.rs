@@ -14,6 +14,7 @@
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
 //! - `demo`: the scene
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -84,6 +85,10 @@ enum Task {
         /// Only this kernel series.
         #[arg(long, value_enum)]
         kernel: Option<Series>,
+        /// Run this program instead of the workspace's own check; it should
+        /// print `VM-CHECK ok` or `VM-CHECK failed: why`.
+        #[arg(long, value_name = "FILE")]
+        program: Option<PathBuf>,
     },
     /// Play the main job on this machine: a real ssh session is seen, judged, cut off.
     Demo(demo::DemoArgs),
@@ -116,9 +121,9 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         }
         Task::Test { list: true, .. } => suite::list(),
         Task::Test { only, list: false } => return suite::run(&project, &only),
-        Task::Vm { kernel } => {
-            setup::ensure(&project, Goal::Test, setup::Voice::OnlyMissing)?;
-            return vm::run_command(&project, kernel);
+        Task::Vm { kernel, program } => {
+            setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
+            return vm::run_command(&project, kernel, program.as_deref());
         }
         Task::Demo(demo_args) => {
             setup::ensure(&project, Goal::Demo, setup::Voice::OnlyMissing)?;

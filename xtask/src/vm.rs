@@ -49,16 +49,24 @@ sync
 poweroff -f
 "#;
 
-/// `cargo xtask vm`.
-pub(crate) fn run_command(project: &Project, only: Option<Series>) -> Result<ExitCode> {
-    let object = bpf::build(project)?;
+/// `cargo xtask vm`: the workspace's own check, or another program, in one
+/// series or in all.
+pub(crate) fn run_command(
+    project: &Project,
+    only: Option<Series>,
+    program: Option<&Path>,
+) -> Result<ExitCode> {
+    let program = match program {
+        Some(program) => program.to_path_buf(),
+        None => check_program(project, &bpf::build(project)?)?,
+    };
     let mut failed = 0_u32;
     for series in Series::ALL
         .into_iter()
         .filter(|series| only.is_none_or(|only| only == *series))
     {
         let start = Instant::now();
-        match check(project, &object, series) {
+        match run_in(project, &program, series) {
             Ok(said) => process::say(&format!(
                 "{}: {said} ({})",
                 series.name(),
@@ -79,9 +87,12 @@ pub(crate) fn run_command(project: &Project, only: Option<Series>) -> Result<Exi
 
 /// Boots a kernel of the series and runs the check in it; returns its closing line.
 pub(crate) fn check(project: &Project, object: &Path, series: Series) -> Result<String> {
-    let program = check_program(project, object)?;
+    run_in(project, &check_program(project, object)?, series)
+}
+
+fn run_in(project: &Project, program: &Path, series: Series) -> Result<String> {
     let kernel = kernels::fetch(&Machine::here(project), series)?;
-    boot(project, &kernel, &program, series)
+    boot(project, &kernel, program, series)
 }
 
 fn boot(project: &Project, kernel: &Kernel, program: &Path, series: Series) -> Result<String> {
