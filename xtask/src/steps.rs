@@ -170,6 +170,9 @@ impl<'a> Suite<'a> {
                 }
             }
         }
+        if counts == Counts::default() {
+            bail!("no test ran: nothing in the workspace belongs to this step");
+        }
         Ok(counts)
     }
 

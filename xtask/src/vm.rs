@@ -128,7 +128,7 @@ fn boot(project: &Project, kernel: &Kernel, program: &Path, series: Series) -> R
         .arg("-initrd")
         .arg(&initrd);
     let ended = test_run::run_limited(&mut command, &console, TIME_LIMIT)?;
-    let text = String::from_utf8_lossy(&fs::read(&console)?).into_owned();
+    let text = without_escapes(&String::from_utf8_lossy(&fs::read(&console)?));
     let verdict = verdict(&text);
     match verdict {
         Verdict::Ok(said) => Ok(format!("{said} [{}]", kernel.release)),
@@ -312,6 +312,23 @@ fn verdict(console: &str) -> Verdict {
     }
 }
 
+/// A console's text without what moves the cursor: the firmware would clear
+/// the screen of whoever reads an error.
+fn without_escapes(console: &str) -> String {
+    let mut text = String::with_capacity(console.len());
+    let mut rest = console.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\u{1b}' if rest.next() == Some('[') => {
+                let _ = rest.find(char::is_ascii_alphabetic);
+            }
+            '\u{1b}' | '\r' => {}
+            c => text.push(c),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +358,12 @@ mod tests {
             verdict("VM-CHECK ok\nVM-CHECK failed: detach\n"),
             Verdict::Failed("failed: detach".to_owned())
         );
+    }
+
+    #[test]
+    fn console_escapes_do_not_reach_the_terminal() {
+        let console = "\u{1b}c\u{1b}[?7l\u{1b}[2J\u{1b}[0mSeaBIOS\r\nok\r\n";
+        assert_eq!(without_escapes(console), "SeaBIOS\nok\n");
     }
 
     #[test]
