@@ -19,7 +19,13 @@ impl ByteText {
     /// The part after the last slash: what a person calls the program or file.
     #[must_use]
     pub fn file_name(&self) -> Self {
-        Self(self.0.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec())
+        Self(
+            self.0
+                .rsplit(|&byte| byte == b'/')
+                .next()
+                .unwrap_or_default()
+                .to_vec(),
+        )
     }
 }
 
@@ -94,6 +100,9 @@ mod tests {
     #[test]
     fn control_bytes_and_broken_utf8_are_escaped() {
         let text = ByteText(b"a\nb\x1b[31m\xff\\\xe2\x80\xae.txt".to_vec());
-        assert_eq!(text.to_string(), "a\\x0ab\\x1b[31m\\xff\\\\\\xe2\\x80\\xae.txt");
+        assert_eq!(
+            text.to_string(),
+            "a\\x0ab\\x1b[31m\\xff\\\\\\xe2\\x80\\xae.txt"
+        );
     }
 }

@@ -69,7 +69,10 @@ pub fn evaluate(
             Some(grant) => objection(grant, access, at),
             None => Some(OutReason::NoGrant),
         };
-        considered.push(Considered { grant: id.clone(), against });
+        considered.push(Considered {
+            grant: id.clone(),
+            against,
+        });
         let Some(reason) = against else {
             return (Verdict::InScope { grant: id.clone() }, considered);
         };
@@ -78,8 +81,14 @@ pub fn evaluate(
         }
     }
     let verdict = match nearest {
-        Some((reason, grant)) => Verdict::OutOfScope { reason, grant: Some(grant.clone()) },
-        None => Verdict::OutOfScope { reason: OutReason::NoGrant, grant: None },
+        Some((reason, grant)) => Verdict::OutOfScope {
+            reason,
+            grant: Some(grant.clone()),
+        },
+        None => Verdict::OutOfScope {
+            reason: OutReason::NoGrant,
+            grant: None,
+        },
     };
     (verdict, considered)
 }
@@ -104,7 +113,10 @@ fn objection(grant: &Grant, access: &Access<'_>, at: UnixNs) -> Option<OutReason
         Target::Credential(path) => scope.credentials.is_empty() || scope.credentials.matches(path),
         Target::Destination(to) => {
             scope.destinations.is_empty()
-                || scope.destinations.iter().any(|rule| rule.contains(to.address, to.port))
+                || scope
+                    .destinations
+                    .iter()
+                    .any(|rule| rule.contains(to.address, to.port))
         }
     };
     (!listed).then_some(OutReason::NotGranted)

@@ -33,8 +33,13 @@ pub enum Tier {
 
 impl Tier {
     /// Every tier, weakest first.
-    pub const ALL: [Self; 5] =
-        [Self::Standard, Self::Production, Self::Backup, Self::Identity, Self::Endpoint];
+    pub const ALL: [Self; 5] = [
+        Self::Standard,
+        Self::Production,
+        Self::Backup,
+        Self::Identity,
+        Self::Endpoint,
+    ];
 
     /// The tier's name in files and on screens.
     #[must_use]
@@ -61,7 +66,9 @@ impl FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.as_str() == text)
-            .ok_or_else(|| InvalidGrant::Tier { text: text.to_owned() })
+            .ok_or_else(|| InvalidGrant::Tier {
+                text: text.to_owned(),
+            })
     }
 }
 
@@ -101,7 +108,9 @@ impl FromStr for GrantKind {
         [Self::JustInTime, Self::Standing, Self::BreakGlass]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| InvalidGrant::Kind { text: text.to_owned() })
+            .ok_or_else(|| InvalidGrant::Kind {
+                text: text.to_owned(),
+            })
     }
 }
 
@@ -131,7 +140,10 @@ pub struct PortRange {
 
 impl PortRange {
     /// Every port.
-    pub const ALL: Self = Self { first: 0, last: u16::MAX };
+    pub const ALL: Self = Self {
+        first: 0,
+        last: u16::MAX,
+    };
 
     /// Whether the port lies in the range.
     #[must_use]
@@ -153,7 +165,9 @@ impl fmt::Display for PortRange {
 impl FromStr for PortRange {
     type Err = InvalidGrant;
     fn from_str(text: &str) -> Result<Self, InvalidGrant> {
-        let wrong = || InvalidGrant::Ports { text: text.to_owned() };
+        let wrong = || InvalidGrant::Ports {
+            text: text.to_owned(),
+        };
         if text == "*" {
             return Ok(Self::ALL);
         }
@@ -162,7 +176,11 @@ impl FromStr for PortRange {
             first: first.parse().map_err(|_| wrong())?,
             last: last.parse().map_err(|_| wrong())?,
         };
-        if range.first > range.last { Err(wrong()) } else { Ok(range) }
+        if range.first > range.last {
+            Err(wrong())
+        } else {
+            Ok(range)
+        }
     }
 }
 
@@ -195,21 +213,35 @@ impl fmt::Display for DestinationRule {
 impl FromStr for DestinationRule {
     type Err = InvalidGrant;
     fn from_str(text: &str) -> Result<Self, InvalidGrant> {
-        let wrong = || InvalidGrant::Destination { text: text.to_owned() };
+        let wrong = || InvalidGrant::Destination {
+            text: text.to_owned(),
+        };
         let (network, ports) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (network, rest) = rest.split_once(']').ok_or_else(wrong)?;
-                (network, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(wrong)?) })
+                (
+                    network,
+                    if rest.is_empty() {
+                        None
+                    } else {
+                        Some(rest.strip_prefix(':').ok_or_else(wrong)?)
+                    },
+                )
             }
             None if text.matches(':').count() > 1 => (text, None),
-            None => text.split_once(':').map_or((text, None), |(network, ports)| (network, Some(ports))),
+            None => text
+                .split_once(':')
+                .map_or((text, None), |(network, ports)| (network, Some(ports))),
         };
         let network = network
             .parse::<IpNet>()
             .or_else(|_| network.parse::<IpAddr>().map(IpNet::from))
             .map_err(|_| wrong())?;
         let ports = ports.map_or(Ok(PortRange::ALL), str::parse)?;
-        Ok(Self { network: network.trunc(), ports })
+        Ok(Self {
+            network: network.trunc(),
+            ports,
+        })
     }
 }
 
@@ -234,15 +266,22 @@ impl PathPatterns {
     /// [`InvalidGrant::TooMany`] when there are more than [`SCOPE_ENTRIES_MAX`].
     pub fn new(texts: Vec<String>) -> Result<Self, InvalidGrant> {
         if texts.len() > SCOPE_ENTRIES_MAX {
-            return Err(InvalidGrant::TooMany { entries: texts.len() });
+            return Err(InvalidGrant::TooMany {
+                entries: texts.len(),
+            });
         }
         let mut builder = GlobSetBuilder::new();
         for text in &texts {
-            let wrong = |cause: String| InvalidGrant::Pattern { text: text.clone(), cause };
+            let wrong = |cause: String| InvalidGrant::Pattern {
+                text: text.clone(),
+                cause,
+            };
             if !text.starts_with('/') {
                 return Err(wrong("it does not start with /".to_owned()));
             }
-            let glob = globset::GlobBuilder::new(text).literal_separator(true).build();
+            let glob = globset::GlobBuilder::new(text)
+                .literal_separator(true)
+                .build();
             let glob: Glob = glob.map_err(|error| wrong(error.kind().to_string()))?;
             builder.add(glob);
         }
@@ -344,11 +383,14 @@ impl Grant {
     /// Whether the grant holds at an instant; an end by hand goes before the window.
     #[must_use]
     pub fn life(&self, at: UnixNs) -> Life {
-        match self.state {
-            GrantState::Ended { at: ended, .. } if ended <= at => Life::Ended,
-            _ if at < self.not_before => Life::NotStarted,
-            _ if at >= self.expires => Life::Expired,
-            _ => Life::Alive,
+        if matches!(self.state, GrantState::Ended { at: ended, .. } if ended <= at) {
+            Life::Ended
+        } else if at < self.not_before {
+            Life::NotStarted
+        } else if at >= self.expires {
+            Life::Expired
+        } else {
+            Life::Alive
         }
     }
 
@@ -364,10 +406,15 @@ impl Grant {
     /// [`InvalidGrant`] when the window is empty or the scope too large.
     pub fn check(&self) -> Result<(), InvalidGrant> {
         if self.not_before >= self.expires {
-            return Err(InvalidGrant::Window { not_before: self.not_before, expires: self.expires });
+            return Err(InvalidGrant::Window {
+                not_before: self.not_before,
+                expires: self.expires,
+            });
         }
         if self.scope.destinations.len() > SCOPE_ENTRIES_MAX {
-            return Err(InvalidGrant::TooMany { entries: self.scope.destinations.len() });
+            return Err(InvalidGrant::TooMany {
+                entries: self.scope.destinations.len(),
+            });
         }
         Ok(())
     }
@@ -395,7 +442,9 @@ pub enum InvalidGrant {
         text: String,
     },
     /// Not a network with ports.
-    #[error("destination {text:?} is not a network with ports, as in 10.20.0.0/24:443 or [fd00::/64]:*")]
+    #[error(
+        "destination {text:?} is not a network with ports, as in 10.20.0.0/24:443 or [fd00::/64]:*"
+    )]
     Destination {
         /// The text as given.
         text: String,
@@ -430,12 +479,30 @@ mod tests {
 
     #[test]
     fn destinations_survive_their_text_form() {
-        for text in ["10.20.0.0/24:443", "10.20.0.0/24:*", "[fd00::/64]:8000-8999", "[fd00::/64]:*"] {
+        for text in [
+            "10.20.0.0/24:443",
+            "10.20.0.0/24:*",
+            "[fd00::/64]:8000-8999",
+            "[fd00::/64]:*",
+        ] {
             assert_eq!(text.parse::<DestinationRule>().unwrap().to_string(), text);
         }
-        assert_eq!("10.1.2.3".parse::<DestinationRule>().unwrap().to_string(), "10.1.2.3/32:*");
-        assert_eq!("fd00::1".parse::<DestinationRule>().unwrap().to_string(), "[fd00::1/128]:*");
-        for text in ["", "10.0.0.0/33", "10.0.0.1:70000", "[fd00::1", "host:22", "10.0.0.1:9-1"] {
+        assert_eq!(
+            "10.1.2.3".parse::<DestinationRule>().unwrap().to_string(),
+            "10.1.2.3/32:*"
+        );
+        assert_eq!(
+            "fd00::1".parse::<DestinationRule>().unwrap().to_string(),
+            "[fd00::1/128]:*"
+        );
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.1:70000",
+            "[fd00::1",
+            "host:22",
+            "10.0.0.1:9-1",
+        ] {
             assert!(text.parse::<DestinationRule>().is_err(), "{text}");
         }
     }
@@ -443,11 +510,17 @@ mod tests {
     #[test]
     fn a_star_stays_within_its_directory() {
         let patterns = PathPatterns::new(vec!["/srv/acme/*".into(), "/etc/**/key".into()]).unwrap();
-        let path = |text: &str| PathLabel { text: text.into(), truncated: false };
+        let path = |text: &str| PathLabel {
+            text: text.into(),
+            truncated: false,
+        };
         assert!(patterns.matches(&path("/srv/acme/kubeconfig")));
         assert!(!patterns.matches(&path("/srv/acme/sub/kubeconfig")));
         assert!(patterns.matches(&path("/etc/a/b/key")));
-        assert!(!patterns.matches(&PathLabel { text: "/srv/acme/x".into(), truncated: true }));
+        assert!(!patterns.matches(&PathLabel {
+            text: "/srv/acme/x".into(),
+            truncated: true
+        }));
         assert!(PathPatterns::new(vec!["srv/*".into()]).is_err());
         assert!(PathPatterns::new(vec!["/srv/[".into()]).is_err());
     }

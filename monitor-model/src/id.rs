@@ -28,7 +28,9 @@ pub enum InvalidId {
         bytes: usize,
     },
     /// A character outside the allowed set.
-    #[error("{what} {text:?} holds {found:?}; allowed are a-z A-Z 0-9 . _ - @, the first a letter or digit")]
+    #[error(
+        "{what} {text:?} holds {found:?}; allowed are a-z A-Z 0-9 . _ - @, the first a letter or digit"
+    )]
     Character {
         /// What was named.
         what: &'static str,
@@ -56,7 +58,9 @@ pub enum InvalidId {
         wanted: usize,
     },
     /// Not of the form AGENT/BOOT/SOURCE/SEQUENCE.
-    #[error("event id {text:?} is not of the form AGENT/BOOT/SOURCE/SEQUENCE, as in jump-1/01JG3Y2E8QW0X9V5T4R3S2A1B0/p0/17")]
+    #[error(
+        "event id {text:?} is not of the form AGENT/BOOT/SOURCE/SEQUENCE, as in jump-1/01JG3Y2E8QW0X9V5T4R3S2A1B0/p0/17"
+    )]
     NotEvent {
         /// The text as given.
         text: String,
@@ -74,13 +78,20 @@ fn check_name(what: &'static str, text: &str) -> Result<(), InvalidId> {
         return Err(InvalidId::Empty { what });
     }
     if text.len() > NAME_BYTES_MAX {
-        return Err(InvalidId::TooLong { what, bytes: text.len() });
+        return Err(InvalidId::TooLong {
+            what,
+            bytes: text.len(),
+        });
     }
     let wrong = text.char_indices().find(|&(at, c)| {
         !(c.is_ascii_alphanumeric() || at > 0 && matches!(c, '.' | '_' | '-' | '@'))
     });
     match wrong {
-        Some((_, found)) => Err(InvalidId::Character { what, text: text.to_owned(), found }),
+        Some((_, found)) => Err(InvalidId::Character {
+            what,
+            text: text.to_owned(),
+            found,
+        }),
         None => Ok(()),
     }
 }
@@ -260,7 +271,9 @@ impl fmt::Display for Source {
 impl FromStr for Source {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let wrong = || InvalidId::NotSource { text: text.to_owned() };
+        let wrong = || InvalidId::NotSource {
+            text: text.to_owned(),
+        };
         let cpu = |number: &str| number.parse::<u16>().map_err(|_| wrong());
         match text.split_at_checked(1) {
             Some(("a", "")) => Ok(Self::Agent),
@@ -292,18 +305,28 @@ pub struct EventId {
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}/{}", self.agent, self.boot, self.source, self.sequence)
+        write!(
+            f,
+            "{}/{}/{}/{}",
+            self.agent, self.boot, self.source, self.sequence
+        )
     }
 }
 
 impl FromStr for EventId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let wrong = || InvalidId::NotEvent { text: text.to_owned() };
+        let wrong = || InvalidId::NotEvent {
+            text: text.to_owned(),
+        };
         let mut parts = text.split('/');
-        let (Some(agent), Some(boot), Some(source), Some(sequence), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(agent), Some(boot), Some(source), Some(sequence), None) = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        ) else {
             return Err(wrong());
         };
         Ok(Self {
@@ -347,7 +370,13 @@ mod tests {
 
     #[test]
     fn bad_event_ids_are_refused() {
-        for text in ["", "a/b", "jump-1/zz/p0/1", "jump-1/01JG3Y2E8QW0X9V5T4R3S2A1B0/q0/1", "x/01JG3Y2E8QW0X9V5T4R3S2A1B0/p/1"] {
+        for text in [
+            "",
+            "a/b",
+            "jump-1/zz/p0/1",
+            "jump-1/01JG3Y2E8QW0X9V5T4R3S2A1B0/q0/1",
+            "x/01JG3Y2E8QW0X9V5T4R3S2A1B0/p/1",
+        ] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }
     }

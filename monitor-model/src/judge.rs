@@ -8,7 +8,7 @@ use crate::{
     grant::{Grant, Tier},
     id::{GrantId, TenantId},
     tenant::{Owner, Tenant, locate},
-    verdict::{ExemptReason, Judgement, OutReason, Verdict},
+    verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
 };
 
 /// What a judgement is made from, besides the event.
@@ -27,11 +27,18 @@ pub struct World {
 pub fn judge(world: &World, event: &Event) -> Judgement {
     let (owner, tier) = owner_of(world, event);
     let ledger = ledger_of(world, event, &owner);
-    let (verdict, considered) = match exemption(event, &owner) {
-        Some(reason) => (Verdict::Exempt { reason }, Vec::new()),
-        None => verdict_of(world, event, &owner, tier),
+    let (verdict, considered) = match (target_of(&event.action), &owner) {
+        (None, _) => exempt(ExemptReason::Lifecycle),
+        (Some(Target::Destination(_)), Owner::Host) => exempt(ExemptReason::HostLocal),
+        (Some(target), _) => verdict_of(world, event, &owner, (target, tier)),
     };
-    Judgement { verdict, owner, ledger, considered, policy_version: world.version.clone() }
+    Judgement {
+        verdict,
+        owner,
+        ledger,
+        considered,
+        policy_version: world.version.clone(),
+    }
 }
 
 /// Who owns what the event touches, and the tier it needs.
@@ -41,9 +48,10 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
             let located = locate(&world.tenants, destination);
             (located.owner, located.tier)
         }
-        Action::Credential { tenant, tier, .. } => {
-            (Owner::Tenant(tenant.clone().unwrap_or_else(TenantId::provider)), *tier)
-        }
+        Action::Credential { tenant, tier, .. } => (
+            Owner::Tenant(tenant.clone().unwrap_or_else(TenantId::provider)),
+            *tier,
+        ),
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
@@ -65,40 +73,70 @@ fn ledger_of(world: &World, event: &Event, owner: &Owner) -> TenantId {
         Owner::Tenant(id) => Some(id),
         Owner::Host | Owner::Ambiguous(_) | Owner::Unknown => event.attribution.tenant.as_ref(),
     };
-    of_owner.filter(exists).cloned().unwrap_or_else(TenantId::provider)
+    of_owner
+        .filter(exists)
+        .cloned()
+        .unwrap_or_else(TenantId::provider)
 }
 
-fn exemption(event: &Event, owner: &Owner) -> Option<ExemptReason> {
-    match (&event.action, owner) {
-        (Action::Connect { .. }, Owner::Host) => Some(ExemptReason::HostLocal),
-        (Action::Exec { .. } | Action::Connect { .. } | Action::Credential { .. }, _) => None,
-        _ => Some(ExemptReason::Lifecycle),
+/// What the event touches; none for what tells of processes, sessions or the agent.
+fn target_of(action: &Action) -> Option<Target<'_>> {
+    match action {
+        Action::Exec { exe, .. } => Some(Target::Program(&exe.path)),
+        Action::Connect { destination, .. } => Some(Target::Destination(destination)),
+        Action::Credential { object, .. } => Some(Target::Credential(&object.path)),
+        Action::Fork { .. }
+        | Action::Exit { .. }
+        | Action::SessionOpened { .. }
+        | Action::SessionEnded { .. }
+        | Action::LoginRefused { .. }
+        | Action::Contained { .. }
+        | Action::Gap { .. }
+        | Action::AgentStarted { .. } => None,
     }
+}
+
+const fn exempt(reason: ExemptReason) -> (Verdict, Vec<Considered>) {
+    (Verdict::Exempt { reason }, Vec::new())
 }
 
 fn verdict_of(
     world: &World,
     event: &Event,
     owner: &Owner,
-    tier: Option<Tier>,
-) -> (Verdict, Vec<crate::verdict::Considered>) {
+    (target, tier): (Target<'_>, Option<Tier>),
+) -> (Verdict, Vec<Considered>) {
     let who = &event.attribution;
     if who.session.is_none() || who.principal.is_none() {
         let reason = who.reason.unwrap_or(NoSession::NoPrincipal);
         return (Verdict::Unattributed { reason }, Vec::new());
     }
-    let out = |reason| (Verdict::OutOfScope { reason, grant: who.grants.first().cloned() }, Vec::new());
+    let out = |reason| {
+        (
+            Verdict::OutOfScope {
+                reason,
+                grant: who.grants.first().cloned(),
+            },
+            Vec::new(),
+        )
+    };
     let tenant = match owner {
         Owner::Unknown => return out(OutReason::UnknownDestination),
         Owner::Ambiguous(_) => return out(OutReason::AmbiguousDestination),
         Owner::Tenant(id) => Some(id),
         Owner::Host => None,
     };
-    let target = match &event.action {
-        Action::Exec { exe, .. } => Target::Program(&exe.path),
-        Action::Connect { destination, .. } => Target::Destination(destination),
-        Action::Credential { object, .. } => Target::Credential(&object.path),
-        _ => return (Verdict::Exempt { reason: ExemptReason::Lifecycle }, Vec::new()),
-    };
-    evaluate(&world.grants, &who.grants, &Access { tenant, tier, target }, event.at)
+    evaluate(
+        &world.grants,
+        &who.grants,
+        &Access {
+            tenant,
+            tier,
+            target,
+        },
+        event.at,
+    )
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,7 +192,10 @@ impl Order {
     #[must_use]
     pub fn state(&self) -> State {
         let answered = self.times.broker_answered.is_some();
-        let gone = self.sessions.iter().all(|affected| affected.gone_at.is_some());
+        let gone = self
+            .sessions
+            .iter()
+            .all(|affected| affected.gone_at.is_some());
         match (answered, gone) {
             (true, true) => State::Enforced,
             (true, false) => State::BrokerAnswered,

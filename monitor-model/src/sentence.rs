@@ -1,10 +1,11 @@
 //! An event as a person would tell it.
 
-use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use crate::{
     bytes::ByteText,
-    event::{Action, Event, Process},
+    event::{Action, Destination, Event, Process, Receipt},
+    session::Session,
     tenant::Owner,
 };
 
@@ -15,10 +16,16 @@ const ARGUMENT_BYTES_SHOWN_MAX: usize = 160;
 
 /// What happened, without who and where: `read /srv/acme/kubeconfig (kubeconfig) with cat`.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "one short arm a kind of event")]
 pub fn what(event: &Event) -> String {
-    let with = program(event.process.as_ref());
+    let with = || program(event.process.as_ref());
     match &event.action {
-        Action::Exec { exe, argv, argv_truncated, .. } => {
+        Action::Exec {
+            exe,
+            argv,
+            argv_truncated,
+            ..
+        } => {
             format!("ran {}{}", exe.path, arguments(argv, *argv_truncated))
         }
         Action::Fork { child_pid, .. } => format!("started process {child_pid}"),
@@ -26,51 +33,108 @@ pub fn what(event: &Event) -> String {
             0 => format!("process ended with {}", (status >> 8) & 0xff),
             signal => format!("process ended by signal {signal}"),
         },
-        Action::Connect { destination, denied } => {
-            let mut text = String::from(if *denied { "was refused a connection to " } else { "connected to " });
-            match destination.address {
-                std::net::IpAddr::V4(address) => _ = write!(text, "{address}:{}", destination.port),
-                std::net::IpAddr::V6(address) => _ = write!(text, "[{address}]:{}", destination.port),
-            }
-            _ = write!(text, " {}", destination.protocol);
-            if let Some(interface) = &destination.interface {
-                _ = write!(text, " by {interface}");
-            }
-            if let Some(name) = &destination.net_ns_name {
-                _ = write!(text, " in namespace {name}");
-            }
-            text + &with
+        Action::Connect {
+            destination,
+            denied: true,
+        } => {
+            format!(
+                "was refused a connection to {}{}",
+                place(destination),
+                with()
+            )
         }
-        Action::Credential { object, class, mode, .. } => {
-            format!("{} {} ({class}){with}", mode.verb(), object.path)
+        Action::Connect {
+            destination,
+            denied: false,
+        } => {
+            format!("connected to {}{}", place(destination), with())
         }
-        Action::SessionOpened { session } => {
-            let mut text = format!("logged in as {}", session.account);
-            if let Some(peer) = session.peer {
-                _ = write!(text, " from {peer}");
-            }
-            if let Some(serial) = session.credential.serial() {
-                _ = write!(text, " with certificate {serial}");
-            }
-            text
+        Action::Credential {
+            object,
+            class,
+            mode,
+            ..
+        } => {
+            format!("{} {} ({class}){}", mode.verb(), object.path, with())
         }
+        Action::SessionOpened { session } => opened(session),
         Action::SessionEnded { .. } => "last process gone".to_owned(),
-        Action::LoginRefused { account, serial, reason, .. } => match serial {
-            Some(serial) => format!("login as {account} with certificate {serial} refused: {reason}"),
-            None => format!("login as {account} refused: {reason}"),
-        },
-        Action::Contained { receipt } => match receipt.left {
-            0 => format!("session ended on the host, {} processes killed", receipt.killed),
-            left => format!("session not ended: {left} processes would not die, {} killed", receipt.killed),
-        },
-        Action::Gap { source, first, last, cause } => {
+        Action::LoginRefused {
+            account,
+            serial: Some(serial),
+            reason,
+            ..
+        } => {
+            format!("login as {account} with certificate {serial} refused: {reason}")
+        }
+        Action::LoginRefused {
+            account,
+            serial: None,
+            reason,
+            ..
+        } => {
+            format!("login as {account} refused: {reason}")
+        }
+        Action::Contained { receipt } => contained(receipt),
+        Action::Gap {
+            source,
+            first,
+            last,
+            cause,
+        } => {
             format!("events {first} to {last} of stream {source} are missing: {cause}")
         }
-        Action::AgentStarted { version, kernel, resumed, hooks } => {
+        Action::AgentStarted {
+            version,
+            kernel,
+            resumed,
+            hooks,
+        } => {
             let blind = hooks.iter().filter(|hook| hook.tier.is_none()).count();
-            let how = if *resumed { "took over running probes" } else { "started probes" };
-            format!("agent {version} on {kernel} {how}, {blind} of {} hook families blind", hooks.len())
+            let how = if *resumed {
+                "took over running probes"
+            } else {
+                "started probes"
+            };
+            format!(
+                "agent {version} on {kernel} {how}, {blind} of {} hook families blind",
+                hooks.len()
+            )
         }
+    }
+}
+
+fn place(to: &Destination) -> String {
+    let mut text = SocketAddr::new(to.address, to.port).to_string();
+    text.push(' ');
+    text.push_str(&to.protocol.to_string());
+    for (word, name) in [(" by ", &to.interface), (" in namespace ", &to.net_ns_name)] {
+        if let Some(name) = name {
+            text.push_str(word);
+            text.push_str(name);
+        }
+    }
+    text
+}
+
+fn opened(session: &Session) -> String {
+    let mut text = format!("logged in as {}", session.account);
+    if let Some(peer) = session.peer {
+        text.push_str(" from ");
+        text.push_str(&peer.to_string());
+    }
+    if let Some(serial) = session.credential.serial() {
+        text.push_str(" with certificate ");
+        text.push_str(&serial.to_string());
+    }
+    text
+}
+
+fn contained(receipt: &Receipt) -> String {
+    let killed = receipt.killed;
+    match receipt.left {
+        0 => format!("session ended on the host, {killed} processes killed"),
+        left => format!("session not ended: {left} processes would not die, {killed} killed"),
     }
 }
 
@@ -80,9 +144,11 @@ pub fn whose(owner: &Owner) -> String {
     match owner {
         Owner::Host => "host".to_owned(),
         Owner::Tenant(id) => id.to_string(),
-        Owner::Ambiguous(ids) => {
-            ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
-        }
+        Owner::Ambiguous(ids) => ids
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" or "),
         Owner::Unknown => "unknown".to_owned(),
     }
 }

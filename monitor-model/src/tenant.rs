@@ -78,7 +78,12 @@ impl Zone {
 
     fn prefix_len(&self, to: &Destination) -> Option<u8> {
         let fits = |network: &&IpNet| network.contains(&to.address);
-        let longest = self.networks.iter().filter(fits).map(IpNet::prefix_len).max()?;
+        let longest = self
+            .networks
+            .iter()
+            .filter(fits)
+            .map(IpNet::prefix_len)
+            .max()?;
         let port = self.ports.is_empty() || self.ports.iter().any(|range| range.contains(to.port));
         port.then_some(longest)
     }
@@ -93,22 +98,21 @@ impl Zone {
                 None => known = false,
             }
         }
-        if let Some(wanted) = &self.net_ns {
-            if to.net_ns_name.as_ref() != Some(wanted) {
-                return None;
-            }
+        if self.net_ns.is_some() && self.net_ns != to.net_ns_name {
+            return None;
         }
-        if let Some(wanted) = self.mark {
-            if to.mark != wanted {
-                return None;
-            }
+        if self.mark.is_some_and(|wanted| wanted != to.mark) {
+            return None;
         }
         Some(known && self.selectors() > 0)
     }
 
     fn fit(&self, to: &Destination) -> Option<Fit> {
         let prefix_len = self.prefix_len(to)?;
-        Some(Fit { selected: self.selected(to)?, prefix_len })
+        Some(Fit {
+            selected: self.selected(to)?,
+            prefix_len,
+        })
     }
 }
 
@@ -120,13 +124,21 @@ impl Zone {
 #[must_use]
 pub fn locate(tenants: &[Tenant], to: &Destination) -> Located {
     if to.address.is_loopback() || to.address.is_unspecified() {
-        return Located { owner: Owner::Host, tier: None };
+        return Located {
+            owner: Owner::Host,
+            tier: None,
+        };
     }
     let mut best: Option<Fit> = None;
     let mut found: Vec<(&TenantId, Option<Tier>)> = Vec::new();
     for tenant in tenants {
-        let fits = tenant.zones.iter().filter_map(|zone| Some((zone.fit(to)?, zone.tier)));
-        let Some((fit, tier)) = fits.max_by_key(|&(fit, _)| fit) else { continue };
+        let fits = tenant
+            .zones
+            .iter()
+            .filter_map(|zone| Some((zone.fit(to)?, zone.tier)));
+        let Some((fit, tier)) = fits.max_by_key(|&(fit, _)| fit) else {
+            continue;
+        };
         match best.cmp(&Some(fit)) {
             Ordering::Greater => {}
             Ordering::Equal => found.push((&tenant.id, tier)),
@@ -137,11 +149,20 @@ pub fn locate(tenants: &[Tenant], to: &Destination) -> Located {
         }
     }
     match found.as_slice() {
-        [] => Located { owner: Owner::Unknown, tier: None },
-        [(id, tier)] => Located { owner: Owner::Tenant((*id).clone()), tier: *tier },
+        [] => Located {
+            owner: Owner::Unknown,
+            tier: None,
+        },
+        [(id, tier)] => Located {
+            owner: Owner::Tenant((*id).clone()),
+            tier: *tier,
+        },
         several => {
             let tenants = several.iter().map(|&(id, _)| id.clone()).collect();
-            Located { owner: Owner::Ambiguous(tenants), tier: None }
+            Located {
+                owner: Owner::Ambiguous(tenants),
+                tier: None,
+            }
         }
     }
 }
@@ -185,18 +206,33 @@ mod tests {
 
     #[test]
     fn overlapping_ranges_are_told_apart_by_interface() {
-        let tenants =
-            [tenant("acme", "10.20.0.0/24", Some("va"), None), tenant("globex", "10.20.0.0/24", Some("vg"), None)];
-        assert_eq!(locate(&tenants, &to("10.20.0.10", Some("va"))).owner, owner("acme"));
-        assert_eq!(locate(&tenants, &to("10.20.0.10", Some("vg"))).owner, owner("globex"));
-        assert_eq!(locate(&tenants, &to("10.20.0.10", Some("eth0"))).owner, Owner::Unknown);
-        assert!(matches!(locate(&tenants, &to("10.20.0.10", None)).owner, Owner::Ambiguous(both) if both.len() == 2));
+        let tenants = [
+            tenant("acme", "10.20.0.0/24", Some("va"), None),
+            tenant("globex", "10.20.0.0/24", Some("vg"), None),
+        ];
+        assert_eq!(
+            locate(&tenants, &to("10.20.0.10", Some("va"))).owner,
+            owner("acme")
+        );
+        assert_eq!(
+            locate(&tenants, &to("10.20.0.10", Some("vg"))).owner,
+            owner("globex")
+        );
+        assert_eq!(
+            locate(&tenants, &to("10.20.0.10", Some("eth0"))).owner,
+            Owner::Unknown
+        );
+        assert!(
+            matches!(locate(&tenants, &to("10.20.0.10", None)).owner, Owner::Ambiguous(both) if both.len() == 2)
+        );
     }
 
     #[test]
     fn overlapping_ranges_are_told_apart_by_namespace() {
-        let tenants =
-            [tenant("acme", "10.20.0.0/24", None, Some("a")), tenant("globex", "10.20.0.0/24", None, Some("g"))];
+        let tenants = [
+            tenant("acme", "10.20.0.0/24", None, Some("a")),
+            tenant("globex", "10.20.0.0/24", None, Some("g")),
+        ];
         let mut destination = to("10.20.0.10", None);
         destination.net_ns_name = Some("g".into());
         assert_eq!(locate(&tenants, &destination).owner, owner("globex"));
@@ -206,10 +242,22 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins_where_nothing_else_tells() {
-        let tenants = [tenant("acme", "10.0.0.0/8", None, None), tenant("globex", "10.20.0.0/24", None, None)];
-        assert_eq!(locate(&tenants, &to("10.20.0.1", None)).owner, owner("globex"));
-        assert_eq!(locate(&tenants, &to("10.21.0.1", None)).owner, owner("acme"));
-        assert_eq!(locate(&tenants, &to("192.0.2.1", None)).owner, Owner::Unknown);
+        let tenants = [
+            tenant("acme", "10.0.0.0/8", None, None),
+            tenant("globex", "10.20.0.0/24", None, None),
+        ];
+        assert_eq!(
+            locate(&tenants, &to("10.20.0.1", None)).owner,
+            owner("globex")
+        );
+        assert_eq!(
+            locate(&tenants, &to("10.21.0.1", None)).owner,
+            owner("acme")
+        );
+        assert_eq!(
+            locate(&tenants, &to("192.0.2.1", None)).owner,
+            Owner::Unknown
+        );
         assert_eq!(locate(&tenants, &to("127.0.0.1", None)).owner, Owner::Host);
     }
 }

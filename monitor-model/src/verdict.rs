@@ -125,7 +125,12 @@ pub enum VerdictKind {
 
 impl VerdictKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::InScope, Self::OutOfScope, Self::Unattributed, Self::Exempt];
+    pub const ALL: [Self; 4] = [
+        Self::InScope,
+        Self::OutOfScope,
+        Self::Unattributed,
+        Self::Exempt,
+    ];
 
     /// The name in filters, metrics and JSON.
     #[must_use]
@@ -182,8 +187,12 @@ impl fmt::Display for Verdict {
                 }
             }
             Self::Unattributed { reason } => write!(f, "unattributed: {reason}"),
-            Self::Exempt { reason: ExemptReason::Lifecycle } => f.write_str("not judged: touches nothing"),
-            Self::Exempt { reason: ExemptReason::HostLocal } => f.write_str("not judged: stays on the host"),
+            Self::Exempt {
+                reason: ExemptReason::Lifecycle,
+            } => f.write_str("not judged: touches nothing"),
+            Self::Exempt {
+                reason: ExemptReason::HostLocal,
+            } => f.write_str("not judged: stays on the host"),
         }
     }
 }

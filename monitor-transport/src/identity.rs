@@ -29,8 +29,14 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Agent, Self::Collector, Self::Broker, Self::Soc, Self::Admin, Self::Auditor];
+    pub const ALL: [Self; 6] = [
+        Self::Agent,
+        Self::Collector,
+        Self::Broker,
+        Self::Soc,
+        Self::Admin,
+        Self::Auditor,
+    ];
 
     /// The name in certificates and on the command line.
     #[must_use]
@@ -64,7 +70,9 @@ impl FromStr for Role {
         Self::ALL
             .into_iter()
             .find(|role| role.as_str() == text)
-            .ok_or_else(|| IdentityError::Role { text: text.to_owned() })
+            .ok_or_else(|| IdentityError::Role {
+                text: text.to_owned(),
+            })
     }
 }
 
@@ -92,15 +100,23 @@ impl fmt::Display for Identity {
 impl FromStr for Identity {
     type Err = IdentityError;
     fn from_str(text: &str) -> Result<Self, IdentityError> {
-        let wrong = || IdentityError::Form { text: text.to_owned() };
+        let wrong = || IdentityError::Form {
+            text: text.to_owned(),
+        };
         let rest = text.strip_prefix("monitor://").ok_or_else(wrong)?;
-        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        let (path, query) = rest
+            .split_once('?')
+            .map_or((rest, None), |(path, query)| (path, Some(query)));
         let (role, name) = path.split_once('/').ok_or_else(wrong)?;
         let mut tenants = Vec::new();
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             tenants.push(pair.strip_prefix("tenant=").ok_or_else(wrong)?.parse()?);
         }
-        let identity = Self { role: role.parse()?, name: name.parse()?, tenants };
+        let identity = Self {
+            role: role.parse()?,
+            name: name.parse()?,
+            tenants,
+        };
         match (identity.role, identity.tenants.is_empty()) {
             (Role::Auditor, true) => Err(IdentityError::NoTenant),
             (Role::Auditor, false) | (_, true) => Ok(identity),
@@ -143,7 +159,9 @@ pub enum IdentityError {
     #[error(transparent)]
     Name(#[from] InvalidId),
     /// An auditor of nobody.
-    #[error("an auditor's identity must be bound to a tenant, as in monitor://auditor/eve?tenant=acme")]
+    #[error(
+        "an auditor's identity must be bound to a tenant, as in monitor://auditor/eve?tenant=acme"
+    )]
     NoTenant,
     /// Only auditors are bound to tenants.
     #[error("an identity of role {role} cannot be bound to tenants")]
@@ -167,13 +185,17 @@ impl Identity {
             .map_err(|error| unreadable(error.to_string()))?
             .map(|extension| extension.value.general_names.as_slice())
             .unwrap_or_default();
-        let mut ours = names.iter().filter_map(|name| match name {
-            GeneralName::URI(uri) if uri.starts_with("monitor://") => Some(*uri),
-            _ => None,
+        let mut ours = names.iter().filter_map(|name| {
+            let GeneralName::URI(uri) = name else {
+                return None;
+            };
+            uri.starts_with("monitor://").then_some(*uri)
         });
         match (ours.next(), ours.count()) {
             (Some(uri), 0) => uri.parse(),
-            (first, more) => Err(IdentityError::Count { found: usize::from(first.is_some()) + more }),
+            (first, more) => Err(IdentityError::Count {
+                found: usize::from(first.is_some()) + more,
+            }),
         }
     }
 
@@ -213,7 +235,10 @@ mod tests {
 
     #[test]
     fn identities_survive_their_text_form() {
-        for text in ["monitor://agent/jump-1", "monitor://auditor/eve?tenant=acme&tenant=globex"] {
+        for text in [
+            "monitor://agent/jump-1",
+            "monitor://auditor/eve?tenant=acme&tenant=globex",
+        ] {
             assert_eq!(text.parse::<Identity>().unwrap().to_string(), text);
         }
     }

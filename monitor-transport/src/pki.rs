@@ -77,21 +77,30 @@ impl Authority {
     pub fn create(folder: &Path, now: UnixNs, days: u64) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "monitor certificate authority");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "monitor certificate authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         validity(&mut params, now, days)?;
         let certificate = params.self_signed(&key)?;
-        fs::create_dir_all(folder).map_err(|source| PkiError::File { path: folder.into(), source })?;
+        fs::create_dir_all(folder).map_err(|source| PkiError::File {
+            path: folder.into(),
+            source,
+        })?;
         write_new(&folder.join("ca.key"), &key.serialize_pem(), 0o600)?;
         write_new(&folder.join("ca.pem"), &certificate.pem(), 0o644)?;
-        Ok(Self { folder: folder.into() })
+        Ok(Self {
+            folder: folder.into(),
+        })
     }
 
     /// Opens the authority that [`Authority::create`] made.
     #[must_use]
     pub fn open(folder: &Path) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     /// Certifies an identity: `NAME.pem` and `NAME.key` (mode 0600) in `into`.
@@ -103,19 +112,33 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_pem(&read(&self.folder.join("ca.pem"))?, authority_key)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(leaf.hosts.to_vec())?;
-        params.distinguished_name.push(DnType::CommonName, leaf.identity.name.as_str());
-        params.subject_alt_names.push(SanType::URI(leaf.identity.to_string().try_into()?));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, leaf.identity.name.as_str());
+        params
+            .subject_alt_names
+            .push(SanType::URI(leaf.identity.to_string().try_into()?));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ClientAuth);
         if leaf.identity.role.is_server() {
-            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
         }
         params.use_authority_key_identifier_extension = true;
         validity(&mut params, leaf.not_before, leaf.days)?;
         let certificate = params.signed_by(&key, &issuer)?;
-        fs::create_dir_all(into).map_err(|source| PkiError::File { path: into.into(), source })?;
+        fs::create_dir_all(into).map_err(|source| PkiError::File {
+            path: into.into(),
+            source,
+        })?;
         let name = &leaf.identity.name;
-        let (pem, key_file) = (into.join(format!("{name}.pem")), into.join(format!("{name}.key")));
+        let (pem, key_file) = (
+            into.join(format!("{name}.pem")),
+            into.join(format!("{name}.key")),
+        );
         write_new(&key_file, &key.serialize_pem(), 0o600)?;
         write_new(&pem, &certificate.pem(), 0o644)?;
         Ok((pem, key_file))
@@ -128,7 +151,9 @@ fn validity(params: &mut CertificateParams, from: UnixNs, days: u64) -> Result<(
     let begin = from.as_seconds().saturating_sub(60);
     let end = UnixNs::from_seconds(begin).plus(Duration::from_secs(days.saturating_mul(86_400)));
     let instant = |seconds: u64| {
-        i64::try_from(seconds).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
+        i64::try_from(seconds)
+            .ok()
+            .and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
     };
     params.not_before = instant(begin).ok_or_else(beyond)?;
     params.not_after = instant(end.as_seconds()).ok_or_else(beyond)?;
@@ -136,16 +161,32 @@ fn validity(params: &mut CertificateParams, from: UnixNs, days: u64) -> Result<(
 }
 
 fn read(path: &Path) -> Result<String, PkiError> {
-    fs::read_to_string(path).map_err(|source| PkiError::File { path: path.into(), source })
+    fs::read_to_string(path).map_err(|source| PkiError::File {
+        path: path.into(),
+        source,
+    })
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = opened.map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => PkiError::Exists { path: path.into() },
-        _ => PkiError::File { path: path.into(), source },
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path);
+    let mut file = opened.map_err(|source| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            PkiError::Exists { path: path.into() }
+        } else {
+            PkiError::File {
+                path: path.into(),
+                source,
+            }
+        }
     })?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .map_err(|source| PkiError::File { path: path.into(), source })
+        .map_err(|source| PkiError::File {
+            path: path.into(),
+            source,
+        })
 }

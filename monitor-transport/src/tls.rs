@@ -117,20 +117,30 @@ impl TlsFiles {
     /// # Errors
     /// [`TlsError`] names the file and what is wrong with it.
     pub fn load(&self, now: UnixNs) -> Result<Tls, TlsError> {
-        let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key]
-            .map(|path| fs::read(path).map_err(|source| TlsError::File { path: path.clone(), source }));
+        let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key].map(|path| {
+            fs::read(path).map_err(|source| TlsError::File {
+                path: path.clone(),
+                source,
+            })
+        });
         let (ca, certificate, key) = (ca?, certificate?, key?);
         let ca_der = der(&self.ca, &ca)?;
         let leaf_der = der(&self.certificate, &certificate)?;
         let authority = parse(&self.ca, &ca_der)?;
         let leaf = parse(&self.certificate, &leaf_der)?;
         if leaf.verify_signature(Some(authority.public_key())).is_err() {
-            return Err(TlsError::Issuer { certificate: self.certificate.clone(), ca: self.ca.clone() });
+            return Err(TlsError::Issuer {
+                certificate: self.certificate.clone(),
+                ca: self.ca.clone(),
+            });
         }
         check_validity(&self.ca, &authority, now)?;
         check_validity(&self.certificate, &leaf, now)?;
-        let identity = Identity::from_certificate(&leaf_der)
-            .map_err(|source| TlsError::Identity { path: self.certificate.clone(), source })?;
+        let identity =
+            Identity::from_certificate(&leaf_der).map_err(|source| TlsError::Identity {
+                path: self.certificate.clone(),
+                source,
+            })?;
         if !key.windows(11).any(|part| part == b"PRIVATE KEY") {
             return Err(TlsError::Content {
                 path: self.key.clone(),
@@ -156,7 +166,9 @@ impl Tls {
     /// For a server: every client must show a certificate of the same authority.
     #[must_use]
     pub fn server(&self) -> ServerTlsConfig {
-        ServerTlsConfig::new().identity(self.pair.clone()).client_ca_root(self.ca.clone())
+        ServerTlsConfig::new()
+            .identity(self.pair.clone())
+            .client_ca_root(self.ca.clone())
     }
 
     /// Where to dial, with this identity shown and the server's checked
@@ -165,11 +177,16 @@ impl Tls {
     /// # Errors
     /// [`TlsError::Address`] when it is no `https://` address.
     pub fn endpoint(&self, address: &str) -> Result<Endpoint, TlsError> {
-        let wrong = |cause: String| TlsError::Address { text: address.to_owned(), cause };
+        let wrong = |cause: String| TlsError::Address {
+            text: address.to_owned(),
+            cause,
+        };
         if !address.starts_with("https://") {
             return Err(wrong("it does not start with https://".to_owned()));
         }
-        let tls = ClientTlsConfig::new().ca_certificate(self.ca.clone()).identity(self.pair.clone());
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(self.ca.clone())
+            .identity(self.pair.clone());
         Endpoint::from_shared(address.to_owned())
             .map_err(|error| wrong(causes(&error)))?
             .tls_config(tls)
@@ -188,15 +205,22 @@ impl Tls {
     /// # Errors
     /// [`TlsError::Connect`] with every cause: refused, wrong certificate, expired.
     pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
-        self.endpoint(address)?.connect().await.map_err(|error| TlsError::Connect {
-            address: address.to_owned(),
-            cause: causes(&error),
-        })
+        self.endpoint(address)?
+            .connect()
+            .await
+            .map_err(|error| TlsError::Connect {
+                address: address.to_owned(),
+                cause: causes(&error),
+            })
     }
 }
 
 fn der(path: &Path, text: &[u8]) -> Result<Vec<u8>, TlsError> {
-    let wrong = |cause: String| TlsError::Content { path: path.into(), wanted: "a certificate", cause };
+    let wrong = |cause: String| TlsError::Content {
+        path: path.into(),
+        wanted: "a certificate",
+        cause,
+    };
     match Pem::iter_from_buffer(text).next() {
         Some(Ok(pem)) if pem.label == "CERTIFICATE" => Ok(pem.contents),
         Some(Ok(pem)) => Err(wrong(format!("it holds a {}", pem.label))),
@@ -206,16 +230,27 @@ fn der(path: &Path, text: &[u8]) -> Result<Vec<u8>, TlsError> {
 }
 
 fn parse<'a>(path: &Path, der: &'a [u8]) -> Result<X509Certificate<'a>, TlsError> {
-    X509Certificate::from_der(der).map(|(_, certificate)| certificate).map_err(|error| {
-        TlsError::Content { path: path.into(), wanted: "a certificate", cause: error.to_string() }
-    })
+    X509Certificate::from_der(der)
+        .map(|(_, certificate)| certificate)
+        .map_err(|error| TlsError::Content {
+            path: path.into(),
+            wanted: "a certificate",
+            cause: error.to_string(),
+        })
 }
 
-fn check_validity(path: &Path, certificate: &X509Certificate<'_>, now: UnixNs) -> Result<(), TlsError> {
+fn check_validity(
+    path: &Path,
+    certificate: &X509Certificate<'_>,
+    now: UnixNs,
+) -> Result<(), TlsError> {
     let validity = certificate.validity();
     let seconds = i64::try_from(now.as_seconds()).unwrap_or(i64::MAX);
     let moment = ASN1Time::from_timestamp(seconds);
-    if moment.as_ref().is_ok_and(|moment| validity.is_valid_at(*moment)) {
+    if moment
+        .as_ref()
+        .is_ok_and(|moment| validity.is_valid_at(*moment))
+    {
         return Ok(());
     }
     Err(TlsError::Validity {
@@ -236,9 +271,18 @@ mod tests {
     fn files(folder: &Path, role: &str) -> TlsFiles {
         let identity: Identity = format!("monitor://{role}/jump-1").parse().unwrap();
         let authority = Authority::create(folder, NOW, 30).unwrap();
-        let leaf = Leaf { identity: &identity, hosts: &["localhost".into()], not_before: NOW, days: 1 };
+        let leaf = Leaf {
+            identity: &identity,
+            hosts: &["localhost".into()],
+            not_before: NOW,
+            days: 1,
+        };
         let (certificate, key) = authority.issue(&leaf, folder).unwrap();
-        TlsFiles { ca: folder.join("ca.pem"), certificate, key }
+        TlsFiles {
+            ca: folder.join("ca.pem"),
+            certificate,
+            key,
+        }
     }
 
     #[test]
@@ -253,14 +297,50 @@ mod tests {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (mine, other) = (files(one.path(), "agent"), files(two.path(), "agent"));
         let error = |files: TlsFiles, now| files.load(now).unwrap_err();
-        assert!(matches!(error(TlsFiles { ca: other.ca.clone(), ..mine.clone() }, NOW), TlsError::Issuer { .. }));
+        assert!(matches!(
+            error(
+                TlsFiles {
+                    ca: other.ca.clone(),
+                    ..mine.clone()
+                },
+                NOW
+            ),
+            TlsError::Issuer { .. }
+        ));
         assert!(matches!(
             error(mine.clone(), NOW.plus(Duration::from_secs(3 * 86_400))),
             TlsError::Validity { .. }
         ));
-        assert!(matches!(error(TlsFiles { key: "/nonexistent".into(), ..mine.clone() }, NOW), TlsError::File { .. }));
-        assert!(matches!(error(TlsFiles { certificate: mine.key.clone(), ..mine.clone() }, NOW), TlsError::Content { .. }));
-        assert!(matches!(error(TlsFiles { key: mine.certificate.clone(), ..mine }, NOW), TlsError::Content { .. }));
+        assert!(matches!(
+            error(
+                TlsFiles {
+                    key: "/nonexistent".into(),
+                    ..mine.clone()
+                },
+                NOW
+            ),
+            TlsError::File { .. }
+        ));
+        assert!(matches!(
+            error(
+                TlsFiles {
+                    certificate: mine.key.clone(),
+                    ..mine.clone()
+                },
+                NOW
+            ),
+            TlsError::Content { .. }
+        ));
+        assert!(matches!(
+            error(
+                TlsFiles {
+                    key: mine.certificate.clone(),
+                    ..mine
+                },
+                NOW
+            ),
+            TlsError::Content { .. }
+        ));
     }
 
     #[test]

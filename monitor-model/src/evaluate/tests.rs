@@ -14,7 +14,10 @@ use crate::{
 const TENANTS: [&str; 3] = ["acme", "globex", "provider"];
 
 fn path(text: &str) -> PathLabel {
-    PathLabel { text: text.into(), truncated: false }
+    PathLabel {
+        text: text.into(),
+        truncated: false,
+    }
 }
 
 fn destination(last: u8, port: u16) -> Destination {
@@ -74,6 +77,10 @@ prop_compose! {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "every rule is spelt out in one place"
+)]
 /// Who says the same in the plainest words: every rule spelt out, no order relied on.
 fn oracle(grants: &[Grant], session: &[GrantId], access: &Access<'_>, at: UnixNs) -> Verdict {
     let covers = |grant: &Grant| {
@@ -82,21 +89,50 @@ fn oracle(grants: &[Grant], session: &[GrantId], access: &Access<'_>, at: UnixNs
         let ended = matches!(grant.state, GrantState::Ended { at: end, .. } if end <= at);
         let tier = access.tier.is_none() || access.tier == Some(grant.tier);
         let listed = match access.target {
-            Target::Program(p) => grant.scope.programs.texts().is_empty() || grant.scope.programs.texts().iter().any(|t| t.as_bytes() == p.text.0),
-            Target::Credential(p) => grant.scope.credentials.texts().is_empty() || grant.scope.credentials.texts().iter().any(|t| t.as_bytes() == p.text.0),
-            Target::Destination(d) => grant.scope.destinations.is_empty() || grant.scope.destinations.iter().any(|r| r.to_string() == format!("{}/32:{}", d.address, d.port)),
+            Target::Program(p) => {
+                grant.scope.programs.texts().is_empty()
+                    || grant
+                        .scope
+                        .programs
+                        .texts()
+                        .iter()
+                        .any(|t| t.as_bytes() == p.text.0)
+            }
+            Target::Credential(p) => {
+                grant.scope.credentials.texts().is_empty()
+                    || grant
+                        .scope
+                        .credentials
+                        .texts()
+                        .iter()
+                        .any(|t| t.as_bytes() == p.text.0)
+            }
+            Target::Destination(d) => {
+                grant.scope.destinations.is_empty()
+                    || grant
+                        .scope
+                        .destinations
+                        .iter()
+                        .any(|r| r.to_string() == format!("{}/32:{}", d.address, d.port))
+            }
         };
         (tenant, time, ended, tier, listed)
     };
-    let known: Vec<(&GrantId, Option<&Grant>)> =
-        session.iter().map(|id| (id, grants.iter().find(|grant| grant.id == *id))).collect();
+    let known: Vec<(&GrantId, Option<&Grant>)> = session
+        .iter()
+        .map(|id| (id, grants.iter().find(|grant| grant.id == *id)))
+        .collect();
     for (id, grant) in &known {
         if grant.is_some_and(|grant| covers(grant) == (true, true, false, true, true)) {
-            return Verdict::InScope { grant: (*id).clone() };
+            return Verdict::InScope {
+                grant: (*id).clone(),
+            };
         }
     }
     let reason_of = |grant: Option<&Grant>| {
-        let Some(grant) = grant else { return OutReason::NoGrant };
+        let Some(grant) = grant else {
+            return OutReason::NoGrant;
+        };
         match covers(grant) {
             (false, ..) => OutReason::WrongTenant,
             (_, _, true, ..) => OutReason::Revoked,
@@ -108,10 +144,16 @@ fn oracle(grants: &[Grant], session: &[GrantId], access: &Access<'_>, at: UnixNs
     };
     let reasons: Vec<OutReason> = known.iter().map(|(_, grant)| reason_of(*grant)).collect();
     match reasons.iter().max() {
-        None => Verdict::OutOfScope { reason: OutReason::NoGrant, grant: None },
+        None => Verdict::OutOfScope {
+            reason: OutReason::NoGrant,
+            grant: None,
+        },
         Some(worst) => {
             let first = reasons.iter().position(|reason| reason == worst).unwrap();
-            Verdict::OutOfScope { reason: *worst, grant: Some(known[first].0.clone()) }
+            Verdict::OutOfScope {
+                reason: *worst,
+                grant: Some(known[first].0.clone()),
+            }
         }
     }
 }
@@ -150,15 +192,38 @@ proptest! {
 fn verdict_at(at: u64) -> Verdict {
     let file = path("/srv/acme/key");
     let acme = TenantId::new("acme").unwrap();
-    let access = Access { tenant: Some(&acme), tier: None, target: Target::Credential(&file) };
-    evaluate([grant(1)].as_slice(), &[GrantId::new("g1").unwrap()], &access, UnixNs(at)).0
+    let access = Access {
+        tenant: Some(&acme),
+        tier: None,
+        target: Target::Credential(&file),
+    };
+    evaluate(
+        [grant(1)].as_slice(),
+        &[GrantId::new("g1").unwrap()],
+        &access,
+        UnixNs(at),
+    )
+    .0
 }
 
 #[test]
 fn the_window_holds_from_its_first_instant_to_before_its_last() {
-    let out = |reason| Verdict::OutOfScope { reason, grant: Some(GrantId::new("g1").unwrap()) };
+    let out = |reason| Verdict::OutOfScope {
+        reason,
+        grant: Some(GrantId::new("g1").unwrap()),
+    };
     assert_eq!(verdict_at(99), out(OutReason::NotStarted));
-    assert_eq!(verdict_at(100), Verdict::InScope { grant: GrantId::new("g1").unwrap() });
-    assert_eq!(verdict_at(199), Verdict::InScope { grant: GrantId::new("g1").unwrap() });
+    assert_eq!(
+        verdict_at(100),
+        Verdict::InScope {
+            grant: GrantId::new("g1").unwrap()
+        }
+    );
+    assert_eq!(
+        verdict_at(199),
+        Verdict::InScope {
+            grant: GrantId::new("g1").unwrap()
+        }
+    );
     assert_eq!(verdict_at(200), out(OutReason::Expired));
 }

@@ -4,8 +4,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage, NoSession,
-        OpenMode, Process, Protocol, Receipt,
+        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage,
+        NoSession, OpenMode, Process, Protocol, Receipt,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };
@@ -13,8 +13,8 @@ use monitor_model::{
 use super::{
     InvalidMessage,
     wire::{
-        address, address_bytes, closed_enum, id, id_opt, meaning, meaning_opt, name, name_opt, names,
-        need, number, small, some_text, text_opt, texts,
+        address, address_bytes, closed_enum, id, id_opt, meaning, meaning_opt, name, name_opt,
+        names, need, number, small, some_text, text_opt, texts,
     },
 };
 use crate::v1;
@@ -34,7 +34,14 @@ closed_enum!(GapCause, v1::GapCause, "cause", {
 
 impl From<&Event> for v1::Event {
     fn from(value: &Event) -> Self {
-        let Event { id, at, boot_ns, process, attribution, action } = value;
+        let Event {
+            id,
+            at,
+            boot_ns,
+            process,
+            attribution,
+            action,
+        } = value;
         Self {
             id: Some(id.into()),
             at_unix_ns: at.0,
@@ -62,7 +69,12 @@ impl TryFrom<v1::Event> for Event {
 
 impl From<&EventId> for v1::EventId {
     fn from(value: &EventId) -> Self {
-        let EventId { agent, boot, source, sequence } = value;
+        let EventId {
+            agent,
+            boot,
+            source,
+            sequence,
+        } = value;
         Self {
             agent: agent.to_string(),
             boot: boot.to_bytes().to_vec(),
@@ -91,7 +103,10 @@ impl From<Source> for v1::Source {
             Source::Bulk { cpu } => (v1::SourceKind::Bulk, cpu),
             Source::Agent => (v1::SourceKind::Agent, 0),
         };
-        Self { kind: kind.into(), cpu: cpu.into() }
+        Self {
+            kind: kind.into(),
+            cpu: cpu.into(),
+        }
     }
 }
 
@@ -103,9 +118,10 @@ impl TryFrom<v1::Source> for Source {
             Ok(v1::SourceKind::Priority) => Ok(Self::Priority { cpu }),
             Ok(v1::SourceKind::Bulk) => Ok(Self::Bulk { cpu }),
             Ok(v1::SourceKind::Agent) => Ok(Self::Agent),
-            Ok(v1::SourceKind::Unspecified) | Err(_) => {
-                Err(InvalidMessage::Enum { field: "source.kind", value: value.kind })
-            }
+            Ok(v1::SourceKind::Unspecified) | Err(_) => Err(InvalidMessage::Enum {
+                field: "source.kind",
+                value: value.kind,
+            }),
         }
     }
 }
@@ -174,20 +190,36 @@ impl From<v1::Process> for Process {
 impl From<&PathLabel> for v1::PathLabel {
     fn from(value: &PathLabel) -> Self {
         let PathLabel { text, truncated } = value;
-        Self { text: text.0.clone(), truncated: *truncated }
+        Self {
+            text: text.0.clone(),
+            truncated: *truncated,
+        }
     }
 }
 
 impl From<v1::PathLabel> for PathLabel {
     fn from(value: v1::PathLabel) -> Self {
-        Self { text: ByteText(value.text), truncated: value.truncated }
+        Self {
+            text: ByteText(value.text),
+            truncated: value.truncated,
+        }
     }
 }
 
 impl From<&FileObject> for v1::FileObject {
     fn from(value: &FileObject) -> Self {
-        let FileObject { device, inode, generation, path } = value;
-        Self { device: *device, inode: *inode, generation: *generation, path: Some(path.into()) }
+        let FileObject {
+            device,
+            inode,
+            generation,
+            path,
+        } = value;
+        Self {
+            device: *device,
+            inode: *inode,
+            generation: *generation,
+            path: Some(path.into()),
+        }
     }
 }
 
@@ -205,7 +237,14 @@ impl TryFrom<v1::FileObject> for FileObject {
 
 impl From<&Attribution> for v1::Attribution {
     fn from(value: &Attribution) -> Self {
-        let Attribution { session, principal, tenant, grants, lineage, reason } = value;
+        let Attribution {
+            session,
+            principal,
+            tenant,
+            grants,
+            lineage,
+            reason,
+        } = value;
         Self {
             session: session.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
             principal: text_opt(principal.as_ref()),
@@ -279,7 +318,15 @@ impl TryFrom<v1::Destination> for Destination {
 
 impl From<&Receipt> for v1::Receipt {
     fn from(value: &Receipt) -> Self {
-        let Receipt { order, session, killed, left, received_at, denied_at, gone_at } = value;
+        let Receipt {
+            order,
+            session,
+            killed,
+            left,
+            received_at,
+            denied_at,
+            gone_at,
+        } = value;
         Self {
             order: order.to_bytes().to_vec(),
             session: session.to_bytes().to_vec(),
@@ -309,45 +356,81 @@ impl TryFrom<v1::Receipt> for Receipt {
 
 impl From<&HookState> for v1::HookState {
     fn from(value: &HookState) -> Self {
-        let HookState { family, tier, unseen } = value;
-        Self { family: family.clone(), tier: tier.clone().unwrap_or_default(), unseen: unseen.clone() }
+        let HookState {
+            family,
+            tier,
+            unseen,
+        } = value;
+        Self {
+            family: family.clone(),
+            tier: tier.clone().unwrap_or_default(),
+            unseen: unseen.clone(),
+        }
     }
 }
 
 impl From<v1::HookState> for HookState {
     fn from(value: v1::HookState) -> Self {
-        Self { family: value.family, tier: some_text(value.tier), unseen: value.unseen }
+        Self {
+            family: value.family,
+            tier: some_text(value.tier),
+            unseen: value.unseen,
+        }
     }
 }
 
 impl From<&Action> for v1::event::Action {
     fn from(value: &Action) -> Self {
         match value {
-            Action::Exec { exe, argv, argv_bytes, argv_truncated, redacted } => Self::Exec(v1::Exec {
+            Action::Exec {
+                exe,
+                argv,
+                argv_bytes,
+                argv_truncated,
+                redacted,
+            } => Self::Exec(v1::Exec {
                 exe: Some(exe.into()),
                 argv: argv.iter().map(|argument| argument.0.clone()).collect(),
                 argv_bytes: *argv_bytes,
                 argv_truncated: *argv_truncated,
                 redacted: *redacted,
             }),
-            Action::Fork { child_pid, child_start_boot_ns } => {
-                Self::Fork(v1::Fork { child_pid: *child_pid, child_start_boot_ns: *child_start_boot_ns })
-            }
+            Action::Fork {
+                child_pid,
+                child_start_boot_ns,
+            } => Self::Fork(v1::Fork {
+                child_pid: *child_pid,
+                child_start_boot_ns: *child_start_boot_ns,
+            }),
             Action::Exit { status } => Self::Exit(v1::Exit { status: *status }),
-            Action::Connect { destination, denied } => {
-                Self::Connect(v1::Connect { destination: Some(destination.into()), denied: *denied })
-            }
-            Action::Credential { object, class, tenant, tier, mode, flags } => {
-                Self::Credential(v1::CredentialAccess {
-                    object: Some(object.into()),
-                    class: class.clone(),
-                    tenant: text_opt(tenant.as_ref()),
-                    mode: number::<v1::OpenMode, _>(*mode),
-                    flags: *flags,
-                    tier: tier.map_or(0, number::<v1::Tier, _>),
-                })
-            }
-            about => about_agent(about),
+            Action::Connect {
+                destination,
+                denied,
+            } => Self::Connect(v1::Connect {
+                destination: Some(destination.into()),
+                denied: *denied,
+            }),
+            Action::Credential {
+                object,
+                class,
+                tenant,
+                tier,
+                mode,
+                flags,
+            } => Self::Credential(v1::CredentialAccess {
+                object: Some(object.into()),
+                class: class.clone(),
+                tenant: text_opt(tenant.as_ref()),
+                mode: number::<v1::OpenMode, _>(*mode),
+                flags: *flags,
+                tier: tier.map_or(0, number::<v1::Tier, _>),
+            }),
+            Action::SessionOpened { .. }
+            | Action::SessionEnded { .. }
+            | Action::LoginRefused { .. }
+            | Action::Contained { .. }
+            | Action::Gap { .. }
+            | Action::AgentStarted { .. } => about_agent(value),
         }
     }
 }
@@ -356,35 +439,48 @@ impl From<&Action> for v1::event::Action {
 fn about_agent(value: &Action) -> v1::event::Action {
     use v1::event::Action as Message;
     match value {
-        Action::SessionOpened { session } => {
-            Message::SessionOpened(v1::SessionOpened { session: Some(session.as_ref().into()) })
-        }
-        Action::SessionEnded { session } => {
-            Message::SessionEnded(v1::SessionEnded { session: session.to_bytes().to_vec() })
-        }
-        Action::LoginRefused { account, principal, serial, reason } => {
-            Message::LoginRefused(v1::LoginRefused {
-                account: account.clone(),
-                principal: text_opt(principal.as_ref()),
-                serial: *serial,
-                reason: reason.clone(),
-            })
-        }
-        Action::Contained { receipt } => Message::Contained(v1::Contained { receipt: Some(receipt.into()) }),
-        Action::Gap { source, first, last, cause } => Message::Gap(v1::Gap {
+        Action::SessionOpened { session } => Message::SessionOpened(v1::SessionOpened {
+            session: Some(session.as_ref().into()),
+        }),
+        Action::SessionEnded { session } => Message::SessionEnded(v1::SessionEnded {
+            session: session.to_bytes().to_vec(),
+        }),
+        Action::LoginRefused {
+            account,
+            principal,
+            serial,
+            reason,
+        } => Message::LoginRefused(v1::LoginRefused {
+            account: account.clone(),
+            principal: text_opt(principal.as_ref()),
+            serial: *serial,
+            reason: reason.clone(),
+        }),
+        Action::Contained { receipt } => Message::Contained(v1::Contained {
+            receipt: Some(receipt.into()),
+        }),
+        Action::Gap {
+            source,
+            first,
+            last,
+            cause,
+        } => Message::Gap(v1::Gap {
             source: Some((*source).into()),
             first: *first,
             last: *last,
             cause: number::<v1::GapCause, _>(*cause),
         }),
-        Action::AgentStarted { version, kernel, resumed, hooks } => {
-            Message::AgentStarted(v1::AgentStarted {
-                version: version.clone(),
-                kernel: kernel.clone(),
-                resumed: *resumed,
-                hooks: hooks.iter().map(Into::into).collect(),
-            })
-        }
+        Action::AgentStarted {
+            version,
+            kernel,
+            resumed,
+            hooks,
+        } => Message::AgentStarted(v1::AgentStarted {
+            version: version.clone(),
+            kernel: kernel.clone(),
+            resumed: *resumed,
+            hooks: hooks.iter().map(Into::into).collect(),
+        }),
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
@@ -405,10 +501,13 @@ impl TryFrom<v1::event::Action> for Action {
                 argv_truncated: exec.argv_truncated,
                 redacted: exec.redacted,
             },
-            Message::Fork(fork) => {
-                Self::Fork { child_pid: fork.child_pid, child_start_boot_ns: fork.child_start_boot_ns }
-            }
-            Message::Exit(exit) => Self::Exit { status: exit.status },
+            Message::Fork(fork) => Self::Fork {
+                child_pid: fork.child_pid,
+                child_start_boot_ns: fork.child_start_boot_ns,
+            },
+            Message::Exit(exit) => Self::Exit {
+                status: exit.status,
+            },
             Message::Connect(connect) => Self::Connect {
                 destination: need("connect.destination", connect.destination)?.try_into()?,
                 denied: connect.denied,
@@ -425,7 +524,11 @@ impl TryFrom<v1::event::Action> for Action {
                 session: Box::new(need("session_opened.session", opened.session)?.try_into()?),
             },
             Message::SessionEnded(ended) => Self::SessionEnded {
-                session: id("session_ended.session", &ended.session, SessionId::from_slice)?,
+                session: id(
+                    "session_ended.session",
+                    &ended.session,
+                    SessionId::from_slice,
+                )?,
             },
             Message::LoginRefused(refused) => Self::LoginRefused {
                 account: refused.account,
@@ -433,9 +536,9 @@ impl TryFrom<v1::event::Action> for Action {
                 serial: refused.serial,
                 reason: refused.reason,
             },
-            Message::Contained(contained) => {
-                Self::Contained { receipt: need("contained.receipt", contained.receipt)?.try_into()? }
-            }
+            Message::Contained(contained) => Self::Contained {
+                receipt: need("contained.receipt", contained.receipt)?.try_into()?,
+            },
             Message::Gap(gap) => Self::Gap {
                 source: need("gap.source", gap.source)?.try_into()?,
                 first: gap.first,

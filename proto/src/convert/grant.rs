@@ -28,7 +28,12 @@ impl From<&Grant> for v1::Grant {
             kind,
             not_before,
             expires,
-            scope: Scope { destinations, credentials, programs },
+            scope:
+                Scope {
+                    destinations,
+                    credentials,
+                    programs,
+                },
             state,
         } = value;
         Self {
@@ -49,9 +54,10 @@ impl From<&Grant> for v1::Grant {
             }),
             ended: match state {
                 GrantState::Standing => None,
-                GrantState::Ended { at, reason } => {
-                    Some(v1::GrantEnd { at_unix_ns: at.0, reason: reason.clone() })
-                }
+                GrantState::Ended { at, reason } => Some(v1::GrantEnd {
+                    at_unix_ns: at.0,
+                    reason: reason.clone(),
+                }),
             },
         }
     }
@@ -79,12 +85,15 @@ impl TryFrom<v1::Grant> for Grant {
                 destinations: destinations.map_err(wrong("grant.scope.destinations"))?,
                 credentials: PathPatterns::new(scope.credentials)
                     .map_err(wrong("grant.scope.credentials"))?,
-                programs: PathPatterns::new(scope.programs).map_err(wrong("grant.scope.programs"))?,
+                programs: PathPatterns::new(scope.programs)
+                    .map_err(wrong("grant.scope.programs"))?,
             },
-            state: value.ended.map_or(GrantState::Standing, |end| GrantState::Ended {
-                at: UnixNs(end.at_unix_ns),
-                reason: end.reason,
-            }),
+            state: value
+                .ended
+                .map_or(GrantState::Standing, |end| GrantState::Ended {
+                    at: UnixNs(end.at_unix_ns),
+                    reason: end.reason,
+                }),
         };
         grant.check().map_err(wrong("grant"))?;
         Ok(grant)

@@ -8,7 +8,9 @@ use monitor_model::{
 
 use super::{
     InvalidMessage,
-    wire::{closed_enum, id, id_opt, meaning, name, name_opt, names, need, number, text_opt, texts},
+    wire::{
+        closed_enum, id, id_opt, meaning, name, name_opt, names, need, number, text_opt, texts,
+    },
 };
 use crate::v1;
 
@@ -41,7 +43,9 @@ impl TryFrom<v1::RevocationTarget> for Target {
         use v1::revocation_target::Target as Message;
         Ok(match need("target", value.target)? {
             Message::Engineer(text) => Self::Engineer(name("target.engineer", &text)?),
-            Message::Session(bytes) => Self::Session(id("target.session", &bytes, SessionId::from_slice)?),
+            Message::Session(bytes) => {
+                Self::Session(id("target.session", &bytes, SessionId::from_slice)?)
+            }
             Message::Grant(text) => Self::Grant(name("target.grant", &text)?),
             Message::Tenant(text) => Self::Tenant(name("target.tenant", &text)?),
             Message::Serial(serial) => Self::Serial(serial),
@@ -51,8 +55,22 @@ impl TryFrom<v1::RevocationTarget> for Target {
 
 impl From<&Order> for v1::Order {
     fn from(value: &Order) -> Self {
-        let Order { id, target, cause, sessions, revoked, attempts, last_error, times } = value;
-        let Cause { text, alert, event, initiator } = cause;
+        let Order {
+            id,
+            target,
+            cause,
+            sessions,
+            revoked,
+            attempts,
+            last_error,
+            times,
+        } = value;
+        let Cause {
+            text,
+            alert,
+            event,
+            initiator,
+        } = cause;
         Self {
             id: id.to_bytes().to_vec(),
             target: Some(target.into()),
@@ -82,8 +100,16 @@ impl TryFrom<v1::Order> for Order {
                 event: value.event.map(TryInto::try_into).transpose()?,
                 initiator: value.initiator,
             },
-            sessions: value.sessions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            revoked: value.revoked.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            sessions: value
+                .sessions
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+            revoked: value
+                .revoked
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
             attempts: value.attempts,
             last_error: value.last_error,
             times: need("order.times", value.times)?.into(),
@@ -93,7 +119,15 @@ impl TryFrom<v1::Order> for Order {
 
 impl From<&Affected> for v1::AffectedSession {
     fn from(value: &Affected) -> Self {
-        let Affected { session, host, principal, serial, grants, gone_at, killed } = value;
+        let Affected {
+            session,
+            host,
+            principal,
+            serial,
+            grants,
+            gone_at,
+            killed,
+        } = value;
         Self {
             session: session.to_bytes().to_vec(),
             host: host.to_string(),
@@ -123,7 +157,12 @@ impl TryFrom<v1::AffectedSession> for Affected {
 
 impl From<&Revoked> for v1::Revoked {
     fn from(value: &Revoked) -> Self {
-        let Revoked { serial, grant, outcome, at } = value;
+        let Revoked {
+            serial,
+            grant,
+            outcome,
+            at,
+        } = value;
         Self {
             serial: *serial,
             grant: text_opt(grant.as_ref()),

@@ -77,7 +77,11 @@ impl TryFrom<v1::Session> for Session {
             ticket: value.ticket,
             tier: meaning_opt::<v1::Tier, _>("session.tier", value.tier)?,
             credential: need("session.credential", value.credential)?.into(),
-            peer: if value.peer.is_empty() { None } else { Some(address("session.peer", &value.peer)?) },
+            peer: if value.peer.is_empty() {
+                None
+            } else {
+                Some(address("session.peer", &value.peer)?)
+            },
             peer_port: small("session.peer_port", value.peer_port)?,
             leader_pid: value.leader_pid,
             audit_session: value.audit_session,
@@ -91,18 +95,23 @@ impl TryFrom<v1::Session> for Session {
 impl From<&Credential> for v1::session::Credential {
     fn from(value: &Credential) -> Self {
         match value {
-            Credential::SshCertificate { serial, key_id, ca_fingerprint, key_fingerprint } => {
-                Self::SshCertificate(v1::SshCertificate {
-                    serial: *serial,
-                    key_id: key_id.clone(),
-                    ca_fingerprint: ca_fingerprint.clone(),
-                    key_fingerprint: key_fingerprint.clone(),
-                })
-            }
-            Credential::SshKey { key_fingerprint } => {
-                Self::SshKey(v1::SshKey { key_fingerprint: key_fingerprint.clone() })
-            }
-            Credential::Other { method } => Self::Other(v1::OtherCredential { method: method.clone() }),
+            Credential::SshCertificate {
+                serial,
+                key_id,
+                ca_fingerprint,
+                key_fingerprint,
+            } => Self::SshCertificate(v1::SshCertificate {
+                serial: *serial,
+                key_id: key_id.clone(),
+                ca_fingerprint: ca_fingerprint.clone(),
+                key_fingerprint: key_fingerprint.clone(),
+            }),
+            Credential::SshKey { key_fingerprint } => Self::SshKey(v1::SshKey {
+                key_fingerprint: key_fingerprint.clone(),
+            }),
+            Credential::Other { method } => Self::Other(v1::OtherCredential {
+                method: method.clone(),
+            }),
         }
     }
 }
@@ -115,9 +124,18 @@ impl From<v1::session::Credential> for Credential {
                 key_id,
                 ca_fingerprint,
                 key_fingerprint,
-            }) => Self::SshCertificate { serial, key_id, ca_fingerprint, key_fingerprint },
-            v1::session::Credential::SshKey(v1::SshKey { key_fingerprint }) => Self::SshKey { key_fingerprint },
-            v1::session::Credential::Other(v1::OtherCredential { method }) => Self::Other { method },
+            }) => Self::SshCertificate {
+                serial,
+                key_id,
+                ca_fingerprint,
+                key_fingerprint,
+            },
+            v1::session::Credential::SshKey(v1::SshKey { key_fingerprint }) => {
+                Self::SshKey { key_fingerprint }
+            }
+            v1::session::Credential::Other(v1::OtherCredential { method }) => {
+                Self::Other { method }
+            }
         }
     }
 }

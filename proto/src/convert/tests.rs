@@ -1,1 +1,431 @@
-//! Round trips.
+//! Everything survives the way there and back; any bytes give an error, never a panic.
+
+use monitor_model::{
+    alert::{Alert, Response, Severity},
+    bytes::{ByteText, PathLabel},
+    clock::UnixNs,
+    event::{
+        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage,
+        NoSession, OpenMode, Process, Protocol, Receipt,
+    },
+    grant::{Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
+    id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
+    session::{Credential, Session, SessionState},
+    tenant::Owner,
+    verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
+};
+use proptest::prelude::*;
+
+use crate::{decode_event, encode_event, v1};
+
+const AT: UnixNs = UnixNs(1_700_000_000_123_456_789);
+
+fn id() -> EventId {
+    EventId {
+        agent: AgentName::new("jump-1").unwrap(),
+        boot: BootId::from_parts(AT, 9),
+        source: Source::Bulk { cpu: 3 },
+        sequence: 77,
+    }
+}
+
+fn session_id() -> SessionId {
+    SessionId::from_parts(AT, 5)
+}
+
+fn object() -> FileObject {
+    FileObject {
+        device: 0x0010_0001,
+        inode: 42,
+        generation: 7,
+        path: PathLabel {
+            text: ByteText(b"/srv/\xff\n".to_vec()),
+            truncated: true,
+        },
+    }
+}
+
+fn session() -> Session {
+    Session {
+        id: session_id(),
+        host: AgentName::new("jump-1").unwrap(),
+        account: "ops".into(),
+        principal: Some(PrincipalId::new("alice").unwrap()),
+        tenant: Some(TenantId::new("acme").unwrap()),
+        grants: vec!["g1".parse().unwrap(), "g2".parse().unwrap()],
+        ticket: "INC-1".into(),
+        tier: Some(Tier::Production),
+        credential: Credential::SshCertificate {
+            serial: 12,
+            key_id: "v1;eng=alice".into(),
+            ca_fingerprint: "SHA256:a".into(),
+            key_fingerprint: "SHA256:b".into(),
+        },
+        peer: Some("fd00::1".parse().unwrap()),
+        peer_port: 50_000,
+        leader_pid: 99,
+        audit_session: Some(3),
+        opened_at: AT,
+        ended_at: Some(UnixNs(AT.0 + 1)),
+        state: SessionState::Ended,
+    }
+}
+
+fn destination(address: &str) -> Destination {
+    Destination {
+        address: address.parse().unwrap(),
+        port: 65_535,
+        protocol: Protocol::Other(132),
+        interface: Some("va".into()),
+        interface_index: 4,
+        net_ns: 4_026_531_840,
+        net_ns_name: Some("acme".into()),
+        mark: 1,
+    }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        order: OrderId::from_parts(AT, 1),
+        session: session_id(),
+        killed: 5,
+        left: 0,
+        received_at: AT,
+        denied_at: AT,
+        gone_at: Some(AT),
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one literal a kind of event")]
+fn actions() -> Vec<Action> {
+    let argv = vec![ByteText(b"cat".to_vec()), ByteText(vec![0xff, 0x0a])];
+    let hook = HookState {
+        family: "exec".into(),
+        tier: None,
+        unseen: "all".into(),
+    };
+    let mut actions = vec![
+        Action::Exec {
+            exe: object(),
+            argv,
+            argv_bytes: 9_999,
+            argv_truncated: true,
+            redacted: 2,
+        },
+        Action::Fork {
+            child_pid: 3,
+            child_start_boot_ns: 4,
+        },
+        Action::Exit { status: 256 },
+        Action::Connect {
+            destination: destination("10.0.0.1"),
+            denied: true,
+        },
+        Action::Connect {
+            destination: destination("fd00::1"),
+            denied: false,
+        },
+        Action::SessionOpened {
+            session: Box::new(session()),
+        },
+        Action::SessionEnded {
+            session: session_id(),
+        },
+        Action::LoginRefused {
+            account: "ops".into(),
+            principal: Some(PrincipalId::new("alice").unwrap()),
+            serial: Some(0),
+            reason: "revoked".into(),
+        },
+        Action::Contained { receipt: receipt() },
+        Action::AgentStarted {
+            version: "1".into(),
+            kernel: "6.18".into(),
+            resumed: true,
+            hooks: vec![
+                hook.clone(),
+                HookState {
+                    tier: Some("tracepoint".into()),
+                    ..hook
+                },
+            ],
+        },
+    ];
+    for mode in [
+        OpenMode::Read,
+        OpenMode::Write,
+        OpenMode::ReadWrite,
+        OpenMode::PathOnly,
+    ] {
+        let (tenant, tier) = (Some(TenantId::new("acme").unwrap()), Some(Tier::Backup));
+        actions.push(Action::Credential {
+            object: object(),
+            class: "key".into(),
+            tenant,
+            tier,
+            mode,
+            flags: 1,
+        });
+    }
+    for cause in [
+        GapCause::RingFull,
+        GapCause::Undecodable,
+        GapCause::SpoolFull,
+        GapCause::Unexplained,
+    ] {
+        actions.push(Action::Gap {
+            source: Source::Agent,
+            first: 1,
+            last: 2,
+            cause,
+        });
+    }
+    actions
+}
+
+#[test]
+fn every_action_survives_its_encoding() {
+    let attributions = [
+        Attribution::none(NoSession::UnknownMark),
+        Attribution {
+            session: Some(session_id()),
+            principal: Some(PrincipalId::new("alice").unwrap()),
+            tenant: Some(TenantId::new("acme").unwrap()),
+            grants: vec!["g1".parse().unwrap()],
+            lineage: Lineage::Kernel,
+            reason: None,
+        },
+    ];
+    let process = Process {
+        pid: 1,
+        login_uid: Some(1000),
+        comm: ByteText(b"\xffx".to_vec()),
+        exe: Some(object().path),
+        ..Process::default()
+    };
+    for action in actions() {
+        for attribution in &attributions {
+            for process in [None, Some(process.clone())] {
+                let event = Event {
+                    id: id(),
+                    at: AT,
+                    boot_ns: 5,
+                    process,
+                    attribution: attribution.clone(),
+                    action: action.clone(),
+                };
+                assert_eq!(decode_event(&encode_event(&event)).unwrap(), event);
+            }
+        }
+    }
+}
+
+#[test]
+fn judgements_survive() {
+    let acme = || TenantId::new("acme").unwrap();
+    let mut verdicts = vec![
+        Verdict::InScope {
+            grant: "g1".parse().unwrap(),
+        },
+        Verdict::Unattributed {
+            reason: NoSession::NoMark,
+        },
+        Verdict::Exempt {
+            reason: ExemptReason::HostLocal,
+        },
+        Verdict::Exempt {
+            reason: ExemptReason::Lifecycle,
+        },
+    ];
+    verdicts.extend(OutReason::ALL.map(|reason| Verdict::OutOfScope {
+        reason,
+        grant: None,
+    }));
+    for verdict in verdicts {
+        for owner in [
+            Owner::Host,
+            Owner::Unknown,
+            Owner::Tenant(acme()),
+            Owner::Ambiguous(vec![acme(), acme()]),
+        ] {
+            let against = Some(OutReason::WrongTier);
+            let judgement = Judgement {
+                verdict: verdict.clone(),
+                owner,
+                ledger: acme(),
+                considered: vec![
+                    Considered {
+                        grant: "g1".parse().unwrap(),
+                        against,
+                    },
+                    Considered {
+                        grant: "g2".parse().unwrap(),
+                        against: None,
+                    },
+                ],
+                policy_version: "v".into(),
+            };
+            assert_eq!(
+                Judgement::try_from(v1::Judgement::from(&judgement)).unwrap(),
+                judgement
+            );
+        }
+    }
+}
+
+#[test]
+fn grants_survive() {
+    for state in [
+        GrantState::Standing,
+        GrantState::Ended {
+            at: AT,
+            reason: "left".into(),
+        },
+    ] {
+        let grant = Grant {
+            id: "g1".parse().unwrap(),
+            principal: PrincipalId::new("alice").unwrap(),
+            tenant: TenantId::new("acme").unwrap(),
+            ticket: "INC-1".into(),
+            purpose: "disk full".into(),
+            approved_by: PrincipalId::new("carol").unwrap(),
+            tier: Tier::Endpoint,
+            kind: GrantKind::BreakGlass,
+            not_before: AT,
+            expires: UnixNs(AT.0 + 1),
+            scope: Scope {
+                destinations: vec!["10.0.0.0/8:443".parse().unwrap()],
+                credentials: PathPatterns::new(vec!["/srv/**".into()]).unwrap(),
+                programs: PathPatterns::new(vec!["/usr/bin/*".into()]).unwrap(),
+            },
+            state,
+        };
+        assert_eq!(Grant::try_from(v1::Grant::from(&grant)).unwrap(), grant);
+        let mut empty = v1::Grant::from(&grant);
+        empty.expires_unix_ns = empty.not_before_unix_ns;
+        assert!(
+            Grant::try_from(empty)
+                .unwrap_err()
+                .to_string()
+                .contains("window")
+        );
+    }
+}
+
+#[test]
+fn alerts_and_orders_survive() {
+    let alert = Alert {
+        id: AlertId::from_parts(AT, 1),
+        rule: "out-of-scope".into(),
+        technique: "T1078".into(),
+        severity: Severity::Critical,
+        at: AT,
+        event_at: AT,
+        event: id(),
+        host: AgentName::new("jump-1").unwrap(),
+        session: Some(session_id()),
+        principal: None,
+        tenant: None,
+        ledger: TenantId::provider(),
+        sentence: "x".into(),
+        response: Response::Revoke,
+        order: Some(OrderId::from_parts(AT, 1)),
+        count: 3,
+    };
+    assert_eq!(Alert::try_from(v1::Alert::from(&alert)).unwrap(), alert);
+    let targets = [
+        Target::Engineer(PrincipalId::new("alice").unwrap()),
+        Target::Session(session_id()),
+        Target::Grant("g1".parse().unwrap()),
+        Target::Tenant(TenantId::new("acme").unwrap()),
+        Target::Serial(0),
+    ];
+    for target in targets {
+        let order = Order {
+            id: OrderId::from_parts(AT, 1),
+            target,
+            cause: Cause {
+                text: "x".into(),
+                alert: Some(alert.id),
+                event: Some(id()),
+                initiator: "policy".into(),
+            },
+            sessions: vec![Affected {
+                session: session_id(),
+                host: AgentName::new("jump-1").unwrap(),
+                principal: None,
+                serial: Some(4),
+                grants: vec![],
+                gone_at: Some(AT),
+                killed: 2,
+            }],
+            revoked: vec![Revoked {
+                serial: Some(4),
+                grant: None,
+                outcome: Outcome::Revoked,
+                at: AT,
+            }],
+            attempts: 2,
+            last_error: "x".into(),
+            times: Times {
+                kernel_event: Some(AT),
+                krl_published: Some(UnixNs(1)),
+                ..Times::default()
+            },
+        };
+        assert_eq!(Order::try_from(v1::Order::from(&order)).unwrap(), order);
+    }
+}
+
+#[test]
+fn wrong_fields_are_named() {
+    let event = Event {
+        id: id(),
+        at: AT,
+        boot_ns: 1,
+        process: None,
+        attribution: Attribution::none(NoSession::NoMark),
+        action: Action::Connect {
+            destination: destination("10.0.0.1"),
+            denied: false,
+        },
+    };
+    let mut message = v1::Event::from(&event);
+    message.id.as_mut().unwrap().boot = vec![1, 2];
+    let text = Event::try_from(message.clone()).unwrap_err().to_string();
+    assert!(text.contains("id.boot") && text.contains("16"), "{text}");
+    message.id = None;
+    assert!(
+        Event::try_from(message)
+            .unwrap_err()
+            .to_string()
+            .contains("event.id")
+    );
+    let mut message = v1::Event::from(&event);
+    message.attribution.as_mut().unwrap().lineage = 99;
+    assert!(
+        Event::try_from(message)
+            .unwrap_err()
+            .to_string()
+            .contains("99")
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_an_event_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode_event(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_event_gives_an_event_or_an_error(at in 0usize..200, byte in any::<u8>()) {
+        let action = actions().into_iter().next().unwrap();
+        let attribution = Attribution::none(NoSession::NoMark);
+        let event = Event { id: id(), at: AT, boot_ns: 1, process: None, attribution, action };
+        let mut bytes = encode_event(&event);
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let _ = decode_event(&bytes);
+    }
+}

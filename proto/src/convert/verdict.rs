@@ -7,7 +7,9 @@ use monitor_model::{
 
 use super::{
     InvalidMessage,
-    wire::{closed_enum, meaning, meaning_opt, name, name_opt, names, need, number, text_opt, texts},
+    wire::{
+        closed_enum, meaning, meaning_opt, name, name_opt, names, need, number, text_opt, texts,
+    },
 };
 use crate::v1;
 
@@ -25,7 +27,13 @@ closed_enum!(VerdictKind, v1::VerdictKind, "verdict", {
 
 impl From<&Judgement> for v1::Judgement {
     fn from(value: &Judgement) -> Self {
-        let Judgement { verdict, owner, ledger, considered, policy_version } = value;
+        let Judgement {
+            verdict,
+            owner,
+            ledger,
+            considered,
+            policy_version,
+        } = value;
         Self {
             verdict: Some(verdict.into()),
             owner: Some(owner.into()),
@@ -43,7 +51,11 @@ impl TryFrom<v1::Judgement> for Judgement {
             verdict: need("judgement.verdict", value.verdict)?.try_into()?,
             owner: need("judgement.owner", value.owner)?.try_into()?,
             ledger: name("judgement.ledger", &value.ledger)?,
-            considered: value.considered.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            considered: value
+                .considered
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
             policy_version: value.policy_version,
         })
     }
@@ -52,17 +64,19 @@ impl TryFrom<v1::Judgement> for Judgement {
 impl From<&Verdict> for v1::judgement::Verdict {
     fn from(value: &Verdict) -> Self {
         match value {
-            Verdict::InScope { grant } => Self::InScope(v1::InScope { grant: grant.to_string() }),
+            Verdict::InScope { grant } => Self::InScope(v1::InScope {
+                grant: grant.to_string(),
+            }),
             Verdict::OutOfScope { reason, grant } => Self::OutOfScope(v1::OutOfScope {
                 reason: number::<v1::OutReason, _>(*reason),
                 grant: text_opt(grant.as_ref()),
             }),
-            Verdict::Unattributed { reason } => {
-                Self::Unattributed(v1::Unattributed { reason: number::<v1::NoSession, _>(*reason) })
-            }
-            Verdict::Exempt { reason } => {
-                Self::Exempt(v1::Exempt { reason: number::<v1::ExemptReason, _>(*reason) })
-            }
+            Verdict::Unattributed { reason } => Self::Unattributed(v1::Unattributed {
+                reason: number::<v1::NoSession, _>(*reason),
+            }),
+            Verdict::Exempt { reason } => Self::Exempt(v1::Exempt {
+                reason: number::<v1::ExemptReason, _>(*reason),
+            }),
         }
     }
 }
@@ -72,17 +86,19 @@ impl TryFrom<v1::judgement::Verdict> for Verdict {
     fn try_from(value: v1::judgement::Verdict) -> Result<Self, InvalidMessage> {
         use v1::judgement::Verdict as Message;
         Ok(match value {
-            Message::InScope(scope) => Self::InScope { grant: name("in_scope.grant", &scope.grant)? },
+            Message::InScope(scope) => Self::InScope {
+                grant: name("in_scope.grant", &scope.grant)?,
+            },
             Message::OutOfScope(out) => Self::OutOfScope {
                 reason: meaning::<v1::OutReason, _>("out_of_scope.reason", out.reason)?,
                 grant: name_opt("out_of_scope.grant", &out.grant)?,
             },
-            Message::Unattributed(none) => {
-                Self::Unattributed { reason: meaning::<v1::NoSession, _>("unattributed.reason", none.reason)? }
-            }
-            Message::Exempt(exempt) => {
-                Self::Exempt { reason: meaning::<v1::ExemptReason, _>("exempt.reason", exempt.reason)? }
-            }
+            Message::Unattributed(none) => Self::Unattributed {
+                reason: meaning::<v1::NoSession, _>("unattributed.reason", none.reason)?,
+            },
+            Message::Exempt(exempt) => Self::Exempt {
+                reason: meaning::<v1::ExemptReason, _>("exempt.reason", exempt.reason)?,
+            },
         })
     }
 }
@@ -95,7 +111,10 @@ impl From<&Owner> for v1::Owner {
             Owner::Ambiguous(ids) => (v1::OwnerKind::Ambiguous, texts(ids)),
             Owner::Unknown => (v1::OwnerKind::Unknown, Vec::new()),
         };
-        Self { kind: kind.into(), tenants }
+        Self {
+            kind: kind.into(),
+            tenants,
+        }
     }
 }
 
@@ -108,11 +127,14 @@ impl TryFrom<v1::Owner> for Owner {
                 let first = need("owner.tenants", value.tenants.first())?;
                 Ok(Self::Tenant(name("owner.tenants", first)?))
             }
-            Ok(v1::OwnerKind::Ambiguous) => Ok(Self::Ambiguous(names("owner.tenants", &value.tenants)?)),
-            Ok(v1::OwnerKind::Unknown) => Ok(Self::Unknown),
-            Ok(v1::OwnerKind::Unspecified) | Err(_) => {
-                Err(InvalidMessage::Enum { field: "owner.kind", value: value.kind })
+            Ok(v1::OwnerKind::Ambiguous) => {
+                Ok(Self::Ambiguous(names("owner.tenants", &value.tenants)?))
             }
+            Ok(v1::OwnerKind::Unknown) => Ok(Self::Unknown),
+            Ok(v1::OwnerKind::Unspecified) | Err(_) => Err(InvalidMessage::Enum {
+                field: "owner.kind",
+                value: value.kind,
+            }),
         }
     }
 }
@@ -120,7 +142,10 @@ impl TryFrom<v1::Owner> for Owner {
 impl From<&Considered> for v1::Considered {
     fn from(value: &Considered) -> Self {
         let Considered { grant, against } = value;
-        Self { grant: grant.to_string(), against: against.map_or(0, number::<v1::OutReason, _>) }
+        Self {
+            grant: grant.to_string(),
+            against: against.map_or(0, number::<v1::OutReason, _>),
+        }
     }
 }
 

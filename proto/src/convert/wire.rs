@@ -16,7 +16,8 @@ pub(super) fn name<T>(field: &'static str, text: &str) -> Result<T, InvalidMessa
 where
     T: FromStr<Err = InvalidId>,
 {
-    text.parse().map_err(|source| InvalidMessage::Id { field, source })
+    text.parse()
+        .map_err(|source| InvalidMessage::Id { field, source })
 }
 
 /// A name that is absent when empty.
@@ -24,7 +25,11 @@ pub(super) fn name_opt<T>(field: &'static str, text: &str) -> Result<Option<T>, 
 where
     T: FromStr<Err = InvalidId>,
 {
-    if text.is_empty() { Ok(None) } else { name(field, text).map(Some) }
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        name(field, text).map(Some)
+    }
 }
 
 /// Names, all of which must be right.
@@ -65,7 +70,11 @@ pub(super) fn id_opt<T>(
     bytes: &[u8],
     make: impl Fn(&[u8]) -> Result<T, InvalidId>,
 ) -> Result<Option<T>, InvalidMessage> {
-    if bytes.is_empty() { Ok(None) } else { id(field, bytes, make).map(Some) }
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        id(field, bytes, make).map(Some)
+    }
 }
 
 /// A number of 16 bits.
@@ -82,7 +91,10 @@ pub(super) fn address(field: &'static str, bytes: &[u8]) -> Result<IpAddr, Inval
     <[u8; 4]>::try_from(bytes)
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .map_err(|_| InvalidMessage::Address { field, bytes: bytes.len() })
+        .map_err(|_| InvalidMessage::Address {
+            field,
+            bytes: bytes.len(),
+        })
 }
 
 /// The bytes of an address.
@@ -119,9 +131,9 @@ macro_rules! closed_enum {
 pub(super) use closed_enum;
 
 /// An enum's number as it stands in a message.
-pub(super) fn number<M: Into<i32>, T>(value: T) -> i32
+pub(super) fn number<M, T>(value: T) -> i32
 where
-    M: From<T>,
+    M: From<T> + Into<i32>,
 {
     M::from(value).into()
 }
@@ -133,14 +145,24 @@ where
     T: TryFrom<M>,
 {
     let wrong = || InvalidMessage::Enum { field, value };
-    M::try_from(value).ok().and_then(|message| T::try_from(message).ok()).ok_or_else(wrong)
+    M::try_from(value)
+        .ok()
+        .and_then(|message| T::try_from(message).ok())
+        .ok_or_else(wrong)
 }
 
 /// An enum's meaning; absent when unspecified, unknown numbers are refused.
-pub(super) fn meaning_opt<M, T>(field: &'static str, value: i32) -> Result<Option<T>, InvalidMessage>
+pub(super) fn meaning_opt<M, T>(
+    field: &'static str,
+    value: i32,
+) -> Result<Option<T>, InvalidMessage>
 where
     M: TryFrom<i32>,
     T: TryFrom<M>,
 {
-    if value == 0 { Ok(None) } else { meaning::<M, T>(field, value).map(Some) }
+    if value == 0 {
+        Ok(None)
+    } else {
+        meaning::<M, T>(field, value).map(Some)
+    }
 }
