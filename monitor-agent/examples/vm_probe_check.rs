@@ -1,0 +1,166 @@
+//! Attaches every probe to the running kernel, does what they should see, and
+//! says in one line whether they saw it. Made to run as root in a bare virtual
+//! machine: it mounts what it needs.
+//!
+//! `VM-CHECK ok kernel=... families=... exec=... connect=... open=...`, exit
+//! code 0, or `VM-CHECK failed: ...`, exit code 1.
+
+#![expect(clippy::print_stdout, reason = "the line is its product")]
+
+use std::{
+    error::Error,
+    fs,
+    io::Read,
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use monitor_agent::kernel::{
+    BatchLimits, FileIdentity, KernelError, ProbeConfig, Probes, SessionMark, Started, WatchEntry,
+    detach, ensure_bpffs,
+};
+use monitor_common::{Record, decode};
+use rustix::mount::{MountFlags, mount};
+
+const PINS: &str = "/sys/fs/bpf/monitor-vm-check";
+const MARK: SessionMark = SessionMark([7; 16]);
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("child") {
+        return ExitCode::SUCCESS;
+    }
+    match check() {
+        Ok(line) => {
+            println!("VM-CHECK ok {line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("VM-CHECK failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Result<String, Box<dyn Error>> {
+    prepare();
+    let config = ProbeConfig::new(PINS);
+    ensure_bpffs(Path::new("/sys/fs/bpf"))?;
+    fs::create_dir_all(PINS)?;
+    let started = Probes::start(&config)?;
+    let result = observe(started);
+    let removed = detach(Path::new(PINS))?;
+    let seen = result?;
+    if Path::new(PINS).exists() || removed.links == 0 {
+        return Err(format!("detach left {PINS} ({removed:?})").into());
+    }
+    Ok(seen)
+}
+
+/// Mounts what a bare virtual machine lacks; what is there already stays.
+fn prepare() {
+    let none = MountFlags::empty();
+    for (source, target, kind) in [
+        ("proc", "/proc", "proc"),
+        ("sysfs", "/sys", "sysfs"),
+        ("cgroup2", "/sys/fs/cgroup", "cgroup2"),
+        ("tmpfs", "/tmp", "tmpfs"),
+    ] {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let has = |kind: &str, target: &str| {
+            mounts.lines().any(|line| {
+                let mut fields = line.split(' ').skip(1);
+                fields.next() == Some(target) || (kind == "cgroup2" && fields.next() == Some(kind))
+            })
+        };
+        if !has(kind, target) && (kind != "tmpfs" || !Path::new("/tmp").is_dir()) {
+            let _ = fs::create_dir_all(target);
+            let _ = mount(source, target, kind, none, None);
+        }
+    }
+    let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+}
+
+fn observe(started: Started) -> Result<String, Box<dyn Error>> {
+    let Started { probes, mut rings, report } = started;
+    let blind: Vec<_> = report
+        .blind()
+        .map(|family| format!("{}: {:?}", family.family.name(), family.refusals))
+        .collect();
+    if !blind.is_empty() {
+        return Err(format!("not armed: {}", blind.join("; ")).into());
+    }
+    probes.mark(std::process::id(), MARK)?;
+    let watched = std::env::temp_dir().join("monitor-vm-check-credential");
+    fs::write(&watched, "secret")?;
+    let file = FileIdentity::of(&watched)?;
+    probes.watch_set(&[WatchEntry { file, watch_id: 42 }])?;
+    act(&watched)?;
+    let mut seen = Seen::default();
+    let limits = BatchLimits { records_max: 1_000, bytes_max: 1 << 20 };
+    let started = Instant::now();
+    while !seen.all() && started.elapsed() < DEADLINE {
+        rings.priority.wait(Duration::from_millis(200))?;
+        let batch = rings.priority.read_batch(limits);
+        for bytes in batch.records() {
+            seen.look(decode(bytes)?, file);
+        }
+        rings.priority.commit(batch.cursor());
+    }
+    fs::remove_file(&watched)?;
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let line = format!(
+        "kernel={} families={} exec={} connect={} open={} counters={:?}",
+        kernel.trim(),
+        report.families.len(),
+        seen.exec,
+        seen.connect,
+        seen.open,
+        probes.counters()?.faults.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(),
+    );
+    if seen.all() { Ok(line) } else { Err(line.into()) }
+}
+
+/// What the probes should see.
+fn act(watched: &Path) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    TcpStream::connect(listener.local_addr()?)?;
+    let mut content = String::new();
+    fs::File::open(watched)?.read_to_string(&mut content)?;
+    let status = Command::new("/proc/self/exe").arg("child").arg("x".repeat(10_000)).status()?;
+    if status.success() { Ok(()) } else { Err(KernelError::NoObject.into()) }
+}
+
+#[derive(Default)]
+struct Seen {
+    exec: bool,
+    connect: bool,
+    open: bool,
+}
+
+impl Seen {
+    const fn all(&self) -> bool {
+        self.exec && self.connect && self.open
+    }
+
+    fn look(&mut self, record: Record<'_>, file: FileIdentity) {
+        if record.header().session != MARK {
+            return;
+        }
+        match record {
+            Record::Exec { exec, argv, path } => {
+                self.exec |=
+                    exec.argv_bytes_true > 10_000 && argv.len() == 4_096 && path.is_whole();
+            }
+            Record::Connect(connect) => {
+                self.connect |= connect.addr.ends_with(&[0xff, 0xff, 127, 0, 0, 1]);
+            }
+            Record::Credential { credential, .. } => {
+                self.open |= credential.watch_id == 42 && credential.file.inode == file.inode;
+            }
+            Record::Fork(_) | Record::Exit(_) | Record::SessionEnded(_) => {}
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What can go wrong with probes, one variant for each thing to do about it.
+
+use std::{io, path::PathBuf};
+
+use super::offsets::BtfError;
+
+/// Why probes could not be started, read or steered.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// This agent was built without kernel programs.
+    #[error(
+        "this monitor-agent was built without probes in it: build it with `cargo xtask build`, \
+         which sets MONITOR_BPF_OBJECT"
+    )]
+    NoObject,
+    /// No BPF file system is where the pins should go.
+    #[error("{path} is not on a BPF file system: mount one there (`mount -t bpf bpf {path}`)")]
+    NotBpffs {
+        /// The folder for pins.
+        path: PathBuf,
+    },
+    /// Another agent uses the probes.
+    #[error(
+        "another monitor-agent uses the probes pinned in {path}: stop it first, there is one \
+         reader of a ring"
+    )]
+    Locked {
+        /// The folder for pins.
+        path: PathBuf,
+    },
+    /// Probes of another version are pinned.
+    #[error(
+        "{path} holds the probes of another version ({found}; this agent has {wanted}): remove \
+         them with `monitor-agent detach`, then start again"
+    )]
+    OtherVersion {
+        /// The folder for pins.
+        path: PathBuf,
+        /// The version that is there.
+        found: String,
+        /// The version of this agent.
+        wanted: String,
+    },
+    /// The size of a ring is no power of two of pages.
+    #[error("a ring of {bytes} bytes: it must be a power of two, {bytes_min} to {bytes_max}")]
+    RingSize {
+        /// The size asked for.
+        bytes: u32,
+        /// The smallest.
+        bytes_min: u32,
+        /// The largest.
+        bytes_max: u32,
+    },
+    /// A folder or pin could not be used.
+    #[error("{action} {path}: {error}")]
+    Pin {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// The object was refused as a whole (maps, BTF).
+    #[error("the kernel refused the probes: {error}")]
+    Object {
+        /// What aya says; usual causes are missing rights and a kernel before 5.15.
+        error: Box<aya::EbpfError>,
+    },
+    /// The kernel's type information cannot be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A table of the probes could not be read or written.
+    #[error("{action} the table {table}: {error}")]
+    Table {
+        /// What was tried.
+        action: &'static str,
+        /// The table.
+        table: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// A ring could not be mapped or waited for.
+    #[error("{action} the {ring} ring: {error}")]
+    Ring {
+        /// What was tried.
+        action: &'static str,
+        /// The ring.
+        ring: &'static str,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// The process is gone, or was never there.
+    #[error("process {pid} does not exist")]
+    NoProcess {
+        /// Its id.
+        pid: u32,
+    },
+    /// The process cannot be reached.
+    #[error("{action} process {pid}: {error}")]
+    Process {
+        /// What was tried.
+        action: &'static str,
+        /// Its id.
+        pid: u32,
+        /// Why it failed.
+        error: io::Error,
+    },
+    /// All rows of the session table are in use.
+    #[error("the session table is full: {sessions_max} sessions are open")]
+    SessionsFull {
+        /// Its size.
+        sessions_max: usize,
+    },
+    /// The session has no row: it was never opened, or it was forgotten.
+    #[error("the session is not known to the probes")]
+    NoSession,
+    /// More watches than the table holds.
+    #[error("{given} watches: at most {max} {what} can be watched")]
+    TooManyWatches {
+        /// What is counted.
+        what: &'static str,
+        /// How many were asked for.
+        given: usize,
+        /// The most.
+        max: usize,
+    },
+}

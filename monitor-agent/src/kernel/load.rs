@@ -1,0 +1,247 @@
+//! Loads the kernel programs, attaches and pins them.
+//!
+//! Every program is loaded by itself, so that one that this kernel refuses
+//! takes nothing else with it; the tail of the verifier's words is kept.
+
+use std::{fs, path::PathBuf};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    programs::{
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink,
+    },
+};
+
+use super::{
+    KernelError, ProbeConfig,
+    hooks::{Attach, Family, HOOKS, Hook, Program, Tier},
+    offsets::{BTF_PATH, BtfError, Offsets},
+    pins::Pins,
+};
+
+/// Maps that user space opens again by their pins.
+pub(super) const MAPS: &[&str] = &[
+    "PRIORITY",
+    "BULK",
+    "RING_COUNTERS",
+    "RING_WAKE",
+    "FAULTS",
+    "TASK_MARKS",
+    "PROCESS_MARKS",
+    "SESSION_CONTROL",
+    "SESSION_LIVE",
+    "WATCH",
+    "WATCH_DEVICES",
+];
+
+/// Most of a verifier's log that an error keeps: its end says what is wrong.
+const VERIFIER_LOG_BYTES_MAX: usize = 2_000;
+
+/// What was armed, and what was not and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmReport {
+    /// The probes were running already; records made since are in the rings.
+    pub resumed: bool,
+    /// One entry for each family.
+    pub families: Vec<FamilyReport>,
+}
+
+/// What became of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilyReport {
+    /// The family.
+    pub family: Family,
+    /// The tier that is armed.
+    pub armed: Option<Tier>,
+    /// What is seen, in plain words; empty where nothing is.
+    pub sees: &'static str,
+    /// What is not seen, in plain words.
+    pub misses: &'static str,
+    /// Why better tiers, or all, are not armed. Empty after a resume: the
+    /// reasons were told by the start that loaded the probes.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Why a tier is not armed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The tier.
+    pub tier: Tier,
+    /// The reason, with the tail of the verifier's log where it spoke.
+    pub reason: String,
+}
+
+impl ArmReport {
+    /// Families of which nothing is seen.
+    pub fn blind(&self) -> impl Iterator<Item = &FamilyReport> {
+        self.families.iter().filter(|family| family.armed.is_none())
+    }
+}
+
+/// Loads, attaches and pins everything that this kernel takes.
+pub(super) fn load(
+    config: &ProbeConfig,
+    object: &[u8],
+    pins: &Pins,
+) -> Result<ArmReport, KernelError> {
+    let offsets = Offsets::of_this_kernel()?;
+    let btf = Btf::from_sys_fs().map_err(|_| {
+        let error = btf_rs::Error::Format(String::from("aya cannot parse it"));
+        BtfError::Unreadable { path: BTF_PATH, error }
+    })?;
+    pins.prepare()?;
+    let mut ebpf = parse(config, object, &offsets, &btf)?;
+    for name in MAPS {
+        let path = pins.map(name);
+        let map = ebpf.map(name).ok_or(KernelError::NoObject)?;
+        map.pin(&path).map_err(|error| KernelError::Pin {
+            action: "pin a map at",
+            path,
+            error: std::io::Error::other(error),
+        })?;
+    }
+    let mut armory = Armory { ebpf: &mut ebpf, btf: &btf, offsets: &offsets, pins };
+    let families = Family::ALL.iter().map(|family| armory.arm(*family)).collect();
+    pins.complete()?;
+    Ok(ArmReport { resumed: false, families })
+}
+
+fn parse(
+    config: &ProbeConfig,
+    object: &[u8],
+    offsets: &Offsets,
+    btf: &Btf,
+) -> Result<Ebpf, KernelError> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(btf))
+        // Task storage: aya has no type for it, `Table` reads it.
+        .allow_unsupported_maps()
+        .map_max_entries("PRIORITY", config.priority_ring_bytes)
+        .map_max_entries("BULK", config.bulk_ring_bytes);
+    for (global, offset) in offsets.globals() {
+        loader.override_global(global, offset, true);
+    }
+    loader.load(object).map_err(|error| KernelError::Object { error: Box::new(error) })
+}
+
+/// What pins say of probes that run already.
+pub(super) fn resume(pins: &Pins) -> ArmReport {
+    let families = Family::ALL.iter().map(|family| {
+        let armed = rows(*family).find(|hook| {
+            hook.programs.iter().all(|program| pins.link(program.name).exists())
+        });
+        report(*family, armed, Vec::new())
+    });
+    ArmReport { resumed: true, families: families.collect() }
+}
+
+fn rows(family: Family) -> impl Iterator<Item = &'static Hook> {
+    HOOKS.iter().filter(move |hook| hook.family == family)
+}
+
+fn report(family: Family, armed: Option<&Hook>, refusals: Vec<Refusal>) -> FamilyReport {
+    let best = rows(family).next();
+    FamilyReport {
+        family,
+        armed: armed.map(|hook| hook.tier),
+        sees: armed.map_or("", |hook| hook.sees),
+        misses: armed.map_or(best.map_or("", |hook| hook.sees), |hook| hook.misses),
+        refusals,
+    }
+}
+
+struct Armory<'a> {
+    ebpf: &'a mut Ebpf,
+    btf: &'a Btf,
+    offsets: &'a Offsets,
+    pins: &'a Pins,
+}
+
+impl Armory<'_> {
+    /// Tries the rows of a family, the best first.
+    fn arm(&mut self, family: Family) -> FamilyReport {
+        let mut refusals = Vec::new();
+        for hook in rows(family) {
+            match self.arm_hook(hook) {
+                Ok(()) => return report(family, Some(hook), refusals),
+                Err(reason) => refusals.push(Refusal { tier: hook.tier, reason }),
+            }
+        }
+        report(family, None, refusals)
+    }
+
+    fn arm_hook(&mut self, hook: &Hook) -> Result<(), String> {
+        let missing = self.offsets.missing(hook.needs);
+        if !missing.is_empty() {
+            return Err(format!("this kernel has no {}", missing.join(", ")));
+        }
+        for program in hook.programs {
+            if let Err(reason) = self.arm_program(program) {
+                self.disarm(hook);
+                let (major, minor) = hook.kernel_min;
+                return Err(format!(
+                    "{} (needs Linux {major}.{minor} or later): {reason}",
+                    program.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn arm_program(&mut self, program: &Program) -> Result<(), String> {
+        let loaded = self.ebpf.program_mut(program.name).ok_or("not in the object")?;
+        let link = match program.attach {
+            Attach::Tracepoint(event) => {
+                let loaded: &mut BtfTracePoint = loaded.try_into().map_err(say)?;
+                loaded.load(event, self.btf).map_err(say)?;
+                let id = loaded.attach().map_err(say)?;
+                FdLink::from(loaded.take_link(id).map_err(say)?)
+            }
+            Attach::CgroupRoot => {
+                let root = cgroup_root().ok_or("no control group version 2 is mounted")?;
+                let root = fs::File::open(&root)
+                    .map_err(|error| format!("{}: {error}", root.display()))?;
+                let loaded: &mut CgroupSockAddr = loaded.try_into().map_err(say)?;
+                loaded.load().map_err(say)?;
+                // A link always allows others beside it; the kernel refuses the flag.
+                let id = loaded.attach(root, CgroupAttachMode::Single).map_err(say)?;
+                let link = loaded.take_link(id).map_err(say)?;
+                FdLink::try_from(link).map_err(|error| error.to_string())?
+            }
+        };
+        link.pin(self.pins.link(program.name)).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Takes away what a family armed before one of its programs failed.
+    fn disarm(&self, hook: &Hook) {
+        for program in hook.programs {
+            let _ = fs::remove_file(self.pins.link(program.name));
+        }
+    }
+}
+
+/// The error in words, with the end of the verifier's log.
+#[expect(clippy::needless_pass_by_value, reason = "used as a function on errors")]
+fn say(error: ProgramError) -> String {
+    let ProgramError::LoadError { io_error, verifier_log } = &error else {
+        return match std::error::Error::source(&error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+    };
+    let log = verifier_log.to_string();
+    let start = log.len().saturating_sub(VERIFIER_LOG_BYTES_MAX);
+    let tail: String = log.char_indices().filter(|(at, _)| *at >= start).map(|(_, c)| c).collect();
+    format!("{io_error}; the verifier says: {}", tail.trim())
+}
+
+/// Where control groups version 2 are mounted.
+pub(super) fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let target = fields.nth(1)?;
+        (fields.next()? == "cgroup2").then(|| PathBuf::from(target))
+    })
+}

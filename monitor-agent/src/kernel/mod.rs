@@ -1,0 +1,277 @@
+//! The probes: the only place of the agent that knows the kernel.
+//!
+//! # What others use
+//! ```no_run
+//! # use monitor_agent::kernel::*;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ProbeConfig::new("/sys/fs/bpf/monitor");
+//! ensure_bpffs(&config.pin_dir)?;
+//! let Started { probes, mut rings, report } = Probes::start(&config)?;
+//! for family in report.blind() {
+//!     eprintln!("not seen: {} ({:?})", family.misses, family.refusals);
+//! }
+//! probes.mark(std::process::id(), SessionMark([7; 16]))?;
+//! let limits = BatchLimits { records_max: 1_000, bytes_max: 1 << 20 };
+//! loop {
+//!     rings.priority.wait(std::time::Duration::from_millis(100))?;
+//!     let batch = rings.priority.read_batch(limits);
+//!     for bytes in batch.records() {
+//!         let record = monitor_common::decode(bytes);
+//!     }
+//!     // Once it is on disk:
+//!     rings.priority.commit(batch.cursor());
+//! #   break;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//! [`Probes`] steers (marks, states, watches, counters), takes `&self`
+//! everywhere and may be shared between threads. [`Rings`] are moved to who
+//! reads them. [`features`] tells what this kernel allows, [`detach`] removes
+//! everything, [`TimeOffset`] turns the records' time into calendar time.
+//!
+//! Dropping both leaves the probes running and the rings filling: a start with
+//! the same folder goes on where the last commit was.
+//!
+//! # Layout
+//! - [`hooks`]: which program serves which family, on which tier.
+//! - `offsets`: kernel fields by name; `load`: object, programs, links.
+//! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
+//!   system calls and shared memory.
+//! - [`ring`]: the consumer; [`counters`]: what was lost and why.
+//! - [`sessions`]: marks, states, killing; [`watch`]: watched files.
+//! - [`clock`]: time; `features`: what `doctor` tells.
+
+use std::path::PathBuf;
+
+pub use monitor_common::SessionMark;
+
+pub mod clock;
+pub mod counters;
+mod error;
+pub mod hooks;
+mod load;
+mod mapping;
+mod offsets;
+mod pins;
+pub mod ring;
+pub mod sessions;
+mod sys;
+mod table;
+pub mod watch;
+
+pub use clock::TimeOffset;
+pub use counters::{Counters, RingCount};
+pub use error::KernelError;
+pub use hooks::{Family, Tier};
+pub use load::{ArmReport, FamilyReport, Refusal};
+pub use offsets::{BTF_PATH, BtfError};
+pub use pins::{Detached, detach, ensure_bpffs};
+pub use ring::{Batch, BatchLimits, Cursor, RingReader, Rings, Waited};
+pub use sessions::{Killed, Marked, SessionRow, SessionState};
+pub use watch::{FileIdentity, WatchChange, WatchEntry};
+
+use pins::{Found, Pins};
+use sessions::{Process, SessionTables};
+
+/// The kernel programs; empty where the agent was built without them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf.o"));
+
+/// Smallest ring, bytes.
+pub const RING_BYTES_MIN: u32 = 65_536;
+/// Largest ring, bytes.
+pub const RING_BYTES_MAX: u32 = 1 << 30;
+
+/// How to start probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// Folder for the pins, on a BPF file system; see [`ensure_bpffs`].
+    pub pin_dir: PathBuf,
+    /// Size of the ring for exec, connect, credential and session ended: a
+    /// power of two. Counts only when probes are loaded, not when resumed.
+    pub priority_ring_bytes: u32,
+    /// Size of the ring for fork and exit: a power of two.
+    pub bulk_ring_bytes: u32,
+}
+
+impl ProbeConfig {
+    /// 16 MiB for the priority ring (some 50,000 records), 4 MiB for the bulk
+    /// ring.
+    pub fn new(pin_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            pin_dir: pin_dir.into(),
+            priority_ring_bytes: 16 << 20,
+            bulk_ring_bytes: 4 << 20,
+        }
+    }
+
+    fn check(&self) -> Result<(), KernelError> {
+        for bytes in [self.priority_ring_bytes, self.bulk_ring_bytes] {
+            if !bytes.is_power_of_two() || !(RING_BYTES_MIN..=RING_BYTES_MAX).contains(&bytes) {
+                let (bytes_min, bytes_max) = (RING_BYTES_MIN, RING_BYTES_MAX);
+                return Err(KernelError::RingSize { bytes, bytes_min, bytes_max });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`Probes::start`] gives.
+#[derive(Debug)]
+pub struct Started {
+    /// The handle that steers.
+    pub probes: Probes,
+    /// The consumers of the rings.
+    pub rings: Rings,
+    /// What was armed.
+    pub report: ArmReport,
+}
+
+/// Probes that run.
+#[derive(Debug)]
+pub struct Probes {
+    sessions: SessionTables,
+    watches: watch::WatchTables,
+    counters: counters::CounterTables,
+    pins: Pins,
+}
+
+impl Probes {
+    /// Loads and attaches the kernel programs, or goes on with those that the
+    /// last agent left.
+    ///
+    /// # Errors
+    /// Only what stops everything: [`KernelError::NoObject`], `NotBpffs`,
+    /// `Locked`, `OtherVersion`, `RingSize`, `Btf`, `Object`, `Pin`. A family
+    /// that cannot be armed is in the report instead.
+    pub fn start(config: &ProbeConfig) -> Result<Started, KernelError> {
+        config.check()?;
+        if OBJECT.is_empty() {
+            return Err(KernelError::NoObject);
+        }
+        let pins = Pins::open(&config.pin_dir, OBJECT)?;
+        let report = match pins.found() {
+            Found::Everything => load::resume(&pins),
+            Found::Nothing => load::load(config, OBJECT, &pins).inspect_err(|_| {
+                // The first error is the one to tell.
+                let _ = pins.abandon();
+            })?,
+        };
+        let rings = Rings::open(&pins)?;
+        let probes = Self {
+            sessions: SessionTables::open(&pins)?,
+            watches: watch::WatchTables::open(&pins)?,
+            counters: counters::CounterTables::open(&pins)?,
+            pins,
+        };
+        Ok(Started { probes, rings, report })
+    }
+
+    /// The folder of the pins.
+    #[must_use]
+    pub fn pin_dir(&self) -> &std::path::Path {
+        self.pins.root()
+    }
+
+    /// Gives a process the mark of a session, making the session's row where it
+    /// has none. Its threads have the mark from then on, and every task that it
+    /// makes, unto the last descendant.
+    ///
+    /// # Errors
+    /// [`KernelError::NoProcess`], `SessionsFull`, `Process`, `Table`.
+    pub fn mark(&self, pid: u32, mark: SessionMark) -> Result<Marked, KernelError> {
+        self.sessions.mark(pid, mark)
+    }
+
+    /// The mark of a process.
+    ///
+    /// # Errors
+    /// [`KernelError::NoProcess`], `Process`.
+    pub fn mark_of(&self, pid: u32) -> Result<Option<SessionMark>, KernelError> {
+        self.sessions.mark_of(&Process::open(pid)?)
+    }
+
+    /// Says what the kernel is to do with a session, from the next event on.
+    ///
+    /// # Errors
+    /// [`KernelError::NoSession`], `Table`.
+    pub fn set_session_state(
+        &self,
+        mark: SessionMark,
+        state: SessionState,
+    ) -> Result<(), KernelError> {
+        self.sessions.set_state(mark, state)
+    }
+
+    /// The row of a session: living tasks, state. `None`: not known.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn session(&self, mark: SessionMark) -> Result<Option<SessionRow>, KernelError> {
+        self.sessions.row(mark)
+    }
+
+    /// Living tasks of a session. `None`: not known.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn session_live(&self, mark: SessionMark) -> Result<Option<u64>, KernelError> {
+        Ok(self.session(mark)?.map(|row| row.live_tasks))
+    }
+
+    /// All sessions that the probes know, for an agent that starts again.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn sessions(&self) -> Result<Vec<SessionRow>, KernelError> {
+        self.sessions.rows()
+    }
+
+    /// Frees the row of a session that ended.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn forget_session(&self, mark: SessionMark) -> Result<(), KernelError> {
+        self.sessions.forget(mark)
+    }
+
+    /// The living processes of a session.
+    ///
+    /// # Errors
+    /// [`KernelError::Process`] where /proc cannot be listed.
+    pub fn processes_of(&self, mark: SessionMark) -> Result<Vec<u32>, KernelError> {
+        Ok(self.sessions.processes_of(mark)?.iter().map(|process| process.pid).collect())
+    }
+
+    /// Kills every process of a session, until none is left or the rounds are
+    /// used up. Blocks; milliseconds as a rule, at most seconds.
+    ///
+    /// # Errors
+    /// [`KernelError::NoSession`], `Process`, `Table`.
+    pub fn kill_session(&self, mark: SessionMark) -> Result<Killed, KernelError> {
+        self.sessions.kill(mark)
+    }
+
+    /// Watches exactly these files and directories. Entries that stay are
+    /// watched without a gap.
+    ///
+    /// # Errors
+    /// [`KernelError::TooManyWatches`] (nothing is changed then), `Table`.
+    pub fn watch_set(&self, entries: &[WatchEntry]) -> Result<WatchChange, KernelError> {
+        self.watches.set(entries)
+    }
+
+    /// What the kernel counted.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        self.counters.read()
+    }
+
+    /// What turns records' time into calendar time, as of now.
+    #[must_use]
+    pub fn time_offset(&self) -> TimeOffset {
+        TimeOffset::now()
+    }
+}

@@ -1,0 +1,251 @@
+//! Finds the offsets of kernel fields by name, in the running kernel's BTF.
+//!
+//! In: BTF (`/sys/kernel/btf/vmlinux`). Out: one number for each global of the
+//! kernel programs. A field that is missing disarms the families that need it,
+//! never the others. Reading takes about 10 ms.
+
+use btf_rs::{Btf, Type};
+
+/// Value of a global whose field this kernel does not have.
+pub(super) const ABSENT: u32 = u32::MAX;
+
+/// Which hook families need a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// All: it is in the header of every record.
+    All,
+    /// Those that walk paths.
+    Paths,
+    /// The exec family.
+    Exec,
+    /// The process life family (fork, exit).
+    Life,
+    /// The credential family.
+    Open,
+    /// None: programs do without it.
+    Nobody,
+}
+
+/// One field: the global that holds its offset, and where it is found.
+struct Field {
+    global: &'static str,
+    structure: &'static str,
+    /// Paths through nested structures; the first that exists counts.
+    paths: &'static [&'static str],
+    need: Need,
+}
+
+const fn field(
+    global: &'static str,
+    structure: &'static str,
+    paths: &'static [&'static str],
+    need: Need,
+) -> Field {
+    Field { global, structure, paths, need }
+}
+
+const FIELDS: &[Field] = &[
+    field("TASK_PID", "task_struct", &["pid"], Need::All),
+    field("TASK_TGID", "task_struct", &["tgid"], Need::All),
+    field("TASK_GROUP_LEADER", "task_struct", &["group_leader"], Need::All),
+    field("TASK_START_BOOTTIME", "task_struct", &["start_boottime", "real_start_time"], Need::All),
+    field("TASK_REAL_PARENT", "task_struct", &["real_parent"], Need::All),
+    field("TASK_CRED", "task_struct", &["cred"], Need::All),
+    field("TASK_COMM", "task_struct", &["comm"], Need::All),
+    field("TASK_LOGINUID", "task_struct", &["loginuid.val"], Need::Nobody),
+    field("TASK_SESSIONID", "task_struct", &["sessionid"], Need::Nobody),
+    field("TASK_NSPROXY", "task_struct", &["nsproxy"], Need::All),
+    field("TASK_THREAD_PID", "task_struct", &["thread_pid"], Need::All),
+    field("TASK_SIGNAL", "task_struct", &["signal"], Need::Life),
+    field("TASK_EXIT_CODE", "task_struct", &["exit_code"], Need::Life),
+    field("TASK_MM", "task_struct", &["mm"], Need::Exec),
+    field("TASK_FILES", "task_struct", &["files"], Need::Open),
+    field("TASK_THREAD_STATUS", "task_struct", &["thread_info.status"], Need::Nobody),
+    field("CRED_UID", "cred", &["uid.val"], Need::All),
+    field("CRED_GID", "cred", &["gid.val"], Need::All),
+    field("CRED_EUID", "cred", &["euid.val"], Need::All),
+    field("NSPROXY_NET_NS", "nsproxy", &["net_ns"], Need::All),
+    field("NSPROXY_MNT_NS", "nsproxy", &["mnt_ns"], Need::All),
+    field("NET_INUM", "net", &["ns.inum"], Need::All),
+    field("MNT_NAMESPACE_INUM", "mnt_namespace", &["ns.inum"], Need::All),
+    field("PID_NAMESPACE_INUM", "pid_namespace", &["ns.inum"], Need::All),
+    field("PID_LEVEL", "pid", &["level"], Need::All),
+    field("PID_NUMBERS", "pid", &["numbers"], Need::All),
+    field("UPID_NS", "upid", &["ns"], Need::All),
+    field("SIGNAL_LIVE", "signal_struct", &["live.counter"], Need::Life),
+    field("MM_ARG_START", "mm_struct", &["arg_start"], Need::Exec),
+    field("MM_ARG_END", "mm_struct", &["arg_end"], Need::Exec),
+    field("BINPRM_FILE", "linux_binprm", &["file"], Need::Exec),
+    field("FILES_FDT", "files_struct", &["fdt"], Need::Open),
+    field("FDTABLE_FD", "fdtable", &["fd"], Need::Open),
+    field("FDTABLE_MAX_FDS", "fdtable", &["max_fds"], Need::Open),
+    field("FILE_INODE", "file", &["f_inode"], Need::Paths),
+    field("FILE_FLAGS", "file", &["f_flags"], Need::Open),
+    field("FILE_MODE", "file", &["f_mode"], Need::Open),
+    field("FILE_PATH_MNT", "file", &["f_path.mnt", "__f_path.mnt"], Need::Paths),
+    field("FILE_PATH_DENTRY", "file", &["f_path.dentry", "__f_path.dentry"], Need::Paths),
+    field("INODE_INO", "inode", &["i_ino"], Need::Paths),
+    field("INODE_SB", "inode", &["i_sb"], Need::Paths),
+    field("INODE_GENERATION", "inode", &["i_generation"], Need::Paths),
+    field("INODE_MODE", "inode", &["i_mode"], Need::Paths),
+    field("INODE_UID", "inode", &["i_uid.val"], Need::Paths),
+    field("INODE_NLINK", "inode", &["i_nlink", "__i_nlink"], Need::Paths),
+    field("SUPER_BLOCK_DEV", "super_block", &["s_dev"], Need::Paths),
+    field("DENTRY_PARENT", "dentry", &["d_parent"], Need::Paths),
+    field("DENTRY_NAME", "dentry", &["d_name.name", "__d_name.name"], Need::Paths),
+    field("DENTRY_INODE", "dentry", &["d_inode"], Need::Open),
+    field("VFSMOUNT_ROOT", "vfsmount", &["mnt_root"], Need::Paths),
+    field("MOUNT_MNT", "mount", &["mnt"], Need::Paths),
+    field("MOUNT_PARENT", "mount", &["mnt_parent"], Need::Paths),
+    field("MOUNT_MOUNTPOINT", "mount", &["mnt_mountpoint"], Need::Paths),
+    field("MOUNT_NS", "mount", &["mnt_ns"], Need::Nobody),
+    field("SOCK_ADDR_SK", "bpf_sock_addr_kern", &["sk"], Need::Nobody),
+    field("SOCK_NET", "sock", &["__sk_common.skc_net.net"], Need::Nobody),
+    field("PT_REGS_SYSCALL", "pt_regs", &["orig_ax", "syscallno"], Need::Open),
+];
+
+/// Numbers of system calls; some architectures lack the older ones.
+#[cfg(target_arch = "x86_64")]
+const SYSCALLS: &[(&str, libc::c_long)] = &[
+    ("NR_OPEN", libc::SYS_open),
+    ("NR_OPENAT", libc::SYS_openat),
+    ("NR_OPENAT2", libc::SYS_openat2),
+    ("NR_CREAT", libc::SYS_creat),
+    ("NR_OPEN_BY_HANDLE_AT", libc::SYS_open_by_handle_at),
+    ("NR_FORK", libc::SYS_fork),
+    ("NR_VFORK", libc::SYS_vfork),
+    ("NR_CLONE", libc::SYS_clone),
+    ("NR_CLONE3", libc::SYS_clone3),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const SYSCALLS: &[(&str, libc::c_long)] = &[
+    ("NR_OPENAT", libc::SYS_openat),
+    ("NR_OPENAT2", libc::SYS_openat2),
+    ("NR_OPEN_BY_HANDLE_AT", libc::SYS_open_by_handle_at),
+    ("NR_CLONE", libc::SYS_clone),
+    ("NR_CLONE3", libc::SYS_clone3),
+];
+
+/// Where BTF was looked for, and what went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// The kernel offers none, or it cannot be read.
+    #[error("cannot read the kernel's type information at {path}: {error}")]
+    Unreadable {
+        /// Where.
+        path: &'static str,
+        /// Why.
+        error: btf_rs::Error,
+    },
+}
+
+/// Where the kernel keeps its BTF.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// The numbers for the globals of the kernel programs.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    globals: Vec<(&'static str, u32)>,
+    missing: Vec<(Need, String)>,
+}
+
+impl Offsets {
+    /// Reads the running kernel's.
+    pub(super) fn of_this_kernel() -> Result<Self, BtfError> {
+        let btf = Btf::from_file(BTF_PATH)
+            .map_err(|error| BtfError::Unreadable { path: BTF_PATH, error })?;
+        Ok(Self::of(&btf))
+    }
+
+    fn of(btf: &Btf) -> Self {
+        let mut globals = Vec::with_capacity(FIELDS.len() + SYSCALLS.len() + 1);
+        let mut missing = Vec::new();
+        for field in FIELDS {
+            let offset = field.paths.iter().find_map(|path| offset(btf, field.structure, path));
+            if offset.is_none() {
+                missing.push((field.need, format!("{}.{}", field.structure, field.paths.join("|"))));
+            }
+            globals.push((field.global, offset.unwrap_or(ABSENT)));
+        }
+        let upid = size(btf, "upid");
+        if upid.is_none() {
+            missing.push((Need::All, String::from("upid")));
+        }
+        globals.push(("UPID_SIZE", upid.unwrap_or(ABSENT)));
+        for (global, number) in SYSCALLS {
+            globals.push((global, u32::try_from(*number).unwrap_or(ABSENT)));
+        }
+        Self { globals, missing }
+    }
+
+    /// Names of globals and their values.
+    pub(super) fn globals(&self) -> &[(&'static str, u32)] {
+        &self.globals
+    }
+
+    /// The fields among `needs` that this kernel lacks.
+    pub(super) fn missing(&self, needs: &[Need]) -> Vec<&str> {
+        self.missing
+            .iter()
+            .filter(|(need, _)| *need == Need::All || needs.contains(need))
+            .map(|(_, name)| name.as_str())
+            .collect()
+    }
+}
+
+/// Offset in bytes of a field, through nested and anonymous structures.
+fn offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
+    let mut bits = 0;
+    let mut current = structures(btf, structure).next()?;
+    let mut names = path.split('.').peekable();
+    while let Some(name) = names.next() {
+        let (at, member) = member(btf, &current, name)?;
+        bits += at;
+        if names.peek().is_some() {
+            current = as_structure(btf, member)?;
+        }
+    }
+    (bits % 8 == 0).then_some(bits / 8)
+}
+
+fn size(btf: &Btf, structure: &str) -> Option<u32> {
+    u32::try_from(structures(btf, structure).next()?.size()).ok()
+}
+
+fn structures(btf: &Btf, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
+    btf.resolve_types_by_name(name).unwrap_or_default().into_iter().filter_map(|found| {
+        if let Type::Struct(structure) = found { Some(structure) } else { None }
+    })
+}
+
+/// A member by name, with its offset in bits; looks into anonymous members.
+fn member(btf: &Btf, structure: &btf_rs::Struct, name: &str) -> Option<(u32, btf_rs::Member)> {
+    for candidate in &structure.members {
+        let candidate_name = btf.resolve_name(candidate).unwrap_or_default();
+        if candidate_name == name {
+            return Some((candidate.bit_offset(), candidate.clone()));
+        }
+        if candidate_name.is_empty()
+            && let Some(inner) = as_structure(btf, candidate.clone())
+            && let Some((at, found)) = member(btf, &inner, name)
+        {
+            return Some((candidate.bit_offset() + at, found));
+        }
+    }
+    None
+}
+
+/// The structure or union that a member is, behind typedefs and qualifiers.
+fn as_structure(btf: &Btf, member: btf_rs::Member) -> Option<btf_rs::Struct> {
+    let mut current = btf.resolve_chained_type(&member).ok()?;
+    loop {
+        current = match current {
+            Type::Struct(found) | Type::Union(found) => return Some(found),
+            Type::Typedef(inner) => btf.resolve_chained_type(&inner).ok()?,
+            Type::Volatile(inner) => btf.resolve_chained_type(&inner).ok()?,
+            Type::Const(inner) => btf.resolve_chained_type(&inner).ok()?,
+            Type::TypeTag(inner) => btf.resolve_chained_type(&inner).ok()?,
+            _ => return None,
+        }
+    }
+}

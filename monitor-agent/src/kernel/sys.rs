@@ -1,0 +1,129 @@
+//! The bpf system call, for what aya has no type for: maps by their pins, and
+//! task storage by pidfd.
+
+#![expect(unsafe_code, reason = "the bpf system call has no safe wrapper")]
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use tokio::io::{Interest, unix::AsyncFd};
+
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_OBJ_GET: libc::c_long = 7;
+
+/// Make the entry, or change it.
+pub(super) const ANY: u64 = 0;
+/// Make the entry; fail where it exists.
+pub(super) const NO_EXIST: u64 = 1;
+
+/// The part of `union bpf_attr` for entries of maps.
+#[repr(C)]
+struct Entry {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value_or_next: u64,
+    flags: u64,
+}
+
+/// The part of `union bpf_attr` for pins.
+#[repr(C)]
+struct Pin {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+    let attributes: *mut T = attributes;
+    // SAFETY: every caller passes the structure that the kernel reads for the
+    // command, whose pointers are valid during the call.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The address of bytes, as the kernel wants it.
+fn address(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.as_ptr().addr()).unwrap_or(0)
+}
+
+fn entry(map: BorrowedFd<'_>, key: u64, value_or_next: u64, flags: u64) -> Entry {
+    let map = u32::try_from(map.as_raw_fd()).unwrap_or(u32::MAX);
+    Entry { map, pad: 0, key, value_or_next, flags }
+}
+
+/// Reads an entry into `value`, which must be as long as the map's values (for
+/// maps by processor: of all possible processors). `false` is no such entry.
+pub(super) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    let mut attributes = entry(map, address(key), address(value), 0);
+    found(bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes))
+}
+
+/// Writes an entry.
+pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+    bpf(BPF_MAP_UPDATE_ELEM, &mut entry(map, address(key), address(value), flags)).map(drop)
+}
+
+/// Removes an entry. `false` is no such entry.
+pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
+    found(bpf(BPF_MAP_DELETE_ELEM, &mut entry(map, address(key), 0, 0)))
+}
+
+/// Writes the key after `key` into `next`; without `key`, the first one.
+/// `false` is the end.
+pub(super) fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+    let mut attributes = entry(map, key.map_or(0, address), address(next), 0);
+    found(bpf(BPF_MAP_GET_NEXT_KEY, &mut attributes))
+}
+
+fn found(result: io::Result<libc::c_long>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = Pin { path: address(path.as_bytes_with_nul()), fd: 0, flags: 0 };
+    let fd = bpf(BPF_OBJ_GET, &mut attributes)?;
+    let fd = RawFd::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `FS_IOC_GETVERSION` of linux/fs.h: `_IOR('v', 1, long)`, though file systems
+/// write an int.
+const FS_IOC_GETVERSION: libc::c_ulong = 0x8008_7601;
+
+/// Generation of an open file's inode, where its file system tells it.
+pub(super) fn generation(file: BorrowedFd<'_>) -> Option<u32> {
+    let mut version: libc::c_long = 0;
+    let place: *mut libc::c_long = &raw mut version;
+    // SAFETY: the request writes at most a long.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_GETVERSION, place) };
+    if result != 0 {
+        return None;
+    }
+    let bytes = version.to_ne_bytes();
+    bytes.first_chunk::<4>().map(|first| u32::from_ne_bytes(*first))
+}
+
+/// Watches a descriptor for reading in the current tokio runtime.
+pub(super) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned, so it stays open and the same for as
+    // long as the registration.
+    unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }.map_err(io::Error::from)
+}

@@ -1,0 +1,50 @@
+//! Records shared by the kernel programs and the agent: the ABI between them.
+//!
+//! Everything here is `#[repr(C)]`, made of integers and byte arrays, without
+//! padding (zerocopy's `IntoBytes` refuses it at compile time). Kind numbers
+//! are never reused. A record whose [`Header::abi`] differs from
+//! [`ABI_VERSION`] is refused, one of an unknown kind is counted.
+//!
+//! # Layout
+//! - [`header`]: what every record begins with: who did it, when, in which session.
+//! - [`exec`], [`fork`], [`exit`], [`connect`], [`credential`],
+//!   [`session_ended`]: one record each.
+//! - [`file`]: the identity of a file, and the path that labels it.
+//! - [`mark`]: the session mark, and the tables that hold it.
+//! - [`watch`]: the table of watched files.
+//! - [`ring`]: the two rings, their counters and their wake-up word.
+//! - [`fault`]: why something that should have been told was not.
+//! - [`decode`]: bytes to record, pure.
+
+#![no_std]
+
+pub mod connect;
+pub mod credential;
+pub mod decode;
+pub mod exec;
+pub mod exit;
+pub mod fault;
+pub mod file;
+pub mod fork;
+pub mod header;
+pub mod mark;
+pub mod ring;
+pub mod session_ended;
+pub mod watch;
+
+pub use connect::Connect;
+pub use credential::Credential;
+pub use decode::{DecodeError, Record, decode};
+pub use exec::Exec;
+pub use exit::Exit;
+pub use fault::Fault;
+pub use file::{FileObject, PathLabel};
+pub use fork::Fork;
+pub use header::{Header, Kind};
+pub use mark::SessionMark;
+pub use ring::Ring;
+pub use session_ended::SessionEnded;
+
+/// Version of everything in this crate. Raised by any change of a layout or of
+/// a meaning; probes of one version are never read by an agent of another.
+pub const ABI_VERSION: u16 = 1;

@@ -1,0 +1,110 @@
+//! Sees: every connect of a TCP or UDP socket, over IPv4 and IPv6, after the
+//! kernel copied the address and before the first packet; io_uring's too.
+//! Refuses it for a session that is contained.
+//! Misses: datagrams sent without connecting, raw and packet sockets.
+//! Minimum kernel: 5.8 (ring buffer). Attached to the root of cgroup v2.
+
+use aya_ebpf::{
+    bindings::{bpf_sock, bpf_sock_addr},
+    helpers::generated::bpf_get_netns_cookie,
+    macros::cgroup_sock_addr,
+    programs::SockAddrContext,
+};
+use monitor_common::{Connect, Kind, Ring, SessionMark, mark::SessionControl};
+
+use crate::{
+    kernel::{Object, current_task, has, probe},
+    marks, offsets as at, sink, task,
+};
+
+const ALLOW: i32 = 1;
+const DENY: i32 = 0;
+
+#[cgroup_sock_addr(connect4)]
+pub fn connect_v4(ctx: SockAddrContext) -> i32 {
+    // SAFETY: the kernel gives a valid context.
+    let peer = unsafe { (*ctx.sock_addr).user_ip4 };
+    // SAFETY: as above.
+    unsafe { on_connect(&ctx, [0, 0, 0xffff_u32.to_be(), peer]) }
+}
+
+#[cgroup_sock_addr(connect6)]
+pub fn connect_v6(ctx: SockAddrContext) -> i32 {
+    // SAFETY: the kernel gives a valid context.
+    let peer = unsafe { &raw const (*ctx.sock_addr).user_ip6 }.cast::<u32>();
+    // SAFETY: word by word, as the verifier wants it; there are four.
+    let word = |at: usize| unsafe { peer.wrapping_add(at).read_volatile() };
+    // SAFETY: the context is valid.
+    unsafe { on_connect(&ctx, [word(0), word(1), word(2), word(3)]) }
+}
+
+#[inline(always)]
+unsafe fn on_connect(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
+    let current = current_task();
+    // SAFETY: `current` is the current task.
+    let session = unsafe { marks::of_process(current) };
+    let refuse = !session.is_none() && marks::state(session) != SessionControl::STATE_OPEN;
+    // SAFETY: the context is valid.
+    unsafe { tell(ctx.sock_addr, current, session, peer, refuse) };
+    if refuse { DENY } else { ALLOW }
+}
+
+#[inline(always)]
+unsafe fn tell(
+    ctx: *mut bpf_sock_addr,
+    current: Object,
+    session: SessionMark,
+    peer: [u32; 4],
+    refuse: bool,
+) {
+    let Some(record) = sink::reserve::<Connect>(Ring::Priority) else { return };
+    // SAFETY: the record is ours until it is submitted.
+    let connect = unsafe { &mut *record };
+    // SAFETY: `current` is the current task.
+    unsafe { task::fill(&raw mut connect.header, Kind::CONNECT, current, session) };
+    // SAFETY: sixteen bytes either way; alignment of the record is 8.
+    unsafe { (&raw mut connect.addr).cast::<[u32; 4]>().write(peer) };
+    connect.flags = if refuse { Connect::DENIED } else { 0 };
+    // SAFETY: the context is valid.
+    unsafe { fill_socket(connect, ctx) };
+    // SAFETY: every field is written.
+    unsafe { sink::submit(Ring::Priority, record) };
+}
+
+#[inline(always)]
+unsafe fn fill_socket(connect: &mut Connect, ctx: *mut bpf_sock_addr) {
+    // SAFETY: the helper takes the context.
+    connect.netns_cookie = unsafe { bpf_get_netns_cookie(ctx.cast()) };
+    // SAFETY: a field of the context.
+    connect.port = u16::from_be(unsafe { (*ctx).user_port } as u16);
+    // SAFETY: a field of the context.
+    connect.family = unsafe { (*ctx).family } as u16;
+    // SAFETY: a field of the context.
+    connect.protocol = unsafe { (*ctx).protocol } as u16;
+    // SAFETY: a field of the context.
+    connect.socket_type = unsafe { (*ctx).type_ } as u16;
+    connect.bound_ifindex = 0;
+    connect.so_mark = 0;
+    connect.netns = 0;
+    // SAFETY: a field of the context.
+    let sk: *mut bpf_sock = unsafe { (*ctx).__bindgen_anon_1.sk };
+    if sk.is_null() {
+        return;
+    }
+    // SAFETY: the socket is there.
+    connect.bound_ifindex = unsafe { (*sk).bound_dev_if };
+    // SAFETY: the socket is there.
+    connect.so_mark = unsafe { (*sk).mark };
+    if has(&at::SOCK_ADDR_SK) && has(&at::SOCK_NET) {
+        connect.netns = socket_namespace(ctx.cast_const().cast()).unwrap_or(0);
+    }
+}
+
+/// The verifier lets nobody add to a socket pointer, so it is read once more,
+/// as a number, from the kernel's side of the context.
+#[inline(always)]
+fn socket_namespace(ctx: Object) -> Option<u32> {
+    let sk: Object = probe(ctx, &at::SOCK_ADDR_SK)?;
+    let net: Object = probe(sk, &at::SOCK_NET)?;
+    probe(net, &at::NET_INUM)
+}

@@ -1,0 +1,98 @@
+//! Sees: every successful start of a program, with the file that runs (the
+//! interpreter of a script) and the arguments that it was given.
+//! Misses: nothing known. Minimum kernel: 5.11.
+//!
+//! `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
+
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_user, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use monitor_common::{Exec, Fault, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
+
+use crate::{
+    kernel::{Object, load, probe},
+    maps::fault,
+    marks, offsets as at,
+    path::{identify, walk},
+    sink::{self, PATH_ROOM, Scratch},
+    task,
+};
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
+    let current: Object = ctx.arg(0);
+    let bprm: Object = ctx.arg(2);
+    // SAFETY: the tracepoint gives a task.
+    let session = unsafe { marks::of_task(current) };
+    if let Some(scratch) = Scratch::take(Ring::Priority) {
+        // SAFETY: the tracepoint gives the current task and its new program.
+        unsafe { tell(Scratch::record(scratch), current, bprm, session) };
+        // SAFETY: it was taken above.
+        unsafe { Scratch::release(scratch) };
+    }
+    if !session.is_none() {
+        marks::kill_if_wanted(session);
+    }
+    0
+}
+
+#[inline(always)]
+unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionMark) {
+    // SAFETY: a scratch record has room for the largest kind.
+    let exec = unsafe { &mut *record.cast::<Exec>() };
+    // SAFETY: `current` is the current task.
+    unsafe { task::fill(&raw mut exec.header, Kind::EXEC, current, session) };
+    // SAFETY: a field of a new program.
+    let file: Object = unsafe { load(bprm, &at::BINPRM_FILE) };
+    let inode: Option<Object> = probe(file, &at::FILE_INODE);
+    exec.exe = match inode.and_then(identify) {
+        Some(exe) => exe,
+        None => {
+            fault(Fault::KernelUnreadable);
+            monitor_common::FileObject {
+                device: 0,
+                inode: 0,
+                generation: 0,
+                mode: 0,
+                owner_uid: 0,
+                links: 0,
+            }
+        }
+    };
+    let tail = record.wrapping_add(size_of::<Exec>());
+    // SAFETY: a scratch record has room for path and arguments.
+    unsafe { walk(file, tail, &raw mut exec.path) };
+    let path_bytes = exec.path.bytes as usize;
+    if path_bytes > PATH_ROOM {
+        return;
+    }
+    // SAFETY: `current` is a task; behind the path is room for arguments.
+    let argv_bytes = unsafe { read_argv(exec, current, tail.wrapping_add(path_bytes)) };
+    let bytes = size_of::<Exec>() + path_bytes + argv_bytes;
+    // SAFETY: all of it is written.
+    unsafe { sink::output(Ring::Priority, record, bytes) };
+}
+
+/// Reads the arguments behind the path. The pages are there: execve has just
+/// written them.
+#[inline(always)]
+unsafe fn read_argv(exec: &mut Exec, current: Object, room: *mut u8) -> usize {
+    // SAFETY: a field of a task.
+    let mm: Object = unsafe { load(current, &at::TASK_MM) };
+    // SAFETY: a field of a memory descriptor.
+    let start: u64 = unsafe { load(mm, &at::MM_ARG_START) };
+    // SAFETY: a field of a memory descriptor.
+    let end: u64 = unsafe { load(mm, &at::MM_ARG_END) };
+    let wanted = end.saturating_sub(start);
+    exec.argv_bytes_true = wanted;
+    exec.flags = 0;
+    let mut bytes = if wanted > ARGV_BYTES_MAX as u64 { ARGV_BYTES_MAX } else { wanted as usize };
+    // SAFETY: `bytes` of room; the helper checks the source.
+    if unsafe { bpf_probe_read_user(room.cast(), bytes as u32, start as Object) } != 0 {
+        exec.flags = Exec::ARGV_UNREADABLE;
+        bytes = 0;
+    }
+    exec.argv_bytes = bytes as u32;
+    bytes
+}

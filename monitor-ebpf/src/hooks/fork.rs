@@ -1,0 +1,46 @@
+//! Sees: every new task; the mark spreads here. Tells processes of sessions.
+//! Misses: io_uring workers (they have the mark of their process).
+//! Minimum kernel: 5.11 (task storage).
+//!
+//! `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use monitor_common::{Fork, Kind, Ring, SessionMark};
+
+use crate::{kernel::Object, marks, sink, task};
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn task_fork(ctx: BtfTracePointContext) -> i32 {
+    let parent: Object = ctx.arg(0);
+    let child: Object = ctx.arg(1);
+    // SAFETY: the tracepoint gives tasks.
+    let session = unsafe { marks::of_task(parent) };
+    if session.is_none() {
+        return 0;
+    }
+    // SAFETY: the tracepoint gives tasks.
+    unsafe { marks::inherit(child, session) };
+    // SAFETY: the tracepoint gives tasks.
+    if unsafe { task::process_id(child) } == unsafe { task::thread_id(child) } {
+        // SAFETY: the tracepoint gives tasks.
+        unsafe { tell(parent, child, session) };
+    }
+    marks::kill_if_wanted(session);
+    0
+}
+
+#[inline(always)]
+unsafe fn tell(parent: Object, child: Object, session: SessionMark) {
+    let Some(record) = sink::reserve::<Fork>(Ring::Bulk) else { return };
+    // SAFETY: the record is ours until it is submitted.
+    let fork = unsafe { &mut *record };
+    // SAFETY: `parent` is the current task.
+    unsafe { task::fill(&raw mut fork.header, Kind::FORK, parent, session) };
+    // SAFETY: `child` is a task.
+    fork.child_start_boot_ns = unsafe { task::start_boot_ns(child) };
+    // SAFETY: `child` is a task.
+    fork.child_pid = unsafe { task::process_id(child) };
+    fork.reserved = 0;
+    // SAFETY: every field is written.
+    unsafe { sink::submit(Ring::Bulk, record) };
+}

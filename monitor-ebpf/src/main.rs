@@ -1,0 +1,40 @@
+//! The kernel programs of monitor.
+//!
+//! # Layout
+//! - [`hooks`]: one program family a file; each says what it sees and misses.
+//! - [`task`]: the header of a record, from the current task.
+//! - [`marks`]: which session a task belongs to, and how marks spread.
+//! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
+//! - [`path`]: the walk from a dentry to the root.
+//! - [`atomic`]: numbers that several processors change.
+//! - [`kernel`]: reading kernel memory at offsets that user space found.
+//! - [`offsets`]: those offsets, set at load.
+//! - [`maps`]: every map.
+//!
+//! Kernel structures are read at offsets that the agent takes from the running
+//! kernel's BTF, by field name, before it loads these programs: rustc emits no
+//! CO-RE relocations. A family whose fields are missing is not loaded.
+
+#![no_std]
+#![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod atomic;
+mod hooks;
+mod kernel;
+mod maps;
+mod marks;
+mod offsets;
+mod path;
+mod sink;
+mod task;
+
+/// The kernel lends its GPL-only helpers to programs of a compatible licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

@@ -1,0 +1,92 @@
+//! Offsets of kernel fields and numbers of system calls, set at load.
+//!
+//! The agent overrides each of these by its name (`kernel/offsets.rs` there).
+//! They lie in frozen memory, so the verifier knows them as constants and
+//! removes the code behind a feature that is off.
+
+use aya_ebpf::Global;
+
+/// Value of an offset whose field this kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! globals {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* #[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(ABSENT);)+
+    };
+}
+
+globals! {
+    TASK_PID,
+    TASK_TGID,
+    TASK_GROUP_LEADER,
+    TASK_START_BOOTTIME,
+    TASK_REAL_PARENT,
+    TASK_CRED,
+    /// Optional: kernels without audit lack it.
+    TASK_LOGINUID,
+    /// Optional: kernels without audit lack it.
+    TASK_SESSIONID,
+    TASK_NSPROXY,
+    TASK_THREAD_PID,
+    TASK_SIGNAL,
+    TASK_EXIT_CODE,
+    TASK_MM,
+    TASK_COMM,
+    TASK_FILES,
+    /// Optional: only x86 has it.
+    TASK_THREAD_STATUS,
+    CRED_UID,
+    CRED_GID,
+    CRED_EUID,
+    NSPROXY_NET_NS,
+    NSPROXY_MNT_NS,
+    NET_INUM,
+    MNT_NAMESPACE_INUM,
+    PID_NAMESPACE_INUM,
+    PID_LEVEL,
+    PID_NUMBERS,
+    UPID_NS,
+    /// Size of `struct upid`, not an offset.
+    UPID_SIZE,
+    SIGNAL_LIVE,
+    MM_ARG_START,
+    MM_ARG_END,
+    BINPRM_FILE,
+    FILES_FDT,
+    FDTABLE_FD,
+    FDTABLE_MAX_FDS,
+    FILE_INODE,
+    FILE_PATH_MNT,
+    FILE_PATH_DENTRY,
+    FILE_FLAGS,
+    FILE_MODE,
+    INODE_INO,
+    INODE_SB,
+    INODE_GENERATION,
+    INODE_MODE,
+    INODE_UID,
+    INODE_NLINK,
+    SUPER_BLOCK_DEV,
+    DENTRY_PARENT,
+    DENTRY_NAME,
+    DENTRY_INODE,
+    VFSMOUNT_ROOT,
+    MOUNT_MNT,
+    MOUNT_PARENT,
+    MOUNT_MOUNTPOINT,
+    MOUNT_NS,
+    /// Optional, with the next.
+    SOCK_ADDR_SK,
+    /// Optional: kernels without network namespaces lack it.
+    SOCK_NET,
+    PT_REGS_SYSCALL,
+    NR_OPEN,
+    NR_OPENAT,
+    NR_OPENAT2,
+    NR_CREAT,
+    NR_OPEN_BY_HANDLE_AT,
+    NR_FORK,
+    NR_VFORK,
+    NR_CLONE,
+    NR_CLONE3,
+}

@@ -1,0 +1,215 @@
+//! Sequence numbers, rings, wake-ups, scratch memory.
+//!
+//! In: a record. Out: the same, numbered, in its ring. Bound: the ring. Loss:
+//! the number is used up and `RingCounters::dropped` counts it.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    helpers::generated::{
+        bpf_get_smp_processor_id, bpf_ringbuf_discard, bpf_ringbuf_output, bpf_ringbuf_query,
+        bpf_ringbuf_reserve, bpf_ringbuf_submit,
+    },
+};
+use monitor_common::{
+    Credential, Exec, Fault, Header, Ring,
+    exec::ARGV_BYTES_MAX,
+    file::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX},
+    ring::RingWake,
+};
+
+use crate::{
+    atomic::Number,
+    maps::{BULK, PRIORITY, RING_COUNTERS, RING_WAKE, SCRATCH, SCRATCHES, fault},
+};
+
+const FIXED_BYTES: usize = if size_of::<Exec>() > size_of::<Credential>() {
+    size_of::<Exec>()
+} else {
+    size_of::<Credential>()
+};
+/// Bytes of a path while it is walked: its last component may stick out.
+pub const PATH_ROOM: usize = PATH_BYTES_MAX + COMPONENT_BYTES_MAX;
+/// Most bytes of a record.
+pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + PATH_ROOM + ARGV_BYTES_MAX;
+
+/// A buffer in which a record of unknown length is made.
+#[repr(C)]
+pub struct Scratch {
+    /// 1 while a program uses it.
+    busy: u64,
+    record: [u8; RECORD_BYTES_MAX],
+}
+
+impl Scratch {
+    /// Takes a buffer of this processor. `None` is counted as a lost record.
+    #[inline(always)]
+    pub fn take(ring: Ring) -> Option<*mut Self> {
+        for index in 0..SCRATCHES as u32 {
+            let Some(scratch) = SCRATCH.get_ptr_mut(index) else { continue };
+            // SAFETY: a map value; `busy` is its first field.
+            if unsafe { Number::at(scratch.cast()) }.swap(1) == 0 {
+                return Some(scratch);
+            }
+        }
+        lost(ring);
+        fault(Fault::ScratchBusy);
+        None
+    }
+
+    /// Gives the buffer back.
+    ///
+    /// # Safety
+    /// `scratch` must come from [`Scratch::take`] and not be used afterwards.
+    #[inline(always)]
+    pub unsafe fn release(scratch: *mut Self) {
+        // SAFETY: a map value; `busy` is its first field.
+        unsafe { Number::at(scratch.cast()) }.store(0);
+    }
+
+    /// Where the record begins.
+    #[inline(always)]
+    pub fn record(scratch: *mut Self) -> *mut u8 {
+        scratch.cast::<u8>().wrapping_add(core::mem::offset_of!(Self, record))
+    }
+}
+
+#[inline(always)]
+fn map(ring: Ring) -> *mut c_void {
+    match ring {
+        Ring::Priority => ptr::from_ref(&PRIORITY).cast_mut().cast(),
+        Ring::Bulk => ptr::from_ref(&BULK).cast_mut().cast(),
+    }
+}
+
+/// Takes the next number of this processor and ring.
+#[inline(always)]
+fn number(ring: Ring) -> u64 {
+    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else { return 0 };
+    // SAFETY: a map value; `produced` is its first field.
+    unsafe { Number::at(counters.cast()) }.fetch_add(1) + 1
+}
+
+/// Counts the record of a number already taken as dropped.
+#[inline(always)]
+fn dropped(ring: Ring) {
+    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else { return };
+    // SAFETY: a map value; `dropped` is its second field.
+    unsafe { Number::at(counters.cast::<u64>().wrapping_add(1)) }.fetch_add(1);
+}
+
+/// Uses up a number for a record that could not be made.
+#[inline(always)]
+fn lost(ring: Ring) {
+    number(ring);
+    dropped(ring);
+}
+
+/// Writes what only the ring knows into a header.
+///
+/// # Safety
+/// `header` must point to a header in a map value or ring record.
+#[inline(always)]
+unsafe fn stamp(header: *mut Header, ring: Ring, bytes: u32) {
+    // SAFETY: the caller vouches for `header`.
+    let header = unsafe { &mut *header };
+    header.size = bytes;
+    header.ring = ring.number();
+    // SAFETY: the helper has no precondition.
+    header.cpu = unsafe { bpf_get_smp_processor_id() } as u16;
+    header.sequence = number(ring);
+}
+
+/// Sends a record that was made in a scratch buffer.
+///
+/// # Safety
+/// `record` must begin a scratch record whose first `bytes` bytes are written.
+#[inline(always)]
+pub unsafe fn output(ring: Ring, record: *mut u8, bytes: usize) {
+    if bytes > RECORD_BYTES_MAX {
+        lost(ring);
+        return;
+    }
+    // SAFETY: a record begins with its header.
+    unsafe { stamp(record.cast(), ring, bytes as u32) };
+    let flags = wake_flags(ring);
+    // SAFETY: the verifier checks that `bytes` lie in the buffer.
+    if unsafe { bpf_ringbuf_output(map(ring), record.cast(), bytes as u64, flags) } < 0 {
+        dropped(ring);
+    }
+    wake_late(ring, flags);
+}
+
+/// Makes room for a record of fixed size; `None` is counted as dropped.
+/// Every record taken must be given to [`submit`].
+#[inline(always)]
+pub fn reserve<T>(ring: Ring) -> Option<*mut T> {
+    // SAFETY: the verifier sees that the record is submitted.
+    let record = unsafe { bpf_ringbuf_reserve(map(ring), size_of::<T>() as u64, 0) };
+    if record.is_null() {
+        lost(ring);
+        return None;
+    }
+    Some(record.cast())
+}
+
+/// Sends a record from [`reserve`].
+///
+/// # Safety
+/// `record` must come from [`reserve`], begin with a [`Header`], be wholly
+/// written and not be used afterwards.
+#[inline(always)]
+pub unsafe fn submit<T>(ring: Ring, record: *mut T) {
+    // SAFETY: the caller vouches that a header comes first.
+    unsafe { stamp(record.cast(), ring, size_of::<T>() as u32) };
+    let flags = wake_flags(ring);
+    // SAFETY: the record comes from `bpf_ringbuf_reserve`.
+    unsafe { bpf_ringbuf_submit(record.cast(), flags) };
+    wake_late(ring, flags);
+}
+
+/// Whether the reader sleeps and this record should wake it; if so, it counts
+/// as woken from here on.
+#[inline(always)]
+fn take_wake(ring: Ring) -> bool {
+    let Some(wake) = RING_WAKE.get_ptr_mut(u32::from(ring.number())) else { return false };
+    // SAFETY: a map value; `state` is its first field.
+    let state = unsafe { Number::at(wake.cast()) };
+    if state.load() != RingWake::ASLEEP {
+        return false;
+    }
+    if ring == Ring::Bulk && !half_full(ring) {
+        return false;
+    }
+    state.swap(RingWake::AWAKE) == RingWake::ASLEEP
+}
+
+#[inline(always)]
+fn half_full(ring: Ring) -> bool {
+    // SAFETY: a query of a ring has no precondition.
+    let waiting = unsafe { bpf_ringbuf_query(map(ring), u64::from(BPF_RB_AVAIL_DATA)) };
+    // SAFETY: as above.
+    let size = unsafe { bpf_ringbuf_query(map(ring), u64::from(BPF_RB_RING_SIZE)) };
+    waiting >= size / 2
+}
+
+#[inline(always)]
+fn wake_flags(ring: Ring) -> u64 {
+    u64::from(if take_wake(ring) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}
+
+/// Wakes a reader that fell asleep between the choice of the flags and the
+/// record's arrival: it had looked before the record was there.
+#[inline(always)]
+fn wake_late(ring: Ring, flags: u64) {
+    if flags == u64::from(BPF_RB_FORCE_WAKEUP) || !take_wake(ring) {
+        return;
+    }
+    // SAFETY: the record is discarded at once, which wakes.
+    let record = unsafe { bpf_ringbuf_reserve(map(ring), 8, 0) };
+    if !record.is_null() {
+        // SAFETY: the record comes from `bpf_ringbuf_reserve`.
+        unsafe { bpf_ringbuf_discard(record, u64::from(BPF_RB_FORCE_WAKEUP)) };
+    }
+}
