@@ -1,0 +1,24 @@
+//! The demo's stage and scene, and what tests that cross programs share.
+//!
+//! Drives the built programs as processes, like an outsider: it knows their
+//! command lines, configuration files and JSON, and none of their code.
+//!
+//! # Layout
+//! - `clock`: the present instant; `poll`: waits for a condition, never for time
+//! - `command`: runs other programs, with errors that say which and why
+//! - `interrupt`: Ctrl-C, asked for and never jumped to
+//! - `processes`: what runs, by pid and start time
+//! - `stage`: network, accounts, sshd and services, set up and taken down
+//! - `engineer`: a person with a key, a grant and a real ssh client
+//! - `facts`: what `monitorctl tail` says, as it says it
+//! - `scene`: the main job, step by step; `steps`: what happened of it
+//! - `timeline`: one line an event on the screen
+//! - `watch`: the real sessions of this machine instead of a scene
+//! - `bench`: the loop from kernel event to refused login, many times
+
+pub mod clock;
+pub mod command;
+pub mod interrupt;
+pub mod poll;
+pub mod processes;
+pub mod stage;

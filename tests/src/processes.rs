@@ -1,0 +1,164 @@
+//! What runs on this machine, from /proc: a process is its pid and start time.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::poll;
+
+/// How long killed processes may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// One process, and no later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Its pid.
+    pub pid: u32,
+    /// Its start, in clock ticks since boot.
+    pub started: u64,
+}
+
+impl Process {
+    /// The process that has this pid now.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name is in parentheses and may hold anything, blanks included.
+        let (_, after) = stat.rsplit_once(')')?;
+        let mut fields = after.split_whitespace();
+        let state = fields.next()?;
+        let started = fields.nth(18)?.parse().ok()?;
+        // One that only waits to be reaped runs nothing any more.
+        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn lives(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// The file it runs, as the kernel tells; kept when the file is deleted.
+    #[must_use]
+    pub fn executable(self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/exe", self.pid)).ok()
+    }
+
+    /// Its arguments, for people.
+    #[must_use]
+    pub fn arguments(self) -> String {
+        let bytes = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes)
+            .replace('\0', " ")
+            .trim()
+            .to_owned()
+    }
+
+    /// The number of its mount namespace.
+    #[must_use]
+    pub fn mount_namespace(self) -> Option<u64> {
+        let file = format!("/proc/{}/ns/mnt", self.pid);
+        fs::metadata(file).ok().map(|meta| meta.ino())
+    }
+
+    /// Kills it, if it is still the one.
+    pub fn kill(self) {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
+        // Opened first and compared then: what is signalled is what was meant.
+        if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) {
+            if self.lives() {
+                // It can only be gone already.
+                let _ = pidfd_send_signal(handle, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// Every process.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn all() -> Result<Vec<Process>> {
+    let entries = fs::read_dir("/proc").context("reading /proc")?;
+    let pids =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    Ok(pids.filter_map(Process::of).collect())
+}
+
+/// Every process that runs a file of `folder`, or lives in a mount namespace
+/// whose account file comes from there; never this process itself.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn of_folder(folder: &Path) -> Result<Vec<Process>> {
+    let accounts = format!("{}/accounts/passwd /etc/passwd ", folder.display());
+    let mut namespaces: HashMap<u64, bool> = HashMap::new();
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for process in all()? {
+        let runs_ours = process.executable().is_some_and(|file| file.starts_with(folder));
+        let lives_in_ours = process.mount_namespace().is_some_and(|namespace| {
+            *namespaces.entry(namespace).or_insert_with(|| {
+                fs::read_to_string(format!("/proc/{}/mountinfo", process.pid))
+                    .is_ok_and(|mounts| mounts.contains(&accounts))
+            })
+        });
+        if (runs_ours || lives_in_ours) && process.pid != own {
+            found.push(process);
+        }
+    }
+    Ok(found)
+}
+
+/// Kills what `find` finds until it finds nothing; gives back how many.
+///
+/// # Errors
+/// Some would not die.
+pub fn kill_until_none(find: impl Fn() -> Result<Vec<Process>>) -> Result<usize> {
+    let mut killed = std::collections::HashSet::new();
+    let gone = poll::until_ignoring_interrupts(GONE_WITHIN, || {
+        let living = find()?;
+        for process in &living {
+            process.kill();
+            killed.insert(*process);
+        }
+        Ok(living.is_empty().then_some(()))
+    })?;
+    if gone.is_none() {
+        let left: Vec<String> = find()?
+            .iter()
+            .map(|process| format!("{} ({})", process.pid, process.arguments()))
+            .collect();
+        bail!("these processes would not die: {}", left.join(", "));
+    }
+    Ok(killed.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_with_another_start_time_is_another_process() {
+        let own = Process::of(std::process::id()).unwrap();
+        assert!(own.lives());
+        let later = Process { started: own.started + 1, ..own };
+        assert!(!later.lives());
+    }
+
+    #[test]
+    fn killed_process_lives_no_more() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process::of(child.id()).unwrap();
+        process.kill();
+        child.wait().unwrap();
+        assert!(!process.lives());
+    }
+}

@@ -1,0 +1,139 @@
+//! Two accounts that only the private sshd knows.
+//!
+//! Changed copies of the account and PAM files; sshd sees them in place of the
+//! machine's own, in a mount namespace of its own. Nothing in /etc changes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::folder::{SSHD, write};
+use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder};
+use crate::command::{self, command};
+
+/// The first user id that is tried for the accounts.
+const UID_FIRST: u32 = 54_711;
+
+/// Writes the copies.
+///
+/// # Errors
+/// The machine's own cannot be read, or the disk refused.
+pub fn write_all(folder: &Folder) -> Result<()> {
+    let place = folder.at("accounts");
+    fs::create_dir_all(place.join("pam.d"))
+        .with_context(|| format!("making {}", place.display()))?;
+    let mut passwd = machine_file("passwd")?;
+    let mut group = machine_file("group")?;
+    let mut shadow = machine_file("shadow").unwrap_or_default();
+    let mut free = FreeIds::of(&[&passwd, &group]);
+    for name in [ACCOUNT, BREAK_GLASS_ACCOUNT] {
+        let id = free.take();
+        let home = make_home(folder, name, id)?;
+        for text in [&mut passwd, &mut group, &mut shadow] {
+            drop_line_of(text, name);
+        }
+        passwd.push_str(&format!("{name}:x:{id}:{id}:shared account of the demo:{home}:/bin/sh\n"));
+        group.push_str(&format!("{name}:x:{id}:\n"));
+        shadow.push_str(&format!("{name}:*:19000:0:99999:7:::\n"));
+    }
+    if !passwd.lines().any(|line| line.starts_with("sshd:")) {
+        let id = free.take();
+        passwd.push_str(&format!("sshd:x:{id}:65534::/run/sshd:/usr/sbin/nologin\n"));
+    }
+    write(&place.join("passwd"), &passwd, 0o644)?;
+    write(&place.join("group"), &group, 0o644)?;
+    write(&place.join("shadow"), &shadow, 0o600)?;
+    write_pam(folder, &place.join("pam.d"))
+}
+
+/// PAM services of the private sshd only. Newer versions of sshd are always
+/// `sshd`, older ones are called as their file.
+fn write_pam(folder: &Folder, place: &Path) -> Result<()> {
+    let service = format!(
+        "# The private sshd of the demo.\n\
+         auth     required  pam_deny.so\n\
+         account  required  pam_permit.so\n\
+         session  required  pam_loginuid.so\n\
+         session  required  pam_exec.so quiet {agent} pam-session --socket {socket} --break-glass {glass}\n\
+         session  required  pam_permit.so\n\
+         password required  pam_deny.so\n",
+        agent = folder.program("monitor-agent").display(),
+        socket = folder.agent_socket().display(),
+        glass = BREAK_GLASS_ACCOUNT,
+    );
+    write(&place.join(SSHD), &service, 0o644)?;
+    write(&place.join("sshd"), &service, 0o644)?;
+    let deny = "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\npassword required pam_deny.so\n";
+    write(&place.join("other"), deny, 0o644)
+}
+
+fn machine_file(name: &str) -> Result<String> {
+    let file = Path::new("/etc").join(name);
+    let mut text =
+        fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn make_home(folder: &Folder, name: &str, id: u32) -> Result<String> {
+    let home = folder.at("home").join(name);
+    fs::create_dir_all(&home).with_context(|| format!("making {}", home.display()))?;
+    let owner = format!("{id}:{id}");
+    command::stdout(&mut command("chown", [owner.as_ref(), home.as_os_str()]))?;
+    Ok(home.display().to_string())
+}
+
+fn drop_line_of(text: &mut String, name: &str) {
+    let start = format!("{name}:");
+    *text = text
+        .lines()
+        .filter(|line| !line.starts_with(&start))
+        .map(|line| format!("{line}\n"))
+        .collect();
+}
+
+/// Numbers that no account and no group of this machine has.
+struct FreeIds {
+    used: HashSet<u32>,
+    next: u32,
+}
+
+impl FreeIds {
+    fn of(files: &[&str]) -> Self {
+        let lines = files.iter().flat_map(|file| file.lines());
+        let used = lines
+            .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+            .collect();
+        Self { used, next: UID_FIRST }
+    }
+
+    fn take(&mut self) -> u32 {
+        while self.used.contains(&self.next) {
+            self.next = self.next.saturating_add(1);
+        }
+        self.used.insert(self.next);
+        self.next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_of_an_account_or_group_is_not_taken_again() {
+        let mut free = FreeIds::of(&["a:x:54711:1::/:/bin/sh\n", "g:x:54712:\n"]);
+        assert_eq!((free.take(), free.take()), (54_713, 54_714));
+    }
+
+    #[test]
+    fn account_of_the_same_name_is_replaced_in_the_copy() {
+        let mut text = "ops:x:1:1::/:/bin/sh\nopsy:x:2:2::/:/bin/sh\n".to_owned();
+        drop_line_of(&mut text, "ops");
+        assert_eq!(text, "opsy:x:2:2::/:/bin/sh\n");
+    }
+}

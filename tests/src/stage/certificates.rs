@@ -1,0 +1,44 @@
+//! Certificates for mTLS, made on the spot by `monitorctl pki`.
+
+use anyhow::Result;
+
+use super::Folder;
+use crate::command::{self, command};
+
+/// The name of the agent, which is the name of the host.
+pub const AGENT: &str = "jump-1";
+/// The analyst at the second terminal.
+pub const ANALYST: &str = "soc";
+/// Who registers grants and asks for certificates.
+pub const ADMIN: &str = "admin";
+
+/// Makes a CA and a certificate for each role.
+///
+/// # Errors
+/// `monitorctl` failed, with what it said.
+pub fn make(folder: &Folder) -> Result<()> {
+    let pki = folder.at("pki");
+    command::stdout(command(folder.program("monitorctl"), ["pki", "init", "--dir"]).arg(&pki))?;
+    let local = &["--host", "localhost", "--host", "127.0.0.1"];
+    let roles: [(&str, &str, &[&str]); 5] = [
+        ("agent", AGENT, &[]),
+        ("collector", "collector", local),
+        ("broker", "broker", local),
+        ("soc", ANALYST, &[]),
+        ("admin", ADMIN, &[]),
+    ];
+    for (role, name, more) in roles {
+        issue(folder, role, name, more)?;
+    }
+    Ok(())
+}
+
+/// Makes one more certificate.
+///
+/// # Errors
+/// `monitorctl` failed, with what it said.
+pub fn issue(folder: &Folder, role: &str, name: &str, more: &[&str]) -> Result<()> {
+    let mut issue = command(folder.program("monitorctl"), ["pki", "issue", "--dir"]);
+    issue.arg(folder.at("pki")).args(["--role", role, "--name", name]).args(more);
+    command::stdout(&mut issue).map(drop)
+}

@@ -1,0 +1,136 @@
+//! The configuration files of the three programs, and one for `monitorctl`.
+
+use anyhow::Result;
+
+use super::certificates::{AGENT, ANALYST};
+use super::folder::write;
+use super::services::{Ports, free_ports};
+use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
+
+/// Writes them all, with loopback ports that are free.
+///
+/// # Errors
+/// No port is free, or the disk refused.
+pub fn write_all(folder: &Folder, shape: Shape) -> Result<Ports> {
+    let [collector, broker] = free_ports()?;
+    let ports = Ports { collector, broker };
+    write(&folder.at("broker.toml"), &broker_text(folder, &ports), 0o644)?;
+    write(&folder.at("collector.toml"), &collector_text(folder, &ports, shape), 0o644)?;
+    write(&folder.at("agent.toml"), &agent_text(folder, &ports), 0o644)?;
+    write(&folder.at("monitorctl.env"), &reader_text(folder, &ports), 0o644)?;
+    write(&folder.at("issuer.env"), &issuer_text(folder, &ports), 0o644)?;
+    Ok(ports)
+}
+
+fn tls(folder: &Folder, name: &str) -> String {
+    let pki = folder.at("pki");
+    let pki = pki.display();
+    format!("[tls]\nca = \"{pki}/ca.pem\"\ncertificate = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\n")
+}
+
+fn broker_text(folder: &Folder, ports: &Ports) -> String {
+    format!(
+        "listen = \"127.0.0.1:{}\"\n\
+         data_dir = \"{root}/broker\"\n\
+         krl = \"{krl}\"\n\
+         certificate_seconds_max = 3600\n\
+         {tls}\
+         [collector]\naddress = \"https://localhost:{}\"\n",
+        ports.broker,
+        ports.collector,
+        root = folder.root().display(),
+        krl = folder.krl().display(),
+        tls = tls(folder, "broker"),
+    )
+}
+
+/// Two tenants with the same addresses, told apart by interface; and the
+/// policy: one access out of scope is told, the second of a session revokes.
+fn collector_text(folder: &Folder, ports: &Ports, shape: Shape) -> String {
+    let mut text = format!(
+        "listen = \"127.0.0.1:{}\"\n\
+         data_dir = \"{root}/collector\"\n\
+         {tls}\
+         [broker]\naddress = \"https://localhost:{}\"\n",
+        ports.collector,
+        ports.broker,
+        root = folder.root().display(),
+        tls = tls(folder, "collector"),
+    );
+    if shape == Shape::Host {
+        return text;
+    }
+    for tenant in TENANTS {
+        text.push_str(&format!(
+            "[[tenant]]\nid = \"{tenant}\"\n  [[tenant.zone]]\n  name = \"lan\"\n  \
+             networks = [\"{}\"]\n  interface = \"{}\"\n",
+            network::RANGE,
+            network::interface(tenant),
+        ));
+    }
+    for (id, severity, response, after) in [
+        ("out-of-scope", "high", "notify", 1),
+        ("out-of-scope-again", "critical", "revoke", 2),
+    ] {
+        text.push_str(&format!(
+            "[[rule]]\nid = \"{id}\"\nverdicts = [\"out_of_scope\"]\n\
+             kinds = [\"credential\", \"connect\"]\nseverity = \"{severity}\"\n\
+             technique = \"T1078\"\nresponse = \"{response}\"\nafter = {after}\nwindow_seconds = 3600\n"
+        ));
+    }
+    text
+}
+
+fn agent_text(folder: &Folder, ports: &Ports) -> String {
+    format!(
+        "state_dir = \"{root}/agent\"\n\
+         socket = \"{socket}\"\n\
+         pin_dir = \"{root}/bpf\"\n\
+         [collector]\naddress = \"https://localhost:{}\"\n\
+         {tls}\
+         [ssh]\nprincipals_users = [\"nobody\"]\nbreak_glass_accounts = [\"{BREAK_GLASS_ACCOUNT}\"]\n\
+         [[watch]]\npattern = \"{root}/srv/{{tenant}}/kubeconfig\"\nclass = \"kubeconfig\"\n",
+        ports.collector,
+        root = folder.root().display(),
+        socket = folder.agent_socket().display(),
+        tls = tls(folder, AGENT),
+    )
+}
+
+/// For `monitorctl`, as a soc analyst.
+fn reader_text(folder: &Folder, ports: &Ports) -> String {
+    let pki = folder.at("pki");
+    let pki = pki.display();
+    format!(
+        "export MONITOR_COLLECTOR=https://localhost:{}\n\
+         export MONITOR_CA={pki}/ca.pem\n\
+         export MONITOR_CERTIFICATE={pki}/{ANALYST}.pem\n\
+         export MONITOR_KEY={pki}/{ANALYST}.key\n",
+        ports.collector
+    )
+}
+
+/// For the client commands of `monitor-broker`, as an admin.
+fn issuer_text(folder: &Folder, ports: &Ports) -> String {
+    let pki = folder.at("pki");
+    let pki = pki.display();
+    format!(
+        "export MONITOR_BROKER=https://localhost:{}\n\
+         export MONITOR_CA={pki}/ca.pem\n\
+         export MONITOR_CERTIFICATE={pki}/admin.pem\n\
+         export MONITOR_KEY={pki}/admin.key\n",
+        ports.broker
+    )
+}
+
+/// The variables of an env file, to give to a child.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn variables(folder: &Folder, name: &str) -> Result<Vec<(String, String)>> {
+    let text = std::fs::read_to_string(folder.at(name))?;
+    let pairs = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+    Ok(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}

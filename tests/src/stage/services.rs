@@ -1,0 +1,275 @@
+//! The programs of the stage as child processes, each with a log of its own.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Folder, TENANTS, network};
+use crate::command::{self, command, shown};
+use crate::{interrupt, poll};
+
+/// How long a program may take until it can be used.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How long a program may take to drain when it is asked to end.
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
+/// Lines of a log that an error repeats.
+const LOG_LINES_MAX: usize = 15;
+
+/// Loopback ports of the services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// The collector's.
+    pub collector: u16,
+    /// The broker's.
+    pub broker: u16,
+}
+
+/// One program that runs.
+#[derive(Debug)]
+struct Service {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// The programs that run, in the order they were started.
+#[derive(Debug)]
+pub struct Services {
+    folder: Folder,
+    running: Vec<Service>,
+}
+
+impl Services {
+    /// None yet.
+    #[must_use]
+    pub fn new(folder: &Folder) -> Self {
+        Self { folder: folder.clone(), running: Vec::new() }
+    }
+
+    /// Starts broker, collector and agent, and waits until each can be used.
+    ///
+    /// # Errors
+    /// One ended or was not ready in time: its last words.
+    pub fn start_core(&mut self, ports: &Ports) -> Result<()> {
+        self.start_broker()?;
+        self.start_collector()?;
+        self.start_agent()?;
+        let (ca, krl) = (self.folder.user_ca(), self.folder.krl());
+        self.wait_for("monitor-broker", "the broker listening", || {
+            ca.exists() && krl.exists() && listens(ports.broker)
+        })?;
+        self.wait_for("monitor-collector", "the collector listening", || listens(ports.collector))?;
+        self.agent_is_ready()
+    }
+
+    /// Starts the broker, without waiting.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start_broker(&mut self) -> Result<()> {
+        self.start_daemon("monitor-broker", "broker.toml")
+    }
+
+    /// Starts the collector, without waiting.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start_collector(&mut self) -> Result<()> {
+        self.start_daemon("monitor-collector", "collector.toml")
+    }
+
+    /// Starts the agent, without waiting.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start_agent(&mut self) -> Result<()> {
+        self.start_daemon("monitor-agent", "agent.toml")
+    }
+
+    /// Waits until the agent answers on its socket.
+    ///
+    /// # Errors
+    /// It ended, or did not answer in time: its last words.
+    pub fn agent_is_ready(&mut self) -> Result<()> {
+        let socket = self.folder.agent_socket();
+        self.wait_for("monitor-agent", "the agent answering", || {
+            UnixStream::connect(&socket).is_ok()
+        })
+    }
+
+    /// Starts each tenant's service in its namespace, without waiting.
+    ///
+    /// # Errors
+    /// One could not be started.
+    pub fn start_tenants(&mut self) -> Result<()> {
+        for tenant in TENANTS {
+            let mut inside =
+                network::within(tenant, &self.folder.program("monitor-tenant-service"));
+            inside.args([network::SERVICE, tenant]);
+            self.start(&tenant_service(tenant), inside)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each tenant's service answers with its own name.
+    ///
+    /// # Errors
+    /// One does not, or another tenant answers: the interfaces do not tell
+    /// the tenants apart here.
+    pub fn tenants_answer(&mut self) -> Result<()> {
+        for tenant in TENANTS {
+            let interface = network::interface(tenant);
+            let url = format!("http://{}/", network::SERVICE);
+            let said = |url: &str| {
+                let mut curl = command("curl", ["-sS", "-m", "2", "--interface", &interface, url]);
+                command::output(&mut curl).map(|output| output.stdout).unwrap_or_default()
+            };
+            let expected = format!("{tenant}\n");
+            let what = format!("{tenant} answering by {interface}");
+            self.wait_for(&tenant_service(tenant), &what, || said(&url) == expected.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The process of a program.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let service = self.running.iter().find(|service| service.name == name);
+        service
+            .map(|service| service.child.id())
+            .with_context(|| format!("{name} does not run"))
+    }
+
+    /// Ends a program as `kill -9` does.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        let at = self.running.iter().position(|service| service.name == name);
+        let at = at.with_context(|| format!("{name} does not run"))?;
+        let mut service = self.running.remove(at);
+        service.child.kill()?;
+        service.child.wait()?;
+        Ok(())
+    }
+
+    /// Says which program has ended by itself, with its last words.
+    ///
+    /// # Errors
+    /// One has.
+    pub fn check(&mut self) -> Result<()> {
+        for service in &mut self.running {
+            if let Some(status) = service.child.try_wait()? {
+                bail!("{} ended by itself ({status}); {}", service.name, last_lines(&service.log));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every program to end, the last started first, and makes those end
+    /// that do not.
+    pub fn stop(&mut self) {
+        while let Some(mut service) = self.running.pop() {
+            if let Some(pid) = rustix::process::Pid::from_child(&service.child).into() {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+            let ended = poll::until_ignoring_interrupts(DRAINED_WITHIN, || {
+                Ok(service.child.try_wait()?.map(drop))
+            });
+            if !matches!(ended, Ok(Some(()))) {
+                eprintln!("{} did not end within {DRAINED_WITHIN:?}: killed", service.name);
+                let _ = service.child.kill();
+                let _ = service.child.wait();
+            }
+        }
+    }
+
+    fn start_daemon(&mut self, name: &str, config: &str) -> Result<()> {
+        let mut daemon = command(self.folder.program(name), ["run", "--config"]);
+        daemon.arg(self.folder.at(config));
+        self.start(name, daemon)
+    }
+
+    /// A group of its own: Ctrl-C on the terminal is for us, who end it in order.
+    fn start(&mut self, name: &str, mut command: Command) -> Result<()> {
+        interrupt::check()?;
+        let log = self.folder.at("log").join(format!("{name}.log"));
+        let file = fs::OpenOptions::new().create(true).append(true).open(&log);
+        let file = file.with_context(|| format!("writing {}", log.display()))?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("`{}` could not be started", shown(&command)))?;
+        self.running.push(Service { name: name.to_owned(), child, log });
+        Ok(())
+    }
+
+    fn wait_for(&mut self, name: &str, what: &str, ready: impl Fn() -> bool) -> Result<()> {
+        let log = self.folder.at("log").join(format!("{name}.log"));
+        let waited = poll::until(what, READY_WITHIN, || {
+            self.check()?;
+            Ok(ready().then_some(()))
+        });
+        waited.map_err(|error| {
+            if error.is::<interrupt::Interrupted>() || error.to_string().contains("ended by itself") {
+                return error;
+            }
+            error.context(format!("{name} is not ready; {}", last_lines(&log)))
+        })
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn tenant_service(tenant: &str) -> String {
+    format!("service-{tenant}")
+}
+
+/// Whether something listens on a loopback port.
+fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Loopback ports that are free now.
+///
+/// # Errors
+/// The kernel has none.
+pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::new();
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        *port = listener.local_addr()?.port();
+        // Kept until all are chosen, so that none is chosen twice.
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+/// The last lines of a log, for an error message.
+#[must_use]
+pub fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_LINES_MAX);
+    let last = lines.get(from..).unwrap_or_default().join("\n  ");
+    if last.is_empty() {
+        return format!("it wrote nothing to {}", log.display());
+    }
+    format!("its last lines in {}:\n  {last}", log.display())
+}

@@ -1,0 +1,146 @@
+//! A private sshd on loopback, in a mount namespace of its own.
+//!
+//! The machine's own sshd, its accounts and its PAM files stay untouched: the
+//! changed copies, the folder sshd separates its privileges in, and the login
+//! records are laid over the machine's in that namespace alone.
+
+use std::fs;
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::folder::{SSHD, write};
+use super::services::{free_ports, last_lines};
+use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder};
+use crate::command::{self, command};
+use crate::poll;
+use crate::processes::{self, Process};
+
+/// How long sshd may take to listen.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The private sshd.
+#[derive(Debug)]
+pub struct Sshd {
+    child: Child,
+    listener: Process,
+    /// The loopback port it listens on.
+    pub port: u16,
+    /// Its public host key, as in a `known_hosts` file without the host.
+    pub host_key: String,
+}
+
+impl Sshd {
+    /// Starts it, and waits until it listens.
+    ///
+    /// # Errors
+    /// It ended, with its last words, or did not listen in time.
+    pub fn start(folder: &Folder) -> Result<Self> {
+        let place = folder.at("sshd");
+        fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+        let key = place.join("host_key");
+        command::stdout(
+            command("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"]).arg(&key),
+        )?;
+        let [port] = free_ports()?;
+        write(&place.join("sshd_config"), &configuration(folder, port), 0o644)?;
+        write(&place.join("start.sh"), &start_script(folder), 0o755)?;
+        let log = folder.at("log/sshd.log");
+        let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
+        let mut unshare = command("unshare", ["--mount", "--propagation", "private", "/bin/sh"]);
+        let mut child = std::os::unix::process::CommandExt::process_group(&mut unshare, 0)
+            .arg(place.join("start.sh"))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .context("starting the private sshd")?;
+        poll::until("the private sshd listening", READY_WITHIN, || {
+            if let Some(status) = child.try_wait()? {
+                bail!("the private sshd ended ({status}); {}", last_lines(&log));
+            }
+            Ok(TcpStream::connect(("127.0.0.1", port)).ok())
+        })?;
+        let listener = Process::of(child.id()).context("the private sshd is gone")?;
+        let host_key = fs::read_to_string(key.with_extension("pub"))?;
+        Ok(Self { child, listener, port, host_key: host_key.trim().to_owned() })
+    }
+
+    /// The processes of logins: all in its mount namespace but the listener.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn login_processes(&self) -> Result<Vec<Process>> {
+        let namespace = self.listener.mount_namespace();
+        let mut all = processes::all()?;
+        all.retain(|process| {
+            *process != self.listener && process.mount_namespace() == namespace && process.lives()
+        });
+        Ok(all)
+    }
+
+    /// Ends it, and every login with it.
+    pub fn stop(mut self) {
+        // What would not end is found and told by the clean-up that follows.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Certificates only, checked against the broker's CA, its list of revoked
+/// keys, and the agent.
+fn configuration(folder: &Folder, port: u16) -> String {
+    let place = folder.at("sshd");
+    format!(
+        "# The private sshd of the demo: certificates only.\n\
+         ListenAddress 127.0.0.1\n\
+         Port {port}\n\
+         HostKey {place}/host_key\n\
+         PidFile {place}/pid\n\
+         UsePAM yes\n\
+         ExposeAuthInfo yes\n\
+         AuthenticationMethods publickey\n\
+         PubkeyAuthentication yes\n\
+         PasswordAuthentication no\n\
+         KbdInteractiveAuthentication no\n\
+         AuthorizedKeysFile none\n\
+         TrustedUserCAKeys {ca}\n\
+         RevokedKeys {krl}\n\
+         AuthorizedPrincipalsCommand {agent} principals --socket {socket} --break-glass {glass} %u %t %k\n\
+         AuthorizedPrincipalsCommandUser nobody\n\
+         AllowUsers {ACCOUNT} {BREAK_GLASS_ACCOUNT}\n\
+         PermitRootLogin no\n\
+         X11Forwarding no\n\
+         PrintMotd no\n\
+         PrintLastLog no\n\
+         UseDNS no\n\
+         LogLevel VERBOSE\n",
+        place = place.display(),
+        ca = folder.user_ca().display(),
+        krl = folder.krl().display(),
+        agent = folder.program("monitor-agent").display(),
+        socket = folder.agent_socket().display(),
+        glass = BREAK_GLASS_ACCOUNT,
+    )
+}
+
+/// Lays the copies over the machine's files, then becomes sshd. /run is new
+/// and empty there, so that no name service answers from outside; so is
+/// /var/log, where sshd would write its login records.
+fn start_script(folder: &Folder) -> String {
+    format!(
+        "set -eu\n\
+         cd {root}\n\
+         mount --bind accounts/passwd /etc/passwd\n\
+         mount --bind accounts/group /etc/group\n\
+         if [ -e /etc/shadow ]; then mount --bind accounts/shadow /etc/shadow; fi\n\
+         mount --bind accounts/pam.d /etc/pam.d\n\
+         mount -t tmpfs -o mode=755,size=1m tmpfs /run\n\
+         mkdir -m 755 /run/sshd\n\
+         mount -t tmpfs -o mode=755,size=1m tmpfs /var/log\n\
+         exec {root}/bin/{SSHD} -D -e -f {root}/sshd/sshd_config\n",
+        root = folder.root().display(),
+    )
+}
