@@ -1,0 +1,135 @@
+//! What can go wrong, as one line for a person and a number for a script.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use monitor_model::id::{InvalidId, OrderId};
+use monitor_proto::InvalidMessage;
+use monitor_transport::{pki::PkiError, tls::TlsError};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A setting is nowhere to be found.
+    #[error("no {what} is known: give --{flag}, set {variable}, or write `{key} = \"...\"` into the file that --config or MONITOR_CONFIG names")]
+    Missing {
+        /// What it is.
+        what: &'static str,
+        /// The flag that gives it.
+        flag: &'static str,
+        /// The variable that gives it.
+        variable: &'static str,
+        /// The key that gives it.
+        key: &'static str,
+    },
+    /// The settings file is wrong.
+    #[error("{}{}: {cause}", path.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where one can be named.
+        line: Option<usize>,
+        /// What is wrong and what would be right.
+        cause: String,
+    },
+    /// The certificates cannot be used, or the collector cannot be dialled.
+    #[error("{0}{hint}", hint = parenthesis(.1))]
+    Tls(TlsError, Option<String>),
+    /// The collector is not there any more, or never answered.
+    #[error("{address}: {cause}{hint}", hint = parenthesis(.hint))]
+    Unreachable {
+        /// The address dialled.
+        address: String,
+        /// What happened, all causes.
+        cause: String,
+        /// What would be right.
+        hint: Option<String>,
+    },
+    /// The collector forbids it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The thing asked for does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The collector answers with an error.
+    #[error("the collector answers: {0}{hint}", hint = parenthesis(.1))]
+    Answer(String, Option<String>),
+    /// An answer cannot be understood.
+    #[error("the collector's answer cannot be read: {0}; is monitorctl as new as the collector?")]
+    Message(#[from] InvalidMessage),
+    /// A name or id is none.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// A certificate or authority was not made.
+    #[error("{0}{hint}", hint = parenthesis(.1))]
+    Pki(PkiError, Option<String>),
+    /// An order is given, but was not confirmed in time.
+    #[error("order {order} is in force, but within {waited} {missing}; it goes on: monitorctl order {order}")]
+    Unconfirmed {
+        /// The order.
+        order: OrderId,
+        /// How long was waited.
+        waited: String,
+        /// Who has not confirmed.
+        missing: String,
+    },
+    /// The broker answered, and did not revoke everything.
+    #[error("order {order}: the broker did not revoke everything: {what}")]
+    NotRevoked {
+        /// The order.
+        order: OrderId,
+        /// What was not revoked, and why.
+        what: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Standard output cannot be written; when its reader is gone, that is no error.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+fn parenthesis(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+impl CliError {
+    /// The number that the process ends with.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::Unconfirmed { .. } => 4,
+            Self::Refused(_) => 5,
+            Self::Settings { .. }
+            | Self::Tls(..)
+            | Self::Unreachable { .. }
+            | Self::Answer(..)
+            | Self::Message(_)
+            | Self::Pki(..)
+            | Self::NotRevoked { .. }
+            | Self::File { .. }
+            | Self::Output(_) => 1,
+        }
+    }
+
+    /// Whether the reader of standard output has gone, as `head` does.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The code as the system takes it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+}
