@@ -18,6 +18,9 @@ pub(crate) fn install(machine: &Machine, packages: &[&str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
+    // Said before anything is tried: who cannot install learns what to ask for.
+    let by_hand: Vec<&str> = ["install", "-y"].iter().chain(packages).copied().collect();
+    machine.as_root("apt-get", &by_hand)?;
     let fresh = lists_are_fresh(machine);
     if !fresh {
         update(machine)?;
@@ -149,6 +152,16 @@ mod tests {
             "rustc-web:\n  Installed: (none)\n  Candidate: (none)\n"
         ));
         assert!(!has_candidate(""), "an unknown package prints nothing");
+    }
+
+    #[test]
+    fn who_cannot_install_is_told_what_to_ask_root_for() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::made_up(root.path(), false);
+        let text = install(&machine, &["curl", "iproute2"])
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("apt-get install -y curl iproute2"), "{text}");
     }
 
     #[test]
