@@ -40,7 +40,7 @@
 //!   system calls and shared memory.
 //! - [`ring`]: the consumer; [`counters`]: what was lost and why.
 //! - [`sessions`]: marks, states, killing; [`watch`]: watched files.
-//! - [`clock`]: time; `features`: what `doctor` tells.
+//! - [`clock`]: time; [`mod@features`]: what `doctor` tells.
 
 use std::path::PathBuf;
 
@@ -49,6 +49,7 @@ pub use monitor_common::SessionMark;
 pub mod clock;
 pub mod counters;
 mod error;
+pub mod features;
 pub mod hooks;
 mod load;
 mod mapping;
@@ -63,6 +64,7 @@ pub mod watch;
 pub use clock::TimeOffset;
 pub use counters::{Counters, RingCount};
 pub use error::KernelError;
+pub use features::{Feature, FeatureReport, FeatureState, features, trial};
 pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::{BTF_PATH, BtfError};

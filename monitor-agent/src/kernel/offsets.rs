@@ -202,7 +202,7 @@ fn offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
         let (at, member) = member(btf, &current, name)?;
         bits += at;
         if names.peek().is_some() {
-            current = as_structure(btf, member)?;
+            current = as_structure(btf, &member)?;
         }
     }
     (bits % 8 == 0).then_some(bits / 8)
@@ -213,7 +213,8 @@ fn size(btf: &Btf, structure: &str) -> Option<u32> {
 }
 
 fn structures(btf: &Btf, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
-    btf.resolve_types_by_name(name).unwrap_or_default().into_iter().filter_map(|found| {
+    let found = btf.resolve_types_by_name(name).unwrap_or_default();
+    found.into_iter().filter_map(|found| {
         if let Type::Struct(structure) = found { Some(structure) } else { None }
     })
 }
@@ -226,7 +227,7 @@ fn member(btf: &Btf, structure: &btf_rs::Struct, name: &str) -> Option<(u32, btf
             return Some((candidate.bit_offset(), candidate.clone()));
         }
         if candidate_name.is_empty()
-            && let Some(inner) = as_structure(btf, candidate.clone())
+            && let Some(inner) = as_structure(btf, candidate)
             && let Some((at, found)) = member(btf, &inner, name)
         {
             return Some((candidate.bit_offset() + at, found));
@@ -236,16 +237,19 @@ fn member(btf: &Btf, structure: &btf_rs::Struct, name: &str) -> Option<(u32, btf
 }
 
 /// The structure or union that a member is, behind typedefs and qualifiers.
-fn as_structure(btf: &Btf, member: btf_rs::Member) -> Option<btf_rs::Struct> {
-    let mut current = btf.resolve_chained_type(&member).ok()?;
+fn as_structure(btf: &Btf, member: &btf_rs::Member) -> Option<btf_rs::Struct> {
+    let mut current = btf.resolve_chained_type(member).ok()?;
     loop {
-        current = match current {
-            Type::Struct(found) | Type::Union(found) => return Some(found),
-            Type::Typedef(inner) => btf.resolve_chained_type(&inner).ok()?,
-            Type::Volatile(inner) => btf.resolve_chained_type(&inner).ok()?,
-            Type::Const(inner) => btf.resolve_chained_type(&inner).ok()?,
-            Type::TypeTag(inner) => btf.resolve_chained_type(&inner).ok()?,
-            _ => return None,
+        if let Type::Struct(found) | Type::Union(found) = current {
+            return Some(found);
         }
+        let wraps = matches!(
+            current,
+            Type::Typedef(_) | Type::Volatile(_) | Type::Const(_) | Type::TypeTag(_)
+        );
+        if !wraps {
+            return None;
+        }
+        current = btf.resolve_chained_type(current.as_btf_type()?).ok()?;
     }
 }

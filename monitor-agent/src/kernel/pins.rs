@@ -150,25 +150,21 @@ pub fn detach(pin_dir: &Path) -> Result<Detached, KernelError> {
     Ok(removed)
 }
 
-/// Removes the empty folder, or unmounts it where it is a mount of its own.
-fn leave(pin_dir: &Path) -> Result<(), KernelError> {
-    if !is_own_mount(pin_dir) {
-        // Not empty: somebody else's pins. They stay.
-        return match fs::remove_dir(pin_dir) {
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy | ErrorKind::NotFound
-                ) =>
-            {
-                Err(pin("remove", pin_dir)(error))
-            }
-            _ => Ok(()),
-        };
+/// Removes the empty folder, or unmounts it where it is a mount of its own. A
+/// folder with somebody else's pins in it stays.
+pub(super) fn leave(pin_dir: &Path) -> Result<(), KernelError> {
+    if fs::read_dir(pin_dir).map_err(pin("list", pin_dir))?.next().is_some() {
+        return Ok(());
     }
-    rustix::mount::unmount(pin_dir, UnmountFlags::empty())
-        .map_err(|error| pin("unmount", pin_dir)(error.into()))?;
-    fs::remove_dir(pin_dir).map_err(pin("remove", pin_dir))
+    if is_own_mount(pin_dir) {
+        rustix::mount::unmount(pin_dir, UnmountFlags::empty())
+            .map_err(|error| pin("unmount", pin_dir)(error.into()))?;
+    }
+    match fs::remove_dir(pin_dir) {
+        // The root of a file system that others mounted.
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(()),
+        removed => removed.map_err(pin("remove", pin_dir)),
+    }
 }
 
 /// Whether a BPF file system that we mounted begins at this folder.

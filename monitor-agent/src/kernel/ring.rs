@@ -86,7 +86,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The bytes of each record, aligned to 8, for [`monitor_common::decode`].
+    /// The bytes of each record, aligned to 8, for [`monitor_common::decode()`].
+    #[must_use]
     pub fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.records.iter().map(|(first, bytes)| {
             let words = self.words.get(*first..).unwrap_or_default();

@@ -102,9 +102,9 @@ where
 
 /// How many processors the kernel can ever have: `0-3` gives 4.
 fn possible_cpus() -> io::Result<usize> {
-    let list = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
-    let last = list.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<usize>().ok());
-    last.map(|last| last + 1).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("possible processors: {list:?}"))
+    let ranges = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = ranges.trim().rsplit([',', '-']).next();
+    last.and_then(|last| last.parse::<usize>().ok()).map(|last| last + 1).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("possible processors: {ranges:?}"))
     })
 }
