@@ -10,8 +10,8 @@ const VARIABLE: &str = "MONITOR_BPF_OBJECT";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-env-changed={VARIABLE}");
-    let embedded = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?)
-        .join("monitor-ebpf.o");
+    let embedded =
+        PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?).join("monitor-ebpf.o");
     let Some(object) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) else {
         println!(
             "cargo:warning=this monitor-agent has no probes in it: {VARIABLE} is not set. \

@@ -80,11 +80,17 @@ fn prepare() {
             let _ = mount(source, target, kind, none, None);
         }
     }
-    let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    let _ = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
 }
 
 fn observe(started: Started) -> Result<String, Box<dyn Error>> {
-    let Started { probes, mut rings, report } = started;
+    let Started {
+        probes,
+        mut rings,
+        report,
+    } = started;
     let blind: Vec<_> = report
         .blind()
         .map(|family| format!("{}: {:?}", family.family.name(), family.refusals))
@@ -99,7 +105,10 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     probes.watch_set(&[WatchEntry { file, watch_id: 42 }])?;
     act(&watched)?;
     let mut seen = Seen::default();
-    let limits = BatchLimits { records_max: 1_000, bytes_max: 1 << 20 };
+    let limits = BatchLimits {
+        records_max: 1_000,
+        bytes_max: 1 << 20,
+    };
     let started = Instant::now();
     while !seen.all() && started.elapsed() < DEADLINE {
         rings.priority.wait(Duration::from_millis(200))?;
@@ -118,9 +127,18 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
         seen.exec,
         seen.connect,
         seen.open,
-        probes.counters()?.faults.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(),
+        probes
+            .counters()?
+            .faults
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .collect::<Vec<_>>(),
     );
-    if seen.all() { Ok(line) } else { Err(line.into()) }
+    if seen.all() {
+        Ok(line)
+    } else {
+        Err(line.into())
+    }
 }
 
 /// What the probes should see.
@@ -129,8 +147,15 @@ fn act(watched: &Path) -> Result<(), Box<dyn Error>> {
     TcpStream::connect(listener.local_addr()?)?;
     let mut content = String::new();
     fs::File::open(watched)?.read_to_string(&mut content)?;
-    let status = Command::new("/proc/self/exe").arg("child").arg("x".repeat(10_000)).status()?;
-    if status.success() { Ok(()) } else { Err(KernelError::NoObject.into()) }
+    let status = Command::new("/proc/self/exe")
+        .arg("child")
+        .arg("x".repeat(10_000))
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(KernelError::NoObject.into())
+    }
 }
 
 #[derive(Default)]

@@ -8,8 +8,7 @@ use core::fmt;
 use zerocopy::FromBytes;
 
 use crate::{
-    ABI_VERSION, Connect, Credential, Exec, Exit, Fork, Header, Kind, PathLabel, Ring,
-    SessionEnded,
+    ABI_VERSION, Connect, Credential, Exec, Exit, Fork, Header, Kind, PathLabel, Ring, SessionEnded,
 };
 
 /// One record.
@@ -108,8 +107,14 @@ impl DecodeError {
     }
 
     /// All names, for metrics that exist from the start.
-    pub const NAMES: [&'static str; 6] =
-        ["short", "size", "alignment", "abi", "unknown_kind", "unknown_ring"];
+    pub const NAMES: [&'static str; 6] = [
+        "short",
+        "size",
+        "alignment",
+        "abi",
+        "unknown_kind",
+        "unknown_ring",
+    ];
 }
 
 impl fmt::Display for DecodeError {
@@ -123,7 +128,10 @@ impl fmt::Display for DecodeError {
             }
             Self::Alignment => f.write_str("record is not aligned to 8 bytes"),
             Self::Abi { told } => {
-                write!(f, "record is of ABI version {told}, this agent reads {ABI_VERSION}")
+                write!(
+                    f,
+                    "record is of ABI version {told}, this agent reads {ABI_VERSION}"
+                )
             }
             Self::UnknownKind { kind } => write!(f, "record is of the unknown kind {kind}"),
             Self::UnknownRing { ring } => write!(f, "record is of the unknown ring {ring}"),
@@ -143,7 +151,10 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         return Err(DecodeError::Abi { told: header.abi });
     }
     if usize::try_from(header.size) != Ok(bytes.len()) {
-        return Err(DecodeError::Size { told: header.size, given: bytes.len() });
+        return Err(DecodeError::Size {
+            told: header.size,
+            given: bytes.len(),
+        });
     }
     if Ring::from_number(header.ring).is_none() {
         return Err(DecodeError::UnknownRing { ring: header.ring });
@@ -179,14 +190,20 @@ where
     T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable,
 {
     if bytes.len() < size_of::<T>() {
-        return Err(DecodeError::Short { needed: size_of::<T>(), given: bytes.len() });
+        return Err(DecodeError::Short {
+            needed: size_of::<T>(),
+            given: bytes.len(),
+        });
     }
     T::ref_from_prefix(bytes).map_err(|_| DecodeError::Alignment)
 }
 
 fn split(tail: &[u8], told: u32) -> Result<(&[u8], &[u8]), DecodeError> {
     let needed = usize::try_from(told).unwrap_or(usize::MAX);
-    tail.split_at_checked(needed).ok_or(DecodeError::Short { needed, given: tail.len() })
+    tail.split_at_checked(needed).ok_or(DecodeError::Short {
+        needed,
+        given: tail.len(),
+    })
 }
 
 #[cfg(test)]

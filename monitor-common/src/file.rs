@@ -38,7 +38,9 @@ pub const PATH_STEPS_MAX: usize = 64;
 pub const COMPONENT_BYTES_MAX: usize = 256;
 
 /// Size and state of the path that follows in a record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct PathTail {
     /// Bytes in the record.
@@ -90,8 +92,13 @@ impl<'a> PathLabel<'a> {
 
     /// Components from the root to the file.
     pub fn components(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let bytes = self.components.strip_suffix(&[0]).unwrap_or(self.components);
-        bytes.rsplit(|byte| *byte == 0).filter(|component| !component.is_empty())
+        let bytes = self
+            .components
+            .strip_suffix(&[0])
+            .unwrap_or(self.components);
+        bytes
+            .rsplit(|byte| *byte == 0)
+            .filter(|component| !component.is_empty())
     }
 
     /// Gives the spelled path to `write`, piece by piece: `/a/b`, or `…/a/b`

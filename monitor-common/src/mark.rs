@@ -10,7 +10,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Names a session: the 16 bytes of its ULID. Zero is "no session".
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
     KnownLayout,
 )]
 #[repr(transparent)]
@@ -28,7 +39,9 @@ impl SessionMark {
 }
 
 /// Value of `TASK_MARKS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct TaskMark {
     /// The session of the task.
@@ -39,7 +52,9 @@ pub struct TaskMark {
 }
 
 /// Value of `PROCESS_MARKS`, whose key is the process id (u32).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ProcessMark {
     /// The session of the process.
@@ -55,7 +70,9 @@ pub struct ProcessMark {
 pub const START_TICK_NS: u64 = 10_000_000;
 
 /// Value of `SESSION_CONTROL`; user space writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SessionControl {
     /// One of the `STATE_` constants.
@@ -76,7 +93,9 @@ impl SessionControl {
 }
 
 /// Value of `SESSION_LIVE`; the kernel writes it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SessionLive {
     /// Tasks born in the session less tasks of the session that ended.

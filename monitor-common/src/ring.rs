@@ -46,7 +46,9 @@ impl Ring {
 
 /// Value of `RING_COUNTERS`, one for each processor and ring.
 /// `produced` is the newest sequence number: `produced = delivered + dropped`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct RingCounters {
     /// Sequence numbers taken.
@@ -59,7 +61,9 @@ pub struct RingCounters {
 /// [`RingWake::ASLEEP`] before it sleeps and looks once more; the kernel sets
 /// it back and wakes. (The kernel's own adaptive wake-up compares with the
 /// consumer position, which here stays behind until the spool has committed.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct RingWake {
     /// [`Self::AWAKE`] or [`Self::ASLEEP`].

@@ -43,9 +43,8 @@ pub fn probe<T: Copy>(object: Object, offset: &Global<u32>) -> Option<T> {
 pub fn probe_at<T: Copy>(address: Object) -> Option<T> {
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the destination is as long as told; the helper checks the source.
-    let failed = unsafe {
-        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address)
-    };
+    let failed =
+        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address) };
     // SAFETY: `T` is `Copy` and an integer or pointer here; all bytes are set.
     (failed == 0).then(|| unsafe { value.assume_init() })
 }

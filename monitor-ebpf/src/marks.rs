@@ -66,7 +66,9 @@ unsafe fn own(task: Object) -> Option<SessionMark> {
 pub unsafe fn of_process(task: Object) -> SessionMark {
     // SAFETY: `task` is a task.
     let pid = unsafe { process_id(task) };
-    let Some(mark) = PROCESS_MARKS.get_ptr(pid) else { return SessionMark::NONE };
+    let Some(mark) = PROCESS_MARKS.get_ptr(pid) else {
+        return SessionMark::NONE;
+    };
     // SAFETY: a map value lives as long as the program.
     let mark = unsafe { mark.read() };
     // SAFETY: `task` is a task.
@@ -107,7 +109,10 @@ pub fn kill_if_wanted(session: SessionMark) {
 /// `child` must be a task pointer that the verifier knows as such.
 #[inline(always)]
 pub unsafe fn inherit(child: Object, session: SessionMark) {
-    let mut mark = TaskMark { session, exit_told: 0 };
+    let mut mark = TaskMark {
+        session,
+        exit_told: 0,
+    };
     // SAFETY: `child` is a task.
     if unsafe { TASK_MARKS.get_or_insert(child, &mut mark) }.is_some() {
         count_living(session, 1);
@@ -122,7 +127,10 @@ pub unsafe fn inherit(child: Object, session: SessionMark) {
     }
     // SAFETY: `child` is a task.
     let start_ticks = unsafe { start_boot_ns(child) } / START_TICK_NS;
-    let mark = ProcessMark { session, start_ticks };
+    let mark = ProcessMark {
+        session,
+        start_ticks,
+    };
     if PROCESS_MARKS.insert(pid, mark, 0).is_err() {
         fault(Fault::ProcessTableFull);
     }
@@ -152,15 +160,19 @@ pub unsafe fn depart(task: Object, session: SessionMark) -> Departure {
         let pid = unsafe { process_id(task) };
         let _ = PROCESS_MARKS.remove(pid);
     }
-    Departure { process_ended, session_ended }
+    Departure {
+        process_ended,
+        session_ended,
+    }
 }
 
 /// Adds to the living tasks of a session; gives their number.
 #[inline(always)]
 fn count_living(session: SessionMark, change: i64) -> Option<i64> {
-    let (Some(live), Some(control)) =
-        (SESSION_LIVE.get_ptr_mut(session.0), SESSION_CONTROL.get_ptr(session.0))
-    else {
+    let (Some(live), Some(control)) = (
+        SESSION_LIVE.get_ptr_mut(session.0),
+        SESSION_CONTROL.get_ptr(session.0),
+    ) else {
         fault(Fault::SessionRowMissing);
         return None;
     };
@@ -187,7 +199,9 @@ unsafe fn first_to_tell(task: Object) -> bool {
     // SAFETY: a field of a task.
     let leader: Object = unsafe { load(task, &at::TASK_GROUP_LEADER) };
     // SAFETY: `leader` is a task.
-    let Some(mark) = (unsafe { TASK_MARKS.get(leader) }) else { return true };
+    let Some(mark) = (unsafe { TASK_MARKS.get(leader) }) else {
+        return true;
+    };
     let told = mark.cast::<u64>().wrapping_add(2);
     // SAFETY: a value of task storage; `exit_told` is behind 16 bytes.
     unsafe { Number::at(told) }.swap(1) == 0

@@ -69,7 +69,11 @@ impl Place {
         }
         let parent: Object = probe(self.mount, &at::MOUNT_PARENT)?;
         if parent == self.mount {
-            return Some(if self.in_a_namespace() { Step::Root } else { Step::Detached });
+            return Some(if self.in_a_namespace() {
+                Step::Root
+            } else {
+                Step::Detached
+            });
         }
         self.dentry = probe(self.mount, &at::MOUNT_MOUNTPOINT)?;
         self.mount = parent;
@@ -114,7 +118,9 @@ pub unsafe fn walk(file: Object, out: *mut u8, tail: *mut PathTail) {
 /// As [`walk`].
 #[inline(always)]
 unsafe fn walk_into(file: Object, out: *mut u8, used: *mut u32) -> u32 {
-    let Some(mut place) = Place::of_file(file) else { return PathTail::UNREADABLE };
+    let Some(mut place) = Place::of_file(file) else {
+        return PathTail::UNREADABLE;
+    };
     for _ in 0..PATH_STEPS_MAX {
         let (parent, name) = match place.step() {
             None => return PathTail::UNREADABLE,

@@ -47,7 +47,9 @@ impl Scratch {
     #[inline(always)]
     pub fn take(ring: Ring) -> Option<*mut Self> {
         for index in 0..SCRATCHES as u32 {
-            let Some(scratch) = SCRATCH.get_ptr_mut(index) else { continue };
+            let Some(scratch) = SCRATCH.get_ptr_mut(index) else {
+                continue;
+            };
             // SAFETY: a map value; `busy` is its first field.
             if unsafe { Number::at(scratch.cast()) }.swap(1) == 0 {
                 return Some(scratch);
@@ -71,7 +73,9 @@ impl Scratch {
     /// Where the record begins.
     #[inline(always)]
     pub fn record(scratch: *mut Self) -> *mut u8 {
-        scratch.cast::<u8>().wrapping_add(core::mem::offset_of!(Self, record))
+        scratch
+            .cast::<u8>()
+            .wrapping_add(core::mem::offset_of!(Self, record))
     }
 }
 
@@ -86,7 +90,9 @@ fn map(ring: Ring) -> *mut c_void {
 /// Takes the next number of this processor and ring.
 #[inline(always)]
 fn number(ring: Ring) -> u64 {
-    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else { return 0 };
+    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else {
+        return 0;
+    };
     // SAFETY: a map value; `produced` is its first field.
     unsafe { Number::at(counters.cast()) }.fetch_add(1) + 1
 }
@@ -94,7 +100,9 @@ fn number(ring: Ring) -> u64 {
 /// Counts the record of a number already taken as dropped.
 #[inline(always)]
 fn dropped(ring: Ring) {
-    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else { return };
+    let Some(counters) = RING_COUNTERS.get_ptr_mut(u32::from(ring.number())) else {
+        return;
+    };
     // SAFETY: a map value; `dropped` is its second field.
     unsafe { Number::at(counters.cast::<u64>().wrapping_add(1)) }.fetch_add(1);
 }
@@ -173,7 +181,9 @@ pub unsafe fn submit<T>(ring: Ring, record: *mut T) {
 /// as woken from here on.
 #[inline(always)]
 fn take_wake(ring: Ring) -> bool {
-    let Some(wake) = RING_WAKE.get_ptr_mut(u32::from(ring.number())) else { return false };
+    let Some(wake) = RING_WAKE.get_ptr_mut(u32::from(ring.number())) else {
+        return false;
+    };
     // SAFETY: a map value; `state` is its first field.
     let state = unsafe { Number::at(wake.cast()) };
     if state.load() != RingWake::ASLEEP {
@@ -196,7 +206,11 @@ fn half_full(ring: Ring) -> bool {
 
 #[inline(always)]
 fn wake_flags(ring: Ring) -> u64 {
-    u64::from(if take_wake(ring) { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    u64::from(if take_wake(ring) {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    })
 }
 
 /// Wakes a reader that fell asleep between the choice of the flags and the

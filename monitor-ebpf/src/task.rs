@@ -132,7 +132,9 @@ fn pid_namespace(task: Object) -> Option<u32> {
     let pid: Object = probe(task, &at::TASK_THREAD_PID)?;
     let level: u32 = probe(pid, &at::PID_LEVEL)?;
     let index = (level as usize).wrapping_mul(at::UPID_SIZE.load() as usize);
-    let upid = pid.wrapping_byte_add(at::PID_NUMBERS.load() as usize).wrapping_byte_add(index);
+    let upid = pid
+        .wrapping_byte_add(at::PID_NUMBERS.load() as usize)
+        .wrapping_byte_add(index);
     let namespace: Object = probe_at(upid.wrapping_byte_add(at::UPID_NS.load() as usize))?;
     probe(namespace, &at::PID_NAMESPACE_INUM)
 }

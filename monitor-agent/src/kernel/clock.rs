@@ -32,17 +32,25 @@ impl TimeOffset {
         };
         let first = measure();
         (1..TRIES).map(|_| measure()).fold(first, |best, next| {
-            if next.uncertainty_ns < best.uncertainty_ns { next } else { best }
+            if next.uncertainty_ns < best.uncertainty_ns {
+                next
+            } else {
+                best
+            }
         })
     }
 
     /// Unix time of a moment since boot, nanoseconds.
     #[must_use]
     pub fn unix_ns(&self, boot_ns: u64) -> i64 {
-        i64::try_from(boot_ns).unwrap_or(i64::MAX).saturating_add(self.unix_minus_boot_ns)
+        i64::try_from(boot_ns)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.unix_minus_boot_ns)
     }
 }
 
 fn nanoseconds(time: Timespec) -> i64 {
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+    time.tv_sec
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec)
 }

@@ -42,7 +42,11 @@ impl Counters {
     /// How often a fault happened.
     #[must_use]
     pub fn fault(&self, fault: Fault) -> u64 {
-        self.faults.iter().filter(|(found, _)| *found == fault).map(|(_, count)| count).sum()
+        self.faults
+            .iter()
+            .filter(|(found, _)| *found == fault)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     fn of(&self, ring: Ring) -> impl Iterator<Item = &RingCount> {
@@ -68,10 +72,18 @@ impl CounterTables {
     pub(super) fn read(&self) -> Result<Counters, KernelError> {
         let mut counters = Counters::default();
         for ring in Ring::ALL {
-            let counts = self.rings.get(u32::from(ring.number())).map_err(failed("read"))?;
+            let counts = self
+                .rings
+                .get(u32::from(ring.number()))
+                .map_err(failed("read"))?;
             for (cpu, count) in (0..).zip(counts) {
                 let RingCounters { produced, dropped } = count;
-                counters.rings.push(RingCount { cpu, ring, produced, dropped });
+                counters.rings.push(RingCount {
+                    cpu,
+                    ring,
+                    produced,
+                    dropped,
+                });
             }
         }
         for fault in Fault::ALL {
@@ -83,5 +95,9 @@ impl CounterTables {
 }
 
 fn failed(action: &'static str) -> impl Fn(std::io::Error) -> KernelError {
-    move |error| KernelError::Table { action, table: "counters", error }
+    move |error| KernelError::Table {
+        action,
+        table: "counters",
+        error,
+    }
 }

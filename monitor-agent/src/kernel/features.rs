@@ -56,17 +56,32 @@ impl FeatureReport {
 }
 
 fn good(name: &'static str, finding: impl Into<String>) -> Feature {
-    Feature { name, state: FeatureState::Good, finding: finding.into(), cost: String::new() }
+    Feature {
+        name,
+        state: FeatureState::Good,
+        finding: finding.into(),
+        cost: String::new(),
+    }
 }
 
 fn limited(name: &'static str, finding: impl Into<String>, cost: &str) -> Feature {
     let (finding, cost) = (finding.into(), cost.to_owned());
-    Feature { name, state: FeatureState::Limited, finding, cost }
+    Feature {
+        name,
+        state: FeatureState::Limited,
+        finding,
+        cost,
+    }
 }
 
 fn missing(name: &'static str, finding: impl Into<String>, cost: &str) -> Feature {
     let (finding, cost) = (finding.into(), cost.to_owned());
-    Feature { name, state: FeatureState::Missing, finding, cost }
+    Feature {
+        name,
+        state: FeatureState::Missing,
+        finding,
+        cost,
+    }
 }
 
 /// Looks at this kernel and this process.
@@ -99,7 +114,10 @@ pub fn trial(config: &ProbeConfig) -> Result<ArmReport, KernelError> {
     ensure_bpffs(&config.pin_dir)?;
     let pin_dir = config.pin_dir.join("trial");
     ensure_bpffs(&pin_dir)?;
-    let started = Probes::start(&ProbeConfig { pin_dir: pin_dir.clone(), ..config.clone() });
+    let started = Probes::start(&ProbeConfig {
+        pin_dir: pin_dir.clone(),
+        ..config.clone()
+    });
     let report = started.map(|Started { report, .. }| report);
     detach(&pin_dir)?;
     leave(&config.pin_dir)?;
@@ -126,7 +144,11 @@ fn kernel(release: &str) -> Feature {
             "probes are refused: session marks need task storage and control group kill; \
              boot a newer kernel",
         ),
-        None => limited(NAME, format!("{release}: not understood"), "cannot be checked"),
+        None => limited(
+            NAME,
+            format!("{release}: not understood"),
+            "cannot be checked",
+        ),
     }
 }
 
@@ -173,7 +195,13 @@ fn rights(status: &str) -> Feature {
 
 fn btf() -> Feature {
     const NAME: &str = "type information (BTF)";
-    const NEEDS: [Need; 5] = [Need::Paths, Need::Exec, Need::Life, Need::Open, Need::Nobody];
+    const NEEDS: [Need; 5] = [
+        Need::Paths,
+        Need::Exec,
+        Need::Life,
+        Need::Open,
+        Need::Nobody,
+    ];
     match Offsets::of_this_kernel() {
         Err(error) => missing(
             NAME,
@@ -186,7 +214,11 @@ fn btf() -> Feature {
                 return good(NAME, BTF_PATH);
             }
             let cost = "hooks that need these fields are not armed; optional ones stay empty";
-            limited(NAME, format!("{BTF_PATH} lacks {}", lacking.join(", ")), cost)
+            limited(
+                NAME,
+                format!("{BTF_PATH} lacks {}", lacking.join(", ")),
+                cost,
+            )
         }
     }
 }
@@ -210,7 +242,10 @@ fn pin_folder(usual: &Path) -> Feature {
         return good(NAME, format!("mounted at {}", usual.display()));
     }
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if known.lines().any(|line| line.split_whitespace().last() == Some("bpf")) {
+    if known
+        .lines()
+        .any(|line| line.split_whitespace().last() == Some("bpf"))
+    {
         return good(NAME, "not mounted; the agent mounts its own");
     }
     let cost = "probes cannot outlive the agent, so it does not start them";
@@ -223,7 +258,9 @@ fn lockdown(file: io::Result<String>) -> Feature {
         return good(NAME, "none (the kernel tells no mode)");
     };
     // The mode in force stands in brackets: none [integrity] confidentiality
-    let mode = modes.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let mode = modes
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'));
     match mode.map(|(mode, _)| mode) {
         Some("confidentiality") => missing(
             NAME,
@@ -231,7 +268,11 @@ fn lockdown(file: io::Result<String>) -> Feature {
             "programs may not read kernel memory; boot with lockdown=integrity",
         ),
         Some(mode) => good(NAME, mode),
-        None => limited(NAME, format!("{modes:?}: not understood"), "cannot be checked"),
+        None => limited(
+            NAME,
+            format!("{modes:?}: not understood"),
+            "cannot be checked",
+        ),
     }
 }
 
@@ -242,7 +283,11 @@ fn lsm(file: io::Result<String>) -> Feature {
     match file {
         Ok(names) if names.trim().split(',').any(|name| name == "bpf") => good(NAME, "active"),
         Ok(names) => limited(NAME, format!("not active ({})", names.trim()), COST),
-        Err(error) => limited(NAME, format!("unknown: /sys/kernel/security/lsm: {error}"), COST),
+        Err(error) => limited(
+            NAME,
+            format!("unknown: /sys/kernel/security/lsm: {error}"),
+            COST,
+        ),
     }
 }
 
@@ -265,7 +310,10 @@ mod tests {
 
     #[test]
     fn old_kernel_is_missing_and_new_one_good() {
-        assert_eq!(kernel("6.12.117+deb12-cloud-amd64").state, FeatureState::Good);
+        assert_eq!(
+            kernel("6.12.117+deb12-cloud-amd64").state,
+            FeatureState::Good
+        );
         assert_eq!(kernel("5.15.0-91-generic").state, FeatureState::Good);
         assert_eq!(kernel("5.10.0-28-amd64").state, FeatureState::Missing);
         assert_eq!(kernel("what").state, FeatureState::Limited);
@@ -274,15 +322,30 @@ mod tests {
     #[test]
     fn confidentiality_is_the_only_lockdown_that_hurts() {
         let state = |text: &str| lockdown(Ok(text.to_owned())).state;
-        assert_eq!(state("[none] integrity confidentiality\n"), FeatureState::Good);
-        assert_eq!(state("none [integrity] confidentiality\n"), FeatureState::Good);
-        assert_eq!(state("none integrity [confidentiality]\n"), FeatureState::Missing);
-        assert_eq!(lockdown(Err(io::ErrorKind::NotFound.into())).state, FeatureState::Good);
+        assert_eq!(
+            state("[none] integrity confidentiality\n"),
+            FeatureState::Good
+        );
+        assert_eq!(
+            state("none [integrity] confidentiality\n"),
+            FeatureState::Good
+        );
+        assert_eq!(
+            state("none integrity [confidentiality]\n"),
+            FeatureState::Missing
+        );
+        assert_eq!(
+            lockdown(Err(io::ErrorKind::NotFound.into())).state,
+            FeatureState::Good
+        );
     }
 
     #[test]
     fn rights_name_what_is_lacking() {
-        assert_eq!(rights("CapEff:\t000001ffffffffff\n").state, FeatureState::Good);
+        assert_eq!(
+            rights("CapEff:\t000001ffffffffff\n").state,
+            FeatureState::Good
+        );
         let lacking = rights("CapEff:\t0000000000000000\n");
         assert_eq!(lacking.state, FeatureState::Missing);
         assert!(lacking.finding.contains("CAP_BPF"), "{}", lacking.finding);

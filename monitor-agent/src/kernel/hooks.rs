@@ -22,8 +22,13 @@ pub enum Family {
 
 impl Family {
     /// All.
-    pub const ALL: [Self; 5] =
-        [Self::Life, Self::Exec, Self::ConnectV4, Self::ConnectV6, Self::Credential];
+    pub const ALL: [Self; 5] = [
+        Self::Life,
+        Self::Exec,
+        Self::ConnectV4,
+        Self::ConnectV6,
+        Self::Credential,
+    ];
 
     /// The name used in messages and metrics.
     #[must_use]
@@ -85,11 +90,17 @@ pub(super) struct Hook {
 }
 
 const fn tracepoint(name: &'static str, event: &'static str) -> Program {
-    Program { name, attach: Attach::Tracepoint(event) }
+    Program {
+        name,
+        attach: Attach::Tracepoint(event),
+    }
 }
 
 const fn cgroup(name: &'static str) -> Program {
-    Program { name, attach: Attach::CgroupRoot }
+    Program {
+        name,
+        attach: Attach::CgroupRoot,
+    }
 }
 
 /// Rows, the better tier of a family first.

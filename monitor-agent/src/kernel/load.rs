@@ -7,9 +7,7 @@ use std::{fs, path::PathBuf};
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink,
-    },
+    programs::{BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink},
 };
 
 use super::{
@@ -87,7 +85,10 @@ pub(super) fn load(
     let offsets = Offsets::of_this_kernel()?;
     let btf = Btf::from_sys_fs().map_err(|_| {
         let error = btf_rs::Error::Format(String::from("aya cannot parse it"));
-        BtfError::Unreadable { path: BTF_PATH, error }
+        BtfError::Unreadable {
+            path: BTF_PATH,
+            error,
+        }
     })?;
     pins.prepare()?;
     let mut ebpf = parse(config, object, &offsets, &btf)?;
@@ -100,10 +101,21 @@ pub(super) fn load(
             error: std::io::Error::other(error),
         })?;
     }
-    let mut armory = Armory { ebpf: &mut ebpf, btf: &btf, offsets: &offsets, pins };
-    let families = Family::ALL.iter().map(|family| armory.arm(*family)).collect();
+    let mut armory = Armory {
+        ebpf: &mut ebpf,
+        btf: &btf,
+        offsets: &offsets,
+        pins,
+    };
+    let families = Family::ALL
+        .iter()
+        .map(|family| armory.arm(*family))
+        .collect();
     pins.complete()?;
-    Ok(ArmReport { resumed: false, families })
+    Ok(ArmReport {
+        resumed: false,
+        families,
+    })
 }
 
 fn parse(
@@ -122,18 +134,25 @@ fn parse(
     for (global, offset) in offsets.globals() {
         loader.override_global(global, offset, true);
     }
-    loader.load(object).map_err(|error| KernelError::Object { error: Box::new(error) })
+    loader.load(object).map_err(|error| KernelError::Object {
+        error: Box::new(error),
+    })
 }
 
 /// What pins say of probes that run already.
 pub(super) fn resume(pins: &Pins) -> ArmReport {
     let families = Family::ALL.iter().map(|family| {
         let armed = rows(*family).find(|hook| {
-            hook.programs.iter().all(|program| pins.link(program.name).exists())
+            hook.programs
+                .iter()
+                .all(|program| pins.link(program.name).exists())
         });
         report(*family, armed, Vec::new())
     });
-    ArmReport { resumed: true, families: families.collect() }
+    ArmReport {
+        resumed: true,
+        families: families.collect(),
+    }
 }
 
 fn rows(family: Family) -> impl Iterator<Item = &'static Hook> {
@@ -165,7 +184,10 @@ impl Armory<'_> {
         for hook in rows(family) {
             match self.arm_hook(hook) {
                 Ok(()) => return report(family, Some(hook), refusals),
-                Err(reason) => refusals.push(Refusal { tier: hook.tier, reason }),
+                Err(reason) => refusals.push(Refusal {
+                    tier: hook.tier,
+                    reason,
+                }),
             }
         }
         report(family, None, refusals)
@@ -190,7 +212,10 @@ impl Armory<'_> {
     }
 
     fn arm_program(&mut self, program: &Program) -> Result<(), String> {
-        let loaded = self.ebpf.program_mut(program.name).ok_or("not in the object")?;
+        let loaded = self
+            .ebpf
+            .program_mut(program.name)
+            .ok_or("not in the object")?;
         let link = match program.attach {
             Attach::Tracepoint(event) => {
                 let loaded: &mut BtfTracePoint = loaded.try_into().map_err(say)?;
@@ -210,7 +235,9 @@ impl Armory<'_> {
                 FdLink::try_from(link).map_err(|error| error.to_string())?
             }
         };
-        link.pin(self.pins.link(program.name)).map(drop).map_err(|error| error.to_string())
+        link.pin(self.pins.link(program.name))
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// Takes away what a family armed before one of its programs failed.
@@ -222,9 +249,16 @@ impl Armory<'_> {
 }
 
 /// The error in words, with the end of the verifier's log.
-#[expect(clippy::needless_pass_by_value, reason = "used as a function on errors")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function on errors"
+)]
 fn say(error: ProgramError) -> String {
-    let ProgramError::LoadError { io_error, verifier_log } = &error else {
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    else {
         return match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
@@ -232,7 +266,11 @@ fn say(error: ProgramError) -> String {
     };
     let log = verifier_log.to_string();
     let start = log.len().saturating_sub(VERIFIER_LOG_BYTES_MAX);
-    let tail: String = log.char_indices().filter(|(at, _)| *at >= start).map(|(_, c)| c).collect();
+    let tail: String = log
+        .char_indices()
+        .filter(|(at, _)| *at >= start)
+        .map(|(_, c)| c)
+        .collect();
     format!("{io_error}; the verifier says: {}", tail.trim())
 }
 

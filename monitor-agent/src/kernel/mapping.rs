@@ -33,7 +33,12 @@ pub(super) enum Access {
 
 impl Mapping {
     /// Maps `bytes` of a map from `offset` on.
-    pub(super) fn new(map: impl AsFd, access: Access, bytes: usize, offset: u64) -> io::Result<Self> {
+    pub(super) fn new(
+        map: impl AsFd,
+        access: Access,
+        bytes: usize,
+        offset: u64,
+    ) -> io::Result<Self> {
         let protection = match access {
             Access::Read => ProtFlags::READ,
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,

@@ -111,7 +111,11 @@ impl ProbeConfig {
         for bytes in [self.priority_ring_bytes, self.bulk_ring_bytes] {
             if !bytes.is_power_of_two() || !(RING_BYTES_MIN..=RING_BYTES_MAX).contains(&bytes) {
                 let (bytes_min, bytes_max) = (RING_BYTES_MIN, RING_BYTES_MAX);
-                return Err(KernelError::RingSize { bytes, bytes_min, bytes_max });
+                return Err(KernelError::RingSize {
+                    bytes,
+                    bytes_min,
+                    bytes_max,
+                });
             }
         }
         Ok(())
@@ -166,7 +170,11 @@ impl Probes {
             counters: counters::CounterTables::open(&pins)?,
             pins,
         };
-        Ok(Started { probes, rings, report })
+        Ok(Started {
+            probes,
+            rings,
+            report,
+        })
     }
 
     /// The folder of the pins.
@@ -242,7 +250,12 @@ impl Probes {
     /// # Errors
     /// [`KernelError::Process`] where /proc cannot be listed.
     pub fn processes_of(&self, mark: SessionMark) -> Result<Vec<u32>, KernelError> {
-        Ok(self.sessions.processes_of(mark)?.iter().map(|process| process.pid).collect())
+        Ok(self
+            .sessions
+            .processes_of(mark)?
+            .iter()
+            .map(|process| process.pid)
+            .collect())
     }
 
     /// Kills every process of a session, until none is left or the rounds are

@@ -41,38 +41,88 @@ const fn field(
     paths: &'static [&'static str],
     need: Need,
 ) -> Field {
-    Field { global, structure, paths, need }
+    Field {
+        global,
+        structure,
+        paths,
+        need,
+    }
 }
 
 const FIELDS: &[Field] = &[
     field("TASK_PID", "task_struct", &["pid"], Need::All),
     field("TASK_TGID", "task_struct", &["tgid"], Need::All),
-    field("TASK_GROUP_LEADER", "task_struct", &["group_leader"], Need::All),
-    field("TASK_START_BOOTTIME", "task_struct", &["start_boottime", "real_start_time"], Need::All),
-    field("TASK_REAL_PARENT", "task_struct", &["real_parent"], Need::All),
+    field(
+        "TASK_GROUP_LEADER",
+        "task_struct",
+        &["group_leader"],
+        Need::All,
+    ),
+    field(
+        "TASK_START_BOOTTIME",
+        "task_struct",
+        &["start_boottime", "real_start_time"],
+        Need::All,
+    ),
+    field(
+        "TASK_REAL_PARENT",
+        "task_struct",
+        &["real_parent"],
+        Need::All,
+    ),
     field("TASK_CRED", "task_struct", &["cred"], Need::All),
     field("TASK_COMM", "task_struct", &["comm"], Need::All),
-    field("TASK_LOGINUID", "task_struct", &["loginuid.val"], Need::Nobody),
-    field("TASK_SESSIONID", "task_struct", &["sessionid"], Need::Nobody),
+    field(
+        "TASK_LOGINUID",
+        "task_struct",
+        &["loginuid.val"],
+        Need::Nobody,
+    ),
+    field(
+        "TASK_SESSIONID",
+        "task_struct",
+        &["sessionid"],
+        Need::Nobody,
+    ),
     field("TASK_NSPROXY", "task_struct", &["nsproxy"], Need::All),
     field("TASK_THREAD_PID", "task_struct", &["thread_pid"], Need::All),
     field("TASK_SIGNAL", "task_struct", &["signal"], Need::Life),
     field("TASK_EXIT_CODE", "task_struct", &["exit_code"], Need::Life),
     field("TASK_MM", "task_struct", &["mm"], Need::Exec),
     field("TASK_FILES", "task_struct", &["files"], Need::Open),
-    field("TASK_THREAD_STATUS", "task_struct", &["thread_info.status"], Need::Nobody),
+    field(
+        "TASK_THREAD_STATUS",
+        "task_struct",
+        &["thread_info.status"],
+        Need::Nobody,
+    ),
     field("CRED_UID", "cred", &["uid.val"], Need::All),
     field("CRED_GID", "cred", &["gid.val"], Need::All),
     field("CRED_EUID", "cred", &["euid.val"], Need::All),
     field("NSPROXY_NET_NS", "nsproxy", &["net_ns"], Need::All),
     field("NSPROXY_MNT_NS", "nsproxy", &["mnt_ns"], Need::All),
     field("NET_INUM", "net", &["ns.inum"], Need::All),
-    field("MNT_NAMESPACE_INUM", "mnt_namespace", &["ns.inum"], Need::All),
-    field("PID_NAMESPACE_INUM", "pid_namespace", &["ns.inum"], Need::All),
+    field(
+        "MNT_NAMESPACE_INUM",
+        "mnt_namespace",
+        &["ns.inum"],
+        Need::All,
+    ),
+    field(
+        "PID_NAMESPACE_INUM",
+        "pid_namespace",
+        &["ns.inum"],
+        Need::All,
+    ),
     field("PID_LEVEL", "pid", &["level"], Need::All),
     field("PID_NUMBERS", "pid", &["numbers"], Need::All),
     field("UPID_NS", "upid", &["ns"], Need::All),
-    field("SIGNAL_LIVE", "signal_struct", &["live.counter"], Need::Life),
+    field(
+        "SIGNAL_LIVE",
+        "signal_struct",
+        &["live.counter"],
+        Need::Life,
+    ),
     field("MM_ARG_START", "mm_struct", &["arg_start"], Need::Exec),
     field("MM_ARG_END", "mm_struct", &["arg_end"], Need::Exec),
     field("BINPRM_FILE", "linux_binprm", &["file"], Need::Exec),
@@ -82,26 +132,61 @@ const FIELDS: &[Field] = &[
     field("FILE_INODE", "file", &["f_inode"], Need::Paths),
     field("FILE_FLAGS", "file", &["f_flags"], Need::Open),
     field("FILE_MODE", "file", &["f_mode"], Need::Open),
-    field("FILE_PATH_MNT", "file", &["f_path.mnt", "__f_path.mnt"], Need::Paths),
-    field("FILE_PATH_DENTRY", "file", &["f_path.dentry", "__f_path.dentry"], Need::Paths),
+    field(
+        "FILE_PATH_MNT",
+        "file",
+        &["f_path.mnt", "__f_path.mnt"],
+        Need::Paths,
+    ),
+    field(
+        "FILE_PATH_DENTRY",
+        "file",
+        &["f_path.dentry", "__f_path.dentry"],
+        Need::Paths,
+    ),
     field("INODE_INO", "inode", &["i_ino"], Need::Paths),
     field("INODE_SB", "inode", &["i_sb"], Need::Paths),
     field("INODE_GENERATION", "inode", &["i_generation"], Need::Paths),
     field("INODE_MODE", "inode", &["i_mode"], Need::Paths),
     field("INODE_UID", "inode", &["i_uid.val"], Need::Paths),
-    field("INODE_NLINK", "inode", &["i_nlink", "__i_nlink"], Need::Paths),
+    field(
+        "INODE_NLINK",
+        "inode",
+        &["i_nlink", "__i_nlink"],
+        Need::Paths,
+    ),
     field("SUPER_BLOCK_DEV", "super_block", &["s_dev"], Need::Paths),
     field("DENTRY_PARENT", "dentry", &["d_parent"], Need::Paths),
-    field("DENTRY_NAME", "dentry", &["d_name.name", "__d_name.name"], Need::Paths),
+    field(
+        "DENTRY_NAME",
+        "dentry",
+        &["d_name.name", "__d_name.name"],
+        Need::Paths,
+    ),
     field("DENTRY_INODE", "dentry", &["d_inode"], Need::Open),
     field("VFSMOUNT_ROOT", "vfsmount", &["mnt_root"], Need::Paths),
     field("MOUNT_MNT", "mount", &["mnt"], Need::Paths),
     field("MOUNT_PARENT", "mount", &["mnt_parent"], Need::Paths),
-    field("MOUNT_MOUNTPOINT", "mount", &["mnt_mountpoint"], Need::Paths),
+    field(
+        "MOUNT_MOUNTPOINT",
+        "mount",
+        &["mnt_mountpoint"],
+        Need::Paths,
+    ),
     field("MOUNT_NS", "mount", &["mnt_ns"], Need::Nobody),
     field("SOCK_ADDR_SK", "bpf_sock_addr_kern", &["sk"], Need::Nobody),
-    field("SOCK_NET", "sock", &["__sk_common.skc_net.net"], Need::Nobody),
-    field("PT_REGS_SYSCALL", "pt_regs", &["orig_ax", "syscallno"], Need::Open),
+    field(
+        "SOCK_NET",
+        "sock",
+        &["__sk_common.skc_net.net"],
+        Need::Nobody,
+    ),
+    field(
+        "PT_REGS_SYSCALL",
+        "pt_regs",
+        &["orig_ax", "syscallno"],
+        Need::Open,
+    ),
 ];
 
 /// Numbers of system calls; some architectures lack the older ones.
@@ -152,8 +237,10 @@ pub(super) struct Offsets {
 impl Offsets {
     /// Reads the running kernel's.
     pub(super) fn of_this_kernel() -> Result<Self, BtfError> {
-        let btf = Btf::from_file(BTF_PATH)
-            .map_err(|error| BtfError::Unreadable { path: BTF_PATH, error })?;
+        let btf = Btf::from_file(BTF_PATH).map_err(|error| BtfError::Unreadable {
+            path: BTF_PATH,
+            error,
+        })?;
         Ok(Self::of(&btf))
     }
 
@@ -161,9 +248,15 @@ impl Offsets {
         let mut globals = Vec::with_capacity(FIELDS.len() + SYSCALLS.len() + 1);
         let mut missing = Vec::new();
         for field in FIELDS {
-            let offset = field.paths.iter().find_map(|path| offset(btf, field.structure, path));
+            let offset = field
+                .paths
+                .iter()
+                .find_map(|path| offset(btf, field.structure, path));
             if offset.is_none() {
-                missing.push((field.need, format!("{}.{}", field.structure, field.paths.join("|"))));
+                missing.push((
+                    field.need,
+                    format!("{}.{}", field.structure, field.paths.join("|")),
+                ));
             }
             globals.push((field.global, offset.unwrap_or(ABSENT)));
         }
@@ -215,7 +308,11 @@ fn size(btf: &Btf, structure: &str) -> Option<u32> {
 fn structures(btf: &Btf, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
     let found = btf.resolve_types_by_name(name).unwrap_or_default();
     found.into_iter().filter_map(|found| {
-        if let Type::Struct(structure) = found { Some(structure) } else { None }
+        if let Type::Struct(structure) = found {
+            Some(structure)
+        } else {
+            None
+        }
     })
 }
 

@@ -47,21 +47,35 @@ impl Pins {
     /// Locks the folder.
     pub(super) fn open(root: &Path, object: &[u8]) -> Result<Self, KernelError> {
         if !is_bpffs(root) {
-            return Err(KernelError::NotBpffs { path: root.to_path_buf() });
+            return Err(KernelError::NotBpffs {
+                path: root.to_path_buf(),
+            });
         }
         let lock = lock(root)?;
         let version = version(object);
         for other in versions(root)? {
             if other != version {
                 let path = root.to_path_buf();
-                return Err(KernelError::OtherVersion { path, found: other, wanted: version });
+                return Err(KernelError::OtherVersion {
+                    path,
+                    found: other,
+                    wanted: version,
+                });
             }
         }
-        Ok(Self { root: root.to_path_buf(), folder: root.join(version), _lock: Arc::new(lock) })
+        Ok(Self {
+            root: root.to_path_buf(),
+            folder: root.join(version),
+            _lock: Arc::new(lock),
+        })
     }
 
     pub(super) fn found(&self) -> Found {
-        if self.folder.join("complete").is_dir() { Found::Everything } else { Found::Nothing }
+        if self.folder.join("complete").is_dir() {
+            Found::Everything
+        } else {
+            Found::Nothing
+        }
     }
 
     /// Removes what an unfinished start left, and makes the folders anew.
@@ -153,23 +167,34 @@ pub fn detach(pin_dir: &Path) -> Result<Detached, KernelError> {
 /// Removes the empty folder, or unmounts it where it is a mount of its own. A
 /// folder with somebody else's pins in it stays.
 pub(super) fn leave(pin_dir: &Path) -> Result<(), KernelError> {
-    if fs::read_dir(pin_dir).map_err(pin("list", pin_dir))?.next().is_some() {
-        return Ok(());
-    }
     if is_own_mount(pin_dir) {
+        // Some kernels put files of their own into every new file system.
+        let entries = fs::read_dir(pin_dir).map_err(pin("list", pin_dir))?;
+        if entries.flatten().any(|entry| entry.path().is_dir()) {
+            return Ok(());
+        }
         rustix::mount::unmount(pin_dir, UnmountFlags::empty())
             .map_err(|error| pin("unmount", pin_dir)(error.into()))?;
     }
     match fs::remove_dir(pin_dir) {
-        // The root of a file system that others mounted.
-        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(()),
+        // Not empty, or the root of a file system that others mounted.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy
+            ) =>
+        {
+            Ok(())
+        }
         removed => removed.map_err(pin("remove", pin_dir)),
     }
 }
 
 /// Whether a BPF file system that we mounted begins at this folder.
 fn is_own_mount(dir: &Path) -> bool {
-    let Ok(dir) = fs::canonicalize(dir) else { return false };
+    let Ok(dir) = fs::canonicalize(dir) else {
+        return false;
+    };
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     mounts.lines().any(|line| {
         let mut fields = line.split(' ');
@@ -190,9 +215,9 @@ fn lock(root: &Path) -> Result<OwnedFd, KernelError> {
         .map_err(|error| pin("open", root)(error.into()))?;
     match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(folder),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(KernelError::Locked { path: root.to_path_buf() })
-        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(KernelError::Locked {
+            path: root.to_path_buf(),
+        }),
         Err(error) => Err(pin("lock", root)(error.into())),
     }
 }
@@ -223,11 +248,13 @@ fn versions(root: &Path) -> Result<Vec<String>, KernelError> {
 
 /// `v1-0a1b2c3d`
 fn is_version(name: &str) -> bool {
-    name.strip_prefix('v').and_then(|rest| rest.split_once('-')).is_some_and(|(abi, digest)| {
-        abi.parse::<u16>().is_ok()
-            && digest.len() == 8
-            && digest.chars().all(|digit| digit.is_ascii_hexdigit())
-    })
+    name.strip_prefix('v')
+        .and_then(|rest| rest.split_once('-'))
+        .is_some_and(|(abi, digest)| {
+            abi.parse::<u16>().is_ok()
+                && digest.len() == 8
+                && digest.chars().all(|digit| digit.is_ascii_hexdigit())
+        })
 }
 
 /// Links go first: no program runs on when its maps begin to go.
@@ -255,14 +282,20 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, KernelError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(pin("list", folder)(error)),
     };
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(pin("list", folder))).collect()
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(pin("list", folder)))
+        .collect()
 }
 
 pub(super) fn pin<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl Fn(io::Error) -> KernelError + use<'a> {
-    move |error| KernelError::Pin { action, path: path.to_path_buf(), error }
+    move |error| KernelError::Pin {
+        action,
+        path: path.to_path_buf(),
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -273,7 +306,13 @@ mod tests {
     fn only_folders_of_versions_are_taken_for_such() {
         assert!(is_version(&version(b"object")));
         assert!(is_version("v12-0a1b2c3d"));
-        for name in ["v1-0a1b2c3", "v-0a1b2c3d", "x1-0a1b2c3d", "v1-0a1b2c3g", "maps"] {
+        for name in [
+            "v1-0a1b2c3",
+            "v-0a1b2c3d",
+            "x1-0a1b2c3d",
+            "v1-0a1b2c3g",
+            "maps",
+        ] {
             assert!(!is_version(name), "{name}");
         }
     }

@@ -19,7 +19,7 @@ use std::{
         Arc,
         atomic::{Ordering, fence},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use aya::maps::MapData;
@@ -146,13 +146,16 @@ pub struct RingReader {
 
 impl RingReader {
     fn open(pins: &Pins, ring: Ring, name: &str, wake: &Arc<Wake>) -> Result<Self, KernelError> {
-        let data = MapData::from_pin(pins.map(name)).map_err(|error| failed("open", ring)(
-            std::io::Error::other(error),
-        ))?;
-        let info = data.info().map_err(|error| failed("inspect", ring)(
-            std::io::Error::other(error),
-        ))?;
-        let map = data.fd().as_fd().try_clone_to_owned().map_err(failed("open", ring))?;
+        let data = MapData::from_pin(pins.map(name))
+            .map_err(|error| failed("open", ring)(std::io::Error::other(error)))?;
+        let info = data
+            .info()
+            .map_err(|error| failed("inspect", ring)(std::io::Error::other(error)))?;
+        let map = data
+            .fd()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(failed("open", ring))?;
         Self::over(pins, ring, map, info.max_entries(), wake)
     }
 
@@ -172,7 +175,9 @@ impl RingReader {
         let producer = Mapping::new(&map, Access::Read, page_bytes + 2 * ring_bytes, offset)
             .map_err(failed("map", ring))?;
         let epoll = watch(&map).map_err(|error| failed("watch", ring)(error.into()))?;
-        let position = consumer.number(0).map_or(0, |number| number.load(Ordering::Acquire));
+        let position = consumer
+            .number(0)
+            .map_or(0, |number| number.load(Ordering::Acquire));
         Ok(Self {
             ring,
             map,
@@ -203,8 +208,10 @@ impl RingReader {
     /// Bytes that are written and not committed: how full the ring is.
     #[must_use]
     pub fn waiting_bytes(&self) -> u64 {
-        let committed =
-            self.consumer.number(0).map_or(0, |number| number.load(Ordering::Relaxed));
+        let committed = self
+            .consumer
+            .number(0)
+            .map_or(0, |number| number.load(Ordering::Relaxed));
         self.produced().saturating_sub(committed)
     }
 
@@ -212,7 +219,9 @@ impl RingReader {
     #[must_use]
     pub fn has_records(&self) -> bool {
         self.position < self.produced()
-            && self.header(self.position).is_some_and(|length| length & BUSY == 0)
+            && self
+                .header(self.position)
+                .is_some_and(|length| length & BUSY == 0)
     }
 
     /// Takes the next records, as many as there are and `limits` allow; none is
@@ -223,7 +232,9 @@ impl RingReader {
         let mut records = Vec::new();
         let produced = self.produced();
         while self.position < produced && records.len() < limits.records_max {
-            let Some(length) = self.header(self.position).filter(|length| length & BUSY == 0)
+            let Some(length) = self
+                .header(self.position)
+                .filter(|length| length & BUSY == 0)
             else {
                 break;
             };
@@ -241,13 +252,21 @@ impl RingReader {
             let bytes = u64::from(length & !(BUSY | DISCARDED));
             self.position += (bytes + HEADER_BYTES).next_multiple_of(8);
         }
-        Batch { words, records, cursor: Cursor { position: self.position } }
+        Batch {
+            words,
+            records,
+            cursor: Cursor {
+                position: self.position,
+            },
+        }
     }
 
     /// Frees the room of everything before `cursor`: call it once that is safe.
     /// An older cursor than one committed before does nothing.
     pub fn commit(&mut self, cursor: Cursor) {
-        let Some(committed) = self.consumer.number(0) else { return };
+        let Some(committed) = self.consumer.number(0) else {
+            return;
+        };
         if cursor.position > committed.load(Ordering::Relaxed) && cursor.position <= self.position {
             committed.store(cursor.position, Ordering::Release);
         }
@@ -259,19 +278,27 @@ impl RingReader {
     /// # Errors
     /// [`KernelError::Ring`].
     pub fn wait(&mut self, timeout: Duration) -> Result<Waited, KernelError> {
-        if self.stay_awake() {
-            return Ok(Waited::Ready);
+        let started = Instant::now();
+        while !self.stay_awake() {
+            let left = timeout.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                self.wake.set(self.ring, RingWake::AWAKE);
+                return Ok(Waited::TimedOut);
+            }
+            // An edge may be older than the last look: then the loop goes round.
+            self.sleep(left)?;
         }
+        Ok(Waited::Ready)
+    }
+
+    fn sleep(&self, timeout: Duration) -> Result<(), KernelError> {
         let timeout = Timespec::try_from(timeout).ok();
         let mut events: Vec<epoll::Event> = Vec::with_capacity(1);
         let room = rustix::buffer::spare_capacity(&mut events);
-        let waited = match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+        match epoll::wait(&self.epoll, room, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(failed("wait for", self.ring)(error.into())),
-        };
-        self.wake.set(self.ring, RingWake::AWAKE);
-        waited?;
-        Ok(if self.has_records() { Waited::Ready } else { Waited::TimedOut })
+        }
     }
 
     /// Waits until there is something to read, in a tokio runtime. Nothing is
@@ -318,12 +345,18 @@ impl RingReader {
     }
 
     fn produced(&self) -> u64 {
-        self.producer.number(0).map_or(0, |number| number.load(Ordering::Acquire))
+        self.producer
+            .number(0)
+            .map_or(0, |number| number.load(Ordering::Acquire))
     }
 
     /// The length and bits of the record at a position.
     fn header(&self, position: u64) -> Option<u32> {
-        Some(self.producer.half(self.place(position)?)?.load(Ordering::Acquire))
+        Some(
+            self.producer
+                .half(self.place(position)?)?
+                .load(Ordering::Acquire),
+        )
     }
 
     /// Where a position lies in the mapping.
@@ -332,9 +365,15 @@ impl RingReader {
     }
 
     fn copy(&self, first: usize, bytes: usize, words: &mut [u64]) {
-        let Some(place) = self.place(self.position + HEADER_BYTES) else { return };
-        let Some(room) = words.get_mut(first..) else { return };
-        let Some(room) = room.as_mut_bytes().get_mut(..bytes) else { return };
+        let Some(place) = self.place(self.position + HEADER_BYTES) else {
+            return;
+        };
+        let Some(room) = words.get_mut(first..) else {
+            return;
+        };
+        let Some(room) = room.as_mut_bytes().get_mut(..bytes) else {
+            return;
+        };
         // Inside: the data is mapped twice.
         let _ = self.producer.copy(place, room);
     }
@@ -354,7 +393,11 @@ fn watch(map: &OwnedFd) -> rustix::io::Result<OwnedFd> {
 }
 
 fn failed(action: &'static str, ring: Ring) -> impl Fn(std::io::Error) -> KernelError {
-    move |error| KernelError::Ring { action, ring: ring.name(), error }
+    move |error| KernelError::Ring {
+        action,
+        ring: ring.name(),
+        error,
+    }
 }
 
 /// `RING_WAKE`, shared with the kernel.
@@ -365,7 +408,11 @@ struct Wake {
 
 impl Wake {
     fn open(pins: &Pins) -> Result<Self, KernelError> {
-        let failed = |error| KernelError::Table { action: "map", table: "RING_WAKE", error };
+        let failed = |error| KernelError::Table {
+            action: "map",
+            table: "RING_WAKE",
+            error,
+        };
         let map = super::sys::open_pin(&pins.map("RING_WAKE")).map_err(failed)?;
         let bytes = rustix::param::page_size();
         let states = Mapping::new(map, Access::ReadWrite, bytes, 0).map_err(failed)?;

@@ -115,19 +115,33 @@ pub(super) struct SessionTables {
 
 impl SessionTables {
     pub(super) fn open(pins: &Pins) -> Result<Self, KernelError> {
-        let failed = |table| move |error| KernelError::Table { action: "open", table, error };
+        let failed = |table| {
+            move |error| KernelError::Table {
+                action: "open",
+                table,
+                error,
+            }
+        };
         Ok(Self {
             tasks: Table::open(&pins.map("TASK_MARKS")).map_err(failed("TASK_MARKS"))?,
             processes: Table::open(&pins.map("PROCESS_MARKS")).map_err(failed("PROCESS_MARKS"))?,
-            control: Table::open(&pins.map("SESSION_CONTROL")).map_err(failed("SESSION_CONTROL"))?,
+            control: Table::open(&pins.map("SESSION_CONTROL"))
+                .map_err(failed("SESSION_CONTROL"))?,
             live: Table::open(&pins.map("SESSION_LIVE")).map_err(failed("SESSION_LIVE"))?,
         })
     }
 
     /// Makes the rows of a session, where it has none.
     pub(super) fn make(&self, mark: SessionMark) -> Result<(), KernelError> {
-        fresh(self.live.put(&mark, &SessionLive::default(), Put::New), "SESSION_LIVE")?;
-        fresh(self.control.put(&mark, &SessionControl::default(), Put::New), "SESSION_CONTROL")
+        fresh(
+            self.live.put(&mark, &SessionLive::default(), Put::New),
+            "SESSION_LIVE",
+        )?;
+        fresh(
+            self.control
+                .put(&mark, &SessionControl::default(), Put::New),
+            "SESSION_CONTROL",
+        )
     }
 
     /// Sets the mark of a process.
@@ -155,15 +169,33 @@ impl SessionTables {
     }
 
     fn put_mark(&self, process: &Process, mark: SessionMark) -> Result<(), KernelError> {
-        let value = TaskMark { session: mark, exit_told: 0 };
+        let value = TaskMark {
+            session: mark,
+            exit_told: 0,
+        };
         let pid = process.pid;
         self.tasks
             .put(&process.pidfd.as_raw_fd(), &value, Put::Any)
-            .map_err(|error| KernelError::Process { action: "mark", pid, error })?;
+            .map_err(|error| KernelError::Process {
+                action: "mark",
+                pid,
+                error,
+            })?;
         let start_ticks = process.start_ticks()?;
-        self.processes.put(&pid, &ProcessMark { session: mark, start_ticks }, Put::Any).map_err(
-            |error| KernelError::Table { action: "write", table: "PROCESS_MARKS", error },
-        )?;
+        self.processes
+            .put(
+                &pid,
+                &ProcessMark {
+                    session: mark,
+                    start_ticks,
+                },
+                Put::Any,
+            )
+            .map_err(|error| KernelError::Table {
+                action: "write",
+                table: "PROCESS_MARKS",
+                error,
+            })?;
         if process.has_ended() {
             let _ = self.processes.remove(&pid);
             return Err(KernelError::NoProcess { pid });
@@ -175,11 +207,17 @@ impl SessionTables {
     pub(super) fn mark_of(&self, process: &Process) -> Result<Option<SessionMark>, KernelError> {
         let pid = process.pid;
         match self.tasks.get(&process.pidfd.as_raw_fd()) {
-            Ok(found) => Ok(found.map(|found| found.session).filter(|mark| !mark.is_none())),
+            Ok(found) => Ok(found
+                .map(|found| found.session)
+                .filter(|mark| !mark.is_none())),
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
                 Err(KernelError::NoProcess { pid })
             }
-            Err(error) => Err(KernelError::Process { action: "read the mark of", pid, error }),
+            Err(error) => Err(KernelError::Process {
+                action: "read the mark of",
+                pid,
+                error,
+            }),
         }
     }
 
@@ -202,18 +240,30 @@ impl SessionTables {
         change: impl FnOnce(&mut SessionControl),
     ) -> Result<(), KernelError> {
         let failed = |action| {
-            move |error| KernelError::Table { action, table: "SESSION_CONTROL", error }
+            move |error| KernelError::Table {
+                action,
+                table: "SESSION_CONTROL",
+                error,
+            }
         };
         let Some(mut control) = self.control.get(&mark).map_err(failed("read"))? else {
             return Err(KernelError::NoSession);
         };
         change(&mut control);
-        self.control.put(&mark, &control, Put::Any).map_err(failed("write"))
+        self.control
+            .put(&mark, &control, Put::Any)
+            .map_err(failed("write"))
     }
 
     pub(super) fn row(&self, mark: SessionMark) -> Result<Option<SessionRow>, KernelError> {
-        let failed = |error| KernelError::Table { action: "read", table: "SESSION_LIVE", error };
-        let Some(control) = self.control.get(&mark).map_err(failed)? else { return Ok(None) };
+        let failed = |error| KernelError::Table {
+            action: "read",
+            table: "SESSION_LIVE",
+            error,
+        };
+        let Some(control) = self.control.get(&mark).map_err(failed)? else {
+            return Ok(None);
+        };
         let live = self.live.get(&mark).map_err(failed)?.unwrap_or_default();
         let tasks = live.tasks.saturating_add(i64::from(control.adopted));
         Ok(Some(SessionRow {
@@ -224,7 +274,11 @@ impl SessionTables {
     }
 
     pub(super) fn rows(&self) -> Result<Vec<SessionRow>, KernelError> {
-        let failed = |error| KernelError::Table { action: "list", table: "SESSION_CONTROL", error };
+        let failed = |error| KernelError::Table {
+            action: "list",
+            table: "SESSION_CONTROL",
+            error,
+        };
         let mut marks = self.control.keys(SESSIONS_MAX).map_err(failed)?;
         marks.sort_unstable();
         marks.dedup();
@@ -238,8 +292,11 @@ impl SessionTables {
     /// Removes the rows of a session. Tasks that still have its mark keep it,
     /// and are no longer counted or contained.
     pub(super) fn forget(&self, mark: SessionMark) -> Result<(), KernelError> {
-        let failed =
-            |error| KernelError::Table { action: "remove from", table: "SESSION_CONTROL", error };
+        let failed = |error| KernelError::Table {
+            action: "remove from",
+            table: "SESSION_CONTROL",
+            error,
+        };
         self.control.remove(&mark).map_err(failed)?;
         self.live.remove(&mark).map_err(failed)?;
         Ok(())
@@ -247,7 +304,11 @@ impl SessionTables {
 
     /// The living processes with a mark.
     pub(super) fn processes_of(&self, mark: SessionMark) -> Result<Vec<Process>, KernelError> {
-        let failed = |error| KernelError::Process { action: "list", pid: 0, error };
+        let failed = |error| KernelError::Process {
+            action: "list",
+            pid: 0,
+            error,
+        };
         let mut processes = Vec::new();
         for entry in fs::read_dir("/proc").map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -255,7 +316,9 @@ impl SessionTables {
                 continue;
             };
             // Gone between the list and the look: no process of anybody's.
-            let Ok(process) = Process::open(pid) else { continue };
+            let Ok(process) = Process::open(pid) else {
+                continue;
+            };
             if matches!(self.mark_of(&process), Ok(Some(found)) if found == mark)
                 && !process.has_ended()
             {
@@ -269,7 +332,12 @@ impl SessionTables {
     pub(super) fn kill(&self, mark: SessionMark) -> Result<Killed, KernelError> {
         let started = Instant::now();
         self.set_state(mark, SessionState::Killed)?;
-        let mut killed = Killed { signalled: 0, left: 0, rounds: 0, took: Duration::ZERO };
+        let mut killed = Killed {
+            signalled: 0,
+            left: 0,
+            rounds: 0,
+            took: Duration::ZERO,
+        };
         let mut seen = std::collections::BTreeSet::new();
         for round in 1..=KILL_ROUNDS_MAX {
             let processes = self.processes_of(mark)?;
@@ -296,10 +364,14 @@ impl SessionTables {
 fn fresh(put: io::Result<()>, table: &'static str) -> Result<(), KernelError> {
     match put {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.raw_os_error() == Some(libc::E2BIG) => {
-            Err(KernelError::SessionsFull { sessions_max: SESSIONS_MAX })
-        }
-        Err(error) => Err(KernelError::Table { action: "write", table, error }),
+        Err(error) if error.raw_os_error() == Some(libc::E2BIG) => Err(KernelError::SessionsFull {
+            sessions_max: SESSIONS_MAX,
+        }),
+        Err(error) => Err(KernelError::Table {
+            action: "write",
+            table,
+            error,
+        }),
         Ok(()) => Ok(()),
     }
 }
@@ -320,7 +392,11 @@ impl Process {
             Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => {
                 Err(KernelError::NoProcess { pid })
             }
-            Err(error) => Err(KernelError::Process { action: "open", pid, error: error.into() }),
+            Err(error) => Err(KernelError::Process {
+                action: "open",
+                pid,
+                error: error.into(),
+            }),
         }
     }
 
@@ -349,12 +425,14 @@ impl Process {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
             .map_err(|_| KernelError::NoProcess { pid })?;
         let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        behind_name.split_ascii_whitespace().nth(19).and_then(|field| field.parse().ok()).ok_or_else(
-            || KernelError::Process {
+        behind_name
+            .split_ascii_whitespace()
+            .nth(19)
+            .and_then(|field| field.parse().ok())
+            .ok_or_else(|| KernelError::Process {
                 action: "read the start of",
                 pid,
                 error: io::Error::new(io::ErrorKind::InvalidData, stat.clone()),
-            },
-        )
+            })
     }
 }

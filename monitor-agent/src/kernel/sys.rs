@@ -49,7 +49,11 @@ fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long>
     // SAFETY: every caller passes the structure that the kernel reads for the
     // command, whose pointers are valid during the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// The address of bytes, as the kernel wants it.
@@ -59,7 +63,13 @@ fn address(bytes: &[u8]) -> u64 {
 
 fn entry(map: BorrowedFd<'_>, key: u64, value_or_next: u64, flags: u64) -> Entry {
     let map = u32::try_from(map.as_raw_fd()).unwrap_or(u32::MAX);
-    Entry { map, pad: 0, key, value_or_next, flags }
+    Entry {
+        map,
+        pad: 0,
+        key,
+        value_or_next,
+        flags,
+    }
 }
 
 /// Reads an entry into `value`, which must be as long as the map's values (for
@@ -71,17 +81,28 @@ pub(super) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::R
 
 /// Writes an entry.
 pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
-    bpf(BPF_MAP_UPDATE_ELEM, &mut entry(map, address(key), address(value), flags)).map(drop)
+    bpf(
+        BPF_MAP_UPDATE_ELEM,
+        &mut entry(map, address(key), address(value), flags),
+    )
+    .map(drop)
 }
 
 /// Removes an entry. `false` is no such entry.
 pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
-    found(bpf(BPF_MAP_DELETE_ELEM, &mut entry(map, address(key), 0, 0)))
+    found(bpf(
+        BPF_MAP_DELETE_ELEM,
+        &mut entry(map, address(key), 0, 0),
+    ))
 }
 
 /// Writes the key after `key` into `next`; without `key`, the first one.
 /// `false` is the end.
-pub(super) fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+pub(super) fn next_key(
+    map: BorrowedFd<'_>,
+    key: Option<&[u8]>,
+    next: &mut [u8],
+) -> io::Result<bool> {
     let mut attributes = entry(map, key.map_or(0, address), address(next), 0);
     found(bpf(BPF_MAP_GET_NEXT_KEY, &mut attributes))
 }
@@ -97,7 +118,11 @@ fn found(result: io::Result<libc::c_long>) -> io::Result<bool> {
 /// Opens what is pinned at `path`.
 pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut attributes = Pin { path: address(path.as_bytes_with_nul()), fd: 0, flags: 0 };
+    let mut attributes = Pin {
+        path: address(path.as_bytes_with_nul()),
+        fd: 0,
+        flags: 0,
+    };
     let fd = bpf(BPF_OBJ_GET, &mut attributes)?;
     let fd = RawFd::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel has just made this descriptor for us.
@@ -118,7 +143,9 @@ pub(super) fn generation(file: BorrowedFd<'_>) -> Option<u32> {
         return None;
     }
     let bytes = version.to_ne_bytes();
-    bytes.first_chunk::<4>().map(|first| u32::from_ne_bytes(*first))
+    bytes
+        .first_chunk::<4>()
+        .map(|first| u32::from_ne_bytes(*first))
 }
 
 /// Watches a descriptor for reading in the current tokio runtime.

@@ -34,7 +34,10 @@ where
 {
     /// Opens the map pinned at `path`.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { map: sys::open_pin(path)?, types: PhantomData })
+        Ok(Self {
+            map: sys::open_pin(path)?,
+            types: PhantomData,
+        })
     }
 
     /// The value of a key.
@@ -88,7 +91,11 @@ where
     /// Opens the map pinned at `path`.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let map = sys::open_pin(path)?;
-        Ok(Self { map, cpus: possible_cpus()?, types: PhantomData })
+        Ok(Self {
+            map,
+            cpus: possible_cpus()?,
+            types: PhantomData,
+        })
     }
 
     /// The values of a key, by processor. `V` must be a multiple of 8 bytes.
@@ -104,7 +111,12 @@ where
 fn possible_cpus() -> io::Result<usize> {
     let ranges = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
     let last = ranges.trim().rsplit([',', '-']).next();
-    last.and_then(|last| last.parse::<usize>().ok()).map(|last| last + 1).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("possible processors: {ranges:?}"))
-    })
+    last.and_then(|last| last.parse::<usize>().ok())
+        .map(|last| last + 1)
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("possible processors: {ranges:?}"),
+            )
+        })
 }

@@ -64,7 +64,10 @@ impl FileIdentity {
     }
 
     const fn key(&self) -> WatchKey {
-        WatchKey { device: self.device, inode: self.inode }
+        WatchKey {
+            device: self.device,
+            inode: self.inode,
+        }
     }
 }
 
@@ -127,8 +130,10 @@ impl WatchTables {
     /// Makes the table hold these entries and no others. New ones are written
     /// before old ones go; those that stay are not touched.
     pub(super) fn set(&self, entries: &[WatchEntry]) -> Result<WatchChange, KernelError> {
-        let wanted: BTreeMap<WatchKey, WatchValue> =
-            entries.iter().map(|entry| (entry.file.key(), value(entry))).collect();
+        let wanted: BTreeMap<WatchKey, WatchValue> = entries
+            .iter()
+            .map(|entry| (entry.file.key(), value(entry)))
+            .collect();
         let devices: BTreeSet<u64> = entries
             .iter()
             .filter(|entry| entry.file.is_directory)
@@ -136,18 +141,25 @@ impl WatchTables {
             .collect();
         within("files and directories", wanted.len(), WATCHES_MAX)?;
         within("file systems", devices.len(), WATCH_DEVICES_MAX)?;
-        let old_devices = self.devices.keys(WATCH_DEVICES_MAX).map_err(failed("list"))?;
+        let old_devices = self
+            .devices
+            .keys(WATCH_DEVICES_MAX)
+            .map_err(failed("list"))?;
         let old = self.files.keys(WATCHES_MAX).map_err(failed("list"))?;
         self.make_room(&old, &wanted)?;
         for device in &devices {
-            self.devices.put(device, &1, Put::Any).map_err(failed("write"))?;
+            self.devices
+                .put(device, &1, Put::Any)
+                .map_err(failed("write"))?;
         }
         let mut change = WatchChange::default();
         for (key, value) in &wanted {
             if self.files.get(key).map_err(failed("read"))?.as_ref() == Some(value) {
                 change.kept += 1;
             } else {
-                self.files.put(key, value, Put::Any).map_err(failed("write"))?;
+                self.files
+                    .put(key, value, Put::Any)
+                    .map_err(failed("write"))?;
                 change.written += 1;
             }
         }
@@ -155,7 +167,10 @@ impl WatchTables {
             change.removed += 1;
             self.files.remove(key).map_err(failed("write"))?;
         }
-        for device in old_devices.iter().filter(|device| !devices.contains(device)) {
+        for device in old_devices
+            .iter()
+            .filter(|device| !devices.contains(device))
+        {
             self.devices.remove(device).map_err(failed("write"))?;
         }
         Ok(change)
@@ -185,13 +200,26 @@ fn value(entry: &WatchEntry) -> WatchValue {
         flags |= WatchValue::GENERATION_KNOWN;
     }
     let generation = entry.file.generation.unwrap_or(0);
-    WatchValue { watch_id: entry.watch_id, flags, generation, reserved: 0 }
+    WatchValue {
+        watch_id: entry.watch_id,
+        flags,
+        generation,
+        reserved: 0,
+    }
 }
 
 fn within(what: &'static str, given: usize, max: usize) -> Result<(), KernelError> {
-    if given > max { Err(KernelError::TooManyWatches { what, given, max }) } else { Ok(()) }
+    if given > max {
+        Err(KernelError::TooManyWatches { what, given, max })
+    } else {
+        Ok(())
+    }
 }
 
 fn failed(action: &'static str) -> impl Fn(io::Error) -> KernelError {
-    move |error| KernelError::Table { action, table: "WATCH", error }
+    move |error| KernelError::Table {
+        action,
+        table: "WATCH",
+        error,
+    }
 }

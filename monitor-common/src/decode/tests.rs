@@ -20,7 +20,10 @@ impl Aligned {
     fn new(bytes: &[u8]) -> Self {
         let mut words = vec![0u64; bytes.len().div_ceil(8)];
         words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-        Self { words, bytes: bytes.len() }
+        Self {
+            words,
+            bytes: bytes.len(),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -51,15 +54,23 @@ fn spelled(path: PathLabel<'_>) -> String {
 #[test]
 fn exec_gives_path_and_arguments() {
     let bytes = Aligned::new(&exec_bytes(b"cat\0bin\0usr\0", b"cat\0x\0"));
-    let Ok(Record::Exec { path, argv, .. }) = decode(bytes.bytes()) else { panic!("no exec") };
+    let Ok(Record::Exec { path, argv, .. }) = decode(bytes.bytes()) else {
+        panic!("no exec")
+    };
     assert_eq!(spelled(path), "/usr/bin/cat");
     assert_eq!(argv, b"cat\0x\0");
 }
 
 #[test]
 fn path_that_lacks_its_root_says_so() {
-    assert_eq!(spelled(PathLabel::new(b"c\0b\0", PathTail::TOO_DEEP)), "…/b/c");
-    assert_eq!(spelled(PathLabel::new(b"memfd:x\0", PathTail::DETACHED)), "memfd:x");
+    assert_eq!(
+        spelled(PathLabel::new(b"c\0b\0", PathTail::TOO_DEEP)),
+        "…/b/c"
+    );
+    assert_eq!(
+        spelled(PathLabel::new(b"memfd:x\0", PathTail::DETACHED)),
+        "memfd:x"
+    );
     assert_eq!(spelled(PathLabel::new(b"", 0)), "/");
 }
 
@@ -71,7 +82,10 @@ fn tail_longer_than_the_record_is_refused() {
     bytes[..size_of::<Exec>()].copy_from_slice(exec.as_bytes());
     assert_eq!(
         decode(Aligned::new(&bytes).bytes()),
-        Err(DecodeError::Short { needed: 1, given: 0 })
+        Err(DecodeError::Short {
+            needed: 1,
+            given: 0
+        })
     );
 }
 
@@ -88,12 +102,17 @@ fn other_version_unknown_kind_and_wrong_size_are_told_apart() {
     header.size = 121;
     assert_eq!(
         decode(Aligned::new(header.as_bytes()).bytes()),
-        Err(DecodeError::Size { told: 121, given: 120 })
+        Err(DecodeError::Size {
+            told: 121,
+            given: 120
+        })
     );
     header.abi = ABI_VERSION + 1;
     assert_eq!(
         decode(Aligned::new(header.as_bytes()).bytes()),
-        Err(DecodeError::Abi { told: ABI_VERSION + 1 })
+        Err(DecodeError::Abi {
+            told: ABI_VERSION + 1
+        })
     );
 }
 
@@ -105,7 +124,10 @@ fn device_number_of_stat_becomes_the_kernels() {
         | (0x1_2345_u64 & !0xfff) << 32
         | 0x6_789a & 0xff
         | (0x6_789a & !0xff) << 12;
-    assert_eq!(crate::file::device_from_stat(device), 0x1_2345 << 20 | 0x6_789a);
+    assert_eq!(
+        crate::file::device_from_stat(device),
+        0x1_2345 << 20 | 0x6_789a
+    );
 }
 
 proptest! {

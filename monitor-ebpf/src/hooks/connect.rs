@@ -57,7 +57,9 @@ unsafe fn tell(
     peer: [u32; 4],
     refuse: bool,
 ) {
-    let Some(record) = sink::reserve::<Connect>(Ring::Priority) else { return };
+    let Some(record) = sink::reserve::<Connect>(Ring::Priority) else {
+        return;
+    };
     // SAFETY: the record is ours until it is submitted.
     let connect = unsafe { &mut *record };
     // SAFETY: `current` is the current task.

@@ -5,8 +5,7 @@
 //! `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 
 use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
+    helpers::generated::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
 use monitor_common::{Exec, Fault, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
 
@@ -87,7 +86,11 @@ unsafe fn read_argv(exec: &mut Exec, current: Object, room: *mut u8) -> usize {
     let wanted = end.saturating_sub(start);
     exec.argv_bytes_true = wanted;
     exec.flags = 0;
-    let mut bytes = if wanted > ARGV_BYTES_MAX as u64 { ARGV_BYTES_MAX } else { wanted as usize };
+    let mut bytes = if wanted > ARGV_BYTES_MAX as u64 {
+        ARGV_BYTES_MAX
+    } else {
+        wanted as usize
+    };
     // SAFETY: `bytes` of room; the helper checks the source.
     if unsafe { bpf_probe_read_user(room.cast(), bytes as u32, start as Object) } != 0 {
         exec.flags = Exec::ARGV_UNREADABLE;

@@ -35,7 +35,9 @@ pub fn task_exit(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 unsafe fn tell_exit(current: Object, session: SessionMark) {
-    let Some(record) = sink::reserve::<Exit>(Ring::Bulk) else { return };
+    let Some(record) = sink::reserve::<Exit>(Ring::Bulk) else {
+        return;
+    };
     // SAFETY: the record is ours until it is submitted.
     let exit = unsafe { &mut *record };
     // SAFETY: `current` is the current task.
@@ -49,7 +51,9 @@ unsafe fn tell_exit(current: Object, session: SessionMark) {
 
 #[inline(always)]
 unsafe fn tell_session_ended(current: Object, session: SessionMark) {
-    let Some(record) = sink::reserve::<SessionEnded>(Ring::Priority) else { return };
+    let Some(record) = sink::reserve::<SessionEnded>(Ring::Priority) else {
+        return;
+    };
     // SAFETY: the record is ours until it is submitted.
     let ended = unsafe { &mut *record };
     // SAFETY: `current` is the current task.

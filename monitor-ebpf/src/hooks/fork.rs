@@ -31,7 +31,9 @@ pub fn task_fork(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 unsafe fn tell(parent: Object, child: Object, session: SessionMark) {
-    let Some(record) = sink::reserve::<Fork>(Ring::Bulk) else { return };
+    let Some(record) = sink::reserve::<Fork>(Ring::Bulk) else {
+        return;
+    };
     // SAFETY: the record is ours until it is submitted.
     let fork = unsafe { &mut *record };
     // SAFETY: `parent` is the current task.

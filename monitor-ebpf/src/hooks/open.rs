@@ -126,8 +126,17 @@ unsafe fn on_open(current: Object, descriptor: u32, syscall: u32) {
         None => None,
     };
     let Some(hit) = hit else { return };
-    let Some(scratch) = Scratch::take(Ring::Priority) else { return };
-    let open = Open { current, file, inode, descriptor, syscall, hit };
+    let Some(scratch) = Scratch::take(Ring::Priority) else {
+        return;
+    };
+    let open = Open {
+        current,
+        file,
+        inode,
+        descriptor,
+        syscall,
+        hit,
+    };
     // SAFETY: a scratch record has room for the largest kind.
     unsafe { tell(Scratch::record(scratch), &open) };
     // SAFETY: it was taken above.
@@ -145,7 +154,8 @@ unsafe fn file_of(current: Object, descriptor: u32) -> Option<Object> {
         return None;
     }
     let array: Object = probe(table, &at::FDTABLE_FD)?;
-    let file: Object = probe_at(array.wrapping_byte_add(descriptor as usize * size_of::<Object>()))?;
+    let file: Object =
+        probe_at(array.wrapping_byte_add(descriptor as usize * size_of::<Object>()))?;
     (!file.is_null()).then_some(file)
 }
 
@@ -155,7 +165,13 @@ fn key_of(file: Object) -> Option<(WatchKey, Object)> {
     let super_block: Object = probe(inode, &at::INODE_SB)?;
     let device: u32 = probe(super_block, &at::SUPER_BLOCK_DEV)?;
     let number: u64 = probe(inode, &at::INODE_INO)?;
-    Some((WatchKey { device: u64::from(device), inode: number }, inode))
+    Some((
+        WatchKey {
+            device: u64::from(device),
+            inode: number,
+        },
+        inode,
+    ))
 }
 
 /// Whether the inode itself is watched. One that took over the number of a
@@ -171,7 +187,10 @@ fn hit_by_inode(key: WatchKey, inode: Object) -> Option<Hit> {
             return None;
         }
     }
-    Some(Hit { watch_id: watch.watch_id, levels: 0 })
+    Some(Hit {
+        watch_id: watch.watch_id,
+        levels: 0,
+    })
 }
 
 /// Whether a directory above the file, on the same file system, is watched.
@@ -185,7 +204,10 @@ fn hit_by_directory(file: Object, device: u64) -> Option<Hit> {
         }
         dentry = parent;
         let inode: Object = probe(dentry, &at::DENTRY_INODE)?;
-        let key = WatchKey { device, inode: probe(inode, &at::INODE_INO)? };
+        let key = WatchKey {
+            device,
+            inode: probe(inode, &at::INODE_INO)?,
+        };
         if let Some(mut hit) = hit_by_inode(key, inode) {
             hit.levels = level;
             return Some(hit);
@@ -211,8 +233,22 @@ unsafe fn tell(record: *mut u8, open: &Open) {
     // SAFETY: a scratch record has room for the largest kind.
     let credential = unsafe { &mut *record.cast::<Credential>() };
     // SAFETY: `current` is the current task.
-    unsafe { task::fill(&raw mut credential.header, Kind::CREDENTIAL, open.current, session) };
-    let unknown = FileObject { device: 0, inode: 0, generation: 0, mode: 0, owner_uid: 0, links: 0 };
+    unsafe {
+        task::fill(
+            &raw mut credential.header,
+            Kind::CREDENTIAL,
+            open.current,
+            session,
+        )
+    };
+    let unknown = FileObject {
+        device: 0,
+        inode: 0,
+        generation: 0,
+        mode: 0,
+        owner_uid: 0,
+        links: 0,
+    };
     credential.file = identify(open.inode).unwrap_or(unknown);
     credential.watch_id = open.hit.watch_id;
     credential.levels = open.hit.levels;
@@ -221,7 +257,13 @@ unsafe fn tell(record: *mut u8, open: &Open) {
     credential.syscall = open.syscall;
     credential.descriptor = open.descriptor;
     // SAFETY: a scratch record has room for a path.
-    unsafe { walk(open.file, record.wrapping_add(size_of::<Credential>()), &raw mut credential.path) };
+    unsafe {
+        walk(
+            open.file,
+            record.wrapping_add(size_of::<Credential>()),
+            &raw mut credential.path,
+        )
+    };
     let path_bytes = credential.path.bytes as usize;
     if path_bytes > PATH_ROOM {
         return;

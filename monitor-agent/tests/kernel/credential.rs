@@ -1,0 +1,224 @@
+//! Opens of watched files.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use monitor_agent::kernel::{FileIdentity, WatchChange, WatchEntry};
+use monitor_common::Credential;
+use tempfile::TempDir;
+
+use crate::{
+    actor::Actor,
+    rig::{Rig, Seen},
+};
+
+const WATCH: u32 = 42;
+
+struct Scene {
+    folder: TempDir,
+    file: PathBuf,
+}
+
+impl Scene {
+    fn new() -> Self {
+        // Not below /tmp alone: a tmpfs there has no generations.
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        let file = folder.path().join("credential");
+        fs::write(&file, "secret").unwrap();
+        Self { folder, file }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn entry(path: &Path, watch_id: u32) -> WatchEntry {
+    WatchEntry {
+        file: FileIdentity::of(path).unwrap(),
+        watch_id,
+    }
+}
+
+/// What an act by a marked actor makes seen.
+fn after(rig: &mut Rig, act: &[&str]) -> Vec<(Credential, String)> {
+    Actor::new(act).marked(&rig.probes, rig.mark).act();
+    let seen = rig.collect_until_ended();
+    rig.probes.forget_session(rig.mark).unwrap();
+    let credential = |seen| match seen {
+        Seen::Credential { credential, path } => Some((credential, path)),
+        _ => None,
+    };
+    seen.into_iter().filter_map(credential).collect()
+}
+
+fn one(rig: &mut Rig, scene: &Scene, act: &str, path: &Path) -> (Credential, String) {
+    let found = after(rig, &[act, path.to_str().unwrap()]);
+    assert_eq!(found.len(), 1, "{act} {}: {found:#?}", path.display());
+    let identity = FileIdentity::of(&scene.file).unwrap();
+    let (credential, label) = found.into_iter().next().unwrap();
+    assert_eq!(credential.file.device, identity.device);
+    assert_eq!(credential.file.inode, identity.inode);
+    assert_eq!(
+        Some(credential.file.generation),
+        identity.generation.or(Some(credential.file.generation))
+    );
+    assert_eq!(credential.watch_id, WATCH);
+    (credential, label)
+}
+
+#[test]
+fn watched_file_is_told_once_by_whatever_name_it_is_opened() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
+    symlink(&scene.file, scene.path("symbolic")).unwrap();
+    fs::hard_link(&scene.file, scene.path("hard")).unwrap();
+    let through_root = PathBuf::from(format!("/proc/self/root{}", scene.file.display()));
+    let spelled = scene.file.to_str().unwrap();
+    for (act, path, label) in [
+        ("open", scene.file.clone(), spelled),
+        ("openat2", scene.file.clone(), spelled),
+        ("open", scene.path("symbolic"), spelled),
+        (
+            "open",
+            scene
+                .path("./../")
+                .join(scene.folder.path().file_name().unwrap())
+                .join("credential"),
+            spelled,
+        ),
+        ("open", through_root, spelled),
+        (
+            "open",
+            scene.path("hard"),
+            scene.path("hard").to_str().unwrap(),
+        ),
+    ] {
+        let (credential, found) = one(&mut rig, &scene, act, &path);
+        assert_eq!(found, label);
+        assert_eq!((credential.levels, credential.path.flags), (0, 0));
+        assert_eq!(credential.open_flags & 3, 0, "read only");
+        assert_eq!(credential.open_mode & 3, 1, "read only");
+    }
+}
+
+#[test]
+fn write_truncate_and_path_only_opens_are_told_apart() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
+    let (credential, _) = one(&mut rig, &scene, "write", &scene.file);
+    assert_eq!(credential.open_flags & 3, 1, "write only");
+    assert_eq!(credential.open_mode & 3, 2, "write only");
+    let found = after(&mut rig, &["reopen", scene.file.to_str().unwrap()]);
+    let path_only: Vec<_> = found
+        .iter()
+        .map(|(credential, _)| credential.open_flags & 0o10_000_000 != 0)
+        .collect();
+    assert_eq!(path_only, [true, false]);
+}
+
+#[test]
+fn renamed_file_stays_watched_and_its_successor_is_not() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
+    let moved = scene.path("moved");
+    fs::rename(&scene.file, &moved).unwrap();
+    fs::write(&scene.file, "another").unwrap();
+    let found = after(&mut rig, &["open", moved.to_str().unwrap()]);
+    assert_eq!(found.len(), 1);
+    let found = after(&mut rig, &["open", scene.file.to_str().unwrap()]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn files_below_a_watched_directory_are_told_with_their_distance() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let inner = scene.path("watched/inner");
+    fs::create_dir_all(&inner).unwrap();
+    rig.probes
+        .watch_set(&[entry(&scene.path("watched"), 7)])
+        .unwrap();
+    for (name, levels) in [("watched/new", 1), ("watched/inner/new", 2)] {
+        let path = scene.path(name);
+        let found = after(&mut rig, &["write", path.to_str().unwrap()]);
+        assert_eq!(found.len(), 1, "{name}: {found:#?}");
+        assert_eq!((found[0].0.watch_id, found[0].0.levels), (7, levels));
+        assert_eq!(found[0].1, path.to_str().unwrap());
+    }
+    let found = after(&mut rig, &["open", scene.file.to_str().unwrap()]);
+    assert!(found.is_empty(), "beside the directory: {found:#?}");
+}
+
+#[test]
+fn what_is_not_watched_or_does_not_exist_is_not_told() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
+    let other = scene.path("other");
+    fs::write(&other, "").unwrap();
+    assert!(after(&mut rig, &["open", other.to_str().unwrap()]).is_empty());
+    let absent = scene.path("absent");
+    assert!(after(&mut rig, &["open absent", absent.to_str().unwrap()]).is_empty());
+}
+
+#[test]
+fn watches_are_replaced_by_their_difference() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let second = scene.path("second");
+    fs::write(&second, "").unwrap();
+    let (first, second_entry) = (entry(&scene.file, WATCH), entry(&second, 43));
+    let directory = entry(scene.folder.path(), 44);
+    let change = |written, removed, kept| WatchChange {
+        written,
+        removed,
+        kept,
+    };
+    assert_eq!(
+        rig.probes.watch_set(&[first, directory]).unwrap(),
+        change(2, 0, 0)
+    );
+    assert_eq!(
+        rig.probes.watch_set(&[first, second_entry]).unwrap(),
+        change(1, 1, 1)
+    );
+    assert_eq!(
+        rig.probes.watch_set(&[second_entry]).unwrap(),
+        change(0, 1, 1)
+    );
+    assert!(after(&mut rig, &["open", scene.file.to_str().unwrap()]).is_empty());
+    let found = after(&mut rig, &["open", second.to_str().unwrap()]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0.watch_id, 43);
+}
+
+#[test]
+fn too_many_watches_are_an_error_and_change_nothing() {
+    let Some(rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let real = entry(&scene.file, WATCH);
+    rig.probes.watch_set(&[real]).unwrap();
+    let many: Vec<_> = (0..20_000_u32)
+        .map(|number| {
+            let file = FileIdentity {
+                inode: u64::from(number) + 1,
+                ..real.file
+            };
+            WatchEntry {
+                file,
+                watch_id: number,
+            }
+        })
+        .collect();
+    let error = rig.probes.watch_set(&many).unwrap_err();
+    assert!(error.to_string().contains("16384"), "{error}");
+    assert_eq!(rig.probes.watch_set(&[real]).unwrap().kept, 1);
+    assert_eq!(rig.probes.watch_set(&many[..16_384]).unwrap().removed, 1);
+}

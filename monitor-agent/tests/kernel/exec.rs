@@ -1,0 +1,123 @@
+//! Starts of programs.
+
+use std::os::unix::fs::MetadataExt;
+
+use monitor_common::{Exec, file::device_from_stat};
+
+use crate::{
+    actor::Actor,
+    rig::{Rig, Seen},
+};
+
+fn execs(seen: &[Seen]) -> Vec<(&Exec, &str, &[u8])> {
+    let mut execs = Vec::new();
+    for seen in seen {
+        if let Seen::Exec { exec, path, argv } = seen {
+            execs.push((exec, path.as_str(), argv.as_slice()));
+        }
+    }
+    execs
+}
+
+#[test]
+fn every_family_is_armed_and_says_what_it_sees() {
+    let Some(rig) = Rig::new() else { return };
+    assert!(!rig.report.resumed);
+    assert_eq!(rig.report.families.len(), 5);
+    for family in &rig.report.families {
+        assert!(
+            !family.sees.is_empty() && !family.misses.is_empty(),
+            "{family:?}"
+        );
+    }
+}
+
+#[test]
+fn exec_tells_file_arguments_and_who() {
+    let Some(mut rig) = Rig::new() else { return };
+    let actor = Actor::shell("exec /usr/bin/env -i printf %s hello").marked(&rig.probes, rig.mark);
+    let pid = actor.child.id();
+    assert_eq!(actor.act(), "hello");
+    let seen = rig.collect_until_ended();
+    let execs = execs(&seen);
+    // env, and printf from it.
+    assert_eq!(execs.len(), 2, "{execs:#?}");
+    let (exec, path, argv) = execs[0];
+    assert_eq!(argv, b"/usr/bin/env\0-i\0printf\0%s\0hello\0");
+    assert_eq!(exec.argv_bytes_true, argv.len() as u64);
+    assert_eq!(exec.header.pid, pid);
+    assert_eq!(exec.header.ppid, std::process::id());
+    assert_eq!(exec.header.uid, 0);
+    assert!(exec.header.netns > 0 && exec.header.mntns > 0 && exec.header.pidns > 0);
+    let file = std::fs::metadata("/usr/bin/env").unwrap();
+    assert_eq!(
+        (exec.exe.device, exec.exe.inode),
+        (device_from_stat(file.dev()), file.ino())
+    );
+    assert_eq!(exec.exe.mode, file.mode());
+    assert_eq!(
+        path,
+        std::fs::canonicalize("/usr/bin/env")
+            .unwrap()
+            .to_str()
+            .unwrap()
+    );
+    let ns = |kind: &str| {
+        std::fs::metadata(format!("/proc/self/ns/{kind}"))
+            .unwrap()
+            .ino()
+    };
+    assert_eq!(u64::from(exec.header.netns), ns("net"));
+    assert_eq!(u64::from(exec.header.mntns), ns("mnt"));
+    assert_eq!(u64::from(exec.header.pidns), ns("pid"));
+}
+
+#[test]
+fn long_arguments_are_cut_and_their_true_length_is_told() {
+    let Some(mut rig) = Rig::new() else { return };
+    let script = "exec env printf %s \"$(printf %09999d 0)\"";
+    let said = Actor::shell(script).marked(&rig.probes, rig.mark).act();
+    assert_eq!(said.len(), 9_999);
+    let seen = rig.collect_until_ended();
+    let (exec, _, argv) = *execs(&seen).last().unwrap();
+    assert_eq!(exec.argv_bytes_true, "printf\0%s\0".len() as u64 + 10_000);
+    assert_eq!(argv.len(), 4_096);
+    assert!(argv.starts_with(b"printf\0%s\x0000"));
+}
+
+#[test]
+fn script_is_told_by_its_interpreter_and_deleted_program_by_its_missing_links() {
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy-of-sleep");
+    std::fs::copy("/usr/bin/sleep", &copy).unwrap();
+    let script = format!("exec 3<{0}; rm {0}; exec /proc/self/fd/3 0", copy.display());
+    Actor::shell(&script).marked(&rig.probes, rig.mark).act();
+    let seen = rig.collect_until_ended();
+    let (exec, path, _) = *execs(&seen).last().unwrap();
+    assert_eq!(exec.exe.links, 0, "{path}");
+    assert!(path.ends_with("/copy-of-sleep"), "{path}");
+}
+
+#[test]
+fn deep_path_says_what_is_missing() {
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut deep = folder.path().to_path_buf();
+    for _ in 0..70 {
+        deep.push("d");
+    }
+    std::fs::create_dir_all(&deep).unwrap();
+    let copy = deep.join("true");
+    std::fs::copy("/usr/bin/true", &copy).unwrap();
+    Actor::shell(&format!("exec {}", copy.display()))
+        .marked(&rig.probes, rig.mark)
+        .act();
+    let seen = rig.collect_until_ended();
+    let (exec, path, _) = *execs(&seen).last().unwrap();
+    assert_eq!(exec.path.flags, monitor_common::file::PathTail::TOO_DEEP);
+    assert!(
+        path.starts_with("…/d/d/") && path.ends_with("/d/true"),
+        "{path}"
+    );
+}

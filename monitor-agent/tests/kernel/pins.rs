@@ -1,0 +1,230 @@
+//! What outlives the agent, and what does not outlive `detach`.
+
+use std::{collections::BTreeSet, path::Path};
+
+use aya::{
+    maps::{MapData, loaded_maps},
+    programs::{links::PinnedLink, loaded_programs},
+};
+use monitor_agent::kernel::{KernelError, ProbeConfig, Probes, detach, trial};
+
+use crate::{
+    actor::Actor,
+    rig::{LIMITS, Rig, Seen, folder, until},
+};
+
+fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
+#[test]
+fn what_happens_without_an_agent_is_told_once_by_the_next() {
+    let Some(rig) = Rig::new() else { return };
+    let actors: Vec<_> = (0..20)
+        .map(|_| Actor::shell("/bin/true").marked(&rig.probes, rig.mark))
+        .collect();
+    let mut rig = rig.restart(move || {
+        for actor in actors {
+            actor.act();
+        }
+    });
+    assert!(rig.report.resumed);
+    assert_eq!(rig.report.blind().count(), 0);
+    let seen = rig.collect_until_ended();
+    let execs: Vec<_> = seen
+        .iter()
+        .filter(|seen| matches!(seen, Seen::Exec { .. }))
+        .collect();
+    assert_eq!(execs.len(), 20);
+    let pids: BTreeSet<_> = execs.iter().map(|seen| seen.header().pid).collect();
+    assert_eq!(pids.len(), 20);
+    // A third agent has nothing left to tell.
+    let mut rig = rig.restart(|| ());
+    let mark = rig.mark;
+    let again = crate::rig::drain(&mut rig.rings.priority);
+    assert!(
+        again.iter().all(|seen| seen.header().session != mark),
+        "{again:#?}"
+    );
+}
+
+#[test]
+fn records_that_were_not_committed_come_again() {
+    let Some(mut rig) = Rig::new() else { return };
+    Actor::shell("/bin/true; /bin/false; :")
+        .marked(&rig.probes, rig.mark)
+        .act();
+    until("records are there", || {
+        rig.rings.priority.waiting_bytes() > 0
+    });
+    let first = rig.rings.priority.read_batch(LIMITS);
+    let first: Vec<_> = first.records().map(<[u8]>::to_vec).collect();
+    assert!(first.len() >= 3, "two execs and the end");
+    assert!(
+        rig.rings.priority.read_batch(LIMITS).is_empty(),
+        "given out once"
+    );
+    let mut rig = rig.restart(|| ());
+    let second = rig.rings.priority.read_batch(LIMITS);
+    let second_bytes: Vec<_> = second
+        .records()
+        .take(first.len())
+        .map(<[u8]>::to_vec)
+        .collect();
+    assert_eq!(first, second_bytes);
+    rig.rings.priority.commit(second.cursor());
+    let mut rig = rig.restart(|| ());
+    let third = rig.rings.priority.read_batch(LIMITS);
+    assert!(
+        third
+            .records()
+            .all(|bytes| !first.contains(&bytes.to_vec()))
+    );
+}
+
+#[test]
+fn marks_states_and_watches_outlive_the_agent() {
+    let Some(rig) = Rig::new() else { return };
+    let actor = Actor::shell(":").marked(&rig.probes, rig.mark);
+    let pid = actor.child.id();
+    let rig = rig.restart(|| ());
+    assert_eq!(rig.probes.mark_of(pid).unwrap(), Some(rig.mark));
+    assert_eq!(rig.probes.session_live(rig.mark).unwrap(), Some(1));
+    actor.act();
+}
+
+#[test]
+fn detach_leaves_no_program_no_map_and_no_pin() {
+    let Some(rig) = Rig::new() else { return };
+    let version = entries(&rig.pins.0).pop().unwrap();
+    let programs: BTreeSet<u32> = entries(&version.join("links"))
+        .iter()
+        .map(|path| {
+            let link: aya::programs::links::FdLink = PinnedLink::from_pin(path).unwrap().into();
+            link.info().unwrap().program_id()
+        })
+        .collect();
+    let maps: BTreeSet<u32> = entries(&version.join("maps"))
+        .iter()
+        .map(|path| MapData::from_pin(path).unwrap().info().unwrap().id())
+        .collect();
+    assert_eq!((programs.len(), maps.len()), (6, 11));
+    let Rig {
+        pins,
+        probes,
+        rings,
+        ..
+    } = rig;
+    assert!(matches!(detach(&pins.0), Err(KernelError::Locked { .. })));
+    drop((probes, rings));
+    let removed = detach(&pins.0).unwrap();
+    assert_eq!((removed.links, removed.maps), (6, 11));
+    assert!(!pins.0.exists());
+    until("programs are gone", || {
+        loaded_programs().all(|program| !programs.contains(&program.unwrap().id()))
+    });
+    until("maps are gone", || {
+        loaded_maps().all(|map| !maps.contains(&map.unwrap().id()))
+    });
+    assert_eq!(
+        detach(&pins.0).unwrap(),
+        monitor_agent::kernel::Detached::default()
+    );
+}
+
+#[test]
+fn second_agent_is_refused_while_the_first_runs() {
+    let Some(rig) = Rig::new() else { return };
+    let error = Probes::start(&rig.config).unwrap_err();
+    assert!(matches!(error, KernelError::Locked { .. }), "{error}");
+}
+
+#[test]
+fn pins_of_another_version_are_refused_with_the_way_out() {
+    let Some(rig) = Rig::new() else { return };
+    let Rig {
+        pins,
+        config,
+        probes,
+        rings,
+        ..
+    } = rig;
+    drop((probes, rings));
+    let version = entries(&pins.0).pop().unwrap();
+    std::fs::rename(&version, pins.0.join("v1-00000000")).unwrap();
+    let error = Probes::start(&config).unwrap_err();
+    assert!(matches!(error, KernelError::OtherVersion { .. }), "{error}");
+    assert!(
+        error.to_string().contains("monitor-agent detach"),
+        "{error}"
+    );
+    assert_eq!(detach(&pins.0).unwrap().links, 6);
+}
+
+#[test]
+fn unfinished_start_is_taken_up_from_the_beginning() {
+    let Some(rig) = Rig::new() else { return };
+    let Rig {
+        pins,
+        config,
+        probes,
+        rings,
+        ..
+    } = rig;
+    drop((probes, rings));
+    let version = entries(&pins.0).pop().unwrap();
+    std::fs::remove_dir(version.join("complete")).unwrap();
+    std::fs::remove_file(version.join("maps/WATCH")).unwrap();
+    let started = Probes::start(&config).unwrap();
+    assert!(!started.report.resumed);
+    assert_eq!(started.report.blind().count(), 0);
+}
+
+#[test]
+fn folder_on_another_file_system_is_refused() {
+    let plain = tempfile::tempdir().unwrap();
+    match Probes::start(&ProbeConfig::new(plain.path())) {
+        Err(KernelError::NotBpffs { .. }) => {}
+        Err(KernelError::NoObject) => eprintln!("SKIPPED: this agent was built without probes"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn ring_of_an_odd_size_is_refused() {
+    let config = ProbeConfig {
+        priority_ring_bytes: 100_000,
+        ..ProbeConfig::new("/nowhere")
+    };
+    let error = Probes::start(&config).unwrap_err();
+    assert!(error.to_string().contains("power of two"), "{error}");
+}
+
+#[test]
+fn trial_arms_everything_and_leaves_nothing() {
+    let Some(pins) = folder() else { return };
+    match trial(&ProbeConfig::new(&pins.0)) {
+        Ok(report) => assert_eq!(report.blind().count(), 0),
+        Err(KernelError::NoObject) => eprintln!("SKIPPED: this agent was built without probes"),
+        Err(error) => panic!("{error}"),
+    }
+    assert!(!pins.0.exists());
+}
+
+#[test]
+fn own_file_system_for_pins_is_mounted_and_taken_away() {
+    if folder().is_none() {
+        return;
+    }
+    let plain = tempfile::tempdir().unwrap();
+    let pins = plain.path().join("pins");
+    match trial(&ProbeConfig::new(&pins)) {
+        Ok(report) => assert_eq!(report.blind().count(), 0),
+        Err(KernelError::NoObject) => eprintln!("SKIPPED: this agent was built without probes"),
+        Err(error) => panic!("{error}"),
+    }
+    assert!(!pins.exists());
+}
