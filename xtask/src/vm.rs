@@ -234,18 +234,14 @@ fn check_program(project: &Project, object: &Path) -> Result<PathBuf> {
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(project.root());
     let metadata: Metadata = serde_json::from_str(&process::quiet_stdout_of(&mut metadata)?)?;
-    let (package, kind) = metadata.find(CHECK_PROGRAM).with_context(|| {
+    let kind = metadata.kind_of(CHECK_PROGRAM).with_context(|| {
         format!("no package of the workspace has a program named {CHECK_PROGRAM}")
     })?;
     let mut build = process::cargo();
+    // The whole workspace is chosen, as for the tests: another choice could
+    // mean other features, and everything below would be built again.
     build
-        .args([
-            "build",
-            "--package",
-            package,
-            &format!("--{kind}"),
-            CHECK_PROGRAM,
-        ])
+        .args(["build", "--workspace", &format!("--{kind}"), CHECK_PROGRAM])
         .env(OBJECT_VARIABLE, object)
         .current_dir(project.root());
     artifacts::build(&mut build)?
@@ -262,7 +258,6 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Package {
-    name: String,
     targets: Vec<Target>,
 }
 
@@ -273,19 +268,15 @@ struct Target {
 }
 
 impl Metadata {
-    /// The package of a program, and whether it is a `bin` or an `example`.
-    fn find(&self, program: &str) -> Option<(&str, &str)> {
-        self.packages.iter().find_map(|package| {
-            let target = package
-                .targets
-                .iter()
-                .find(|target| target.name == program)?;
-            let kind = target
-                .kind
-                .iter()
-                .find(|kind| ["bin", "example"].contains(&kind.as_str()))?;
-            Some((package.name.as_str(), kind.as_str()))
-        })
+    /// Whether a program is a `bin` or an `example`, if there is one of the name.
+    fn kind_of(&self, program: &str) -> Option<&str> {
+        let mut targets = self.packages.iter().flat_map(|package| &package.targets);
+        let target = targets.find(|target| target.name == program)?;
+        target
+            .kind
+            .iter()
+            .map(String::as_str)
+            .find(|kind| ["bin", "example"].contains(kind))
     }
 }
 
