@@ -1,0 +1,357 @@
+//! The broker itself: CA, store and list put together, without any network.
+//!
+//! In: grants, public keys, orders. Out: certificates, answers, a list on disk.
+//! An order is answered after the list with its serials is in place. Every call
+//! blocks on the disk; the service runs them beside its own threads.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use monitor_model::{
+    clock::{Clock, UnixNs},
+    grant::{Grant, GrantState, Life},
+    id::{GrantId, PrincipalId},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    ca::{self, Ca, Draft, FirstRun, Signed},
+    key_id,
+    krl::{
+        Krl, KrlError,
+        file::{self, FileError},
+    },
+    store::{Answer, Given, Held, Issued, RevokeOrder, Store, StoreError},
+};
+
+mod error;
+
+pub use error::{IssueError, OpenError, RegisterError, RevokeError};
+
+/// Longest free text in a grant or order, in bytes.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// What the list says of itself.
+const KRL_COMMENT: &str = "monitor broker";
+
+/// Where a broker lives.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Folder of database and CA.
+    pub data_dir: PathBuf,
+    /// The revocation list.
+    pub krl: PathBuf,
+    /// Longest validity of a certificate.
+    pub certificate_max: Duration,
+}
+
+/// The broker.
+#[derive(Debug)]
+pub struct Broker {
+    ca: Ca,
+    store: Store,
+    krl: PathBuf,
+    certificate_max: Duration,
+    clock: Arc<dyn Clock>,
+    publishing: Mutex<()>,
+    _lock: File,
+}
+
+impl Broker {
+    /// Opens or makes everything, and puts the list in place if it is not.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong and what would be right.
+    pub fn open(places: &Places, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let folder = &places.data_dir;
+        fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+            path: folder.clone(),
+            source,
+        })?;
+        let lock = lock(folder)?;
+        let store = Store::open(&folder.join("state.db"))?;
+        let first = match store.list_state(clock.now())?.serial_last {
+            0 => FirstRun::Yes,
+            _ => FirstRun::No,
+        };
+        let broker = Self {
+            ca: Ca::open(folder, first)?,
+            store,
+            krl: places.krl.clone(),
+            certificate_max: places.certificate_max,
+            clock,
+            publishing: Mutex::new(()),
+            _lock: lock,
+        };
+        broker.check_list()?;
+        broker.publish_pending().map_err(|error| match error {
+            RevokeError::Store(error) => OpenError::Store(error),
+            RevokeError::Publish(error) => OpenError::Krl(error),
+            RevokeError::Ca(error) => OpenError::Ca(error),
+        })?;
+        Ok(broker)
+    }
+
+    /// Compares the list on disk with the database, and marks it for writing
+    /// when it is missing, broken or old.
+    fn check_list(&self) -> Result<(), OpenError> {
+        let state = self.store.list_state(self.clock.now())?;
+        let path = self.krl.display();
+        let found = match file::inspect(&self.krl) {
+            Ok(found) => found,
+            Err(FileError::Missing { .. }) => {
+                if state.serial_last > 0 {
+                    error!(%path, "The revocation list is missing: every login was refused; it is written again.");
+                }
+                return Ok(self.store.renumber_list(0)?);
+            }
+            Err(FileError::Content {
+                source: source @ KrlError::Foreign { .. },
+                path,
+            }) => {
+                return Err(FileError::Content { path, source }.into());
+            }
+            Err(FileError::Content { source, .. }) => {
+                let serials = state.serials.count();
+                error!(%path, %source, serials, "The revocation list was broken, so that revoked certificates may have opened logins; it is written again.");
+                return Ok(self.store.renumber_list(0)?);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let ours = self.ca.public_blob()?;
+        if found.ca.as_ref().is_some_and(|ca| *ca != ours) && !found.serials.is_empty() {
+            return Err(OpenError::OtherCa {
+                path: self.krl.clone(),
+            });
+        }
+        if let Some(serial) = found
+            .serials
+            .last()
+            .filter(|serial| *serial > state.serial_last)
+        {
+            return Err(OpenError::ListAhead {
+                path: self.krl.clone(),
+                serial,
+                serial_last: state.serial_last,
+            });
+        }
+        if found.version > state.version || state.is_published && found.serials != state.serials {
+            info!(%path, version = found.version, "The revocation list on disk is not the current one; it is written again.");
+            self.store.renumber_list(found.version)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the list in place if the one there is not the current one.
+    ///
+    /// # Errors
+    /// [`RevokeError::Publish`] leaves the old list in place, to be tried again.
+    pub fn publish_pending(&self) -> Result<(), RevokeError> {
+        let _one_at_a_time = self
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let state = self.store.list_state(now)?;
+        if state.is_published {
+            return Ok(());
+        }
+        let krl = Krl {
+            version: state.version,
+            generated_seconds: now.as_seconds(),
+            comment: KRL_COMMENT.to_owned(),
+            ca: Some(self.ca.public_blob()?),
+            serials: state.serials,
+        };
+        file::publish(&self.krl, &krl).inspect_err(|error| {
+            error!(%error, version = krl.version, "The revocation list is not in place: revoked certificates still open logins.");
+        })?;
+        self.store.confirm_list(krl.version, self.clock.now())?;
+        info!(version = krl.version, serials = krl.serials.count(), path = %self.krl.display(), "Published the revocation list.");
+        Ok(())
+    }
+
+    /// Checks and stores a grant. It opens nothing before the collector has it.
+    ///
+    /// # Errors
+    /// [`RegisterError`] says what would be right.
+    pub fn register(&self, grant: &Grant) -> Result<(), RegisterError> {
+        key_id::check_ticket(&grant.ticket)?;
+        check_text("purpose", &grant.purpose)?;
+        let over = |why| RegisterError::Over {
+            id: grant.id.clone(),
+            why,
+        };
+        match (&grant.state, grant.life(self.clock.now())) {
+            (GrantState::Ended { .. }, _) => return Err(over("comes as one that was ended")),
+            (GrantState::Standing, Life::Expired) => return Err(over("has expired")),
+            _ => {}
+        }
+        self.store.put_grant(grant)?;
+        info!(grant = %grant.id, principal = %grant.principal, tenant = %grant.tenant, ticket = %grant.ticket, "Registered a grant.");
+        Ok(())
+    }
+
+    /// Signs a public key for a grant that is alive and known to the collector.
+    ///
+    /// # Errors
+    /// [`IssueError`] says why not.
+    pub fn issue(&self, id: &GrantId, public_key: &str) -> Result<(Issued, Signed), IssueError> {
+        let public_key = ca::accept(public_key)?;
+        let now = self.clock.now();
+        let (issued, signed) = self.store.issue(id, now, |held, serial| {
+            let Some(held) = held else {
+                return Err(IssueError::NotFound { id: id.clone() });
+            };
+            check_alive(&held, now)?;
+            let draft = Draft {
+                grant: &held.grant,
+                public_key: &public_key,
+                serial,
+                now,
+                longest: self.certificate_max,
+            };
+            Ok(self.ca.certify(&draft)?)
+        })?;
+        info!(serial = issued.serial, grant = %id, key = %signed.key_fingerprint, "Issued a certificate.");
+        Ok((issued, signed))
+    }
+
+    /// Carries out an order: afterwards its grants are ended, its certificates
+    /// are revoked, and the list that says so is in place.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; after `Publish` the order is stored and will be published.
+    pub fn revoke(&self, order: &RevokeOrder) -> Result<Answer, RevokeError> {
+        let mut answer = self.store.revoke(order, self.clock.now())?;
+        self.publish_pending()?;
+        if answer.published_at.is_none() {
+            answer.published_at = self.store.order_published_at(order.id)?;
+        }
+        let (entries, again) = (answer.revoked.len(), answer.given == Given::Again);
+        info!(order = %order.id, target = %order.target, initiator = %order.initiator, entries, again, "Carried out a revocation order.");
+        if entries == 0 {
+            warn!(order = %order.id, target = %order.target, "The order reached nothing here.");
+        }
+        Ok(answer)
+    }
+
+    /// Everything a principal holds or held.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database failed.
+    pub fn describe(
+        &self,
+        principal: &PrincipalId,
+    ) -> Result<(Vec<Grant>, Vec<Issued>), StoreError> {
+        self.store.describe(principal)
+    }
+
+    /// The database, for the outbox.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The present instant by this broker's clock.
+    #[must_use]
+    pub fn now(&self) -> UnixNs {
+        self.clock.now()
+    }
+
+    /// SHA-256 fingerprint of the CA's key.
+    #[must_use]
+    pub fn ca_fingerprint(&self) -> String {
+        self.ca.fingerprint()
+    }
+}
+
+/// Checks a text that people will read in logs.
+///
+/// # Errors
+/// [`RegisterError::Text`] names the field.
+pub fn check_text(field: &'static str, text: &str) -> Result<(), RegisterError> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(RegisterError::Text {
+            field,
+            bytes: text.len(),
+        });
+    }
+    Ok(())
+}
+
+fn check_alive(held: &Held, now: UnixNs) -> Result<(), IssueError> {
+    let Held {
+        grant,
+        put_at,
+        refused,
+        ..
+    } = held;
+    let why = match grant.life(now) {
+        Life::Alive => None,
+        Life::NotStarted => Some(format!(
+            "has not begun: it holds from {}",
+            moment(grant.not_before)
+        )),
+        Life::Expired => Some(format!(
+            "has expired: it held until {}",
+            moment(grant.expires)
+        )),
+        Life::Ended => match &grant.state {
+            GrantState::Ended { at, reason } => {
+                Some(format!("was ended at {}: {reason}", moment(*at)))
+            }
+            GrantState::Standing => Some("was ended".to_owned()),
+        },
+    };
+    if let Some(why) = why {
+        return Err(IssueError::NotAlive {
+            id: grant.id.clone(),
+            why,
+        });
+    }
+    if put_at.is_none() {
+        let why = refused
+            .as_ref()
+            .map(|text| format!(" (it said: {text})"))
+            .unwrap_or_default();
+        return Err(IssueError::NotAtCollector {
+            id: grant.id.clone(),
+            why,
+        });
+    }
+    Ok(())
+}
+
+/// An instant as people read it: RFC 3339, UTC.
+#[must_use]
+pub fn moment(at: UnixNs) -> String {
+    let stamp = jiff::Timestamp::from_nanosecond(i128::from(at.0));
+    stamp.map_or_else(|_| "never".to_owned(), |stamp| stamp.to_string())
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join("lock");
+    let opened = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = opened.map_err(|source| OpenError::Folder {
+        path: path.clone(),
+        source,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            path: folder.into(),
+        }),
+        Err(TryLockError::Error(source)) => Err(OpenError::Folder { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! Tells the collector of grants and of their ends, until it has confirmed.
+//!
+//! In: grants whose row says that the collector does not know all (the outbox
+//! is the store). Out: `PutGrant`, then `EndGrant`. Level-triggered: each round
+//! looks at the store anew, so a crash at any point only repeats a call that
+//! is idempotent. Bound: `PENDING_MAX` grants a round. Loss: none.
+
+use std::{sync::Arc, time::Duration};
+
+use monitor_model::{grant::GrantState, id::GrantId};
+use monitor_proto::v1::{self, grant_service_client::GrantServiceClient};
+use monitor_transport::{
+    causes,
+    tls::{Tls, TlsError},
+};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
+use tonic::{Code, Request, Status, transport::Channel};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    broker::Broker,
+    store::{Held, StoreError},
+};
+
+/// Longest wait for one answer of the collector.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// First pause after a failure.
+pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
+/// Longest pause.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Why the collector does not know a grant yet.
+#[derive(Debug, thiserror::Error)]
+pub enum CourierError {
+    /// It will not have the grant as it is.
+    #[error("the collector refused it: {text}")]
+    Refused {
+        /// What it said.
+        text: String,
+    },
+    /// It will not take grants from this broker.
+    #[error("the collector takes no grants from this broker: {text}")]
+    NotAllowed {
+        /// What it said.
+        text: String,
+    },
+    /// It did not answer.
+    #[error("the collector cannot be reached: {text}")]
+    Unreachable {
+        /// Why.
+        text: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work was stopped.
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+/// The way to the collector.
+#[derive(Debug)]
+pub struct Courier {
+    broker: Arc<Broker>,
+    client: GrantServiceClient<Channel>,
+    /// One call at a time, so that an end never overtakes its grant.
+    turn: Mutex<()>,
+    wake: Notify,
+}
+
+impl Courier {
+    /// Prepares the way; dials when there is something to tell.
+    ///
+    /// # Errors
+    /// [`TlsError::Address`] when the address is none.
+    pub fn new(broker: Arc<Broker>, tls: &Tls, address: &str) -> Result<Self, TlsError> {
+        let channel = tls.endpoint(address)?.connect_lazy();
+        Ok(Self {
+            broker,
+            client: GrantServiceClient::new(channel),
+            turn: Mutex::new(()),
+            wake: Notify::new(),
+        })
+    }
+
+    /// Something new is in the store.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Puts a grant now, and says to which hosts it went. The collector's
+    /// refusal is kept, so that it is not asked again for the same.
+    ///
+    /// # Errors
+    /// [`CourierError`] says whether trying again may help.
+    pub async fn put(&self, id: &GrantId) -> Result<Vec<String>, CourierError> {
+        let _turn = self.turn.lock().await;
+        let Some(held) = self.held(id).await? else {
+            return Ok(Vec::new());
+        };
+        self.put_held(&held).await
+    }
+
+    /// Works until it is dropped: everything pending at once, then whenever it
+    /// is woken, and after failures with growing pauses. Lists that could not
+    /// be published are tried again on the way.
+    pub async fn run(&self) {
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.round().await {
+                Ok(more) => {
+                    pause = RETRY_MIN;
+                    if !more {
+                        self.wake.notified().await;
+                    }
+                }
+                Err(error) => {
+                    warn!(error = %causes(&error), retry_ms = pause.as_millis(), "The collector does not know all grants yet; trying again.");
+                    let _ = timeout(pause, self.wake.notified()).await;
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Tells everything pending once. Says whether more was pending than a
+    /// round takes.
+    async fn round(&self) -> Result<bool, CourierError> {
+        let broker = Arc::clone(&self.broker);
+        let (published, pending) = blocking(move || {
+            (
+                broker.publish_pending(),
+                broker.store().pending(broker.now()),
+            )
+        })
+        .await?;
+        let pending = pending?;
+        let mut failed = None;
+        for held in &pending {
+            match self.tell(&held.grant.id).await {
+                Ok(()) | Err(CourierError::Refused { .. }) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            // Already told as an error; what is left is to try again.
+            None if published.is_err() => Err(CourierError::Unreachable {
+                text: "the revocation list is not in place".to_owned(),
+            }),
+            None => Ok(
+                u32::try_from(pending.len()).is_ok_and(|told| told >= crate::store::PENDING_MAX)
+            ),
+        }
+    }
+
+    /// Brings the collector up to date on one grant.
+    async fn tell(&self, id: &GrantId) -> Result<(), CourierError> {
+        let _turn = self.turn.lock().await;
+        // Read again: it may have been told while this waited for its turn.
+        let Some(held) = self.held(id).await? else {
+            return Ok(());
+        };
+        if held.put_at.is_none() {
+            self.put_held(&held).await?;
+        }
+        match &held.grant.state {
+            GrantState::Ended { reason, .. } if held.end_told_at.is_none() => {
+                self.end(id, reason).await
+            }
+            GrantState::Ended { .. } | GrantState::Standing => Ok(()),
+        }
+    }
+
+    async fn put_held(&self, held: &Held) -> Result<Vec<String>, CourierError> {
+        // As it was registered; its end is told by a call of its own.
+        let mut grant = held.grant.clone();
+        grant.state = GrantState::Standing;
+        let id = grant.id.clone();
+        let request = v1::PutGrantRequest {
+            grant: Some((&grant).into()),
+        };
+        let mut client = self.client.clone();
+        let broker = Arc::clone(&self.broker);
+        match answer(client.put_grant(in_time(request))).await {
+            Ok(response) => {
+                let (id_told, now) = (id.clone(), broker.now());
+                blocking(move || broker.store().confirm_put(&id_told, now)).await??;
+                info!(grant = %id, hosts = response.hosts.len(), "The collector has the grant.");
+                Ok(response.hosts)
+            }
+            Err(CourierError::Refused { text }) => {
+                error!(grant = %id, %text, "The collector refused the grant; nothing is issued for it.");
+                let kept = text.clone();
+                blocking(move || broker.store().refuse_put(&id, &kept)).await??;
+                Err(CourierError::Refused { text })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn end(&self, id: &GrantId, reason: &str) -> Result<(), CourierError> {
+        let request = v1::EndGrantRequest {
+            grant: id.to_string(),
+            reason: reason.to_owned(),
+        };
+        let mut client = self.client.clone();
+        match answer(client.end_grant(in_time(request))).await {
+            Ok(_) => info!(grant = %id, "The collector knows that the grant was ended."),
+            // Not known there, or over there: there is nothing to end.
+            Err(CourierError::Refused { text }) => {
+                debug!(grant = %id, %text, "The collector has nothing to end.")
+            }
+            Err(error) => return Err(error),
+        }
+        let (broker, id) = (Arc::clone(&self.broker), id.clone());
+        blocking(move || broker.store().confirm_end(&id, broker.now())).await??;
+        Ok(())
+    }
+
+    async fn held(&self, id: &GrantId) -> Result<Option<Held>, CourierError> {
+        let (broker, id) = (Arc::clone(&self.broker), id.clone());
+        Ok(blocking(move || broker.store().grant(&id)).await??)
+    }
+}
+
+fn in_time<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(CALL_TIMEOUT);
+    request
+}
+
+async fn answer<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, CourierError> {
+    let late =
+        || Status::deadline_exceeded(format!("no answer within {} s", CALL_TIMEOUT.as_secs()));
+    let status = match timeout(CALL_TIMEOUT, call)
+        .await
+        .unwrap_or_else(|_| Err(late()))
+    {
+        Ok(response) => return Ok(response.into_inner()),
+        Err(status) => status,
+    };
+    let text = status_text(&status);
+    Err(match status.code() {
+        Code::InvalidArgument
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::NotFound => CourierError::Refused { text },
+        Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => {
+            CourierError::NotAllowed { text }
+        }
+        _ => CourierError::Unreachable { text },
+    })
+}
+
+/// What a status says, with the causes that transport errors hide.
+pub(crate) fn status_text(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    if let Some(source) = std::error::Error::source(status) {
+        let more = causes(source);
+        if !text.contains(&more) {
+            text = if text.is_empty() || more.contains(&text) {
+                more
+            } else {
+                format!("{text}: {more}")
+            };
+        }
+    }
+    if text.is_empty() {
+        status.code().to_string()
+    } else {
+        text
+    }
+}
+
+/// Runs what waits for the disk beside the service's own threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CourierError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| CourierError::Stopping)
+}
