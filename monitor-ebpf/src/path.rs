@@ -6,12 +6,13 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use monitor_common::{
-    FileObject,
+    Fault, FileObject,
     file::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX, PATH_STEPS_MAX, PathTail},
 };
 
 use crate::{
     kernel::{Object, has, probe},
+    maps::fault,
     offsets as at,
 };
 
@@ -29,6 +30,20 @@ pub fn identify(inode: Object) -> Option<FileObject> {
         owner_uid: probe(inode, &at::INODE_UID)?,
         links: probe(inode, &at::INODE_NLINK)?,
     })
+}
+
+/// Stands for a file whose inode cannot be read; counted.
+#[inline(always)]
+pub fn unknown() -> FileObject {
+    fault(Fault::KernelUnreadable);
+    FileObject {
+        device: 0,
+        inode: 0,
+        generation: 0,
+        mode: 0,
+        owner_uid: 0,
+        links: 0,
+    }
 }
 
 /// Where a walk is.

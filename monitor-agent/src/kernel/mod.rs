@@ -38,14 +38,15 @@
 //! - `offsets`: kernel fields by name; `load`: object, programs, links.
 //! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
-//! - [`ring`]: the consumer; [`counters`]: what was lost and why.
-//! - [`sessions`]: marks, states, killing; [`watch`]: watched files.
+//! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
+//! - [`sessions`], `process`: marks, states, killing; [`watch`]: watched files.
 //! - [`clock`]: time; [`mod@features`]: what `doctor` tells.
 
 use std::path::PathBuf;
 
 pub use monitor_common::SessionMark;
 
+pub mod batch;
 pub mod clock;
 pub mod counters;
 mod error;
@@ -55,12 +56,14 @@ mod load;
 mod mapping;
 mod offsets;
 mod pins;
+mod process;
 pub mod ring;
 pub mod sessions;
 mod sys;
 mod table;
 pub mod watch;
 
+pub use batch::{Batch, BatchLimits, Cursor};
 pub use clock::TimeOffset;
 pub use counters::{Counters, RingCount};
 pub use error::KernelError;
@@ -69,12 +72,13 @@ pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::{BTF_PATH, BtfError};
 pub use pins::{Detached, detach, ensure_bpffs};
-pub use ring::{Batch, BatchLimits, Cursor, RingReader, Rings, Waited};
+pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
 pub use watch::{FileIdentity, WatchChange, WatchEntry};
 
 use pins::{Found, Pins};
-use sessions::{Process, SessionTables};
+use process::Process;
+use sessions::SessionTables;
 
 /// The kernel programs; empty where the agent was built without them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor-ebpf.o"));
@@ -185,7 +189,8 @@ impl Probes {
 
     /// Gives a process the mark of a session, making the session's row where it
     /// has none. Its threads have the mark from then on, and every task that it
-    /// makes, unto the last descendant.
+    /// makes, unto the last descendant. Children that it made before have not:
+    /// mark a process before it forks.
     ///
     /// # Errors
     /// [`KernelError::NoProcess`], `SessionsFull`, `Process`, `Table`.

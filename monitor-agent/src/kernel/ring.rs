@@ -30,6 +30,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     KernelError,
+    batch::{Batch, BatchLimits, Cursor},
     mapping::{Access, Mapping},
     pins::Pins,
 };
@@ -57,60 +58,6 @@ impl Rings {
             priority: RingReader::open(pins, Ring::Priority, "PRIORITY", &wake)?,
             bulk: RingReader::open(pins, Ring::Bulk, "BULK", &wake)?,
         })
-    }
-}
-
-/// Most of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// Records.
-    pub records_max: usize,
-    /// Bytes of records. A batch has at least one record, however long.
-    pub bytes_max: usize,
-}
-
-/// Up to where a ring was read. Committing it frees the room before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    position: u64,
-}
-
-/// Records in the order of the ring.
-#[derive(Debug)]
-pub struct Batch {
-    /// Records one behind the other, each from a new word on.
-    words: Vec<u64>,
-    /// For each, its first word and its bytes.
-    records: Vec<(usize, usize)>,
-    cursor: Cursor,
-}
-
-impl Batch {
-    /// The bytes of each record, aligned to 8, for [`monitor_common::decode()`].
-    #[must_use]
-    pub fn records(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.records.iter().map(|(first, bytes)| {
-            let words = self.words.get(*first..).unwrap_or_default();
-            words.as_bytes().get(..*bytes).unwrap_or_default()
-        })
-    }
-
-    /// How many records.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// What to commit once all of it is safe.
-    #[must_use]
-    pub const fn cursor(&self) -> Cursor {
-        self.cursor
     }
 }
 
@@ -252,13 +199,7 @@ impl RingReader {
             let bytes = u64::from(length & !(BUSY | DISCARDED));
             self.position += (bytes + HEADER_BYTES).next_multiple_of(8);
         }
-        Batch {
-            words,
-            records,
-            cursor: Cursor {
-                position: self.position,
-            },
-        }
+        Batch::new(words, records, self.position)
     }
 
     /// Frees the room of everything before `cursor`: call it once that is safe.

@@ -7,23 +7,18 @@
 
 use std::{
     fs, io,
-    os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
-};
-
-use monitor_common::{
-    SessionMark,
-    mark::{ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
-};
-use rustix::{
-    event::{PollFd, PollFlags},
-    process::{Pid, PidfdFlags, Signal},
 };
 
 use super::{
     KernelError,
     pins::Pins,
+    process::Process,
     table::{Put, Table},
+};
+use monitor_common::{
+    SessionMark,
+    mark::{ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
 };
 
 /// Most rounds of [`super::Probes::kill_session`]. The kernel kills newborn
@@ -175,7 +170,7 @@ impl SessionTables {
         };
         let pid = process.pid;
         self.tasks
-            .put(&process.pidfd.as_raw_fd(), &value, Put::Any)
+            .put(&process.pidfd(), &value, Put::Any)
             .map_err(|error| KernelError::Process {
                 action: "mark",
                 pid,
@@ -206,7 +201,7 @@ impl SessionTables {
     /// The mark of a process.
     pub(super) fn mark_of(&self, process: &Process) -> Result<Option<SessionMark>, KernelError> {
         let pid = process.pid;
-        match self.tasks.get(&process.pidfd.as_raw_fd()) {
+        match self.tasks.get(&process.pidfd()) {
             Ok(found) => Ok(found
                 .map(|found| found.session)
                 .filter(|mark| !mark.is_none())),
@@ -373,66 +368,5 @@ fn fresh(put: io::Result<()>, table: &'static str) -> Result<(), KernelError> {
             error,
         }),
         Ok(()) => Ok(()),
-    }
-}
-
-/// A process that cannot be mistaken for another with its id.
-#[derive(Debug)]
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pidfd: OwnedFd,
-}
-
-impl Process {
-    pub(super) fn open(pid: u32) -> Result<Self, KernelError> {
-        let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let id = id.ok_or(KernelError::NoProcess { pid })?;
-        match rustix::process::pidfd_open(id, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { pid, pidfd }),
-            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => {
-                Err(KernelError::NoProcess { pid })
-            }
-            Err(error) => Err(KernelError::Process {
-                action: "open",
-                pid,
-                error: error.into(),
-            }),
-        }
-    }
-
-    /// Whether all its threads have ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.wait_ended(Duration::ZERO)
-    }
-
-    /// Waits until all its threads have ended, at most so long.
-    fn wait_ended(&self, timeout: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let timeout = rustix::event::Timespec::try_from(timeout).ok();
-        rustix::event::poll(&mut fds, timeout.as_ref()).is_ok_and(|ready| ready > 0)
-    }
-
-    fn kill(&self) {
-        // Gone already is what is wanted; anything else shows in the next round.
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-
-    /// Start of the process in hundredths of a second since boot: field 22 of
-    /// its `stat`. The second field, its name, may hold anything but is the
-    /// only one in parentheses.
-    fn start_ticks(&self) -> Result<u64, KernelError> {
-        let pid = self.pid;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
-            .map_err(|_| KernelError::NoProcess { pid })?;
-        let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        behind_name
-            .split_ascii_whitespace()
-            .nth(19)
-            .and_then(|field| field.parse().ok())
-            .ok_or_else(|| KernelError::Process {
-                action: "read the start of",
-                pid,
-                error: io::Error::new(io::ErrorKind::InvalidData, stat.clone()),
-            })
     }
 }

@@ -89,7 +89,9 @@ unsafe fn fill_socket(connect: &mut Connect, ctx: *mut bpf_sock_addr) {
     connect.so_mark = 0;
     connect.netns = 0;
     // SAFETY: a field of the context.
-    let sk: *mut bpf_sock = unsafe { (*ctx).__bindgen_anon_1.sk };
+    let socket = unsafe { &raw const (*ctx).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
+    // SAFETY: the union has one member, the pointer.
+    let sk = unsafe { socket.read() };
     if sk.is_null() {
         return;
     }

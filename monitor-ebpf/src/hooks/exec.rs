@@ -7,13 +7,12 @@
 use aya_ebpf::{
     helpers::generated::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
-use monitor_common::{Exec, Fault, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
+use monitor_common::{Exec, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
 
 use crate::{
     kernel::{Object, load, probe},
-    maps::fault,
     marks, offsets as at,
-    path::{identify, walk},
+    path::{identify, unknown, walk},
     sink::{self, PATH_ROOM, Scratch},
     task,
 };
@@ -45,20 +44,7 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     // SAFETY: a field of a new program.
     let file: Object = unsafe { load(bprm, &at::BINPRM_FILE) };
     let inode: Option<Object> = probe(file, &at::FILE_INODE);
-    exec.exe = match inode.and_then(identify) {
-        Some(exe) => exe,
-        None => {
-            fault(Fault::KernelUnreadable);
-            monitor_common::FileObject {
-                device: 0,
-                inode: 0,
-                generation: 0,
-                mode: 0,
-                owner_uid: 0,
-                links: 0,
-            }
-        }
-    };
+    exec.exe = inode.and_then(identify).unwrap_or_else(unknown);
     let tail = record.wrapping_add(size_of::<Exec>());
     // SAFETY: a scratch record has room for path and arguments.
     unsafe { walk(file, tail, &raw mut exec.path) };

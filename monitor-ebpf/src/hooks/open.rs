@@ -10,7 +10,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{
-    Credential, Fault, FileObject, Kind, Ring,
+    Credential, Fault, Kind, Ring,
     watch::{WATCH_LEVELS_MAX, WatchKey, WatchValue},
 };
 
@@ -18,7 +18,7 @@ use crate::{
     kernel::{Object, current_task, has, load, probe, probe_at},
     maps::{WATCH, WATCH_DEVICES, fault},
     marks, offsets as at,
-    path::{identify, walk},
+    path::{identify, unknown, walk},
     sink::{self, PATH_ROOM, Scratch},
     task,
 };
@@ -90,7 +90,7 @@ unsafe fn classify(number: u32, current: Object) -> Call {
     }
 }
 
-/// Numbers from arch/x86/entry/syscalls/syscall_32.tbl.
+/// Numbers from `arch/x86/entry/syscalls/syscall_32.tbl`.
 #[inline(always)]
 fn classify_ia32(number: u32) -> Call {
     match number {
@@ -239,17 +239,9 @@ unsafe fn tell(record: *mut u8, open: &Open) {
             Kind::CREDENTIAL,
             open.current,
             session,
-        )
+        );
     };
-    let unknown = FileObject {
-        device: 0,
-        inode: 0,
-        generation: 0,
-        mode: 0,
-        owner_uid: 0,
-        links: 0,
-    };
-    credential.file = identify(open.inode).unwrap_or(unknown);
+    credential.file = identify(open.inode).unwrap_or_else(unknown);
     credential.watch_id = open.hit.watch_id;
     credential.levels = open.hit.levels;
     credential.open_flags = probe(open.file, &at::FILE_FLAGS).unwrap_or(0);
@@ -262,7 +254,7 @@ unsafe fn tell(record: *mut u8, open: &Open) {
             open.file,
             record.wrapping_add(size_of::<Credential>()),
             &raw mut credential.path,
-        )
+        );
     };
     let path_bytes = credential.path.bytes as usize;
     if path_bytes > PATH_ROOM {
