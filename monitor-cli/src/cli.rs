@@ -1,23 +1,125 @@
-//! The commands and their flags.
+//! The commands and their flags. What is written above them is their help text.
+#![expect(clippy::doc_markdown, reason = "help texts are read as they stand")]
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use monitor_model::id::{PrincipalId, TenantId};
+use clap::{
+    ArgGroup, Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use monitor_model::{
+    alert::Severity,
+    event::Kind,
+    id::{AgentName, EventId, GrantId, PrincipalId, TenantId},
+    verdict::VerdictKind,
+};
 use monitor_transport::identity::{IdentityError, Role};
 
+use crate::output::time::parse_duration;
+
+const CONNECTION: &str =
+    "Connection (each: flag, else variable, else key of the same name in the file)";
+
 /// Watch, explain and revoke: the command line of monitor.
+///
+/// Engineers' sessions on jump hosts are seen, judged against the grants they
+/// stand on, and cut off when they leave them. monitorctl shows what the
+/// collector knows and gives it orders.
 #[derive(Debug, Parser)]
-#[command(name = "monitorctl", version = env!("MONITOR_VERSION"), propagate_version = true)]
+#[command(
+    name = "monitorctl",
+    version = env!("MONITOR_VERSION"),
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 error, 2 wrong usage, 3 not found, 4 not confirmed in time, 5 refused.\n\
+        Results go to standard output, everything else to standard error."
+)]
 pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// What every command takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// Address of the collector, as in https://monitor.example:7443 [env: MONITOR_COLLECTOR].
+    #[arg(long, global = true, value_name = "URL", help_heading = CONNECTION)]
+    pub collector: Option<String>,
+    /// Certificate of the authority that signed the collector's [env: MONITOR_CA].
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub ca: Option<PathBuf>,
+    /// Your certificate, of the role soc, admin or auditor [env: MONITOR_CERTIFICATE].
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub certificate: Option<PathBuf>,
+    /// Your private key [env: MONITOR_KEY].
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub key: Option<PathBuf>,
+    /// TOML file with collector, ca, certificate, key, output, no_color [env: MONITOR_CONFIG].
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub config: Option<PathBuf>,
+    /// How results are written [env: MONITOR_OUTPUT] [default: table on a terminal, else ndjson].
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub output: Option<OutputFormat>,
+    /// No colours; a non-empty NO_COLOR says the same. There are none off a terminal.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub no_color: bool,
+    /// Shows ids in full; tail shows every kind of event.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON document; for tail, as ndjson.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Shows events as they happen, one line each
+    Tail(Tail),
+    /// Lists who is logged in where, for which client
+    Sessions(Sessions),
+    /// Lists verdicts that somebody must act on, newest first
+    Alerts(Alerts),
+    /// Lists who may do what in which tenant, and until when
+    Grants(Grants),
+    /// Says why an event was attributed and judged as it was
+    #[command(
+        after_help = "Example (event ids: `tail -v`, `alerts -v`, or .event.id in JSON):
+  monitorctl explain jump-1/01JG3Y2E8QW0X9V5T4R3S2A1B0/p0/17"
+    )]
+    Explain {
+        /// The event, as AGENT/BOOT/SOURCE/SEQUENCE.
+        event: EventId,
+    },
+    /// Lists revocation orders, newest first
+    Orders(Limit),
+    /// Shows one revocation order: whom it reached, and when each step happened
+    #[command(after_help = "Example:
+  monitorctl order S2A1B0")]
+    Order {
+        /// The order's id, or the end of it.
+        order: String,
+    },
+    /// Revokes at the broker, and ends the live sessions on their hosts
+    Revoke(Revoke),
     /// Makes certificates for agents, collector, broker and people
     Pki {
         /// What to make.
@@ -33,6 +135,193 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Which events, and from where on.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Shown is every kind of event but fork and exit, of which there are many; --kind names the \
+kinds to show,\nand -v shows all. A flag that is repeated widens the filter, different flags narrow it.
+Lost connections are taken up again where they broke; with --cursor-file a new tail does so too
+(the last items may then come twice, none is left out).
+
+Examples:
+  monitorctl tail                                       from now on
+  monitorctl tail --alerts --verdict out_of_scope       what needs somebody
+  monitorctl tail --principal alice --from-start --until-now
+  monitorctl tail -o ndjson --cursor-file siem.cursor | jq -c 'select(.type == \"event\")'"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Tail {
+    /// Goes on waiting for new events: the default.
+    #[arg(long, conflicts_with = "until_now")]
+    pub follow: bool,
+    /// Ends at the newest event instead of waiting for more.
+    #[arg(long)]
+    pub until_now: bool,
+    /// Begins at the oldest event instead of now. A cursor in --cursor-file goes before it.
+    #[arg(long)]
+    pub from_start: bool,
+    /// Keeps the place in this file, and begins there when it exists.
+    #[arg(long, value_name = "FILE")]
+    pub cursor_file: Option<PathBuf>,
+    /// Alerts as well, where they were raised.
+    #[arg(long)]
+    pub alerts: bool,
+    /// Signs of life as well, when nothing happens.
+    #[arg(long)]
+    pub heartbeats: bool,
+    /// Only events in this tenant's ledger.
+    #[arg(long)]
+    pub tenant: Vec<TenantId>,
+    /// Only of this engineer or workload.
+    #[arg(long)]
+    pub principal: Vec<PrincipalId>,
+    /// Only of this session, by its id or the end of it.
+    #[arg(long)]
+    pub session: Vec<String>,
+    /// Only on this host.
+    #[arg(long)]
+    pub host: Vec<AgentName>,
+    /// Only of this kind.
+    #[arg(long, value_parser = kinds())]
+    pub kind: Vec<Kind>,
+    /// Only with this verdict.
+    #[arg(long, value_parser = verdicts())]
+    pub verdict: Vec<VerdictKind>,
+}
+
+/// How many at most.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Limit {
+    /// At most this many [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+}
+
+/// Which sessions.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  monitorctl sessions
+  monitorctl sessions --all --principal alice
+  monitorctl sessions -o ndjson | jq -r .session.id")]
+pub struct Sessions {
+    /// Ended ones as well.
+    #[arg(long)]
+    pub all: bool,
+    /// Only of this engineer or workload.
+    #[arg(long)]
+    pub principal: Option<PrincipalId>,
+    /// Only of this tenant.
+    #[arg(long)]
+    pub tenant: Option<TenantId>,
+    /// Only on this host.
+    #[arg(long)]
+    pub host: Option<AgentName>,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// Which alerts.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  monitorctl alerts --limit 20
+  monitorctl alerts --severity high --tenant acme
+  monitorctl alerts -o ndjson | jq -r .alert.sentence")]
+pub struct Alerts {
+    /// Only of this engineer or workload.
+    #[arg(long)]
+    pub principal: Option<PrincipalId>,
+    /// Only in this tenant's ledger.
+    #[arg(long)]
+    pub tenant: Option<TenantId>,
+    /// Only of this session, by its id or the end of it.
+    #[arg(long)]
+    pub session: Option<String>,
+    /// Only at least this urgent.
+    #[arg(long, value_parser = severities())]
+    pub severity: Option<Severity>,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// Which grants.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  monitorctl grants
+  monitorctl grants --all --principal alice -v")]
+pub struct Grants {
+    /// Those that hold no more as well.
+    #[arg(long)]
+    pub all: bool,
+    /// Only of this engineer or workload.
+    #[arg(long)]
+    pub principal: Option<PrincipalId>,
+    /// Only of this tenant.
+    #[arg(long)]
+    pub tenant: Option<TenantId>,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// What to revoke, why, and how long to wait.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("target").required(true).args(["engineer", "session", "grant", "tenant", "serial"])),
+    after_help = "The order stays in force until broker and hosts have carried it out, whether or not anybody waits.
+On a terminal it asks first; elsewhere it wants --yes.
+
+Examples:
+  monitorctl revoke --engineer alice --reason offboarding --dry-run
+  monitorctl revoke --engineer alice --reason offboarding --yes --wait enforced --timeout 5s
+  monitorctl revoke --session S2A1B0 --reason \"key stolen, INC-4711\""
+)]
+pub struct Revoke {
+    /// Everything that this engineer or workload holds.
+    #[arg(long)]
+    pub engineer: Option<PrincipalId>,
+    /// The credential and grants behind this session, by its id or the end of it.
+    #[arg(long)]
+    pub session: Option<String>,
+    /// This grant, and the certificates issued for it.
+    #[arg(long)]
+    pub grant: Option<GrantId>,
+    /// Every grant in this tenant.
+    #[arg(long)]
+    pub tenant: Option<TenantId>,
+    /// The certificate with this serial number.
+    #[arg(long)]
+    pub serial: Option<u64>,
+    /// Why; kept with the order.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// Shows what would be revoked, and does nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Does not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// What to wait for.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Wait::Enforced)]
+    pub wait: Wait,
+    /// How long to wait before giving up with exit code 4, as in 5s, 500ms, 1m30s.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// What revoke waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Wait {
+    /// The broker answered, and every host confirmed that the sessions are gone.
+    Enforced,
+    /// The broker answered.
+    BrokerAnswered,
+    /// Nothing: the order is on disk.
+    None,
 }
 
 /// Shells that can complete.
@@ -72,7 +361,7 @@ pub enum Pki {
   monitorctl pki issue --dir pki --role soc --name carol --days 90 --out carol
   monitorctl pki issue --dir pki --role auditor --name eve --tenant acme")]
 pub struct PkiIssue {
-    /// Folder of the authority, as `pki init` made it.
+    /// Folder of the authority, as pki init made it.
     #[arg(long, value_name = "FOLDER")]
     pub dir: PathBuf,
     /// What the holder may do: agent, collector, broker, soc, admin or auditor.
@@ -97,4 +386,67 @@ pub struct PkiIssue {
 
 fn role(text: &str) -> Result<Role, IdentityError> {
     text.parse()
+}
+
+fn kinds() -> impl clap::builder::TypedValueParser<Value = Kind> {
+    one_of(Kind::ALL, Kind::as_str)
+}
+
+fn verdicts() -> impl clap::builder::TypedValueParser<Value = VerdictKind> {
+    one_of(&VerdictKind::ALL, VerdictKind::as_str)
+}
+
+fn severities() -> impl clap::builder::TypedValueParser<Value = Severity> {
+    one_of(&Severity::ALL, Severity::as_str)
+}
+
+/// Takes one of the model's own names.
+fn one_of<T>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl clap::builder::TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    let names = PossibleValuesParser::new(all.iter().map(|value| name(*value)));
+    names.try_map(move |text| {
+        all.iter()
+            .copied()
+            .find(|value| name(*value) == text)
+            .ok_or("not one of the values")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_revocation_has_exactly_one_target_and_a_reason() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parse("monitorctl revoke --engineer alice --reason x").is_ok());
+        assert!(parse("monitorctl revoke --reason x").is_err());
+        assert!(parse("monitorctl revoke --engineer alice").is_err());
+        assert!(parse("monitorctl revoke --engineer alice --serial 7 --reason x").is_err());
+        assert!(parse("monitorctl revoke --serial 7 --reason x --timeout soon").is_err());
+    }
+
+    #[test]
+    fn filters_take_the_names_of_the_model_only() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(
+            parse("monitorctl tail --kind credential --kind gap --verdict out_of_scope").is_ok()
+        );
+        let error = parse("monitorctl tail --kind open")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("credential"), "{error}");
+    }
 }

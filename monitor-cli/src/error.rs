@@ -13,7 +13,9 @@ pub enum CliError {
     #[error("{0}")]
     Usage(String),
     /// A setting is nowhere to be found.
-    #[error("no {what} is known: give --{flag}, set {variable}, or write `{key} = \"...\"` into the file that --config or MONITOR_CONFIG names")]
+    #[error(
+        "no {what} is known: give --{flag}, set {variable}, or write `{key} = \"...\"` into the file that --config or MONITOR_CONFIG names"
+    )]
     Missing {
         /// What it is.
         what: &'static str,
@@ -35,10 +37,10 @@ pub enum CliError {
         cause: String,
     },
     /// The certificates cannot be used, or the collector cannot be dialled.
-    #[error("{0}{hint}", hint = parenthesis(.1))]
+    #[error("{0}{hint}", hint = parenthesis(.1.as_deref()))]
     Tls(TlsError, Option<String>),
     /// The collector is not there any more, or never answered.
-    #[error("{address}: {cause}{hint}", hint = parenthesis(.hint))]
+    #[error("{address}: {cause}{hint}", hint = parenthesis(.hint.as_deref()))]
     Unreachable {
         /// The address dialled.
         address: String,
@@ -54,7 +56,7 @@ pub enum CliError {
     #[error("{0}")]
     NotFound(String),
     /// The collector answers with an error.
-    #[error("the collector answers: {0}{hint}", hint = parenthesis(.1))]
+    #[error("the collector answers: {0}{hint}", hint = parenthesis(.1.as_deref()))]
     Answer(String, Option<String>),
     /// An answer cannot be understood.
     #[error("the collector's answer cannot be read: {0}; is monitorctl as new as the collector?")]
@@ -63,10 +65,12 @@ pub enum CliError {
     #[error(transparent)]
     Id(#[from] InvalidId),
     /// A certificate or authority was not made.
-    #[error("{0}{hint}", hint = parenthesis(.1))]
+    #[error("{0}{hint}", hint = parenthesis(.1.as_deref()))]
     Pki(PkiError, Option<String>),
     /// An order is given, but was not confirmed in time.
-    #[error("order {order} is in force, but within {waited} {missing}; it goes on: monitorctl order {order}")]
+    #[error(
+        "order {order} is in force, but within {waited} {missing}; it goes on: monitorctl order {order}"
+    )]
     Unconfirmed {
         /// The order.
         order: OrderId,
@@ -96,8 +100,8 @@ pub enum CliError {
     Output(#[from] io::Error),
 }
 
-fn parenthesis(text: &Option<String>) -> String {
-    text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+fn parenthesis(text: Option<&str>) -> String {
+    text.map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
 impl CliError {

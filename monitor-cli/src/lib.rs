@@ -9,17 +9,19 @@
 //! - [`error`]: what can go wrong, and the exit codes.
 #![forbid(unsafe_code)]
 
-use std::{ffi::OsString, io::Write as _, process::ExitCode};
+use std::{ffi::OsString, io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 
 pub mod cli;
 pub mod command;
+pub mod connection;
 pub mod error;
 pub mod output;
+pub mod settings;
 
 use cli::Cli;
-use error::CliError;
+use command::Terminal;
 
 /// Parses the command line and carries it out.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -31,16 +33,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match run(cli) {
+    let terminal = if std::io::stdout().is_terminal() {
+        Terminal::Yes
+    } else {
+        Terminal::No
+    };
+    match command::run(&cli, &|name| std::env::var_os(name), terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            _ = writeln!(std::io::stderr(), "monitorctl: {}", output::safe(&error.to_string()));
+            output::note(&error.to_string());
             error.exit_code()
         }
     }
-}
-
-fn run(cli: Cli) -> Result<(), CliError> {
-    command::run(cli)
 }

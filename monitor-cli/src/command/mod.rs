@@ -1,21 +1,108 @@
 //! One module a command.
 
+use std::fmt::Display;
+
+use monitor_proto::InvalidMessage;
+
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Global, OutputFormat},
+    connection::Connection,
     error::CliError,
+    output::{Format, Paint, Screen},
+    settings::{Settings, Variables},
 };
 
+pub mod alerts;
 pub mod completions;
+pub mod explain;
+pub mod grants;
+pub mod orders;
 pub mod pki;
+pub mod revoke;
+pub mod sessions;
+pub mod tail;
+
+/// Whether standard output is a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// People look at it.
+    Yes,
+    /// A file or a program takes it.
+    No,
+}
 
 /// Carries out a command.
 ///
 /// # Errors
 /// [`CliError`] with what went wrong and what would be right.
-pub fn run(cli: Cli) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    match cli.command {
-        Command::Pki { command } => pki::run(&command, &mut out),
-        Command::Completions { shell } => completions::run(shell, &mut out),
+pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<(), CliError> {
+    let mut out = std::io::stdout();
+    if let Command::Pki { command } = &cli.command {
+        return pki::run(command, &mut out);
     }
+    if let Command::Completions { shell } = &cli.command {
+        return completions::run(*shell, &mut out);
+    }
+    let settings = Settings::load(&cli.global, variables)?;
+    let dial = settings.dial()?;
+    let mut screen = screen(&cli.global, &settings, terminal);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let connection = Connection::open(&dial).await?;
+        dispatch(&cli.command, &connection, &mut screen).await
+    })
+}
+
+async fn dispatch(
+    command: &Command,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    match command {
+        Command::Tail(tail) => tail::run(tail, connection, screen).await,
+        Command::Sessions(sessions) => sessions::run(sessions, connection, screen).await,
+        Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
+        Command::Grants(grants) => grants::run(grants, connection, screen).await,
+        Command::Explain { event } => explain::run(event, connection, screen).await,
+        Command::Orders(limit) => orders::list(*limit, connection, screen).await,
+        Command::Order { order } => orders::show(order, connection, screen).await,
+        Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
+        // Carried out above, without a connection.
+        Command::Pki { .. } | Command::Completions { .. } => Ok(()),
+    }
+}
+
+fn screen(global: &Global, settings: &Settings, terminal: Terminal) -> Screen {
+    let format = match (settings.output, terminal) {
+        (Some(OutputFormat::Table), _) | (None, Terminal::Yes) => Format::Table,
+        (Some(OutputFormat::Json), _) => Format::Json,
+        (Some(OutputFormat::Ndjson), _) | (None, Terminal::No) => Format::Ndjson,
+    };
+    // Whole lines or blocks: `tail` sends them on their way itself.
+    let out = std::io::BufWriter::new(std::io::stdout());
+    let mut screen = Screen::new(Box::new(out), format);
+    if terminal == Terminal::Yes && !settings.no_color {
+        screen.paint = Paint::ON;
+    }
+    screen.zone = jiff::tz::TimeZone::system();
+    screen.verbose = global.verbose;
+    screen
+}
+
+/// Messages to the model's types.
+pub(crate) fn collect<M, T>(messages: Vec<M>) -> Result<Vec<T>, CliError>
+where
+    T: TryFrom<M, Error = InvalidMessage>,
+{
+    Ok(messages
+        .into_iter()
+        .map(T::try_from)
+        .collect::<Result<_, _>>()?)
+}
+
+/// Text of a filter that may be absent.
+pub(crate) fn text(value: Option<&impl Display>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }

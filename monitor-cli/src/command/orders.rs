@@ -1,0 +1,271 @@
+//! `orders` and `order`: revocation orders, whom they reached and when.
+
+use std::time::Duration;
+
+use monitor_model::{
+    clock::UnixNs,
+    revocation::{Order, Outcome, State, Times},
+};
+use monitor_proto::v1::{GetOrderRequest, ListOrdersRequest};
+
+use crate::{
+    cli::Limit,
+    command::collect,
+    connection::{Connection, Paging, ask},
+    error::CliError,
+    output::{Listing, Screen, Tone, json::Record, table::Cell, time::duration},
+};
+
+const COLUMNS: [&str; 8] = [
+    "ORDERED", "ORDER", "TARGET", "STATE", "SESSIONS", "BROKER", "BY", "REASON",
+];
+
+/// Lists orders, newest first.
+///
+/// # Errors
+/// [`CliError`] as the connection tells it.
+pub async fn list(
+    limit: Limit,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let mut listing = Listing::new(screen, &COLUMNS);
+    let mut paging = Paging::new(limit.limit);
+    while let Some((page_size, page_token)) = paging.next() {
+        let answer = connection
+            .orders()
+            .list_orders(ask(ListOrdersRequest {
+                page_size,
+                page_token,
+            }))
+            .await;
+        let answer = answer
+            .map_err(|status| connection.error(&status))?
+            .into_inner();
+        let mut page: Vec<Order> = collect(answer.orders)?;
+        paging.fetched(&mut page, answer.next_page_token);
+        listing.page(&page, row, record)?;
+    }
+    listing.end("no order yet")?;
+    Ok(())
+}
+
+/// Shows one order.
+///
+/// # Errors
+/// [`CliError::NotFound`] when there is none, else as the connection tells it.
+pub async fn show(
+    text: &str,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let id = connection.order(text).await?;
+    let request = GetOrderRequest {
+        order: id.to_bytes().to_vec(),
+    };
+    let answer = connection.orders().get_order(ask(request)).await;
+    let answer = answer
+        .map_err(|status| connection.error(&status))?
+        .into_inner();
+    let order = answer
+        .order
+        .ok_or_else(|| CliError::NotFound(format!("there is no order {id}")))?;
+    let order = Order::try_from(order)?;
+    print(&order, screen)?;
+    screen.flush()?;
+    Ok(())
+}
+
+/// Writes one order in full.
+///
+/// # Errors
+/// As writing does.
+pub(crate) fn print(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+    if !screen.is_table() {
+        screen.record(&record(order))?;
+        return Ok(());
+    }
+    let (state_text, tone) = state(order.state());
+    screen.parts(&[
+        (Tone::Bold, format!("order {}", order.id)),
+        (Tone::Plain, format!(" against {}: ", order.target)),
+        (tone, state_text.to_owned()),
+    ])?;
+    let by = order
+        .cause
+        .alert
+        .map_or_else(String::new, |alert| format!(", by alert {alert}"));
+    screen.line(
+        Tone::Plain,
+        &format!("{} ({}{by})", order.cause.text, order.cause.initiator),
+    )?;
+    if let Some(event) = &order.cause.event {
+        screen.line(Tone::Plain, &format!("event {event}"))?;
+    }
+    if !order.last_error.is_empty() {
+        let text = format!(
+            "the broker was asked {} times; last failure: {}",
+            order.attempts, order.last_error
+        );
+        screen.line(Tone::Doubtful, &text)?;
+    }
+    print_times(order, screen)?;
+    print_sessions(order, screen)?;
+    print_revoked(order, screen)
+}
+
+/// The eight times, as durations from the first of them.
+///
+/// # Errors
+/// As writing does.
+pub(crate) fn print_times(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+    let times = steps(&order.times);
+    let first = times.iter().find_map(|(_, at)| *at);
+    let rows: Vec<Vec<Cell>> = times
+        .iter()
+        .map(|(name, at)| {
+            let after = match (*at, first) {
+                (Some(at), Some(first)) if at > first => format!("+{}", duration(at.since(first))),
+                (Some(_), _) => "+0".to_owned(),
+                (None, _) => String::new(),
+            };
+            vec![
+                Cell::new(*name),
+                Cell::new(after),
+                Cell::maybe(at.map(|at| screen.moment(at))),
+            ]
+        })
+        .collect();
+    screen.table(&["STEP", "AFTER", "AT"], &rows)?;
+    Ok(())
+}
+
+fn print_sessions(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+    if order.sessions.is_empty() {
+        return Ok(screen.line(Tone::Dim, "it reached no live session")?);
+    }
+    let start = order.times.kernel_event.or(order.times.ordered);
+    let rows: Vec<Vec<Cell>> = order
+        .sessions
+        .iter()
+        .map(|affected| {
+            let gone = match affected.gone_at {
+                Some(at) => Cell::new(format!("gone after {}", after(start, at))).tone(Tone::Good),
+                None => Cell::new("not confirmed").tone(Tone::Doubtful),
+            };
+            vec![
+                Cell::new(screen.id(&affected.session)),
+                Cell::new(affected.host.as_str()),
+                Cell::maybe(affected.principal.as_ref()),
+                Cell::maybe(affected.serial),
+                gone,
+                Cell::new(affected.killed.to_string()),
+            ]
+        })
+        .collect();
+    screen.table(
+        &["SESSION", "HOST", "ENGINEER", "SERIAL", "STATE", "KILLED"],
+        &rows,
+    )?;
+    Ok(())
+}
+
+fn print_revoked(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+    let rows: Vec<Vec<Cell>> = order
+        .revoked
+        .iter()
+        .map(|revoked| {
+            let tone = if is_revoked(revoked.outcome) {
+                Tone::Good
+            } else {
+                Tone::Bad
+            };
+            vec![
+                Cell::maybe(revoked.serial),
+                Cell::maybe(revoked.grant.as_ref()),
+                Cell::new(revoked.outcome.as_str()).tone(tone),
+                Cell::new(screen.moment(revoked.at)),
+            ]
+        })
+        .collect();
+    screen.table(&["SERIAL", "GRANT", "BROKER", "AT"], &rows)?;
+    Ok(())
+}
+
+/// The record of an order: its fields, and where it stands.
+pub(crate) fn record(order: &Order) -> Record {
+    Record::new("order")
+        .with("order", order)
+        .with("state", order.state().as_str())
+}
+
+/// Whether nothing is left that the credential opens.
+pub(crate) const fn is_revoked(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Revoked | Outcome::AlreadyRevoked => true,
+        Outcome::NotFound
+        | Outcome::RefusedByPolicy
+        | Outcome::Retryable
+        | Outcome::Unsupported => false,
+    }
+}
+
+/// Time since a start that may not be known.
+pub(crate) fn after(start: Option<UnixNs>, at: UnixNs) -> String {
+    duration(start.map_or(Duration::ZERO, |start| at.since(start)))
+}
+
+fn steps(times: &Times) -> [(&'static str, Option<UnixNs>); 8] {
+    let Times {
+        kernel_event,
+        alert,
+        ordered,
+        delivered,
+        broker_answered,
+        krl_published,
+        last_process_gone,
+        first_refused_login,
+    } = *times;
+    [
+        ("kernel event", kernel_event),
+        ("alert", alert),
+        ("order on disk", ordered),
+        ("broker asked", delivered),
+        ("broker answered", broker_answered),
+        ("revocation list published", krl_published),
+        ("last process gone", last_process_gone),
+        ("first login refused", first_refused_login),
+    ]
+}
+
+fn state(state: State) -> (&'static str, Tone) {
+    match state {
+        State::InForce => ("in force, not confirmed yet", Tone::Bad),
+        State::BrokerAnswered => ("broker answered, hosts not confirmed yet", Tone::Doubtful),
+        State::HostsEnforced => ("hosts confirmed, broker not answered yet", Tone::Doubtful),
+        State::Enforced => ("enforced", Tone::Good),
+    }
+}
+
+fn row(screen: &Screen, order: &Order) -> Vec<Cell> {
+    let gone = order
+        .sessions
+        .iter()
+        .filter(|affected| affected.gone_at.is_some())
+        .count();
+    let (_, tone) = state(order.state());
+    let start = order.times.ordered;
+    vec![
+        Cell::maybe(order.times.ordered.map(|at| screen.moment(at))),
+        Cell::new(screen.id(&order.id)),
+        Cell::new(order.target.to_string()),
+        Cell::new(order.state().as_str()).tone(tone),
+        Cell::new(format!("{gone}/{} gone", order.sessions.len())),
+        Cell::new(match order.times.broker_answered {
+            Some(at) => format!("after {}", after(start, at)),
+            None => format!("asked {} times", order.attempts),
+        }),
+        Cell::new(&order.cause.initiator),
+        Cell::new(&order.cause.text),
+    ]
+}

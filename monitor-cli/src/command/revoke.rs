@@ -1,0 +1,428 @@
+//! `revoke`: at the broker and on the hosts, and waits until both have done it.
+//!
+//! The order's id is chosen here, so that asking again after a lost
+//! connection is the same order and never a second one.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    time::Duration,
+};
+
+use monitor_model::{
+    id::{GrantId, OrderId},
+    revocation::{Order, Target},
+};
+use monitor_proto::v1::{GetOrderRequest, ListGrantsRequest, RevokeRequest};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{grants, orders};
+use crate::{
+    cli::{Revoke, Wait},
+    connection::{Connection, ask, is_transient},
+    error::CliError,
+    output::{Screen, Tone, count, json::Record, note, safe, table::Cell, time::duration},
+};
+
+/// How often the order is looked at while waiting.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Gives the order, or shows what it would reach.
+///
+/// # Errors
+/// [`CliError::Unconfirmed`] when not everybody confirmed in time,
+/// [`CliError::NotRevoked`] when the broker did not revoke everything.
+pub async fn run(
+    revoke: &Revoke,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let asks = !revoke.dry_run && !revoke.yes;
+    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return Err(CliError::Usage(
+            "nobody can be asked, since this is no terminal: give --yes to revoke, or --dry-run to see what it would reach"
+                .to_owned(),
+        ));
+    }
+    let target = target(revoke, connection).await?;
+    if revoke.dry_run {
+        let radius = Radius::fetch(target, revoke, connection).await?;
+        radius.print(screen)?;
+        return Ok(screen.flush()?);
+    }
+    if asks {
+        let radius = Radius::fetch(target.clone(), revoke, connection).await?;
+        note(&format!("this ends {}", radius.sentence()));
+        if !confirmed(&target)? {
+            note("nothing was revoked");
+            return Ok(());
+        }
+    }
+    let deadline = Instant::now() + revoke.timeout;
+    let order = give(&target, revoke, connection, deadline).await?;
+    follow(order, revoke, connection, (screen, deadline)).await
+}
+
+/// What the command line names as the target.
+async fn target(revoke: &Revoke, connection: &Connection) -> Result<Target, CliError> {
+    Ok(match revoke {
+        Revoke {
+            engineer: Some(id), ..
+        } => Target::Engineer(id.clone()),
+        Revoke {
+            session: Some(text),
+            ..
+        } => Target::Session(connection.session(text).await?),
+        Revoke {
+            grant: Some(id), ..
+        } => Target::Grant(id.clone()),
+        Revoke {
+            tenant: Some(id), ..
+        } => Target::Tenant(id.clone()),
+        Revoke {
+            serial: Some(serial),
+            ..
+        } => Target::Serial(*serial),
+        _ => {
+            return Err(CliError::Usage(
+                "give one of --engineer, --session, --grant, --tenant, --serial".into(),
+            ));
+        }
+    })
+}
+
+fn confirmed(target: &Target) -> Result<bool, CliError> {
+    let mut err = std::io::stderr();
+    write!(err, "Revoke {}? [y/N] ", safe(&target.to_string()))?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"))
+}
+
+/// What an order reaches.
+struct Radius {
+    order: Order,
+    grants: BTreeSet<GrantId>,
+}
+
+impl Radius {
+    async fn fetch(
+        target: Target,
+        revoke: &Revoke,
+        connection: &Connection,
+    ) -> Result<Self, CliError> {
+        let request = RevokeRequest {
+            target: Some((&target).into()),
+            reason: revoke.reason.clone(),
+            dry_run: true,
+            order: Vec::new(),
+        };
+        let answer = connection.orders().revoke(ask(request)).await;
+        let order = read(
+            answer
+                .map_err(|status| connection.error(&status))?
+                .into_inner()
+                .order,
+        )?;
+        let mut grants: BTreeSet<GrantId> = order
+            .sessions
+            .iter()
+            .flat_map(|affected| affected.grants.iter().cloned())
+            .collect();
+        grants.extend(
+            order
+                .revoked
+                .iter()
+                .filter_map(|revoked| revoked.grant.clone()),
+        );
+        // Grants that nobody uses at the moment go as well.
+        let mut filter = ListGrantsRequest::default();
+        match &target {
+            Target::Engineer(id) => filter.principal = id.to_string(),
+            Target::Tenant(id) => filter.tenant = id.to_string(),
+            Target::Grant(id) => _ = grants.insert(id.clone()),
+            Target::Session(_) | Target::Serial(_) => {}
+        }
+        if filter != ListGrantsRequest::default() {
+            grants.extend(
+                grants::all(connection, filter)
+                    .await?
+                    .into_iter()
+                    .map(|grant| grant.id),
+            );
+        }
+        Ok(Self { order, grants })
+    }
+
+    fn hosts(&self) -> BTreeSet<&str> {
+        self.order
+            .sessions
+            .iter()
+            .map(|affected| affected.host.as_str())
+            .collect()
+    }
+
+    fn serials(&self) -> BTreeSet<u64> {
+        let of_sessions = self
+            .order
+            .sessions
+            .iter()
+            .filter_map(|affected| affected.serial);
+        let given = match self.order.target {
+            Target::Serial(serial) => Some(serial),
+            Target::Engineer(_) | Target::Session(_) | Target::Grant(_) | Target::Tenant(_) => None,
+        };
+        of_sessions
+            .chain(
+                self.order
+                    .revoked
+                    .iter()
+                    .filter_map(|revoked| revoked.serial),
+            )
+            .chain(given)
+            .collect()
+    }
+
+    fn sentence(&self) -> String {
+        format!(
+            "{} on {}, {} and {}",
+            count(self.order.sessions.len(), "live session"),
+            count(self.hosts().len(), "host"),
+            count(self.grants.len(), "grant"),
+            count(self.serials().len(), "certificate in use"),
+        )
+    }
+
+    fn print(&self, screen: &mut Screen) -> Result<(), CliError> {
+        if !screen.is_table() {
+            let record = Record::new("blast_radius")
+                .with("target", &self.order.target)
+                .with("sessions", &self.order.sessions)
+                .with("hosts", self.hosts())
+                .with("grants", &self.grants)
+                .with("serials", self.serials());
+            return Ok(screen.record(&record)?);
+        }
+        let text = format!("would revoke {}: {}", self.order.target, self.sentence());
+        screen.line(Tone::Bold, &text)?;
+        let rows: Vec<Vec<Cell>> = self
+            .order
+            .sessions
+            .iter()
+            .map(|affected| {
+                let grants: Vec<&str> = affected.grants.iter().map(GrantId::as_str).collect();
+                vec![
+                    Cell::new(screen.id(&affected.session)),
+                    Cell::new(affected.host.as_str()),
+                    Cell::maybe(affected.principal.as_ref()),
+                    Cell::maybe(affected.serial),
+                    Cell::new(grants.join(" ")),
+                ]
+            })
+            .collect();
+        screen.table(&["SESSION", "HOST", "ENGINEER", "SERIAL", "GRANTS"], &rows)?;
+        let used: BTreeSet<&GrantId> = self
+            .order
+            .sessions
+            .iter()
+            .flat_map(|affected| &affected.grants)
+            .collect();
+        for grant in self.grants.iter().filter(|grant| !used.contains(grant)) {
+            screen.line(Tone::Plain, &format!("grant {grant}, not in use"))?;
+        }
+        screen.line(Tone::Dim, "nothing was revoked: this was a dry run")?;
+        Ok(())
+    }
+}
+
+/// Gives the order; the same one again while the connection fails.
+async fn give(
+    target: &Target,
+    revoke: &Revoke,
+    connection: &Connection,
+    deadline: Instant,
+) -> Result<Order, CliError> {
+    let id = OrderId::from_slice(&ulid::Ulid::generate().to_bytes())?;
+    let request = RevokeRequest {
+        target: Some(target.into()),
+        reason: revoke.reason.clone(),
+        dry_run: false,
+        order: id.to_bytes().to_vec(),
+    };
+    loop {
+        match connection.orders().revoke(ask(request.clone())).await {
+            Ok(answer) => return read(answer.into_inner().order),
+            Err(status) if is_transient(&status) && Instant::now() < deadline => sleep(POLL).await,
+            Err(status) => return Err(connection.error(&status)),
+        }
+    }
+}
+
+/// Tells each step as it happens, until what is waited for has happened.
+async fn follow(
+    order: Order,
+    revoke: &Revoke,
+    connection: &Connection,
+    (screen, deadline): (&mut Screen, Instant),
+) -> Result<(), CliError> {
+    let mut told = Told::default();
+    let mut order = order;
+    let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = false;
+    loop {
+        if screen.is_table() {
+            told.tell(&order, screen)?;
+            screen.flush()?;
+        }
+        if is_done(&order, revoke.wait) || interrupted || Instant::now() >= deadline {
+            break;
+        }
+        let question = async {
+            sleep(POLL).await;
+            let request = GetOrderRequest {
+                order: order.id.to_bytes().to_vec(),
+            };
+            connection.orders().get_order(ask(request)).await
+        };
+        tokio::select! {
+            answer = timeout_at(deadline, question) => match answer {
+                Ok(Ok(answer)) => order = read(answer.into_inner().order)?,
+                Ok(Err(status)) if is_transient(&status) => {}
+                Ok(Err(status)) => return Err(connection.error(&status)),
+                Err(_) => {}
+            },
+            _ = &mut stop => interrupted = true,
+        }
+    }
+    if screen.is_table() {
+        orders::print_times(&order, screen)?;
+    } else {
+        screen.record(&orders::record(&order))?;
+    }
+    screen.flush()?;
+    verdict(&order, revoke)
+}
+
+/// Whether what was waited for came, and what the broker made of it.
+fn verdict(order: &Order, revoke: &Revoke) -> Result<(), CliError> {
+    if !is_done(order, revoke.wait) {
+        let waited = duration(revoke.timeout);
+        return Err(CliError::Unconfirmed {
+            order: order.id,
+            waited,
+            missing: missing(order, revoke.wait),
+        });
+    }
+    let kept: Vec<String> = order
+        .revoked
+        .iter()
+        .filter(|revoked| revoke.wait != Wait::None && !orders::is_revoked(revoked.outcome))
+        .map(|revoked| {
+            let serial = revoked.serial.map(|serial| format!("certificate {serial}"));
+            let grant = revoked.grant.as_ref().map(|grant| format!("grant {grant}"));
+            let name = serial.or(grant).unwrap_or_else(|| order.target.to_string());
+            format!("{name} is {}", revoked.outcome.as_str())
+        })
+        .collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::NotRevoked {
+        order: order.id,
+        what: kept.join(", "),
+    })
+}
+
+fn is_done(order: &Order, wait: Wait) -> bool {
+    let answered = order.times.broker_answered.is_some();
+    let gone = order
+        .sessions
+        .iter()
+        .all(|affected| affected.gone_at.is_some());
+    match wait {
+        Wait::Enforced => answered && gone,
+        Wait::BrokerAnswered => answered,
+        Wait::None => true,
+    }
+}
+
+fn missing(order: &Order, wait: Wait) -> String {
+    let mut parts = Vec::new();
+    if order.times.broker_answered.is_none() {
+        parts.push(if order.last_error.is_empty() {
+            "the broker has not answered".to_owned()
+        } else {
+            format!("the broker has not answered ({})", order.last_error)
+        });
+    }
+    let hosts: BTreeSet<&str> = order
+        .sessions
+        .iter()
+        .filter(|affected| wait == Wait::Enforced && affected.gone_at.is_none())
+        .map(|affected| affected.host.as_str())
+        .collect();
+    if !hosts.is_empty() {
+        let hosts: Vec<&str> = hosts.into_iter().collect();
+        parts.push(format!("no word came from {}", hosts.join(", ")));
+    }
+    parts.join(" and ")
+}
+
+fn read(order: Option<monitor_proto::v1::Order>) -> Result<Order, CliError> {
+    let order = order.ok_or_else(|| CliError::Answer("it gave no order back".to_owned(), None))?;
+    Ok(order.try_into()?)
+}
+
+/// What was told already.
+#[derive(Default)]
+struct Told {
+    given: bool,
+    answered: bool,
+    sessions: BTreeSet<monitor_model::id::SessionId>,
+    error: String,
+}
+
+impl Told {
+    fn tell(&mut self, order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+        let start = order.times.ordered;
+        if !self.given {
+            self.given = true;
+            let reach = count(order.sessions.len(), "live session");
+            screen.line(
+                Tone::Bold,
+                &format!("order {} against {}: {reach}", order.id, order.target),
+            )?;
+        }
+        for affected in &order.sessions {
+            if let Some(at) = affected.gone_at
+                && self.sessions.insert(affected.session)
+            {
+                let text = format!(
+                    "session {} on {} gone after {}, {} killed",
+                    screen.id(&affected.session),
+                    affected.host,
+                    orders::after(start, at),
+                    affected.killed
+                );
+                screen.line(Tone::Good, &text)?;
+            }
+        }
+        match order.times.broker_answered {
+            Some(at) if !self.answered => {
+                self.answered = true;
+                let text = format!("broker answered after {}", orders::after(start, at));
+                screen.line(Tone::Good, &text)?;
+            }
+            None if self.error != order.last_error => {
+                self.error.clone_from(&order.last_error);
+                screen.line(
+                    Tone::Doubtful,
+                    &format!("broker not reached yet: {}", order.last_error),
+                )?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Instants and durations as people and programs write them.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use monitor_model::clock::UnixNs;
+
+const MILLISECOND: u128 = 1_000_000;
+const SECOND: u128 = 1_000 * MILLISECOND;
+const MINUTE: u128 = 60 * SECOND;
+
+/// RFC 3339, UTC, nanoseconds; none for [`UnixNs::MAX`], which means never.
+#[must_use]
+pub fn rfc3339(at: UnixNs) -> Option<String> {
+    timestamp(at).map(|timestamp| format!("{timestamp:.9}"))
+}
+
+/// Local time to the millisecond; with the date unless it is the day of `now`.
+#[must_use]
+pub fn local(at: UnixNs, now: UnixNs, zone: &TimeZone) -> String {
+    let Some(moment) = timestamp(at).map(|timestamp| timestamp.to_zoned(zone.clone())) else {
+        return "never".to_owned();
+    };
+    let today = timestamp(now).map(|timestamp| timestamp.to_zoned(zone.clone()).date());
+    let form = if today == Some(moment.date()) {
+        "%H:%M:%S.%3f"
+    } else {
+        "%Y-%m-%d %H:%M:%S.%3f"
+    };
+    moment.strftime(form).to_string()
+}
+
+/// Local date and time to the second.
+#[must_use]
+pub fn local_seconds(at: UnixNs, zone: &TimeZone) -> String {
+    timestamp(at).map_or_else(
+        || "never".to_owned(),
+        |timestamp| {
+            timestamp
+                .to_zoned(zone.clone())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        },
+    )
+}
+
+/// A duration with about three digits that matter: `850 ns`, `41.2 ms`, `2 min 5 s`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let ns = duration.as_nanos();
+    match ns {
+        _ if ns < 1_000 => format!("{ns} ns"),
+        _ if ns < MILLISECOND => format!("{} us", tenths(ns, 1_000)),
+        _ if ns < SECOND => format!("{} ms", tenths(ns, MILLISECOND)),
+        _ if ns < MINUTE => format!("{} s", tenths(ns, SECOND)),
+        _ if ns < 60 * MINUTE => format!("{} min {} s", ns / MINUTE, ns % MINUTE / SECOND),
+        _ => format!("{} h {} min", ns / (60 * MINUTE), ns / MINUTE % 60),
+    }
+}
+
+/// Reads a duration as people write it: `10s`, `500ms`, `1m 30s`.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration; write one as in 10s, 500ms or 1m30s");
+    let parsed: SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(parsed).map_err(|_| wrong())
+}
+
+fn timestamp(at: UnixNs) -> Option<Timestamp> {
+    if at == UnixNs::MAX {
+        return None;
+    }
+    Timestamp::from_nanosecond(i128::from(at.0)).ok()
+}
+
+fn tenths(ns: u128, unit: u128) -> String {
+    if ns >= 100 * unit {
+        return (ns / unit).to_string();
+    }
+    let tenths = ns * 10 / unit;
+    if tenths.is_multiple_of(10) {
+        (tenths / 10).to_string()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: UnixNs = UnixNs(1_795_176_000_123_456_789);
+
+    #[test]
+    fn instants_keep_their_nanoseconds_in_json() {
+        assert_eq!(rfc3339(NOON).unwrap(), "2026-11-20T12:00:00.123456789Z");
+        assert_eq!(
+            rfc3339(UnixNs::from_seconds(5)).unwrap(),
+            "1970-01-01T00:00:05.000000000Z"
+        );
+        assert_eq!(rfc3339(UnixNs::MAX), None);
+    }
+
+    #[test]
+    fn local_time_shows_the_date_only_when_it_is_another_day() {
+        let later = NOON.plus(Duration::from_secs(11 * 3600));
+        assert_eq!(local(NOON, later, &TimeZone::UTC), "12:00:00.123");
+        let tomorrow = NOON.plus(Duration::from_secs(13 * 3600));
+        assert_eq!(
+            local(NOON, tomorrow, &TimeZone::UTC),
+            "2026-11-20 12:00:00.123"
+        );
+        assert_eq!(local(UnixNs::MAX, NOON, &TimeZone::UTC), "never");
+        assert_eq!(local_seconds(NOON, &TimeZone::UTC), "2026-11-20 12:00:00");
+    }
+
+    #[test]
+    fn durations_read_as_a_person_says_them() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (850, "850 ns"),
+            (1_500, "1.5 us"),
+            (41_234_000, "41.2 ms"),
+            (180_000_000, "180 ms"),
+            (5_000_000_000, "5 s"),
+            (59_990_000_000, "59.9 s"),
+            (125_000_000_000, "2 min 5 s"),
+            (7_320_000_000_000, "2 h 2 min"),
+        ] {
+            assert_eq!(duration(Duration::from_nanos(ns)), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "10", "-5s", "soon"] {
+            assert!(
+                parse_duration(wrong).unwrap_err().contains("as in 10s"),
+                "{wrong}"
+            );
+        }
+    }
+}
