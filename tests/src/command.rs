@@ -78,11 +78,7 @@ pub fn feed(command: &mut Command, input: &str) -> Result<()> {
         .map(|mut pipe| pipe.write_all(input.as_bytes()));
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!(
-            "`{name}` failed ({}): {}",
-            output.status,
-            said(&output)
-        );
+        bail!("`{name}` failed ({}): {}", output.status, said(&output));
     }
     fed.transpose()
         .with_context(|| format!("writing to `{name}`"))?;

@@ -13,12 +13,23 @@
 //! - `facts`: what `monitorctl tail` says, as it says it
 //! - `scene`: the main job, step by step; `steps`: what happened of it
 //! - `timeline`: one line an event on the screen
+//! - `test_stage`: a stage for one end-to-end test
+//! - `completeness`: whether the ledgers hold every number, once
 //! - `watch`: the real sessions of this machine instead of a scene
 //! - `bench`: the loop from kernel event to refused login, many times
 
+pub mod bench;
 pub mod clock;
 pub mod command;
+pub mod completeness;
+pub mod engineer;
+pub mod facts;
 pub mod interrupt;
 pub mod poll;
 pub mod processes;
+pub mod scene;
 pub mod stage;
+pub mod steps;
+pub mod test_stage;
+pub mod timeline;
+pub mod watch;

@@ -72,11 +72,11 @@ impl Process {
             return;
         };
         // Opened first and compared then: what is signalled is what was meant.
-        if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) {
-            if self.lives() {
-                // It can only be gone already.
-                let _ = pidfd_send_signal(handle, Signal::KILL);
-            }
+        if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty())
+            && self.lives()
+        {
+            // It can only be gone already.
+            let _ = pidfd_send_signal(handle, Signal::KILL);
         }
     }
 }
@@ -87,8 +87,7 @@ impl Process {
 /// /proc cannot be read.
 pub fn all() -> Result<Vec<Process>> {
     let entries = fs::read_dir("/proc").context("reading /proc")?;
-    let pids =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     Ok(pids.filter_map(Process::of).collect())
 }
 
@@ -103,7 +102,9 @@ pub fn of_folder(folder: &Path) -> Result<Vec<Process>> {
     let own = std::process::id();
     let mut found = Vec::new();
     for process in all()? {
-        let runs_ours = process.executable().is_some_and(|file| file.starts_with(folder));
+        let runs_ours = process
+            .executable()
+            .is_some_and(|file| file.starts_with(folder));
         let lives_in_ours = process.mount_namespace().is_some_and(|namespace| {
             *namespaces.entry(namespace).or_insert_with(|| {
                 fs::read_to_string(format!("/proc/{}/mountinfo", process.pid))
@@ -149,13 +150,19 @@ mod tests {
     fn process_with_another_start_time_is_another_process() {
         let own = Process::of(std::process::id()).unwrap();
         assert!(own.lives());
-        let later = Process { started: own.started + 1, ..own };
+        let later = Process {
+            started: own.started + 1,
+            ..own
+        };
         assert!(!later.lives());
     }
 
     #[test]
     fn killed_process_lives_no_more() {
-        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
         let process = Process::of(child.id()).unwrap();
         process.kill();
         child.wait().unwrap();

@@ -126,7 +126,9 @@ fn dispatch(args: Args) -> Result<ExitCode> {
             return vm::run_command(&project, kernel, program.as_deref());
         }
         Task::Demo(demo_args) => {
-            setup::ensure(&project, Goal::Demo, setup::Voice::OnlyMissing)?;
+            if !demo_args.is_prepared() {
+                setup::ensure(&project, Goal::Demo, setup::Voice::OnlyMissing)?;
+            }
             return demo::run(&project, &demo_args);
         }
         Task::Clean => demo::clean(&project)?,

@@ -4,6 +4,7 @@
 //! machine's own, in a mount namespace of its own. Nothing in /etc changes.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -34,13 +35,16 @@ pub fn write_all(folder: &Folder) -> Result<()> {
         for text in [&mut passwd, &mut group, &mut shadow] {
             drop_line_of(text, name);
         }
-        passwd.push_str(&format!("{name}:x:{id}:{id}:shared account of the demo:{home}:/bin/sh\n"));
-        group.push_str(&format!("{name}:x:{id}:\n"));
-        shadow.push_str(&format!("{name}:*:19000:0:99999:7:::\n"));
+        writeln!(
+            passwd,
+            "{name}:x:{id}:{id}:shared account of the demo:{home}:/bin/sh"
+        )?;
+        writeln!(group, "{name}:x:{id}:")?;
+        writeln!(shadow, "{name}:*:19000:0:99999:7:::")?;
     }
     if !passwd.lines().any(|line| line.starts_with("sshd:")) {
         let id = free.take();
-        passwd.push_str(&format!("sshd:x:{id}:65534::/run/sshd:/usr/sbin/nologin\n"));
+        writeln!(passwd, "sshd:x:{id}:65534::/run/sshd:/usr/sbin/nologin")?;
     }
     write(&place.join("passwd"), &passwd, 0o644)?;
     write(&place.join("group"), &group, 0o644)?;
@@ -90,9 +94,8 @@ fn make_home(folder: &Folder, name: &str, id: u32) -> Result<String> {
 fn drop_line_of(text: &mut String, name: &str) {
     let start = format!("{name}:");
     *text = text
-        .lines()
+        .split_inclusive('\n')
         .filter(|line| !line.starts_with(&start))
-        .map(|line| format!("{line}\n"))
         .collect();
 }
 
@@ -108,7 +111,10 @@ impl FreeIds {
         let used = lines
             .filter_map(|line| line.split(':').nth(2)?.parse().ok())
             .collect();
-        Self { used, next: UID_FIRST }
+        Self {
+            used,
+            next: UID_FIRST,
+        }
     }
 
     fn take(&mut self) -> u32 {

@@ -39,6 +39,9 @@ pub fn make(folder: &Folder) -> Result<()> {
 /// `monitorctl` failed, with what it said.
 pub fn issue(folder: &Folder, role: &str, name: &str, more: &[&str]) -> Result<()> {
     let mut issue = command(folder.program("monitorctl"), ["pki", "issue", "--dir"]);
-    issue.arg(folder.at("pki")).args(["--role", role, "--name", name]).args(more);
+    issue
+        .arg(folder.at("pki"))
+        .args(["--role", role, "--name", name])
+        .args(more);
     command::stdout(&mut issue).map(drop)
 }

@@ -45,7 +45,10 @@ pub fn remove(folder: &Path) -> Result<()> {
             wrong.push(format!("{name}: {error:#}"));
         }
     };
-    step("processes", processes::kill_until_none(|| processes::of_folder(folder)).map(drop));
+    step(
+        "processes",
+        processes::kill_until_none(|| processes::of_folder(folder)).map(drop),
+    );
     step("probes", detach(folder));
     step("mounts", unmount_all(folder));
     step("network", Network::remove());
@@ -53,7 +56,11 @@ pub fn remove(folder: &Path) -> Result<()> {
     if wrong.is_empty() {
         return Ok(());
     }
-    anyhow::bail!("{} was not removed whole: {}", folder.display(), wrong.join("; "))
+    anyhow::bail!(
+        "{} was not removed whole: {}",
+        folder.display(),
+        wrong.join("; ")
+    )
 }
 
 fn left_behind() -> Result<Vec<PathBuf>> {

@@ -1,5 +1,7 @@
 //! The configuration files of the three programs, and one for `monitorctl`.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 
 use super::certificates::{AGENT, ANALYST};
@@ -14,21 +16,35 @@ use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
 pub fn write_all(folder: &Folder, shape: Shape) -> Result<Ports> {
     let [collector, broker] = free_ports()?;
     let ports = Ports { collector, broker };
-    write(&folder.at("broker.toml"), &broker_text(folder, &ports), 0o644)?;
-    write(&folder.at("collector.toml"), &collector_text(folder, &ports, shape), 0o644)?;
-    write(&folder.at("agent.toml"), &agent_text(folder, &ports), 0o644)?;
-    write(&folder.at("monitorctl.env"), &reader_text(folder, &ports), 0o644)?;
-    write(&folder.at("issuer.env"), &issuer_text(folder, &ports), 0o644)?;
+    write(
+        &folder.at("broker.toml"),
+        &broker_text(folder, ports),
+        0o644,
+    )?;
+    write(
+        &folder.at("collector.toml"),
+        &collector_text(folder, ports, shape)?,
+        0o644,
+    )?;
+    write(&folder.at("agent.toml"), &agent_text(folder, ports), 0o644)?;
+    write(
+        &folder.at("monitorctl.env"),
+        &reader_text(folder, ports),
+        0o644,
+    )?;
+    write(&folder.at("issuer.env"), &issuer_text(folder, ports), 0o644)?;
     Ok(ports)
 }
 
 fn tls(folder: &Folder, name: &str) -> String {
     let pki = folder.at("pki");
     let pki = pki.display();
-    format!("[tls]\nca = \"{pki}/ca.pem\"\ncertificate = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\n")
+    format!(
+        "[tls]\nca = \"{pki}/ca.pem\"\ncertificate = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\n"
+    )
 }
 
-fn broker_text(folder: &Folder, ports: &Ports) -> String {
+fn broker_text(folder: &Folder, ports: Ports) -> String {
     format!(
         "listen = \"127.0.0.1:{}\"\n\
          data_dir = \"{root}/broker\"\n\
@@ -46,7 +62,7 @@ fn broker_text(folder: &Folder, ports: &Ports) -> String {
 
 /// Two tenants with the same addresses, told apart by interface; and the
 /// policy: one access out of scope is told, the second of a session revokes.
-fn collector_text(folder: &Folder, ports: &Ports, shape: Shape) -> String {
+fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String> {
     let mut text = format!(
         "listen = \"127.0.0.1:{}\"\n\
          data_dir = \"{root}/collector\"\n\
@@ -58,30 +74,32 @@ fn collector_text(folder: &Folder, ports: &Ports, shape: Shape) -> String {
         tls = tls(folder, "collector"),
     );
     if shape == Shape::Host {
-        return text;
+        return Ok(text);
     }
     for tenant in TENANTS {
-        text.push_str(&format!(
+        write!(
+            text,
             "[[tenant]]\nid = \"{tenant}\"\n  [[tenant.zone]]\n  name = \"lan\"\n  \
              networks = [\"{}\"]\n  interface = \"{}\"\n",
             network::RANGE,
             network::interface(tenant),
-        ));
+        )?;
     }
     for (id, severity, response, after) in [
         ("out-of-scope", "high", "notify", 1),
         ("out-of-scope-again", "critical", "revoke", 2),
     ] {
-        text.push_str(&format!(
+        write!(
+            text,
             "[[rule]]\nid = \"{id}\"\nverdicts = [\"out_of_scope\"]\n\
              kinds = [\"credential\", \"connect\"]\nseverity = \"{severity}\"\n\
              technique = \"T1078\"\nresponse = \"{response}\"\nafter = {after}\nwindow_seconds = 3600\n"
-        ));
+        )?;
     }
-    text
+    Ok(text)
 }
 
-fn agent_text(folder: &Folder, ports: &Ports) -> String {
+fn agent_text(folder: &Folder, ports: Ports) -> String {
     format!(
         "state_dir = \"{root}/agent\"\n\
          socket = \"{socket}\"\n\
@@ -98,7 +116,7 @@ fn agent_text(folder: &Folder, ports: &Ports) -> String {
 }
 
 /// For `monitorctl`, as a soc analyst.
-fn reader_text(folder: &Folder, ports: &Ports) -> String {
+fn reader_text(folder: &Folder, ports: Ports) -> String {
     let pki = folder.at("pki");
     let pki = pki.display();
     format!(
@@ -111,7 +129,7 @@ fn reader_text(folder: &Folder, ports: &Ports) -> String {
 }
 
 /// For the client commands of `monitor-broker`, as an admin.
-fn issuer_text(folder: &Folder, ports: &Ports) -> String {
+fn issuer_text(folder: &Folder, ports: Ports) -> String {
     let pki = folder.at("pki");
     let pki = pki.display();
     format!(
@@ -132,5 +150,7 @@ pub fn variables(folder: &Folder, name: &str) -> Result<Vec<(String, String)>> {
     let pairs = text
         .lines()
         .filter_map(|line| line.strip_prefix("export ")?.split_once('='));
-    Ok(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    Ok(pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect())
 }

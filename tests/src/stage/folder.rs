@@ -39,11 +39,19 @@ impl Folder {
     pub fn make(settings: &Settings) -> Result<Self> {
         let root = Path::new(PARENT).join(&settings.name);
         if !settings.name.starts_with(PREFIX) {
-            bail!("the stage's folder {} must begin with {PREFIX}: that is how clean-up finds it", settings.name);
+            bail!(
+                "the stage's folder {} must begin with {PREFIX}: that is how clean-up finds it",
+                settings.name
+            );
         }
         let folder = Self { root };
         make_folder(&folder.root, 0o755)?;
-        for (place, mode) in [("bin", 0o755), ("log", 0o755), ("run", 0o755), ("srv", 0o755)] {
+        for (place, mode) in [
+            ("bin", 0o755),
+            ("log", 0o755),
+            ("run", 0o755),
+            ("srv", 0o755),
+        ] {
             make_folder(&folder.root.join(place), mode)?;
         }
         for place in ["agent", "collector", "broker", "engineers"] {
@@ -100,12 +108,18 @@ impl Folder {
         for name in PROGRAMS {
             let from = settings.programs.join(name);
             if !from.is_file() {
-                bail!("{} is missing: build it with `cargo xtask build`", from.display());
+                bail!(
+                    "{} is missing: build it with `cargo xtask build`",
+                    from.display()
+                );
             }
             copy_program(&from, &self.program(name))?;
         }
         if !settings.sshd.is_file() {
-            bail!("{} is missing: `cargo xtask setup --for demo` brings an sshd", settings.sshd.display());
+            bail!(
+                "{} is missing: `cargo xtask setup --for demo` brings an sshd",
+                settings.sshd.display()
+            );
         }
         copy_program(&settings.sshd, &self.program(SSHD))
     }

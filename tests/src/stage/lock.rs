@@ -41,13 +41,18 @@ impl Lock {
             Patience::Wait(deadline) => deadline,
         };
         let address = SocketAddr::from_abstract_name(NAME).context("naming the lock")?;
-        let taken = poll::until("the end of the other stage", deadline, || {
-            match UnixListener::bind_addr(&address) {
-                Ok(listener) => Ok(Some(Self { _listener: listener })),
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
-                Err(error) => Err(error).context("taking the lock of the stage"),
-            }
-        });
+        let taken =
+            poll::until(
+                "the end of the other stage",
+                deadline,
+                || match UnixListener::bind_addr(&address) {
+                    Ok(listener) => Ok(Some(Self {
+                        _listener: listener,
+                    })),
+                    Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Ok(None),
+                    Err(error) => Err(error).context("taking the lock of the stage"),
+                },
+            );
         taken.or_else(|error| match holder(&address) {
             Some(holder) => bail!(
                 "another demo or end-to-end test is running on this machine: process {} (`{}`); \
@@ -81,6 +86,9 @@ mod tests {
         };
         let text = Lock::take(Patience::Refuse).unwrap_err().to_string();
         let own = format!("process {}", std::process::id());
-        assert!(text.contains("another demo") && text.contains(&own), "{text}");
+        assert!(
+            text.contains("another demo") && text.contains(&own),
+            "{text}"
+        );
     }
 }

@@ -102,7 +102,7 @@ impl Stage {
             Network::lay()?;
             self.services.start_tenants()?;
         }
-        self.services.start_core(&ports)?;
+        self.services.start_core(ports)?;
         if shape == Shape::Scene {
             accounts::write_all(&self.folder)?;
             self.sshd = Some(Sshd::start(&self.folder)?);

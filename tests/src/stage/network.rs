@@ -96,8 +96,10 @@ fn loosen_reverse_path(interface: &str) -> Result<()> {
 /// Our routes must not take traffic from somebody who uses these addresses.
 fn refuse_used_range() -> Result<()> {
     for how in ["root", "match"] {
-        let listing =
-            command::stdout(&mut command("ip", ["-4", "route", "show", "table", "all", how, RANGE]))?;
+        let listing = command::stdout(&mut command(
+            "ip",
+            ["-4", "route", "show", "table", "all", how, RANGE],
+        ))?;
         let used = listing
             .lines()
             .find(|line| !line.starts_with("default") && !line.trim().is_empty());

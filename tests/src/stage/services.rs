@@ -49,14 +49,17 @@ impl Services {
     /// None yet.
     #[must_use]
     pub fn new(folder: &Folder) -> Self {
-        Self { folder: folder.clone(), running: Vec::new() }
+        Self {
+            folder: folder.clone(),
+            running: Vec::new(),
+        }
     }
 
     /// Starts broker, collector and agent, and waits until each can be used.
     ///
     /// # Errors
     /// One ended or was not ready in time: its last words.
-    pub fn start_core(&mut self, ports: &Ports) -> Result<()> {
+    pub fn start_core(&mut self, ports: Ports) -> Result<()> {
         self.start_broker()?;
         self.start_collector()?;
         self.start_agent()?;
@@ -64,7 +67,9 @@ impl Services {
         self.wait_for("monitor-broker", "the broker listening", || {
             ca.exists() && krl.exists() && listens(ports.broker)
         })?;
-        self.wait_for("monitor-collector", "the collector listening", || listens(ports.collector))?;
+        self.wait_for("monitor-collector", "the collector listening", || {
+            listens(ports.collector)
+        })?;
         self.agent_is_ready()
     }
 
@@ -128,11 +133,15 @@ impl Services {
             let url = format!("http://{}/", network::SERVICE);
             let said = |url: &str| {
                 let mut curl = command("curl", ["-sS", "-m", "2", "--interface", &interface, url]);
-                command::output(&mut curl).map(|output| output.stdout).unwrap_or_default()
+                command::output(&mut curl)
+                    .map(|output| output.stdout)
+                    .unwrap_or_default()
             };
             let expected = format!("{tenant}\n");
             let what = format!("{tenant} answering by {interface}");
-            self.wait_for(&tenant_service(tenant), &what, || said(&url) == expected.as_bytes())?;
+            self.wait_for(&tenant_service(tenant), &what, || {
+                said(&url) == expected.as_bytes()
+            })?;
         }
         Ok(())
     }
@@ -168,10 +177,21 @@ impl Services {
     pub fn check(&mut self) -> Result<()> {
         for service in &mut self.running {
             if let Some(status) = service.child.try_wait()? {
-                bail!("{} ended by itself ({status}); {}", service.name, last_lines(&service.log));
+                bail!(
+                    "{} ended by itself ({status}); {}",
+                    service.name,
+                    last_lines(&service.log)
+                );
             }
         }
         Ok(())
+    }
+
+    /// The last lines of each program's log.
+    #[must_use]
+    pub fn last_words(&self) -> Vec<String> {
+        let of = |service: &Service| format!("{}: {}", service.name, last_lines(&service.log));
+        self.running.iter().map(of).collect()
     }
 
     /// Asks every program to end, the last started first, and makes those end
@@ -185,7 +205,10 @@ impl Services {
                 Ok(service.child.try_wait()?.map(drop))
             });
             if !matches!(ended, Ok(Some(()))) {
-                eprintln!("{} did not end within {DRAINED_WITHIN:?}: killed", service.name);
+                eprintln!(
+                    "{} did not end within {DRAINED_WITHIN:?}: killed",
+                    service.name
+                );
                 let _ = service.child.kill();
                 let _ = service.child.wait();
             }
@@ -211,7 +234,11 @@ impl Services {
             .process_group(0)
             .spawn()
             .with_context(|| format!("`{}` could not be started", shown(&command)))?;
-        self.running.push(Service { name: name.to_owned(), child, log });
+        self.running.push(Service {
+            name: name.to_owned(),
+            child,
+            log,
+        });
         Ok(())
     }
 
@@ -222,7 +249,8 @@ impl Services {
             Ok(ready().then_some(()))
         });
         waited.map_err(|error| {
-            if error.is::<interrupt::Interrupted>() || error.to_string().contains("ended by itself") {
+            if error.is::<interrupt::Interrupted>() || error.to_string().contains("ended by itself")
+            {
                 return error;
             }
             error.context(format!("{name} is not ready; {}", last_lines(&log)))
@@ -253,7 +281,8 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
     let mut held = Vec::new();
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
         *port = listener.local_addr()?.port();
         // Kept until all are chosen, so that none is chosen twice.
         held.push(listener);

@@ -42,14 +42,25 @@ impl Sshd {
         fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
         let key = place.join("host_key");
         command::stdout(
-            command("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"]).arg(&key),
+            command(
+                "ssh-keygen",
+                ["-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f"],
+            )
+            .arg(&key),
         )?;
         let [port] = free_ports()?;
-        write(&place.join("sshd_config"), &configuration(folder, port), 0o644)?;
+        write(
+            &place.join("sshd_config"),
+            &configuration(folder, port),
+            0o644,
+        )?;
         write(&place.join("start.sh"), &start_script(folder), 0o755)?;
         let log = folder.at("log/sshd.log");
         let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
-        let mut unshare = command("unshare", ["--mount", "--propagation", "private", "/bin/sh"]);
+        let mut unshare = command(
+            "unshare",
+            ["--mount", "--propagation", "private", "/bin/sh"],
+        );
         let mut child = std::os::unix::process::CommandExt::process_group(&mut unshare, 0)
             .arg(place.join("start.sh"))
             .stdin(Stdio::null())
@@ -65,7 +76,12 @@ impl Sshd {
         })?;
         let listener = Process::of(child.id()).context("the private sshd is gone")?;
         let host_key = fs::read_to_string(key.with_extension("pub"))?;
-        Ok(Self { child, listener, port, host_key: host_key.trim().to_owned() })
+        Ok(Self {
+            child,
+            listener,
+            port,
+            host_key: host_key.trim().to_owned(),
+        })
     }
 
     /// The processes of logins: all in its mount namespace but the listener.

@@ -1,0 +1,101 @@
+//! Who is let in, who is not, and who is left alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use monitor_tests::engineer::{Engineer, Grant};
+use monitor_tests::scene::{SEEN_WITHIN, Scene, curl, expect, goes_to};
+use monitor_tests::stage::{ACCOUNT, BREAK_GLASS_ACCOUNT};
+use monitor_tests::test_stage::{self, TestStage};
+
+fn grant(engineer: &Engineer, tenant: &str) -> Grant {
+    Grant {
+        id: format!("{}-{tenant}-1", engineer.name),
+        tenant: tenant.to_owned(),
+        ticket: "INC-4712".to_owned(),
+        purpose: "look after the backups".to_owned(),
+        valid_seconds: 3600,
+    }
+}
+
+fn with_certificate(ground: &TestStage, name: &str, tenant: &str) -> Engineer {
+    let engineer = Engineer::new(&ground.stage, name).unwrap();
+    let grant = grant(&engineer, tenant);
+    engineer.is_granted(&grant).unwrap();
+    engineer.gets_certificate(&grant).unwrap();
+    engineer
+}
+
+#[test]
+fn neighbour_in_the_same_account_is_untouched() {
+    let Some(ground) = test_stage::whole("neighbour").unwrap() else {
+        return;
+    };
+    let bob = with_certificate(&ground, "bob", "globex");
+    let mut beside = bob.logs_in(ACCOUNT).unwrap();
+    let opened = ground
+        .facts
+        .wait("bob's login", SEEN_WITHIN, |fact| {
+            fact.is_event("session_opened") && fact.principal() == "bob"
+        })
+        .unwrap();
+    let mut scene = Scene::open(&ground.stage, &ground.facts, &ground.timeline, "alice").unwrap();
+    scene.arrives().unwrap();
+    scene.leaves_something_running().unwrap();
+    scene.strays(&ground.stage).unwrap();
+    scene.is_cut_off(&ground.stage).unwrap();
+    assert!(beside.lives().unwrap());
+    let said = beside.types(&curl("globex")).unwrap();
+    assert_eq!(said.text.trim(), "globex", "{said:?}");
+    let session = opened.session().to_owned();
+    assert_ne!(session, scene.session);
+    expect(&ground.facts, &session, "in_scope", "connect", |fact| {
+        goes_to(fact, "globex")
+    })
+    .unwrap();
+    assert!(bob.logs_in(ACCOUNT).is_ok(), "bob may still log in");
+}
+
+#[test]
+fn nobody_is_let_in_while_the_agent_is_down_but_the_break_glass_account() {
+    let Some(mut ground) = test_stage::whole("down").unwrap() else {
+        return;
+    };
+    let alice = with_certificate(&ground, "alice", "acme");
+    assert!(alice.tries_to_log_in(ACCOUNT).unwrap().status.success());
+    ground.stage.services.kill("monitor-agent").unwrap();
+    let attempt = alice.tries_to_log_in(ACCOUNT).unwrap();
+    assert!(attempt.was_refused(), "{attempt:?}");
+    let attempt = alice.tries_to_log_in(BREAK_GLASS_ACCOUNT).unwrap();
+    assert!(attempt.status.success(), "{attempt:?}");
+    ground.stage.services.start_agent().unwrap();
+    ground.stage.services.agent_is_ready().unwrap();
+    let attempt = alice.tries_to_log_in(ACCOUNT).unwrap();
+    assert!(attempt.status.success(), "{attempt:?}");
+}
+
+#[test]
+fn certificate_of_another_key_is_refused() {
+    let Some(ground) = test_stage::whole("another").unwrap() else {
+        return;
+    };
+    with_certificate(&ground, "alice", "acme");
+    let eve = Engineer::new(&ground.stage, "eve").unwrap();
+    let place = ground.stage.folder.at("engineers");
+    std::fs::copy(
+        place.join("alice/id-cert.pub"),
+        place.join("eve/id-cert.pub"),
+    )
+    .unwrap();
+    let attempt = eve.tries_to_log_in(ACCOUNT).unwrap();
+    assert!(attempt.was_refused(), "{attempt:?}");
+}
+
+#[test]
+fn grant_that_is_not_known_gives_no_certificate() {
+    let Some(ground) = test_stage::whole("unknown").unwrap() else {
+        return;
+    };
+    let alice = Engineer::new(&ground.stage, "alice").unwrap();
+    let error = alice.gets_certificate(&grant(&alice, "acme")).unwrap_err();
+    assert!(error.to_string().contains("alice-acme-1"), "{error:#}");
+}
