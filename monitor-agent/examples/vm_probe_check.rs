@@ -2,7 +2,7 @@
 //! says in one line whether they saw it. Made to run as root in a bare virtual
 //! machine: it mounts what it needs.
 //!
-//! `VM-CHECK ok kernel=... families=... exec=... connect=... open=...`, exit
+//! `VM-CHECK ok kernel=... exec=true connect=true open=true ...`, exit
 //! code 0, or `VM-CHECK failed: ...`, exit code 1.
 
 #![expect(clippy::print_stdout, reason = "the line is its product")]
@@ -25,6 +25,15 @@ use monitor_common::{Record, decode};
 use rustix::mount::{MountFlags, mount};
 
 const PINS: &str = "/sys/fs/bpf/monitor-vm-check";
+/// Names of programs, as far as the kernel keeps them.
+const PROGRAMS: [&str; 6] = [
+    "task_exit",
+    "task_fork",
+    "task_exec",
+    "connect_v4",
+    "connect_v6",
+    "syscall_exit",
+];
 const MARK: SessionMark = SessionMark([7; 16]);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -121,7 +130,7 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     fs::remove_file(&watched)?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let line = format!(
-        "kernel={} families={} exec={} connect={} open={} counters={:?}",
+        "kernel={} families={} exec={} connect={} open={} faults={:?} verified={}",
         kernel.trim(),
         report.families.len(),
         seen.exec,
@@ -133,12 +142,28 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
             .iter()
             .filter(|(_, count)| *count > 0)
             .collect::<Vec<_>>(),
+        verified(),
     );
     if seen.all() {
         Ok(line)
     } else {
         Err(line.into())
     }
+}
+
+/// Instructions that the verifier went through for each program, of the million
+/// that it allows.
+fn verified() -> String {
+    let mut counts = Vec::new();
+    for program in aya::programs::loaded_programs().flatten() {
+        let name = program.name_as_str().unwrap_or_default();
+        if PROGRAMS.contains(&name)
+            && let Some(count) = program.verified_instruction_count()
+        {
+            counts.push(format!("{name}:{count}"));
+        }
+    }
+    counts.join(",")
 }
 
 /// What the probes should see.

@@ -30,8 +30,20 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 pub(super) struct Pins {
     root: PathBuf,
     folder: PathBuf,
-    /// Held for its lock.
-    _lock: Arc<OwnedFd>,
+    /// Held as long as the pins are used.
+    _lock: Arc<Lock>,
+}
+
+/// The lock of a folder. It is given back explicitly: a child process that is
+/// just being started may hold a copy of the descriptor.
+#[derive(Debug)]
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing gives it back as well.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 /// What a folder holds.
@@ -209,12 +221,12 @@ pub(super) fn is_bpffs(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|found| found.f_type == BPF_FS_MAGIC)
 }
 
-fn lock(root: &Path) -> Result<OwnedFd, KernelError> {
+fn lock(root: &Path) -> Result<Lock, KernelError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(root, flags, Mode::empty())
         .map_err(|error| pin("open", root)(error.into()))?;
     match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(folder),
+        Ok(()) => Ok(Lock(folder)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(KernelError::Locked {
             path: root.to_path_buf(),
         }),
@@ -301,6 +313,20 @@ pub(super) fn pin<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lock_is_given_back_while_a_child_still_has_the_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let of_the_child = first.0.try_clone().unwrap();
+        assert!(matches!(
+            lock(folder.path()),
+            Err(KernelError::Locked { .. })
+        ));
+        drop(first);
+        drop(lock(folder.path()).unwrap());
+        drop(of_the_child);
+    }
 
     #[test]
     fn only_folders_of_versions_are_taken_for_such() {

@@ -124,6 +124,8 @@ fn perform(act: &[&str]) {
             let file = rustix::fs::open(path, flags, Mode::empty()).unwrap();
             drop(fs::File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap());
         }
+        #[cfg(target_arch = "x86_64")]
+        ["open as 32 bit", path] => println!("returned {}", open_as_32_bit(path)),
         ["open absent", path] => assert!(fs::File::open(path).is_err()),
         ["tcp", address] => match TcpStream::connect(address) {
             Ok(_) => println!("connected"),
@@ -172,4 +174,36 @@ fn bind_to(socket: std::os::fd::BorrowedFd<'_>, interface: &str) {
         )
     };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Opens by the system call of 32-bit programs, whose numbers differ: 5 is open
+/// there, and fstat here.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "only the instruction itself reaches that table")]
+fn open_as_32_bit(path: &str) -> i64 {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let low = MapFlags::PRIVATE | MapFlags::from_bits_retain(libc::MAP_32BIT as u32);
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses a free place, below 4 GiB.
+    let page = unsafe { mmap_anonymous(std::ptr::null_mut(), 4_096, protection, low) }.unwrap();
+    // SAFETY: the page is ours, and the path is shorter; the rest is zero.
+    unsafe {
+        page.cast::<u8>()
+            .copy_from_nonoverlapping(path.as_ptr(), path.len())
+    };
+    let mut result: i64 = 5;
+    // SAFETY: open(path, O_RDONLY); rbx is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {path}",
+            "int 0x80",
+            "xchg rbx, {path}",
+            path = inout(reg) page => _,
+            inout("rax") result,
+            in("rcx") 0,
+            in("rdx") 0,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    result
 }

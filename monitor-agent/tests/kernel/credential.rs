@@ -107,6 +107,29 @@ fn watched_file_is_told_once_by_whatever_name_it_is_opened() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn open_by_the_system_call_of_32_bit_programs_is_told() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
+    let act = ["open as 32 bit", scene.file.to_str().unwrap()];
+    let said = Actor::new(&act).marked(&rig.probes, rig.mark).act();
+    if said.contains("returned -") {
+        eprintln!("SKIPPED: this kernel does not run 32-bit system calls: {said}");
+        return;
+    }
+    let seen = rig.collect_until_ended();
+    let watches: Vec<_> = seen
+        .iter()
+        .filter_map(|seen| match seen {
+            Seen::Credential { credential, .. } => Some(credential.watch_id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(watches, [WATCH]);
+}
+
+#[test]
 fn write_truncate_and_path_only_opens_are_told_apart() {
     let Some(mut rig) = Rig::new() else { return };
     let scene = Scene::new();

@@ -124,10 +124,12 @@ fn detach_leaves_no_program_no_map_and_no_pin() {
     assert_eq!((removed.links, removed.maps), (6, 11));
     assert!(!pins.0.exists());
     until("programs are gone", || {
-        loaded_programs().all(|program| !programs.contains(&program.unwrap().id()))
+        loaded_programs()
+            .flatten()
+            .all(|program| !programs.contains(&program.id()))
     });
     until("maps are gone", || {
-        loaded_maps().all(|map| !maps.contains(&map.unwrap().id()))
+        loaded_maps().flatten().all(|map| !maps.contains(&map.id()))
     });
     assert_eq!(
         detach(&pins.0).unwrap(),
