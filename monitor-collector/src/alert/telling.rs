@@ -1,0 +1,102 @@
+//! An alert as a sentence.
+//!
+//! "alice (acme, INC-4711, production, grant 01JG) read globex credential
+//! /srv/globex/kubeconfig with cat on jump-3". Who may read one tenant's ledger
+//! only gets a sentence that names no other tenant.
+
+use monitor_model::{
+    bytes::ByteText,
+    event::{Action, Event},
+    grant::{Grant, Tier},
+    id::{GrantId, TenantId},
+    sentence,
+    tenant::Owner,
+};
+
+use crate::ledger::Entry;
+
+/// What a session stands on, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The ticket.
+    pub ticket: String,
+    /// The tier.
+    pub tier: Tier,
+    /// The grant.
+    pub grant: GrantId,
+}
+
+impl From<&Grant> for Standing {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            tenant: grant.tenant.clone(),
+            ticket: grant.ticket.clone(),
+            tier: grant.tier,
+            grant: grant.id.clone(),
+        }
+    }
+}
+
+/// For whom a sentence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Reads all ledgers.
+    OfEverything,
+    /// Reads the ledger that the event is in.
+    OfLedger,
+}
+
+/// Tells an alert.
+#[must_use]
+pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> String {
+    let event = &entry.judged.event;
+    let sees = |tenant: &TenantId| reader == Reader::OfEverything || *tenant == entry.ledger;
+    let who = event.attribution.principal.as_ref().map_or("somebody", |id| id.as_str());
+    let aside = match (standing, &event.attribution.tenant) {
+        (Some(standing), _) if sees(&standing.tenant) => format!(
+            " ({}, {}, {}, grant {})",
+            standing.tenant,
+            ByteText::from(standing.ticket.as_str()),
+            standing.tier,
+            standing.grant
+        ),
+        (None, Some(tenant)) if sees(tenant) => format!(" ({tenant})"),
+        (Some(_), _) | (None, Some(_)) => " (in a session of another tenant)".to_owned(),
+        (None, None) => String::new(),
+    };
+    format!("{who}{aside} {} on {}", deed(event, &entry.judged.judgement.owner, &sees), event.id.agent)
+}
+
+/// What happened, with the owner of what it happened to.
+fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> String {
+    let owner = match owner {
+        Owner::Host => String::new(),
+        Owner::Unknown => "unknown ".to_owned(),
+        Owner::Tenant(id) if sees(id) => format!("{id} "),
+        Owner::Ambiguous(ids) if ids.iter().all(sees) => sentence::whose(owner) + " ",
+        Owner::Tenant(_) | Owner::Ambiguous(_) => "another tenant's ".to_owned(),
+    };
+    let with = event.process.as_ref().and_then(|process| process.exe.as_ref());
+    let with = with.map(|exe| format!(" with {}", exe.text.file_name())).unwrap_or_default();
+    let what = sentence::what(event);
+    match &event.action {
+        Action::Credential { object, mode, .. } => {
+            format!("{} {owner}credential {}{with}", mode.verb(), object.path)
+        }
+        Action::Connect { .. } => match what.split_once(" to ") {
+            Some((verb, rest)) => format!("{verb} to {owner}{rest}"),
+            None => what,
+        },
+        Action::Exec { .. }
+        | Action::Fork { .. }
+        | Action::Exit { .. }
+        | Action::SessionOpened { .. }
+        | Action::SessionEnded { .. }
+        | Action::LoginRefused { .. }
+        | Action::Contained { .. }
+        | Action::Gap { .. }
+        | Action::AgentStarted { .. } => what,
+    }
+}

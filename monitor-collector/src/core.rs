@@ -1,0 +1,379 @@
+//! The stages that must move in step, on one thread and without any runtime.
+//!
+//! In: batches of decoded events, grants, orders, answers, receipts. Out:
+//! stored entries and raised alerts, and [`Tables`] for everybody else.
+//!
+//! An event goes two steps. [`Core::store`] drops what is known, judges and
+//! puts the rest into the ledgers: after it, a batch may be acked.
+//! [`Core::follow`] lets sessions, alerts and orders follow from what was
+//! stored, in one transaction of the state with the place up to which it went.
+//! A crash between the two is made good at the next start, from the ledgers.
+//!
+//! # Layout
+//! - [`open`]: a start, and what it makes good.
+//! - [`orders`]: whom an order reaches, and what becomes of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use monitor_model::{
+    clock::{Clock, UnixNs},
+    event::{Action, Event},
+    grant::{Grant, GrantState},
+    id::{AgentName, GrantId, OrderId, TenantId},
+    judge::{World, judge},
+    revocation::Order,
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    alert::{Alerter, Answer, Moment, telling::Standing},
+    dedupe::{Dedupe, Intervals, Stream},
+    ledger::{Entry, Judged, Ledger, LedgerError},
+    sessions::Sessions,
+    state::{QUARANTINED_MAX, Raised, SetAside, State, StateError, load::Denied, same_permission},
+    tables::Tables,
+};
+
+pub mod open;
+pub mod orders;
+
+/// Most grants that are known, ended ones included.
+pub const GRANTS_MAX: usize = 100_000;
+/// Events after which the followed place is noted even when nothing changed.
+const FOLLOWED_EVERY: u64 = 10_000;
+
+/// Why the core cannot go on. It must be opened anew.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// A ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Another collector uses the folder.
+    #[error("{}: another collector is running on this data_dir; stop it or choose another folder", path.display())]
+    InUse {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The folder cannot be used.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a request is refused; the core goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A grant of that name is there and says something else.
+    #[error("grant {id} is there already and differs; a grant never changes: give a new id")]
+    GrantDiffers {
+        /// The grant.
+        id: GrantId,
+    },
+    /// The table is full.
+    #[error("{max} grants are known already; no more are taken")]
+    GrantsFull {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Too many orders.
+    #[error("{max} orders are in force already; no more are taken")]
+    OrdersFull {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nobody knows it.
+    #[error("no {what} {name} is known")]
+    Unknown {
+        /// What it would be.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// An order of that name is there and says something else.
+    #[error("order {id} is there already for {target}; an order never changes: give another id, or none")]
+    OrderDiffers {
+        /// The order.
+        id: OrderId,
+        /// What it revokes.
+        target: String,
+    },
+}
+
+/// A batch of an agent, decoded.
+#[derive(Debug)]
+pub struct Batch {
+    /// The agent, by its certificate.
+    pub agent: AgentName,
+    /// Events with their bytes.
+    pub events: Vec<(Event, Vec<u8>)>,
+    /// What could not be decoded.
+    pub aside: Vec<SetAside>,
+}
+
+/// What became of a group of batches.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// New entries, in stored order.
+    pub entries: Vec<Arc<Entry>>,
+    /// Events that were there already.
+    pub duplicates: u64,
+}
+
+/// The stages that move in step.
+#[derive(Debug)]
+pub struct Core {
+    clock: Arc<dyn Clock>,
+    ledgers: BTreeMap<TenantId, Ledger>,
+    dedupe: Dedupe,
+    state: State,
+    world: World,
+    sessions: Sessions,
+    alerter: Alerter,
+    orders: BTreeMap<OrderId, Order>,
+    denied: Denied,
+    /// The newest place among events and alerts.
+    stamp: UnixNs,
+    unnoted: u64,
+    tables: Tables,
+    /// Whether the tables no longer show the orders as they are.
+    tables_orders_moved: bool,
+    _lock: std::fs::File,
+}
+
+impl Core {
+    /// What everybody else may know, as of the last [`Core::publish`].
+    #[must_use]
+    pub const fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Puts what is new in the batches on disk, in the ledgers and nowhere else.
+    ///
+    /// # Errors
+    /// [`CoreError`]; nothing may be acked and the core must be opened anew.
+    pub fn store(&mut self, batches: Vec<Batch>) -> Result<Stored, CoreError> {
+        let mut stored = Stored::default();
+        for batch in batches {
+            for (event, event_bytes) in batch.events {
+                match self.append(event, event_bytes)? {
+                    Some(entry) => stored.entries.push(Arc::new(entry)),
+                    None => stored.duplicates += 1,
+                }
+            }
+            for aside in batch.aside {
+                warn!(agent = %aside.agent, batch = aside.batch, reason = %aside.reason,
+                    bytes = aside.event.len(), "Event cannot be decoded, set aside.");
+                self.state.put_aside(&aside)?;
+            }
+        }
+        for ledger in self.ledgers.values_mut() {
+            ledger.commit()?;
+        }
+        Ok(stored)
+    }
+
+    /// Whether the quarantine has room for what a batch sets aside.
+    ///
+    /// # Errors
+    /// [`CoreError`].
+    pub fn takes_aside(&self, batch: &Batch) -> Result<bool, CoreError> {
+        let more = u64::try_from(batch.aside.len()).unwrap_or(u64::MAX);
+        Ok(more == 0 || self.state.set_aside(&batch.agent)?.saturating_add(more) <= QUARANTINED_MAX)
+    }
+
+    /// Whether the state must be on disk before the last batches are acked.
+    #[must_use]
+    pub const fn ack_waits_for_state(&self) -> bool {
+        self.state.is_changed()
+    }
+
+    /// Lets sessions, alerts and orders follow from stored entries. On disk
+    /// after [`Core::publish`].
+    ///
+    /// # Errors
+    /// [`CoreError`]; the core must be opened anew.
+    pub fn follow(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Arc<Raised>>, CoreError> {
+        let mut raised = Vec::new();
+        for entry in entries {
+            self.follow_session(entry)?;
+            raised.extend(self.follow_alert(entry)?.map(Arc::new));
+        }
+        if let Some(last) = entries.last() {
+            self.unnoted += u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            if self.state.is_changed() || self.unnoted >= FOLLOWED_EVERY {
+                self.state.set_followed(last.stored_at)?;
+                self.unnoted = 0;
+            }
+        }
+        Ok(raised)
+    }
+
+    /// Puts the state on disk, and refreshes the tables.
+    ///
+    /// # Errors
+    /// [`CoreError`]; the core must be opened anew.
+    pub fn publish(&mut self) -> Result<(), CoreError> {
+        self.state.commit()?;
+        self.refresh();
+        Ok(())
+    }
+
+    /// Takes a grant; says whether it is new.
+    ///
+    /// # Errors
+    /// [`CoreError`]. A [`Refusal`] when it differs from one of that name.
+    pub fn put_grant(&mut self, grant: Grant) -> Result<Result<bool, Refusal>, CoreError> {
+        if let Some(known) = self.world.grants.get(&grant.id) {
+            if !same_permission(known, &grant) {
+                return Ok(Err(Refusal::GrantDiffers { id: grant.id }));
+            }
+            let ends = known.state == GrantState::Standing && grant.state != GrantState::Standing;
+            if !ends {
+                return Ok(Ok(false));
+            }
+        } else if self.world.grants.len() >= GRANTS_MAX {
+            return Ok(Err(Refusal::GrantsFull { max: GRANTS_MAX }));
+        }
+        self.change_grant(grant)?;
+        Ok(Ok(true))
+    }
+
+    /// Ends a grant now; ending an ended one changes nothing.
+    ///
+    /// # Errors
+    /// [`CoreError`]. A [`Refusal`] when nobody knows it.
+    pub fn end_grant(&mut self, id: &GrantId, reason: &str) -> Result<Result<Grant, Refusal>, CoreError> {
+        let Some(known) = self.world.grants.get(id) else {
+            return Ok(Err(Refusal::Unknown { what: "grant", name: id.to_string() }));
+        };
+        let mut grant = known.clone();
+        if grant.state == GrantState::Standing {
+            grant.state = GrantState::Ended { at: self.clock.now(), reason: reason.to_owned() };
+            self.change_grant(grant.clone())?;
+        }
+        Ok(Ok(grant))
+    }
+
+    fn change_grant(&mut self, grant: Grant) -> Result<(), CoreError> {
+        self.state.put_grant(&grant)?;
+        self.world.grants.insert(grant.id.clone(), grant);
+        self.tables.grants_version += 1;
+        Ok(())
+    }
+
+    /// Stores one event unless it is known.
+    fn append(&mut self, event: Event, event_bytes: Vec<u8>) -> Result<Option<Entry>, CoreError> {
+        let stream = Stream::from(&event.id);
+        if self.dedupe.is_unknown(&stream) {
+            let mut known = Intervals::default();
+            for ledger in self.ledgers.values() {
+                ledger.sequences(&stream, &mut known)?;
+            }
+            self.dedupe.load(stream.clone(), known);
+        }
+        if !self.dedupe.insert(&stream, event.id.sequence) {
+            return Ok(None);
+        }
+        let mut judgement = judge(&self.world, &event);
+        if !self.ledgers.contains_key(&judgement.ledger) {
+            judgement.ledger = TenantId::provider();
+        }
+        let stored_at = self.next_stamp();
+        let Some(ledger) = self.ledgers.get_mut(&judgement.ledger) else {
+            return Ok(None);
+        };
+        Ok(Some(ledger.append(Judged { event_bytes, event, judgement }, stored_at)?))
+    }
+
+    /// The next place among events and alerts: now, but always after the last.
+    fn next_stamp(&mut self) -> UnixNs {
+        self.stamp = self.clock.now().max(UnixNs(self.stamp.0.saturating_add(1)));
+        self.stamp
+    }
+
+    fn follow_session(&mut self, entry: &Entry) -> Result<(), CoreError> {
+        let event = &entry.judged.event;
+        let refused = self.sessions.refused;
+        for login in self.sessions.apply(event) {
+            self.state.put_session(&login)?;
+            if let Some(ended_at) = login.session.ended_at {
+                self.session_gone(login.session.id, ended_at, None)?;
+            }
+        }
+        if self.sessions.refused > refused {
+            error!(session = %entry.judged.event.id, max = crate::sessions::LIVE_MAX,
+                "Too many live sessions, orders do not reach this one.");
+        }
+        match &event.action {
+            Action::SessionOpened { session } => self.converge(session.id)?,
+            Action::Contained { receipt } => self.receipt(&event.id.agent, receipt)?,
+            Action::LoginRefused { principal, serial, .. } => {
+                self.refused_login(principal.as_ref(), *serial, event.at)?;
+            }
+            Action::AgentStarted { .. }
+            | Action::SessionEnded { .. }
+            | Action::Exec { .. }
+            | Action::Fork { .. }
+            | Action::Exit { .. }
+            | Action::Connect { .. }
+            | Action::Credential { .. }
+            | Action::Gap { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn follow_alert(&mut self, entry: &Entry) -> Result<Option<Raised>, CoreError> {
+        let stamp = UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now());
+        let grant = entry.judged.event.attribution.grants.first();
+        let standing = grant.and_then(|id| self.world.grants.get(id)).map(Standing::from);
+        let moment = Moment { at: self.clock.now(), stamp, standing: standing.as_ref() };
+        match self.alerter.answer(entry, &moment) {
+            Answer::Nothing => Ok(None),
+            Answer::Fold(folded) => {
+                self.state.put_alert(&folded)?;
+                Ok(None)
+            }
+            Answer::Raise(raised) => {
+                self.stamp = stamp;
+                self.state.put_alert(&raised)?;
+                info!(alert = %raised.alert.id, rule = %raised.alert.rule, severity = %raised.alert.severity,
+                    event = %raised.alert.event, response = raised.alert.response.as_str(),
+                    sentence = %raised.alert.sentence, "Alert raised.");
+                self.order_for(&raised.alert)?;
+                Ok(Some(raised))
+            }
+        }
+    }
+
+    /// Makes the tables say what the core knows.
+    fn refresh(&mut self) {
+        let grants_moved = self.tables.grants_version != self.tables.grants_shown;
+        if grants_moved {
+            self.tables.grants = Arc::new(self.world.grants.clone());
+            self.tables.grants_shown = self.tables.grants_version;
+        }
+        if self.tables.denied.as_ref() != &self.denied {
+            self.tables.denied = Arc::new(self.denied.clone());
+            self.tables.denied_version += 1;
+        }
+        self.refresh_orders();
+        let heads: HashMap<_, _> =
+            self.ledgers.iter().map(|(tenant, ledger)| (tenant.clone(), ledger.head().clone())).collect();
+        self.tables.heads = Arc::new(heads);
+        self.tables.watermark = self.stamp;
+    }
+}
+
+#[cfg(test)]
+mod tests;

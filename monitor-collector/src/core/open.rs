@@ -1,0 +1,147 @@
+//! A start: what is on disk is read, checked, and made good.
+
+use std::{collections::BTreeMap, fs::File, sync::Arc};
+
+use monitor_model::{
+    clock::{Clock, UnixNs},
+    judge::World,
+};
+use tracing::info;
+
+use super::{Core, CoreError};
+use crate::{
+    alert::Alerter,
+    config::Config,
+    dedupe::{Dedupe, STREAMS_MAX},
+    ledger::{
+        Entry, Ledger,
+        read::{Filter, Reader, Span},
+    },
+    sessions::Sessions,
+    state::{State, load::Denied},
+    tables::Tables,
+};
+
+/// Entries that are read at once while making good.
+const PAGE: u32 = 10_000;
+
+impl Core {
+    /// Opens every ledger and the state, and lets follow what a crash left undone.
+    ///
+    /// # Errors
+    /// [`CoreError`] names the file, and in a broken ledger the position.
+    pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
+        let lock = locked(config)?;
+        let mut ledgers = BTreeMap::new();
+        for tenant in &config.tenants {
+            ledgers.insert(tenant.id.clone(), Ledger::open(&config.data_dir, &tenant.id)?);
+        }
+        let state = State::open(&config.data_dir)?;
+        let last = ledgers.values().map(|ledger| ledger.head().stored_at).max().unwrap_or_default();
+        let denied: Denied = state.denied()?;
+        let mut core = Self {
+            clock,
+            dedupe: Dedupe::new(STREAMS_MAX),
+            world: World {
+                tenants: config.tenants.clone(),
+                grants: state.grants()?,
+                version: config.policy_version(),
+            },
+            sessions: Sessions::restored(state.live_sessions()?),
+            alerter: Alerter::new(config.rules.clone(), config.dedupe),
+            orders: state.orders()?,
+            denied,
+            stamp: last.max(state.last_alert()?),
+            unnoted: 0,
+            tables: Tables { grants_version: 1, denied_version: 1, ..Tables::default() },
+            ledgers,
+            state,
+            tables_orders_moved: true,
+            _lock: lock,
+        };
+        core.remember(config)?;
+        core.make_good(config)?;
+        core.publish()?;
+        Ok(core)
+    }
+
+    /// Gives the alerter back what it knew of events that were followed.
+    fn remember(&mut self, config: &Config) -> Result<(), CoreError> {
+        let followed = self.state.followed()?;
+        let mut past: Vec<Entry> = Vec::new();
+        let newest = self.clock.now().min(if followed == UnixNs(0) { UnixNs::MAX } else { followed });
+        let span = self.alerter.memory() * 2;
+        let from = UnixNs(newest.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
+        for tenant in &config.tenants {
+            past.extend(Reader::open(&config.data_dir, &tenant.id)?.alarming(from)?);
+        }
+        past.retain(|entry| entry.stored_at <= followed);
+        past.sort_by_key(|entry| entry.stored_at);
+        for entry in &past {
+            self.alerter.recount(entry);
+        }
+        for raised in self.state.alerts_after(UnixNs(0).max(from))? {
+            self.alerter.remember(raised);
+        }
+        for order in self.orders.values() {
+            if order.cause.alert.is_some() {
+                self.alerter.remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets follow what was stored and not yet followed.
+    fn make_good(&mut self, config: &Config) -> Result<(), CoreError> {
+        let readers: Vec<Reader> = config
+            .tenants
+            .iter()
+            .map(|tenant| Reader::open(&config.data_dir, &tenant.id))
+            .collect::<Result<_, _>>()?;
+        let (mut after, up_to) = (self.state.followed()?, self.stamp);
+        let mut made_good = 0;
+        while after < up_to {
+            let (entries, seen) = merged(&readers, Span { after, up_to, limit: PAGE }, &Filter::default())?;
+            let entries: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
+            made_good += self.follow(&entries)?.len();
+            after = seen;
+        }
+        if made_good > 0 {
+            info!(alerts = made_good, "Alerts made good that a stop had left undone.");
+        }
+        Ok(())
+    }
+}
+
+/// A page over several ledgers in stored order, and up to where it is whole.
+///
+/// # Errors
+/// [`crate::ledger::LedgerError`].
+pub fn merged(
+    readers: &[Reader],
+    span: Span,
+    filter: &Filter,
+) -> Result<(Vec<Entry>, UnixNs), crate::ledger::LedgerError> {
+    let mut entries = Vec::new();
+    let mut whole = span.up_to;
+    for reader in readers {
+        let (page, seen) = reader.page(span, filter)?;
+        whole = whole.min(seen);
+        entries.extend(page);
+    }
+    entries.retain(|entry| entry.stored_at <= whole);
+    entries.sort_by_key(|entry| entry.stored_at);
+    Ok((entries, whole))
+}
+
+fn locked(config: &Config) -> Result<File, CoreError> {
+    let folder = |source| CoreError::Folder { path: config.data_dir.clone(), source };
+    std::fs::create_dir_all(&config.data_dir).map_err(folder)?;
+    let path = config.data_dir.join("lock");
+    let lock = File::create(&path).map_err(folder)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(CoreError::InUse { path }),
+        Err(std::fs::TryLockError::Error(source)) => Err(CoreError::Folder { path, source }),
+    }
+}

@@ -1,0 +1,361 @@
+//! The record of one tenant: one SQLite file, each entry chained to the one before.
+//!
+//! In: judged events, in the order they were stored. Out: their positions,
+//! once [`Ledger::commit`] has them on disk. Bound: the disk; when it is full
+//! nothing is acked and agents keep spooling. Loss: none.
+//!
+//! # Layout
+//! - [`chain`]: what an entry's hash is made of.
+//! - [`read`]: entries by place, for people.
+//! - [`mod@verify`]: checks a file from its first entry to its last.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use monitor_model::{
+    clock::UnixNs,
+    event::Event,
+    id::{InvalidId, TenantId},
+    verdict::Judgement,
+};
+use monitor_proto::InvalidMessage;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use crate::dedupe::{Intervals, Stream};
+
+pub mod chain;
+pub mod read;
+pub mod verify;
+
+pub use chain::Hash;
+
+/// Entries at the end of a ledger that are checked when it is opened.
+pub const TAIL_CHECKED: u64 = 1_000;
+/// Version of the file's layout.
+const LAYOUT: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE stream (
+    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, boot TEXT NOT NULL, source TEXT NOT NULL,
+    UNIQUE (agent, boot, source)
+);
+CREATE TABLE entry (
+    position INTEGER PRIMARY KEY,
+    stored_at INTEGER NOT NULL UNIQUE,
+    stream INTEGER NOT NULL REFERENCES stream (id),
+    sequence INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    session TEXT,
+    principal TEXT,
+    event BLOB NOT NULL,
+    judgement BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    UNIQUE (stream, sequence)
+);
+CREATE INDEX entry_session ON entry (session) WHERE session IS NOT NULL;
+CREATE INDEX entry_alarming ON entry (at) WHERE verdict IN ('out_of_scope', 'unattributed');
+";
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite failed.
+    #[error("ledger {}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The folder cannot be made or read.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was written by another version, or for another tenant.
+    #[error("ledger {} holds {key} = {found:?}; this is {wanted:?}: give the right file or the right version", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Which of its facts.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// An entry is not what its hash says.
+    #[error("ledger {} is broken at position {position}: {cause}; keep the file as evidence and restore a copy", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that is wrong.
+        position: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Why a row cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The event or judgement cannot be decoded.
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+    /// A name in it is none.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+/// The newest entry of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its position; 0 when there is none.
+    pub position: u64,
+    /// Its hash; of an empty ledger, the tenant's first link.
+    pub hash: Hash,
+    /// When it was stored.
+    pub stored_at: UnixNs,
+}
+
+/// A judged event that goes into a ledger.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The event as the agent encoded it.
+    pub event_bytes: Vec<u8>,
+    /// The same, decoded.
+    pub event: Event,
+    /// The judgement on it.
+    pub judgement: Judgement,
+}
+
+/// One entry of a ledger.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The tenant whose ledger it is in.
+    pub ledger: TenantId,
+    /// Its place, from 1.
+    pub position: u64,
+    /// When it was stored: unique and ascending over all ledgers of a collector.
+    pub stored_at: UnixNs,
+    /// Over the entry before and this one.
+    pub hash: Hash,
+    /// What was stored.
+    pub judged: Judged,
+}
+
+/// The ledger of one tenant, open for writing. There is one writer.
+#[derive(Debug)]
+pub struct Ledger {
+    tenant: TenantId,
+    path: PathBuf,
+    connection: Connection,
+    head: Head,
+    streams: HashMap<Stream, i64>,
+    /// Whether a transaction is open.
+    writing: bool,
+}
+
+impl Ledger {
+    /// The file of a tenant's ledger.
+    #[must_use]
+    pub fn path(data_dir: &Path, tenant: &TenantId) -> PathBuf {
+        data_dir.join("ledger").join(format!("{tenant}.db"))
+    }
+
+    /// Opens or makes a tenant's ledger and checks the end of its chain.
+    ///
+    /// # Errors
+    /// [`LedgerError::Broken`] names the position; the others the file.
+    pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
+        let path = Self::path(data_dir, tenant);
+        let folder = data_dir.join("ledger");
+        std::fs::create_dir_all(&folder).map_err(|source| LedgerError::Folder { path: folder, source })?;
+        let connection = open_file(&path, tenant)
+            .map_err(|source| LedgerError::Sqlite { path: path.clone(), source })?;
+        check_meta(&connection, &path, tenant)?;
+        let head = verify::tail(&connection, &path, tenant, TAIL_CHECKED)?;
+        Ok(Self { tenant: tenant.clone(), path, connection, head, streams: HashMap::new(), writing: false })
+    }
+
+    /// The tenant.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The newest entry, those not yet committed included.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Adds an entry; it is on disk after [`Ledger::commit`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
+    pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
+        self.write(judged, stored_at)
+            .map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })
+    }
+
+    /// Puts everything that was added on disk.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
+    pub fn commit(&mut self) -> Result<(), LedgerError> {
+        if std::mem::take(&mut self.writing) {
+            let done = self.connection.execute_batch("COMMIT");
+            done.map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the sequence numbers of a stream that are in this ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn sequences(&self, stream: &Stream, into: &mut Intervals) -> Result<(), LedgerError> {
+        self.read_sequences(stream, into)
+            .map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })
+    }
+
+    fn read_sequences(&self, stream: &Stream, into: &mut Intervals) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT sequence FROM entry WHERE stream = (
+                 SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3)
+             ORDER BY sequence",
+        )?;
+        let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
+        let mut rows = statement.query(params![stream.agent.as_str(), boot, source])?;
+        while let Some(row) = rows.next()? {
+            into.insert(number(row.get(0)?));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, judged: Judged, stored_at: UnixNs) -> rusqlite::Result<Entry> {
+        if !self.writing {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.writing = true;
+        }
+        let judgement = judgement_bytes(&judged.judgement);
+        let hash = chain::link(&self.head.hash, &judged.event_bytes, &judgement, stored_at);
+        let position = self.head.position + 1;
+        let stream = self.stream_number(&Stream::from(&judged.event.id))?;
+        let event = &judged.event;
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO entry (position, stored_at, stream, sequence, at, kind, verdict, session, principal,
+                                event, judgement, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        statement.execute(params![
+            integer(position),
+            integer(stored_at.0),
+            stream,
+            integer(event.id.sequence),
+            integer(event.at.0),
+            event.action.kind().as_str(),
+            judged.judgement.verdict.kind().as_str(),
+            event.attribution.session.map(|id| id.to_string()),
+            event.attribution.principal.as_ref().map(|id| id.as_str()),
+            judged.event_bytes,
+            judgement,
+            hash,
+        ])?;
+        self.head = Head { position, hash, stored_at };
+        Ok(Entry { ledger: self.tenant.clone(), position, stored_at, hash, judged })
+    }
+
+    fn stream_number(&mut self, stream: &Stream) -> rusqlite::Result<i64> {
+        if let Some(&number) = self.streams.get(stream) {
+            return Ok(number);
+        }
+        let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
+        let key = params![stream.agent.as_str(), boot, source];
+        self.connection.execute("INSERT OR IGNORE INTO stream (agent, boot, source) VALUES (?1, ?2, ?3)", key)?;
+        let number = self.connection.query_row(
+            "SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3",
+            key,
+            |row| row.get(0),
+        )?;
+        if self.streams.len() >= crate::dedupe::STREAMS_MAX {
+            self.streams.clear();
+        }
+        self.streams.insert(stream.clone(), number);
+        Ok(number)
+    }
+}
+
+/// A judgement as ledgers keep it.
+pub(crate) fn judgement_bytes(judgement: &Judgement) -> Vec<u8> {
+    use prost::Message as _;
+    monitor_proto::v1::Judgement::from(judgement).encode_to_vec()
+}
+
+/// A number as SQLite keeps it; what is larger than it can express is its largest.
+pub(crate) fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number from SQLite.
+pub(crate) fn number(integer: i64) -> u64 {
+    u64::try_from(integer).unwrap_or_default()
+}
+
+/// Settings of every file that is written: what is committed is on disk.
+pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(std::time::Duration::from_secs(5))
+}
+
+fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    durable(&connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let made = transaction
+        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'entry'", [], |_| Ok(()))
+        .optional()?
+        .is_some();
+    if !made {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.execute(
+            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2)",
+            params![LAYOUT.to_string(), tenant.as_str()],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+fn check_meta(connection: &Connection, path: &Path, tenant: &TenantId) -> Result<(), LedgerError> {
+    for (key, wanted) in [("layout", LAYOUT.to_string()), ("tenant", tenant.to_string())] {
+        let found: String = connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+            .optional()
+            .map_err(|source| LedgerError::Sqlite { path: path.into(), source })?
+            .unwrap_or_default();
+        if found != wanted {
+            return Err(LedgerError::Foreign { path: path.into(), key, found, wanted });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

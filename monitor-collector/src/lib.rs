@@ -1,0 +1,40 @@
+//! Receives the events of all agents, judges them, keeps the ledgers and revokes.
+//!
+//! # Layout
+//! In the order of an event's way:
+//! - [`ingest`]: agents' streams; batches up, acks, tables and commands down.
+//! - [`dedupe`]: drops what the ledgers hold already.
+//! - [`ledger`]: one tamper-evident file a tenant.
+//! - [`core`]: the stages that must move in step, on one thread: dedupe, judge
+//!   (`monitor_model::judge`), ledger, and what follows from stored events.
+//! - [`sessions`], [`alert`]: what follows from stored events.
+//! - [`revoke`], [`contain`]: answers, at the broker and on the hosts.
+//!
+//! Around it:
+//! - [`config`]: the checked configuration.
+//! - [`state`]: what is kept besides the ledgers.
+//! - [`writer`]: the thread that owns the core, and group commit.
+//! - [`tables`]: what the writer tells everybody else.
+//! - [`service`]: the tonic edge for people and brokers.
+//! - [`pipeline`]: the wiring of all of it.
+//! - [`entropy`]: random bytes.
+#![forbid(unsafe_code)]
+
+pub mod alert;
+pub mod config;
+pub mod contain;
+pub mod core;
+pub mod dedupe;
+pub mod entropy;
+pub mod ingest;
+pub mod ledger;
+pub mod pipeline;
+pub mod revoke;
+pub mod service;
+pub mod sessions;
+pub mod state;
+pub mod tables;
+pub mod writer;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,130 @@
+//! Receives the events of all agents, judges them, keeps the ledgers and revokes.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
+use monitor_collector::{
+    config::{self, Config},
+    ledger::verify,
+    pipeline::Collector,
+};
+use monitor_model::{clock::{Clock as _, SystemClock}, id::TenantId};
+use monitor_transport::logging;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Receives the events of all agents, judges them, keeps the ledgers and revokes.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or SIGINT, then puts everything taken on disk.
+    Run {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// How log lines look: text or json.
+        #[arg(long, default_value_t)]
+        log_format: logging::Format,
+    },
+    /// Says whether a configuration and its TLS files are right.
+    CheckConfig {
+        /// The configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Prints a documented configuration.
+    Config {
+        /// The one to begin with.
+        #[arg(long, required = true)]
+        default: bool,
+    },
+    /// Checks every entry of every ledger, without a running collector.
+    Verify {
+        /// The collector's folder.
+        #[arg(long)]
+        data_dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match act(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("monitor-collector: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(command: Command) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Run { config, log_format } => {
+            logging::start(log_format);
+            run(Config::load(&config)?)
+        }
+        Command::CheckConfig { config: path } => {
+            let config = Config::load(&path)?;
+            config.tls.load(SystemClock.now())?;
+            let (tenants, rules) = (config.tenants.len(), config.rules.len());
+            writeln!(out, "{}: ok, {tenants} tenants, {rules} rules", path.display())?;
+            Ok(())
+        }
+        Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
+        Command::Verify { data_dir } => check_ledgers(&data_dir, &mut out),
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let collector = Collector::start(config, Arc::new(SystemClock)).await?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        collector.drain().await;
+        Ok(())
+    })
+}
+
+fn check_ledgers(data_dir: &std::path::Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    let folder = data_dir.join("ledger");
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "db") {
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            names.push(TenantId::new(name).with_context(|| path.display().to_string())?);
+        }
+    }
+    names.sort();
+    if names.is_empty() {
+        bail!("{}: no ledger in it; give the data_dir of the configuration", folder.display());
+    }
+    let mut broken = 0;
+    for tenant in &names {
+        match verify::verify(data_dir, tenant) {
+            Ok(head) => {
+                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+                writeln!(out, "{tenant}: ok, {} entries, head {hash}", head.position)?;
+            }
+            Err(error) => {
+                broken += 1;
+                writeln!(out, "{tenant}: BROKEN: {error}")?;
+            }
+        }
+    }
+    if broken > 0 {
+        bail!("{broken} of {} ledgers are broken", names.len());
+    }
+    Ok(())
+}

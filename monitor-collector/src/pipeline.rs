@@ -1,0 +1,235 @@
+//! The wiring: the stages of the picture, one task each, and their end.
+//!
+//! ```text
+//! agents == ingest ==> writer(core: dedupe, judge, ledger, sessions, alert) ==> subscriptions
+//!            ^  acks, tables, commands  |                 | orders
+//!            +--------------------------+                 +==> revoker ==> broker
+//! ```
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use monitor_model::clock::Clock;
+use monitor_proto::v1::{
+    agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
+    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
+    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
+};
+use monitor_transport::{
+    causes,
+    identity::Role,
+    tls::{Tls, TlsError},
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tonic::{service::RoutesBuilder, transport::{Server, server::TcpIncoming}};
+use tracing::{error, info, warn};
+
+use crate::{
+    config::Config,
+    core::CoreError,
+    entropy,
+    ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
+    revoke::Revoker,
+    service::{Edge, LOOKUPS_MAX, READERS_MAX, cursor::Seal},
+    state::{State, StateError},
+    writer::{Thread, Writer},
+};
+
+/// How often an idle connection is tried.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Longest wait for calls to end while draining.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest message that an agent may send: a batch and its frame.
+const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
+
+/// Why the collector cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Wrong TLS files.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The certificate is of another role.
+    #[error("{}: the certificate is of role {found}; the collector needs one of role collector", path.display())]
+    Role {
+        /// The certificate.
+        path: PathBuf,
+        /// The role found.
+        found: Role,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// The state cannot be opened.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The address cannot be listened on.
+    #[error("listen = {address}: {source}; give a free address, or port 0 for any free port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The services cannot be set up.
+    #[error("services cannot be set up: {cause}")]
+    Services {
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    revoking: Option<JoinHandle<()>>,
+    writer: Writer,
+    thread: Thread,
+    /// Ends streams and calls.
+    stop: CancellationToken,
+    /// Ends the writer, after them.
+    stop_writer: CancellationToken,
+}
+
+impl Collector {
+    /// Opens everything and begins to serve.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and what would be right.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tls = config.tls.load(clock.now())?;
+        if tls.identity().role != Role::Collector {
+            return Err(StartError::Role { path: config.tls.certificate, found: tls.identity().role });
+        }
+        let config = Arc::new(config);
+        let (stop, stop_writer) = (CancellationToken::new(), CancellationToken::new());
+        let (writer, thread) = Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
+        let seal = seal(&config)?;
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let place = config.data_dir.join("listen");
+        std::fs::write(&place, format!("{address}\n"))
+            .map_err(|source| StartError::File { path: place, source })?;
+        let agents = Arc::new(Agents::default());
+        let edge = Edge {
+            config: Arc::clone(&config),
+            writer: writer.clone(),
+            agents: Arc::clone(&agents),
+            clock: Arc::clone(&clock),
+            seal,
+            stop: stop.clone(),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+        };
+        let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
+        let serving = serve(&tls, listener, edge, ingest).await?;
+        let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
+        info!(%address, tenants = config.tenants.len(), rules = config.rules.len(),
+            policy = %config.policy_version(), "Collector ready.");
+        Ok(Self { address, serving, revoking, writer, thread, stop, stop_writer })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The way to what is stored.
+    #[must_use]
+    pub const fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Ends streams, puts everything that was taken on disk, and stops.
+    pub async fn drain(self) {
+        let Self { serving, revoking, thread, stop, stop_writer, .. } = self;
+        stop.cancel();
+        match tokio::time::timeout(DRAIN_TIMEOUT, serving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(failed))) => error!(error = %causes(&failed), "Serving failed."),
+            Ok(Err(failed)) => error!(error = %failed, "Serving failed."),
+            Err(_) => warn!(seconds = DRAIN_TIMEOUT.as_secs(), "Calls did not end in time, ending them."),
+        }
+        if let Some(revoking) = revoking {
+            _ = tokio::time::timeout(DRAIN_TIMEOUT, revoking).await;
+        }
+        stop_writer.cancel();
+        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
+            error!("Writer could not be waited for.");
+        }
+        info!("Collector stopped, everything taken is on disk.");
+    }
+}
+
+fn seal(config: &Config) -> Result<Seal, StartError> {
+    let fresh = entropy::random::<32>()
+        .map_err(|source| StartError::File { path: "/dev/urandom".into(), source })?;
+    Ok(Seal::new(State::open(&config.data_dir)?.cursor_key(fresh)?))
+}
+
+fn revoker(
+    config: &Config,
+    tls: &Tls,
+    writer: &Writer,
+    clock: Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>, StartError> {
+    let Some(broker) = config.broker.clone() else {
+        warn!("No [broker] is configured: orders end sessions on hosts, and wait for a broker.");
+        return Ok(None);
+    };
+    let revoker = Revoker::new(broker, tls, writer.clone(), clock)?;
+    Ok(Some(tokio::spawn(revoker.run(stop.clone()))))
+}
+
+async fn serve(
+    tls: &Tls,
+    listener: TcpListener,
+    edge: Edge,
+    ingest: Ingest,
+) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
+    let failed = |cause: String| StartError::Services { cause };
+    let stop = edge.stop.clone();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AgentServiceServer<Ingest>>().await;
+    health.set_serving::<EventServiceServer<Edge>>().await;
+    health.set_serving::<SessionServiceServer<Edge>>().await;
+    health.set_serving::<AlertServiceServer<Edge>>().await;
+    health.set_serving::<GrantServiceServer<Edge>>().await;
+    health.set_serving::<RevocationServiceServer<Edge>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(monitor_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(health_service)
+        .add_service(reflection().build_v1().map_err(|error| failed(error.to_string()))?)
+        .add_service(reflection().build_v1alpha().map_err(|error| failed(error.to_string()))?)
+        .add_service(AgentServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(EventServiceServer::new(edge.clone()))
+        .add_service(SessionServiceServer::new(edge.clone()))
+        .add_service(AlertServiceServer::new(edge.clone()))
+        .add_service(GrantServiceServer::new(edge.clone()))
+        .add_service(RevocationServiceServer::new(edge));
+    let server = Server::builder()
+        .tls_config(tls.server())
+        .map_err(|error| failed(causes(&error)))?
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_routes(routes.routes());
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(tokio::spawn(server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned())))
+}

@@ -1,0 +1,156 @@
+//! The tonic edge for people and brokers: messages in, model inside, messages out.
+//!
+//! Who calls is known from the certificate alone. What somebody may not see
+//! answers as what does not exist. Every call of a person is told in the log
+//! with the identity.
+//!
+//! # Layout
+//! - [`sight`]: which tenants a caller sees, and what is left out for whom.
+//! - [`cursor`]: where a reader stopped, sealed.
+//! - [`page`]: page sizes and tokens.
+//! - [`events`]: `EventService`; [`subscription`]: one reader of it.
+//! - [`lists`]: `SessionService`, `AlertService`.
+//! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
+
+use std::{path::PathBuf, sync::Arc};
+
+use monitor_model::clock::Clock;
+use monitor_transport::identity::{Identity, Role};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+use tracing::{error, info};
+
+use crate::{
+    config::Config,
+    core::Refusal,
+    ingest::agents::Agents,
+    state::{StateError, read::StateReader},
+    writer::{Denied, Writer},
+};
+
+pub mod cursor;
+pub mod events;
+pub mod grants;
+pub mod lists;
+pub mod page;
+pub mod revocation;
+pub mod sight;
+pub mod subscription;
+
+/// Most streams of events at once.
+pub const READERS_MAX: usize = 256;
+/// Most look-ups in files at once; further ones wait.
+pub const LOOKUPS_MAX: usize = 16;
+/// Longest text that people give as a reason.
+pub const REASON_BYTES_MAX: usize = 1_024;
+
+/// What every service needs.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The way to what is stored.
+    pub writer: Writer,
+    /// Connected agents.
+    pub agents: Arc<Agents>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What seals cursors.
+    pub seal: cursor::Seal,
+    /// Ends every stream.
+    pub stop: CancellationToken,
+    /// Places for readers.
+    pub readers: Arc<Semaphore>,
+    /// Places for look-ups.
+    pub lookups: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// Who calls, if the role may; told in the log.
+    fn caller<T>(request: &Request<T>, call: &'static str, roles: &[Role]) -> Result<Identity, Status> {
+        let identity = Identity::of(request)?;
+        let allowed = identity.require(roles);
+        info!(%identity, call, allowed = allowed.is_ok(), "Call.");
+        allowed.map(|()| identity)
+    }
+
+    /// Reads from files, away from the threads that must not wait.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(PathBuf) -> Result<T, LookUpError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let permit = Arc::clone(&self.lookups).acquire_owned().await;
+        let permit = permit.map_err(|_| Status::unavailable("the collector is stopping"))?;
+        let data_dir = self.config.data_dir.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(data_dir)
+        });
+        match done.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => {
+                error!(%error, "Look-up failed.");
+                Err(Status::internal("the collector cannot read its files; its log says why"))
+            }
+            Err(_) => Err(Status::internal("the look-up failed; the collector's log says why")),
+        }
+    }
+
+    /// Reads from the state.
+    async fn from_state<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&StateReader) -> Result<T, StateError> + Send + 'static,
+    ) -> Result<T, Status> {
+        self.look_up(move |data_dir| Ok(read(&StateReader::open(&data_dir)?)?)).await
+    }
+}
+
+/// Why something could not be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum LookUpError {
+    /// A ledger.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::LedgerError),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A bad argument, its field first.
+fn bad(field: &str, what: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(format!("{field}: {what}"))
+}
+
+/// A name that is absent when empty.
+fn name_opt<T>(field: &str, text: &str) -> Result<Option<T>, Status>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| bad(field, error))
+}
+
+/// Why the writer did not do it.
+fn denied(denied: Denied) -> Status {
+    match &denied {
+        Denied::Unavailable => Status::unavailable(denied.to_string()),
+        Denied::Refused(refusal) => match refusal {
+            Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => Status::already_exists(denied.to_string()),
+            Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } => Status::resource_exhausted(denied.to_string()),
+            Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
+        },
+    }
+}
+
+/// A reason in words: there, and not endless.
+fn reason(field: &str, text: &str) -> Result<String, Status> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() || trimmed.len() > REASON_BYTES_MAX {
+        return Err(bad(field, format!("give a reason of 1 to {REASON_BYTES_MAX} bytes")));
+    }
+    Ok(trimmed.to_owned())
+}

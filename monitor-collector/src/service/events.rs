@@ -1,0 +1,207 @@
+//! `EventService`: the stream of judged events, and why one was judged so.
+
+use std::{pin::Pin, sync::Arc};
+
+use monitor_model::{
+    clock::UnixNs,
+    event::{Event, Kind, Lineage},
+    id::{EventId, SessionId, TenantId},
+    sentence,
+    tenant::Owner,
+    verdict::{Judgement, VerdictKind},
+};
+use monitor_proto::v1::{
+    self, EventFilter, ExplainRequest, ExplainResponse, SubscribeRequest, SubscribeResponse,
+    event_service_server::EventService,
+};
+use monitor_transport::identity::Role;
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status};
+
+use super::{Edge, bad, cursor::Subject, sight::Sight, subscription::Subscription};
+use crate::ledger::read::{Filter, Reader};
+
+const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
+/// Most items that wait for one reader.
+pub const READER_QUEUE_MAX: usize = 1_024;
+/// Most values in one part of a filter.
+const FILTER_VALUES_MAX: usize = 1_000;
+
+#[tonic::async_trait]
+impl EventService for Edge {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<SubscribeResponse, Status>> + Send>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let identity = Self::caller(&request, "Subscribe", &READERS)?;
+        let asked = request.into_inner();
+        let message = asked.filter.unwrap_or_default();
+        let subject = Subject::new(&identity, &message, asked.include_alerts);
+        let sight = Sight::of(&identity);
+        let mut filter = filter(message)?;
+        filter.tenants = self.ledgers(&sight, &filter.tenants)?;
+        let now = self.writer.tables().borrow().watermark;
+        let at = match (asked.cursor.as_str(), asked.from_start) {
+            ("", true) => UnixNs(0),
+            ("", false) => now,
+            (cursor, _) => self.seal.open(&subject, cursor).map_err(|error| bad("cursor", error))?,
+        };
+        let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{} readers are served already; try again", super::READERS_MAX))
+        })?;
+        let (items, items_out) = mpsc::channel(READER_QUEUE_MAX);
+        let (last, last_out) = mpsc::channel(1);
+        let subscription = Subscription {
+            edge: self.clone(),
+            sight,
+            filter,
+            subject,
+            alerts: asked.include_alerts,
+            until: asked.until_now.then_some(now),
+            at,
+            items,
+            last,
+        };
+        tokio::spawn(async move {
+            subscription.run().await;
+            drop(permit);
+        });
+        let stream = ReceiverStream::new(items_out).chain(ReceiverStream::new(last_out));
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let identity = Self::caller(&request, "Explain", &READERS)?;
+        let sight = Sight::of(&identity);
+        let id = request.into_inner().id.ok_or_else(|| bad("id", "is missing"))?;
+        let id: EventId = id.try_into().map_err(|error| bad("id", error))?;
+        let (ledgers, wanted) = (self.ledgers(&sight, &[])?, id.clone());
+        let found = self
+            .look_up(move |data_dir| {
+                for tenant in &ledgers {
+                    if let Some(entry) = Reader::open(&data_dir, tenant)?.find(&wanted)? {
+                        return Ok(Some(entry));
+                    }
+                }
+                Ok(None)
+            })
+            .await?;
+        let entry = found.ok_or_else(|| Status::not_found(format!("no event {id} is known")))?;
+        let raised = self.from_state(move |state| state.alerts_of(&id)).await?;
+        let grants = self.writer.tables().borrow().grants.clone();
+        let event = sight.entry(&entry, &grants);
+        let (verdict_sentence, attribution_sentence) = sentences(&event)?;
+        Ok(Response::new(ExplainResponse {
+            event: Some(event),
+            verdict_sentence,
+            attribution_sentence,
+            alerts: raised.iter().map(|raised| sight.alert(raised)).collect(),
+        }))
+    }
+}
+
+impl Edge {
+    /// The ledgers that are asked for and seen. One that is not seen answers
+    /// as one that is not there.
+    fn ledgers(&self, sight: &Sight, asked: &[TenantId]) -> Result<Vec<TenantId>, Status> {
+        let seen = |id: &TenantId| sight.sees(id) && self.config.tenants.iter().any(|tenant| tenant.id == *id);
+        if let Some(unknown) = asked.iter().find(|id| !seen(id)) {
+            return Err(Status::not_found(format!("no tenant {unknown} is known")));
+        }
+        let all = self.config.tenants.iter().map(|tenant| tenant.id.clone()).filter(seen);
+        Ok(if asked.is_empty() { all.collect() } else { asked.to_vec() })
+    }
+}
+
+fn filter(message: EventFilter) -> Result<Filter, Status> {
+    let EventFilter { tenants, principals, sessions, hosts, kinds, verdicts } = message;
+    let longest = [tenants.len(), principals.len(), sessions.len(), hosts.len(), kinds.len(), verdicts.len()];
+    if longest.into_iter().any(|length| length > FILTER_VALUES_MAX) {
+        return Err(bad("filter", format!("a part has more than {FILTER_VALUES_MAX} values")));
+    }
+    Ok(Filter {
+        tenants: each("filter.tenants", &tenants)?,
+        principals: each("filter.principals", &principals)?,
+        sessions: sessions
+            .iter()
+            .map(|bytes| SessionId::from_slice(bytes).map_err(|error| bad("filter.sessions", error)))
+            .collect::<Result<_, _>>()?,
+        hosts: each("filter.hosts", &hosts)?,
+        kinds: kinds.iter().map(|name| kind(name)).collect::<Result<_, _>>()?,
+        verdicts: verdicts.into_iter().map(verdict).collect::<Result<_, _>>()?,
+    })
+}
+
+fn each<T>(field: &str, texts: &[String]) -> Result<Vec<T>, Status>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    texts.iter().map(|text| text.parse().map_err(|error| bad(field, error))).collect()
+}
+
+fn kind(name: &str) -> Result<Kind, Status> {
+    Kind::ALL.iter().copied().find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        bad("filter.kinds", format!("{name:?} is none of {}", names.join(", ")))
+    })
+}
+
+fn verdict(number: i32) -> Result<VerdictKind, Status> {
+    let wrong = || bad("filter.verdicts", format!("{number} is no verdict"));
+    v1::VerdictKind::try_from(number).ok().and_then(|kind| kind.try_into().ok()).ok_or_else(wrong)
+}
+
+/// The verdict and the attribution in words, from what the reader may see.
+fn sentences(message: &v1::JudgedEvent) -> Result<(String, String), Status> {
+    let wrong = |error: monitor_proto::InvalidMessage| Status::internal(format!("the entry makes no sense: {error}"));
+    let event = monitor_proto::decode_event(&message.event).map_err(wrong)?;
+    let judgement: Judgement =
+        message.judgement.clone().unwrap_or_default().try_into().map_err(wrong)?;
+    Ok((verdict_sentence(&judgement), attribution_sentence(&event)))
+}
+
+fn verdict_sentence(judgement: &Judgement) -> String {
+    let mut text = judgement.verdict.to_string();
+    match &judgement.owner {
+        Owner::Host => {}
+        owner @ (Owner::Tenant(_) | Owner::Ambiguous(_)) => text += &format!("; the target is {}'s", sentence::whose(owner)),
+        Owner::Unknown => text += "; whose the target is, is not known",
+    }
+    for considered in &judgement.considered {
+        match considered.against {
+            Some(reason) => text += &format!("; grant {}: {reason}", considered.grant),
+            None => text += &format!("; grant {} covers it", considered.grant),
+        }
+    }
+    text + &format!("; policy {}", judgement.policy_version)
+}
+
+fn attribution_sentence(event: &Event) -> String {
+    let who = &event.attribution;
+    let how = match who.lineage {
+        Lineage::Kernel => "by the mark in the kernel that every fork copies",
+        Lineage::Linked => "by a handover that was observed",
+        Lineage::Inferred => "because time and object fit",
+        Lineage::Unattributed => "to nobody",
+    };
+    let mut text = match (&who.principal, who.session) {
+        (Some(principal), Some(session)) => format!("{principal}, session {session} on {}, {how}", event.id.agent),
+        (None, Some(session)) => format!("session {session} on {}, {how}", event.id.agent),
+        (_, None) => format!("{} on {}", how, event.id.agent),
+    };
+    if let Some(tenant) = &who.tenant {
+        text += &format!("; opened for {tenant}");
+    }
+    if !who.grants.is_empty() {
+        let grants: Vec<&str> = who.grants.iter().map(|id| id.as_str()).collect();
+        text += &format!("; under grant {}", grants.join(", "));
+    }
+    if let Some(reason) = who.reason {
+        text += &format!("; {reason}");
+    }
+    text
+}

@@ -1,0 +1,225 @@
+//! One reader of the stream of events.
+//!
+//! In: the ledgers, by place; then groups as they are stored. Out: items with
+//! cursors. Bound: `READER_QUEUE_MAX` items wait; a reader that takes nothing
+//! for the configured time is cut off, with a cursor. Loss: none: who lags
+//! behind the groups reads the ledgers again.
+
+use std::sync::Arc;
+
+use monitor_model::clock::UnixNs;
+use monitor_proto::v1::{Cut, Heartbeat, LedgerHead, SubscribeResponse, subscribe_response::Item as Message};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tonic::Status;
+use tracing::warn;
+
+use super::{Edge, cursor::Subject, sight::Sight};
+use crate::{
+    core::open::merged,
+    ledger::read::{Filter, Reader, Span, within},
+    state::{Raised, read::StateReader},
+    tables::Tables,
+    writer::{Group, Item},
+};
+
+/// Entries that are read at once.
+const PAGE: u32 = 1_000;
+
+/// A reader.
+#[derive(Debug)]
+pub struct Subscription {
+    pub(super) edge: Edge,
+    pub(super) sight: Sight,
+    /// Which entries; its tenants are all that the reader sees of those asked for.
+    pub(super) filter: Filter,
+    pub(super) subject: Subject,
+    pub(super) alerts: bool,
+    /// Where to end; none to follow.
+    pub(super) until: Option<UnixNs>,
+    /// Everything up to this place was handed over.
+    pub(super) at: UnixNs,
+    pub(super) items: mpsc::Sender<Result<SubscribeResponse, Status>>,
+    /// For the one message after all others.
+    pub(super) last: mpsc::Sender<Result<SubscribeResponse, Status>>,
+}
+
+/// Why a stream ends.
+enum End {
+    /// The reader is gone.
+    Gone,
+    /// The reader was too slow.
+    Slow,
+    /// The collector is stopping, or cannot read.
+    Failed(Status),
+}
+
+impl Subscription {
+    /// Serves the reader to the end.
+    pub async fn run(mut self) {
+        let ended = self.serve().await;
+        match ended {
+            Ok(()) | Err(End::Gone) => {}
+            Err(End::Slow) => {
+                let seconds = self.edge.config.stall.as_secs();
+                warn!(seconds, "Reader too slow, cut off with a cursor.");
+                let reason = format!("nothing was taken for {seconds} s; the cursor goes on from here");
+                let cut = self.message(Message::Cut(Cut { reason }));
+                // There is one place, and this is the one message for it.
+                _ = self.last.try_send(Ok(cut));
+            }
+            Err(End::Failed(status)) => _ = self.last.try_send(Err(status)),
+        }
+    }
+
+    async fn serve(&mut self) -> Result<(), End> {
+        // Before the ledgers are read, so that nothing falls between.
+        let mut groups = self.edge.writer.groups();
+        let mut tables = self.edge.writer.tables();
+        loop {
+            self.catch_up(&mut tables).await?;
+            if self.until.is_some() {
+                return self.heartbeat(&tables).await;
+            }
+            self.follow(&mut groups, &tables).await?;
+        }
+    }
+
+    /// Hands over what the ledgers hold.
+    async fn catch_up(&mut self, tables: &mut watch::Receiver<Tables>) -> Result<(), End> {
+        loop {
+            let up_to = self.until.unwrap_or_else(|| tables.borrow_and_update().watermark);
+            if self.at >= up_to {
+                return Ok(());
+            }
+            let (items, seen) = self.page(Span { after: self.at, up_to, limit: PAGE }).await?;
+            for item in items {
+                self.hand_over(&item).await?;
+            }
+            self.at = seen;
+        }
+    }
+
+    async fn page(&self, span: Span) -> Result<(Vec<Item>, UnixNs), End> {
+        let (filter, alerts) = (self.filter.clone(), self.alerts);
+        let read = self.edge.look_up(move |data_dir| {
+            let readers: Vec<Reader> =
+                filter.tenants.iter().map(|tenant| Reader::open(&data_dir, tenant)).collect::<Result<_, _>>()?;
+            let (entries, mut seen) = merged(&readers, span, &filter)?;
+            let mut items: Vec<Item> = entries.into_iter().map(|entry| Item::Event(Arc::new(entry))).collect();
+            if alerts {
+                let raised = StateReader::open(&data_dir)?.raised(span)?;
+                if raised.len() >= usize::try_from(span.limit).unwrap_or(usize::MAX) {
+                    seen = seen.min(raised.last().map_or(seen, |last| last.stamp));
+                }
+                items.extend(raised.into_iter().map(|raised| Item::Alert(Arc::new(raised))));
+                items.retain(|item| item.stamp() <= seen);
+                items.sort_by_key(Item::stamp);
+            }
+            Ok((items, seen))
+        });
+        read.await.map_err(End::Failed)
+    }
+
+    /// Hands over groups as they are stored, until it lags too far behind.
+    async fn follow(
+        &mut self,
+        groups: &mut broadcast::Receiver<Arc<Group>>,
+        tables: &watch::Receiver<Tables>,
+    ) -> Result<(), End> {
+        let period = self.edge.config.heartbeat;
+        let mut beat = interval_at(Instant::now() + period, period);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stop = self.edge.stop.clone();
+        loop {
+            tokio::select! {
+                group = groups.recv() => match group {
+                    Ok(group) if group.after > self.at => return Ok(()),
+                    Ok(group) => self.hand_over_group(&group).await?,
+                    Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
+                    Err(broadcast::error::RecvError::Closed) => return Err(stopping()),
+                },
+                _ = beat.tick() => self.heartbeat(tables).await?,
+                () = self.items.closed() => return Err(End::Gone),
+                () = stop.cancelled() => return Err(stopping()),
+            }
+        }
+    }
+
+    async fn hand_over_group(&mut self, group: &Group) -> Result<(), End> {
+        for item in group.items.iter().filter(|item| item.stamp() > self.at).cloned().collect::<Vec<_>>() {
+            self.hand_over(&item).await?;
+        }
+        self.at = self.at.max(group.up_to);
+        Ok(())
+    }
+
+    /// Hands over one item, if it is asked for and seen.
+    async fn hand_over(&mut self, item: &Item) -> Result<(), End> {
+        let message = match item {
+            Item::Event(entry) if self.filter.admits(entry) => {
+                let grants = self.edge.writer.tables().borrow().grants.clone();
+                Message::Event(self.sight.entry(entry, &grants))
+            }
+            Item::Alert(raised) if self.alerts && self.admits_alert(raised) => {
+                Message::Alert(self.sight.alert(raised))
+            }
+            Item::Event(_) | Item::Alert(_) => return Ok(()),
+        };
+        let mut message = self.message(message);
+        message.cursor = self.edge.seal.cursor(&self.subject, item.stamp());
+        self.send(message).await?;
+        self.at = item.stamp();
+        Ok(())
+    }
+
+    fn admits_alert(&self, raised: &Raised) -> bool {
+        let alert = &raised.alert;
+        within(&self.filter.tenants, Some(&alert.ledger))
+            && within(&self.filter.principals, alert.principal.as_ref())
+            && within(&self.filter.sessions, alert.session.as_ref())
+            && within(&self.filter.hosts, Some(&alert.host))
+    }
+
+    async fn heartbeat(&mut self, tables: &watch::Receiver<Tables>) -> Result<(), End> {
+        let heads = tables.borrow().heads.clone();
+        let mut heads: Vec<LedgerHead> = self
+            .filter
+            .tenants
+            .iter()
+            .filter_map(|tenant| Some((tenant, heads.get(tenant)?)))
+            .map(|(tenant, head)| LedgerHead {
+                tenant: tenant.to_string(),
+                position: head.position,
+                hash: head.hash.to_vec(),
+            })
+            .collect();
+        heads.sort_by(|one, two| one.tenant.cmp(&two.tenant));
+        let beat = Heartbeat { at_unix_ns: self.edge.clock.now().0, heads };
+        let message = self.message(Message::Heartbeat(beat));
+        self.send(message).await
+    }
+
+    /// An item with the cursor of everything handed over so far.
+    fn message(&self, item: Message) -> SubscribeResponse {
+        SubscribeResponse { item: Some(item), cursor: self.edge.seal.cursor(&self.subject, self.at) }
+    }
+
+    async fn send(&self, message: SubscribeResponse) -> Result<(), End> {
+        let stop = self.edge.stop.clone();
+        tokio::select! {
+            sent = timeout(self.edge.config.stall, self.items.send(Ok(message))) => match sent {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Gone),
+                Err(_) => Err(End::Slow),
+            },
+            () = stop.cancelled() => Err(stopping()),
+        }
+    }
+}
+
+fn stopping() -> End {
+    End::Failed(Status::unavailable("the collector is stopping; connect again with the last cursor"))
+}

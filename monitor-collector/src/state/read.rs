@@ -1,0 +1,215 @@
+//! Sessions, alerts and orders by page, for people. Opens the file for reading only.
+
+use std::path::{Path, PathBuf};
+
+use monitor_model::{
+    alert::{Alert, Severity},
+    clock::UnixNs,
+    id::{AgentName, EventId, OrderId, PrincipalId, SessionId, TenantId},
+    revocation::Order,
+    session::Session,
+};
+use monitor_proto::v1;
+use rusqlite::{Connection, OpenFlags, ToSql, params};
+
+use super::{Raised, State, StateError, load::decoded};
+use crate::ledger::{integer, number};
+
+/// The columns of an alert.
+pub(super) const SELECT_ALERTS: &str = "SELECT stamp, message, outside, fold FROM alert";
+
+/// Where a page begins: after this item, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The item's time.
+    pub at: UnixNs,
+    /// The item's name.
+    pub id: String,
+}
+
+impl Place {
+    /// Before everything.
+    #[must_use]
+    pub const fn first() -> Self {
+        Self { at: UnixNs::MAX, id: String::new() }
+    }
+}
+
+/// Which sessions. An absent part means all.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// Of this principal.
+    pub principal: Option<PrincipalId>,
+    /// Of these tenants; empty for all.
+    pub tenants: Vec<TenantId>,
+    /// On this host.
+    pub host: Option<AgentName>,
+    /// Ended ones as well.
+    pub ended: bool,
+}
+
+/// Which alerts. An absent part means all.
+#[derive(Clone, Debug, Default)]
+pub struct AlertFilter {
+    /// Of this principal.
+    pub principal: Option<PrincipalId>,
+    /// In these tenants' ledgers; empty for all.
+    pub ledgers: Vec<TenantId>,
+    /// Of this session.
+    pub session: Option<SessionId>,
+    /// At least this urgent.
+    pub severity_min: Option<Severity>,
+}
+
+/// The state open for reading only, beside its writer.
+#[derive(Debug)]
+pub struct StateReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl StateReader {
+    /// Opens the state, which must be there.
+    ///
+    /// # Errors
+    /// [`StateError::Sqlite`].
+    pub fn open(data_dir: &Path) -> Result<Self, StateError> {
+        let path = State::path(data_dir);
+        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|connection| {
+                connection.busy_timeout(std::time::Duration::from_secs(5))?;
+                Ok(connection)
+            })
+            .map_err(|source| StateError::Sqlite { path: path.clone(), source })?;
+        Ok(Self { path, connection })
+    }
+
+    /// Sessions, newest first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn sessions(&self, filter: &SessionFilter, after: &Place, limit: u32) -> Result<Vec<Session>, StateError> {
+        let sql = "SELECT id, message FROM session
+             WHERE (opened_at, id) < (?1, ?2)
+             AND (?3 IS NULL OR principal = ?3)
+             AND (?4 = '[]' OR tenant IN (SELECT value FROM json_each(?4)))
+             AND (?5 IS NULL OR host = ?5)
+             AND (?6 OR ended = 0)
+             ORDER BY opened_at DESC, id DESC LIMIT ?7";
+        let values = params![
+            integer(after.at.0),
+            after.id,
+            filter.principal.as_ref().map(|id| id.as_str()),
+            json(&filter.tenants),
+            filter.host.as_ref().map(|id| id.as_str()),
+            filter.ended,
+            limit,
+        ];
+        let rows = self.rows(sql, values)?;
+        rows.iter()
+            .map(|(name, message)| decoded::<v1::Session, _>(&self.path, "session", name, message))
+            .collect()
+    }
+
+    /// Alerts, newest first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn alerts(&self, filter: &AlertFilter, before: UnixNs, limit: u32) -> Result<Vec<Raised>, StateError> {
+        let sql = format!(
+            "{SELECT_ALERTS} WHERE stamp < ?1
+             AND (?2 IS NULL OR principal = ?2)
+             AND (?3 = '[]' OR ledger IN (SELECT value FROM json_each(?3)))
+             AND (?4 IS NULL OR session = ?4)
+             AND severity >= ?5
+             ORDER BY stamp DESC LIMIT ?6"
+        );
+        let severity = filter.severity_min.map_or(0, |severity| i32::from(v1::Severity::from(severity)));
+        let values = params![
+            integer(before.0),
+            filter.principal.as_ref().map(|id| id.as_str()),
+            json(&filter.ledgers),
+            filter.session.map(|id| id.to_string()),
+            severity,
+            limit,
+        ];
+        alerts(&self.connection, &self.path, &sql, values)
+    }
+
+    /// Alerts raised within a span, oldest first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn raised(&self, span: crate::ledger::read::Span) -> Result<Vec<Raised>, StateError> {
+        let sql = format!("{SELECT_ALERTS} WHERE stamp > ?1 AND stamp <= ?2 ORDER BY stamp LIMIT ?3");
+        let values = params![integer(span.after.0), integer(span.up_to.0), span.limit];
+        alerts(&self.connection, &self.path, &sql, values)
+    }
+
+    /// Alerts that an event raised.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn alerts_of(&self, event: &EventId) -> Result<Vec<Raised>, StateError> {
+        let sql = format!("{SELECT_ALERTS} WHERE event = ?1");
+        alerts(&self.connection, &self.path, &sql, params![event.to_string()])
+    }
+
+    /// Orders, newest first.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn orders(&self, after: &Place, limit: u32) -> Result<Vec<Order>, StateError> {
+        let sql = "SELECT id, message FROM ordered WHERE (ordered_at, id) < (?1, ?2)
+             ORDER BY ordered_at DESC, id DESC LIMIT ?3";
+        let rows = self.rows(sql, params![integer(after.at.0), after.id, limit])?;
+        rows.iter()
+            .map(|(name, message)| decoded::<v1::Order, _>(&self.path, "order", name, message))
+            .collect()
+    }
+
+    /// One order.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn order(&self, id: OrderId) -> Result<Option<Order>, StateError> {
+        let rows = self.rows("SELECT id, message FROM ordered WHERE id = ?1", params![id.to_string()])?;
+        rows.first()
+            .map(|(name, message)| decoded::<v1::Order, _>(&self.path, "order", name, message))
+            .transpose()
+    }
+
+    fn rows(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| {
+                statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .map_err(|source| StateError::Sqlite { path: self.path.clone(), source })
+    }
+}
+
+pub(super) fn alerts(
+    connection: &Connection,
+    path: &Path,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Raised>, StateError> {
+    let rows: Vec<(i64, Vec<u8>, String, String)> = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            rows.collect()
+        })
+        .map_err(|source| StateError::Sqlite { path: path.into(), source })?;
+    rows.into_iter()
+        .map(|(stamp, message, outside, fold)| {
+            let alert: Alert = decoded::<v1::Alert, _>(path, "alert", &stamp.to_string(), &message)?;
+            Ok(Raised { stamp: UnixNs(number(stamp)), alert, outside, fold })
+        })
+        .collect()
+}
+
+fn json<T: serde::Serialize>(values: &[T]) -> String {
+    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
+}

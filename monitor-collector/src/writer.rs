@@ -1,0 +1,431 @@
+//! The thread that owns the core, and group commit.
+//!
+//! In: batches of all agents, and requests of people, brokers and tasks. Out:
+//! acks (after disk), answers, [`Tables`], and groups of items for readers.
+//! Whatever waits is stored together, up to [`GROUP_EVENTS_MAX`] events;
+//! requests go before batches. Bound: [`BATCHES_MAX`] batches and
+//! [`REQUESTS_MAX`] requests; who comes then waits. Loss: none: when a store
+//! fails nothing of it is acked, and the core is opened anew from what is on disk.
+
+use std::{sync::Arc, time::Duration};
+
+use monitor_model::{
+    clock::{Clock, UnixNs},
+    event::Receipt,
+    grant::Grant,
+    id::{AgentName, GrantId},
+    revocation::Order,
+};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use crate::{
+    config::Config,
+    core::{
+        Batch, Core, CoreError, Refusal,
+        orders::{Attempt, Wanted},
+    },
+    ledger::Entry,
+    state::{QUARANTINED_MAX, Raised},
+    tables::Tables,
+};
+
+/// Most batches that wait.
+pub const BATCHES_MAX: usize = 256;
+/// Most requests that wait.
+pub const REQUESTS_MAX: usize = 1_024;
+/// Most events that are stored together; one batch may go beyond.
+pub const GROUP_EVENTS_MAX: usize = 2_048;
+/// Groups that a following reader may lag before it reads the ledgers again.
+pub const GROUPS_MAX: usize = 256;
+/// Pause before a core that failed is opened anew.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How far an agent's batches came.
+#[derive(Clone, Debug, Default)]
+pub struct Fate {
+    /// Everything up to and with this batch is on disk.
+    pub acked: u64,
+    /// Why a batch was not taken; the stream ends.
+    pub failed: Option<Failed>,
+}
+
+/// Why a batch was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    /// The disk.
+    #[error("the events could not be put on disk; send them again")]
+    Disk,
+    /// Too many events of this agent cannot be decoded.
+    #[error("{QUARANTINED_MAX} events of this agent that cannot be decoded are set aside already; an operator must look at the collector's quarantine")]
+    Quarantine,
+}
+
+/// A batch on its way to disk.
+#[derive(Debug)]
+pub struct Job {
+    /// The batch.
+    pub batch: Batch,
+    /// Its number in the agent's spool.
+    pub number: u64,
+    /// Where its fate is told.
+    pub fate: watch::Sender<Fate>,
+    /// The agent's share of what may wait.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// It makes no sense as things stand.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk, or the collector is stopping.
+    #[error("the collector cannot write at the moment; try again")]
+    Unavailable,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Denied>>;
+
+/// What others ask of the writer.
+#[derive(Debug)]
+pub enum Request {
+    /// Take a grant; answers with the version of the table that shows it.
+    PutGrant(Box<Grant>, Reply<u64>),
+    /// End a grant.
+    EndGrant(GrantId, String, Reply<(Grant, u64)>),
+    /// Give an order.
+    Order(Box<Wanted>, Reply<Order>),
+    /// Say what an order would reach.
+    Plan(Box<Wanted>, Reply<Order>),
+    /// Note how an attempt to ask the broker went.
+    Attempted(Box<Attempt>, Reply<()>),
+    /// Note what an agent did.
+    Receipt(AgentName, Receipt),
+}
+
+/// One item of the stream that readers follow.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A stored event.
+    Event(Arc<Entry>),
+    /// A raised alert.
+    Alert(Arc<Raised>),
+}
+
+impl Item {
+    /// Its place among events and alerts.
+    #[must_use]
+    pub fn stamp(&self) -> UnixNs {
+        match self {
+            Self::Event(entry) => entry.stored_at,
+            Self::Alert(raised) => raised.stamp,
+        }
+    }
+}
+
+/// What was put on disk together.
+#[derive(Debug)]
+pub struct Group {
+    /// The newest place before it.
+    pub after: UnixNs,
+    /// The newest place in it.
+    pub up_to: UnixNs,
+    /// Its items, in order.
+    pub items: Vec<Item>,
+}
+
+/// How others reach the writer.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    batches: mpsc::Sender<Job>,
+    requests: mpsc::Sender<Request>,
+    tables: watch::Receiver<Tables>,
+    groups: broadcast::Sender<Arc<Group>>,
+}
+
+/// The writer's thread.
+#[derive(Debug)]
+pub struct Thread {
+    handle: std::thread::JoinHandle<()>,
+}
+
+impl Thread {
+    /// Waits until everything taken is on disk.
+    pub fn join(self) {
+        if self.handle.join().is_err() {
+            error!("Writer ended by a panic.");
+        }
+    }
+}
+
+impl Writer {
+    /// Opens the core and starts its thread; it ends after `stop`, with
+    /// everything that it has taken on disk.
+    ///
+    /// # Errors
+    /// [`CoreError`] when the core cannot be opened.
+    pub fn start(
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Result<(Self, Thread), CoreError> {
+        let core = Core::open(&config, Arc::clone(&clock))?;
+        let (batches, batches_in) = mpsc::channel(BATCHES_MAX);
+        let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
+        let (tables_out, tables) = watch::channel(core.tables().clone());
+        let (groups, _) = broadcast::channel(GROUPS_MAX);
+        let worker = Worker {
+            config,
+            clock,
+            batches: batches_in,
+            requests: requests_in,
+            tables: tables_out,
+            groups: groups.clone(),
+            stop,
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let handle = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || runtime.block_on(worker.run(core)))
+            .map_err(|source| CoreError::Folder { path: "thread".into(), source })?;
+        Ok((Self { batches, requests, tables, groups }, Thread { handle }))
+    }
+
+    /// Hands over a batch; waits while too many do.
+    ///
+    /// # Errors
+    /// [`Denied::Unavailable`] when the collector is stopping.
+    pub async fn store(&self, job: Job) -> Result<(), Denied> {
+        self.batches.send(job).await.map_err(|_| Denied::Unavailable)
+    }
+
+    /// Hands over what needs no answer; waits while too many do.
+    ///
+    /// # Errors
+    /// [`Denied::Unavailable`] when the collector is stopping.
+    pub async fn tell(&self, request: Request) -> Result<(), Denied> {
+        self.requests.send(request).await.map_err(|_| Denied::Unavailable)
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Denied> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(request(reply)).await?;
+        answer.await.map_err(|_| Denied::Unavailable)?
+    }
+
+    /// What is true now, and every change of it.
+    #[must_use]
+    pub fn tables(&self) -> watch::Receiver<Tables> {
+        self.tables.clone()
+    }
+
+    /// Groups from now on.
+    #[must_use]
+    pub fn groups(&self) -> broadcast::Receiver<Arc<Group>> {
+        self.groups.subscribe()
+    }
+}
+
+/// An answer that goes out once the state is on disk.
+type Answer = Box<dyn FnOnce(&Tables) + Send>;
+
+struct Worker {
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    batches: mpsc::Receiver<Job>,
+    requests: mpsc::Receiver<Request>,
+    tables: watch::Sender<Tables>,
+    groups: broadcast::Sender<Arc<Group>>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    async fn run(mut self, core: Core) {
+        let mut open = Some(core);
+        loop {
+            let mut jobs = Vec::new();
+            let mut requests = Vec::new();
+            let stop = self.stop.clone();
+            tokio::select! {
+                biased;
+                Some(request) = self.requests.recv() => requests.push(request),
+                Some(job) = self.batches.recv() => jobs.push(job),
+                () = stop.cancelled() => {
+                    self.requests.close();
+                    self.batches.close();
+                }
+                else => return,
+            }
+            self.collect(&mut jobs, &mut requests);
+            if jobs.is_empty() && requests.is_empty() && self.stop.is_cancelled() {
+                return;
+            }
+            let Some(mut core) = open.take().or_else(|| self.reopen()) else {
+                fail(&jobs, Failed::Disk);
+                drop((jobs, requests));
+                tokio::time::sleep(REOPEN_PAUSE).await;
+                continue;
+            };
+            match self.turn(&mut core, jobs, requests) {
+                Ok(()) => open = Some(core),
+                Err(error) => error!(%error, "Store failed, nothing of it is acked; opening anew."),
+            }
+        }
+    }
+
+    /// Takes what else waits.
+    fn collect(&mut self, jobs: &mut Vec<Job>, requests: &mut Vec<Request>) {
+        while requests.len() < REQUESTS_MAX {
+            let Ok(request) = self.requests.try_recv() else { break };
+            requests.push(request);
+        }
+        let mut events: usize = jobs.iter().map(|job| job.batch.events.len()).sum();
+        while events < GROUP_EVENTS_MAX {
+            let Ok(job) = self.batches.try_recv() else { break };
+            events += job.batch.events.len();
+            jobs.push(job);
+        }
+    }
+
+    fn reopen(&self) -> Option<Core> {
+        match Core::open(&self.config, Arc::clone(&self.clock)) {
+            Ok(core) => Some(core),
+            Err(error) => {
+                error!(%error, "Store cannot be opened, agents keep spooling.");
+                None
+            }
+        }
+    }
+
+    /// One group: requests first, then batches; everything on disk at its end.
+    fn turn(&self, core: &mut Core, jobs: Vec<Job>, requests: Vec<Request>) -> Result<(), CoreError> {
+        let after = core.tables().watermark;
+        let mut answers: Vec<Answer> = Vec::new();
+        for request in requests {
+            answers.extend(serve(core, request)?);
+        }
+        let (batches, waiting) = admitted(core, jobs)?;
+        let stored = match core.store(batches) {
+            Ok(stored) => stored,
+            Err(error) => {
+                fail_waiting(&waiting);
+                return Err(error);
+            }
+        };
+        let early = !core.ack_waits_for_state();
+        if early {
+            ack(&waiting);
+        }
+        debug!(events = stored.entries.len(), duplicates = stored.duplicates, "Stored.");
+        let done = core.follow(&stored.entries).and_then(|raised| core.publish().map(|()| raised));
+        let raised = match done {
+            Ok(raised) => raised,
+            Err(error) => {
+                if !early {
+                    fail_waiting(&waiting);
+                }
+                return Err(error);
+            }
+        };
+        if !early {
+            ack(&waiting);
+        }
+        let tables = core.tables();
+        self.tables.send_replace(tables.clone());
+        let mut items: Vec<Item> = stored.entries.into_iter().map(Item::Event).collect();
+        items.extend(raised.into_iter().map(Item::Alert));
+        if !items.is_empty() {
+            // No reader is no failure: who comes later reads the ledgers.
+            _ = self.groups.send(Arc::new(Group { after, up_to: tables.watermark, items }));
+        }
+        for answer in answers {
+            answer(tables);
+        }
+        Ok(())
+    }
+}
+
+/// A stored batch whose agent waits.
+struct Waiting {
+    number: u64,
+    fate: watch::Sender<Fate>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Parts with batches whose set-aside events find no room.
+fn admitted(core: &Core, jobs: Vec<Job>) -> Result<(Vec<Batch>, Vec<Waiting>), CoreError> {
+    let (mut batches, mut waiting) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for job in jobs {
+        // After a batch that failed, none of the same stream is taken.
+        if job.fate.borrow().failed.is_some() {
+            continue;
+        }
+        if !core.takes_aside(&job.batch)? {
+            fail(&[job], Failed::Quarantine);
+            continue;
+        }
+        let Job { batch, number, fate, permit } = job;
+        batches.push(batch);
+        waiting.push(Waiting { number, fate, _permit: permit });
+    }
+    Ok((batches, waiting))
+}
+
+fn ack(waiting: &[Waiting]) {
+    for Waiting { number, fate, .. } in waiting {
+        fate.send_modify(|fate| fate.acked = fate.acked.max(*number));
+    }
+}
+
+fn fail_waiting(waiting: &[Waiting]) {
+    for Waiting { fate, .. } in waiting {
+        fate.send_modify(|fate| fate.failed = Some(Failed::Disk));
+    }
+}
+
+fn fail(jobs: &[Job], failed: Failed) {
+    for job in jobs {
+        job.fate.send_modify(|fate| fate.failed = Some(failed));
+    }
+}
+
+/// Carries out one request; the answer goes out once it is on disk.
+fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>, CoreError> {
+    fn answer<T: Send + 'static>(
+        reply: Reply<T>,
+        result: Result<T, Refusal>,
+    ) -> Option<Answer> {
+        Some(Box::new(move |_| _ = reply.send(result.map_err(Denied::from))))
+    }
+    Ok(match request {
+        Request::PutGrant(grant, reply) => {
+            let result = core.put_grant(*grant)?;
+            Some(Box::new(move |tables| {
+                _ = reply.send(result.map(|_| tables.grants_version).map_err(Denied::from));
+            }))
+        }
+        Request::EndGrant(id, reason, reply) => {
+            let result = core.end_grant(&id, &reason)?;
+            Some(Box::new(move |tables| {
+                let version = tables.grants_version;
+                _ = reply.send(result.map(|grant| (grant, version)).map_err(Denied::from));
+            }))
+        }
+        Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
+        Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
+        Request::Attempted(attempt, reply) => {
+            core.attempted(*attempt)?;
+            answer(reply, Ok(()))
+        }
+        Request::Receipt(agent, receipt) => {
+            core.receipt(&agent, &receipt)?;
+            None
+        }
+    })
+}
