@@ -1,0 +1,197 @@
+//! What this host says of numbers in records: programs of processes, names of
+//! interfaces and of network namespaces.
+//!
+//! Interfaces are asked for each time (a microsecond, and never stale). Names
+//! of namespaces are read from /run/netns; a miss reads them again at most
+//! once in [`RESCAN_NS`] of the records' own time.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt as _, unix::fs::MetadataExt as _},
+};
+
+use monitor_model::bytes::{ByteText, PathLabel};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+/// Least time between two readings of /run/netns.
+const RESCAN_NS: u64 = 500_000_000;
+/// Most network namespaces with a name that are kept.
+const NET_NAMESPACES_MAX: usize = 4_096;
+/// Clock ticks of /proc in a second.
+const TICK_NS: u64 = 10_000_000;
+
+/// What attribution asks of the host. Tests bring their own.
+pub trait Host: Send {
+    /// The program a process runs, if it still is that process.
+    fn executable(&mut self, process: (u32, u64)) -> Option<PathLabel>;
+    /// The name of an interface in the agent's own network namespace.
+    fn interface(&mut self, index: u32) -> Option<String>;
+    /// Whether a network namespace is the agent's own.
+    fn is_own_net_ns(&self, inode: u32) -> bool;
+    /// The name of a network namespace under /run/netns.
+    fn net_ns(&mut self, inode: u32, boot_ns: u64) -> Option<String>;
+}
+
+/// This machine.
+#[derive(Debug)]
+pub struct ThisHost {
+    socket: OwnedFd,
+    own_net_ns: u64,
+    init_net_ns: u64,
+    names: HashMap<u64, String>,
+    read_at: Option<u64>,
+}
+
+impl ThisHost {
+    /// Opens what is asked all the time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open() -> io::Result<Self> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::DGRAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let inode = |path: &str| fs::metadata(path).map(|found| found.ino());
+        let own_net_ns = inode("/proc/self/ns/net")?;
+        Ok(Self {
+            socket,
+            own_net_ns,
+            init_net_ns: inode("/proc/1/ns/net").unwrap_or(own_net_ns),
+            names: HashMap::new(),
+            read_at: None,
+        })
+    }
+
+    fn read_names(&mut self) {
+        self.names.clear();
+        let Ok(entries) = fs::read_dir("/run/netns") else {
+            return;
+        };
+        for entry in entries.flatten().take(NET_NAMESPACES_MAX) {
+            // Not `entry.metadata()`: what is mounted on the name counts.
+            let Ok(found) = fs::metadata(entry.path()) else {
+                continue;
+            };
+            if let Some(name) = entry.file_name().to_str() {
+                self.names.insert(found.ino(), name.to_owned());
+            }
+        }
+    }
+}
+
+impl Host for ThisHost {
+    fn executable(&mut self, (pid, start_boot_ns): (u32, u64)) -> Option<PathLabel> {
+        let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        // After the link: had the process changed, its start would differ now.
+        let stat = ProcessStat::read(pid).ok()?;
+        (stat.start_ticks == start_boot_ns / TICK_NS).then(|| PathLabel {
+            text: ByteText(path.into_os_string().into_vec()),
+            truncated: false,
+        })
+    }
+
+    fn interface(&mut self, index: u32) -> Option<String> {
+        rustix::net::netdevice::index_to_name(&self.socket, index).ok()
+    }
+
+    fn is_own_net_ns(&self, inode: u32) -> bool {
+        u64::from(inode) == self.own_net_ns
+    }
+
+    fn net_ns(&mut self, inode: u32, boot_ns: u64) -> Option<String> {
+        let inode = u64::from(inode);
+        if inode == self.init_net_ns || inode == 0 {
+            return None;
+        }
+        if let Some(name) = self.names.get(&inode) {
+            return Some(name.clone());
+        }
+        let stale = self
+            .read_at
+            .is_none_or(|at| boot_ns.saturating_sub(at) >= RESCAN_NS);
+        if stale {
+            self.read_at = Some(boot_ns);
+            self.read_names();
+        }
+        self.names.get(&inode).cloned()
+    }
+}
+
+/// What /proc/PID/stat says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// Its parent.
+    pub parent_pid: u32,
+    /// Number of its controlling terminal; 0 is none.
+    pub tty: u32,
+    /// Its start, in hundredths of a second since boot.
+    pub start_ticks: u64,
+}
+
+impl ProcessStat {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// What the system says; `InvalidData` when the file is not as it should be.
+    pub fn read(pid: u32) -> io::Result<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        let text = String::from_utf8_lossy(&text);
+        Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// The name stands in parentheses and may itself hold any: count from the last.
+    fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.rsplit_once(')')?;
+        let mut fields = rest.split_ascii_whitespace();
+        let parent_pid = fields.nth(1)?.parse().ok()?;
+        let tty: i32 = fields.nth(2)?.parse().ok()?;
+        let start_ticks = fields.nth(14)?.parse().ok()?;
+        Some(Self {
+            parent_pid,
+            tty: tty.cast_unsigned(),
+            start_ticks,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_in_spite_of_its_name() {
+        let text = "4242 (a) b (c)) S 17 4242 4242 34816 4242 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        assert_eq!(
+            ProcessStat::parse(text),
+            Some(ProcessStat { parent_pid: 17, tty: 34_816, start_ticks: 987_654 })
+        );
+        assert_eq!(ProcessStat::parse("4242 (a"), None);
+        let own = ProcessStat::read(std::process::id()).unwrap();
+        assert!(own.start_ticks > 0 && own.parent_pid > 0);
+    }
+
+    #[test]
+    fn the_program_of_a_process_is_given_only_for_the_right_start() {
+        let mut host = ThisHost::open().unwrap();
+        let pid = std::process::id();
+        let start = ProcessStat::read(pid).unwrap().start_ticks * TICK_NS;
+        let own = std::env::current_exe().unwrap();
+        let found = host.executable((pid, start + 5)).unwrap();
+        assert_eq!(found.to_string(), own.display().to_string());
+        assert_eq!(host.executable((pid, start + TICK_NS)), None);
+    }
+
+    #[test]
+    fn interfaces_have_names_and_the_own_namespace_none() {
+        let mut host = ThisHost::open().unwrap();
+        assert_eq!(host.interface(1).as_deref(), Some("lo"));
+        assert_eq!(host.interface(0x7fff_0000), None);
+        let own = u32::try_from(host.own_net_ns).unwrap();
+        assert!(host.is_own_net_ns(own));
+        assert_eq!(host.net_ns(own, 1), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! The configuration file, checked once.
+//!
+//! A raw structure of what is written becomes a [`Config`] of what is meant.
+//! An error names the file, the line, the key, the value, and what would be
+//! right. Relative paths are relative to the file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use monitor_model::{grant::Tier, id::TenantId};
+use monitor_transport::tls::TlsFiles;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::{
+    kernel::{RING_BYTES_MAX, RING_BYTES_MIN},
+    watch::{Label, Pattern, Rule},
+};
+
+/// The documented file that `config --default` prints.
+pub const DEFAULT: &str = include_str!("config/default.toml");
+
+/// Least bytes of a spool.
+pub const SPOOL_BYTES_MIN: u64 = 16 << 20;
+/// Most rules.
+pub const RULES_MAX: usize = 1_024;
+
+/// What is meant.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of `spool.db`, `state.db`, `redaction.key`, `lock`.
+    pub state_dir: PathBuf,
+    /// The socket that the login hooks ask.
+    pub socket: PathBuf,
+    /// Folder of the pinned probes.
+    pub pin_dir: PathBuf,
+    /// Where the collector is.
+    pub collector: Collector,
+    /// Who the agent is.
+    pub tls: TlsFiles,
+    /// Bytes of the priority ring.
+    pub priority_bytes: u32,
+    /// Bytes of the bulk ring.
+    pub bulk_bytes: u32,
+    /// Most bytes of events on disk.
+    pub spool_bytes_max: u64,
+    /// Accounts that may ask for principals, beside root.
+    pub principals_users: Vec<String>,
+    /// Accounts that may log in while the agent is down.
+    pub break_glass_accounts: Vec<String>,
+    /// What is watched.
+    pub watches: Vec<Rule>,
+}
+
+/// Where the collector is, and how often it is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// `https://host:port`.
+    pub address: String,
+    /// First pause after a loss.
+    pub retry_min: Duration,
+    /// Longest pause.
+    pub retry_max: Duration,
+}
+
+/// Why a configuration is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no TOML, or has keys that mean nothing or are missing.
+    #[error("{}: {error}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        error: Box<toml::de::Error>,
+    },
+    /// A value makes no sense.
+    #[error("{}, line {line}: {key} is {value}: {wanted}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The key.
+        key: &'static str,
+        /// The value found.
+        value: String,
+        /// What would be right.
+        wanted: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default = "default_state_dir")]
+    state_dir: PathBuf,
+    #[serde(default = "default_socket")]
+    socket: PathBuf,
+    #[serde(default = "default_pin_dir")]
+    pin_dir: PathBuf,
+    collector: RawCollector,
+    tls: TlsFiles,
+    #[serde(default)]
+    rings: RawRings,
+    #[serde(default)]
+    spool: RawSpool,
+    #[serde(default)]
+    ssh: RawSsh,
+    #[serde(default)]
+    watch: Vec<RawWatch>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCollector {
+    address: Spanned<String>,
+    #[serde(default = "default_retry_ms_min")]
+    retry_ms_min: Spanned<u64>,
+    #[serde(default = "default_retry_ms_max")]
+    retry_ms_max: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRings {
+    priority_bytes: Spanned<u32>,
+    bulk_bytes: Spanned<u32>,
+}
+
+impl Default for RawRings {
+    fn default() -> Self {
+        Self { priority_bytes: given(8 << 20), bulk_bytes: given(8 << 20) }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSpool {
+    bytes_max: Spanned<u64>,
+}
+
+impl Default for RawSpool {
+    fn default() -> Self {
+        Self { bytes_max: given(1 << 30) }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSsh {
+    principals_users: Vec<String>,
+    break_glass_accounts: Vec<String>,
+}
+
+impl Default for RawSsh {
+    fn default() -> Self {
+        Self { principals_users: vec!["nobody".to_owned()], break_glass_accounts: Vec::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWatch {
+    pattern: Spanned<String>,
+    class: Spanned<String>,
+    tenant: Option<Spanned<String>>,
+    tier: Option<Spanned<String>>,
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/monitor-agent".into()
+}
+
+fn default_socket() -> PathBuf {
+    "/run/monitor-agent/agent.sock".into()
+}
+
+fn default_pin_dir() -> PathBuf {
+    "/sys/fs/bpf/monitor".into()
+}
+
+fn default_retry_ms_min() -> Spanned<u64> {
+    given(100)
+}
+
+fn default_retry_ms_max() -> Spanned<u64> {
+    given(10_000)
+}
+
+/// A value that stands nowhere in the file.
+fn given<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks the text of a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Form {
+            path: path.to_owned(),
+            error: Box::new(error),
+        })?;
+        Check { text, path }.config(raw)
+    }
+}
+
+struct Check<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl Check<'_> {
+    fn config(&self, raw: Raw) -> Result<Config, ConfigError> {
+        let tls = TlsFiles {
+            ca: self.beside(raw.tls.ca),
+            certificate: self.beside(raw.tls.certificate),
+            key: self.beside(raw.tls.key),
+        };
+        let bytes_max = *raw.spool.bytes_max.get_ref();
+        if bytes_max < SPOOL_BYTES_MIN {
+            let wanted = format!("at least {SPOOL_BYTES_MIN}");
+            return Err(self.wrong(("spool.bytes_max", &raw.spool.bytes_max), wanted));
+        }
+        let watches: Result<Vec<_>, _> = raw.watch.iter().map(|rule| self.rule(rule)).collect();
+        let watches = watches?;
+        if let (true, Some(beyond)) = (watches.len() > RULES_MAX, raw.watch.get(RULES_MAX)) {
+            let wanted = format!("the rule after the {RULES_MAX} that are allowed; join some by globs");
+            return Err(self.wrong(("watch.pattern", &beyond.pattern), wanted));
+        }
+        Ok(Config {
+            state_dir: self.beside(raw.state_dir),
+            socket: self.beside(raw.socket),
+            pin_dir: self.beside(raw.pin_dir),
+            collector: self.collector(&raw.collector)?,
+            tls,
+            priority_bytes: self.ring("rings.priority_bytes", &raw.rings.priority_bytes)?,
+            bulk_bytes: self.ring("rings.bulk_bytes", &raw.rings.bulk_bytes)?,
+            spool_bytes_max: bytes_max,
+            principals_users: raw.ssh.principals_users,
+            break_glass_accounts: raw.ssh.break_glass_accounts,
+            watches,
+        })
+    }
+
+    fn collector(&self, raw: &RawCollector) -> Result<Collector, ConfigError> {
+        let address = raw.address.get_ref();
+        if !address.starts_with("https://") {
+            let wanted = "an address such as \"https://collector.example:7443\"".to_owned();
+            return Err(self.wrong(("collector.address", &raw.address), wanted));
+        }
+        let (min, max) = (*raw.retry_ms_min.get_ref(), *raw.retry_ms_max.get_ref());
+        if min == 0 {
+            let wanted = "at least 1".to_owned();
+            return Err(self.wrong(("collector.retry_ms_min", &raw.retry_ms_min), wanted));
+        }
+        if max < min {
+            let wanted = format!("at least retry_ms_min, which is {min}");
+            return Err(self.wrong(("collector.retry_ms_max", &raw.retry_ms_max), wanted));
+        }
+        Ok(Collector {
+            address: address.clone(),
+            retry_min: Duration::from_millis(min),
+            retry_max: Duration::from_millis(max),
+        })
+    }
+
+    fn ring(&self, key: &'static str, bytes: &Spanned<u32>) -> Result<u32, ConfigError> {
+        let value = *bytes.get_ref();
+        if value.is_power_of_two() && (RING_BYTES_MIN..=RING_BYTES_MAX).contains(&value) {
+            return Ok(value);
+        }
+        let wanted = format!("a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX}");
+        Err(self.wrong((key, bytes), wanted))
+    }
+
+    fn rule(&self, raw: &RawWatch) -> Result<Rule, ConfigError> {
+        let pattern = Pattern::new(raw.pattern.get_ref())
+            .map_err(|error| self.wrong(("watch.pattern", &raw.pattern), error.to_string()))?;
+        if raw.class.get_ref().is_empty() {
+            let wanted = "a word such as \"kubeconfig\"".to_owned();
+            return Err(self.wrong(("watch.class", &raw.class), wanted));
+        }
+        if let (true, Some(tenant)) = (pattern.names_tenant(), &raw.tenant) {
+            let wanted = "nothing: the pattern names the tenant by {tenant}".to_owned();
+            return Err(self.wrong(("watch.tenant", tenant), wanted));
+        }
+        let tenant = raw.tenant.as_ref().map(|tenant| {
+            TenantId::new(tenant.get_ref().clone())
+                .map_err(|error| self.wrong(("watch.tenant", tenant), error.to_string()))
+        });
+        let tier = raw.tier.as_ref().map(|tier| {
+            let parsed: Result<Tier, _> = tier.get_ref().parse();
+            parsed.map_err(|error| self.wrong(("watch.tier", tier), error.to_string()))
+        });
+        let label = Label {
+            class: raw.class.get_ref().clone(),
+            tenant: tenant.transpose()?,
+            tier: tier.transpose()?,
+        };
+        Ok(Rule { pattern, label })
+    }
+
+    fn wrong<T: std::fmt::Debug>(
+        &self,
+        (key, value): (&'static str, &Spanned<T>),
+        wanted: String,
+    ) -> ConfigError {
+        let before = self.text.get(..value.span().start).unwrap_or_default();
+        ConfigError::Value {
+            path: self.path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            key,
+            value: format!("{:?}", value.get_ref()),
+            wanted,
+        }
+    }
+
+    /// Relative to the file.
+    fn beside(&self, path: PathBuf) -> PathBuf {
+        match self.path.parent() {
+            Some(folder) => folder.join(path),
+            None => path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

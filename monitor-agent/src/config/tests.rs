@@ -1,0 +1,69 @@
+use super::*;
+
+const MINIMAL: &str = r#"
+[collector]
+address = "https://localhost:7443"
+[tls]
+ca = "ca.pem"
+certificate = "a.pem"
+key = "/k/a.key"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/monitor/agent.toml"))
+}
+
+#[test]
+fn the_default_file_parses_and_says_what_the_defaults_are() {
+    let config = parse(DEFAULT).unwrap();
+    let minimal = parse(MINIMAL).unwrap();
+    assert_eq!(config.state_dir, minimal.state_dir);
+    assert_eq!(config.socket, minimal.socket);
+    assert_eq!(config.pin_dir, minimal.pin_dir);
+    assert_eq!(config.collector, minimal.collector);
+    assert_eq!(config.priority_bytes, minimal.priority_bytes);
+    assert_eq!(config.bulk_bytes, minimal.bulk_bytes);
+    assert_eq!(config.spool_bytes_max, minimal.spool_bytes_max);
+    assert_eq!(config.principals_users, minimal.principals_users);
+    assert_eq!(config.break_glass_accounts, minimal.break_glass_accounts);
+}
+
+#[test]
+fn the_rules_shown_in_the_default_file_parse() {
+    let (_, rules) = DEFAULT.split_once("# [[watch]]").unwrap();
+    let rules = rules.replace("\n# ", "\n").replace("\n#\n", "\n\n");
+    let config = parse(&format!("{MINIMAL}[[watch]]{rules}")).unwrap();
+    assert_eq!(config.watches.len(), 2);
+    assert!(config.watches[0].pattern.names_tenant());
+    assert_eq!(config.watches[1].label.tier, Some(Tier::Backup));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let config = parse(MINIMAL).unwrap();
+    assert_eq!(config.tls.ca, Path::new("/etc/monitor/ca.pem"));
+    assert_eq!(config.tls.key, Path::new("/k/a.key"));
+}
+
+#[test]
+fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
+    let cases = [
+        ("[rings]\npriority_bytes = 5000", "line 9: rings.priority_bytes is 5000: a power of two"),
+        ("[spool]\nbytes_max = 5", "line 9: spool.bytes_max is 5: at least 16777216"),
+        ("[[watch]]\npattern = \"srv\"\nclass = \"x\"", "line 9: watch.pattern is \"srv\": it does not start with /"),
+        ("[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"", "line 11: watch.tenant is \"a\": nothing"),
+        ("[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"", "line 11: watch.tier is \"gold\": tier \"gold\" is not one of standard"),
+        ("[[watch]]\npattern = \"/x\"\nclass = \"\"", "line 10: watch.class is \"\": a word"),
+        ("[other]", "unknown field `other`"),
+        ("[rings]\npriority_byte = 5", "unknown field `priority_byte`"),
+    ];
+    for (more, wanted) in cases {
+        let error = parse(&format!("{MINIMAL}{more}\n")).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+        assert!(error.starts_with("/etc/monitor/agent.toml"), "{error}");
+    }
+    let error = parse(&MINIMAL.replace("https", "http")).unwrap_err().to_string();
+    assert!(error.contains("line 3: collector.address"), "{error}");
+    assert!(parse("").unwrap_err().to_string().contains("collector"));
+    assert!(matches!(Config::load(Path::new("/nonexistent")), Err(ConfigError::Read { .. })));
+}

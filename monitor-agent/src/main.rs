@@ -1,0 +1,92 @@
+//! Watches one jump host: probes, attribution, spool, uplink, containment, and the hooks that sshd calls.
+
+use std::{env, fs, io::Write as _, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use monitor_agent::{
+    cli::{Cli, Command, ConfigFile, HookOptions},
+    config::{Config, DEFAULT},
+    doctor, kernel,
+    login::{Askers, client::Hook},
+    run,
+};
+use monitor_transport::logging;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Standard error is all there is to tell it.
+            let _ = writeln!(std::io::stderr(), "monitor-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::PamSession { hook } => Ok(self::hook(hook).pam_session(|name| env::var(name).ok()).say()),
+        Command::Principals { hook, account, key_type, certificate } => {
+            Ok(self::hook(hook).principals(&account, &key_type, &certificate).say())
+        }
+        Command::Run { config, log_format } => {
+            logging::start(log_format);
+            watch(Config::load(&config.path)?).map(|()| 0)
+        }
+        Command::Doctor { config, output } => {
+            let diagnosis = runtime()?.block_on(doctor::diagnose(config.as_deref()));
+            say(&diagnosis.show(output)?)?;
+            Ok(diagnosis.exit_code())
+        }
+        Command::Detach { config } => detach(&config).map(|()| 0),
+        Command::CheckConfig { config } => check(&config.path).map(|()| 0),
+        Command::Config { .. } => say(DEFAULT).map(|()| 0),
+    }
+}
+
+fn hook(options: HookOptions) -> Hook {
+    Hook { socket: options.socket, break_glass: options.break_glass }
+}
+
+fn watch(config: Config) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
+        let (mut terminated, mut interrupted) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
+        };
+        run::run(config, stop).await.context("the agent cannot run")
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().context("no threads")
+}
+
+fn detach(config: &ConfigFile) -> anyhow::Result<()> {
+    let config = Config::load(&config.path)?;
+    let removed = kernel::detach(&config.pin_dir).context("the probes cannot be removed")?;
+    say(&format!(
+        "removed {} programs and {} tables below {}\n",
+        removed.links,
+        removed.maps,
+        config.pin_dir.display()
+    ))
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    Askers::find(&config.principals_users, &fs::read_to_string("/etc/passwd").unwrap_or_default())
+        .with_context(|| path.display().to_string())?;
+    say(&format!("{}: ok\n", path.display()))
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+}

@@ -1,0 +1,89 @@
+//! What the agent asks the kernel about sessions. Implemented by the probes;
+//! tests bring their own.
+
+use std::fmt;
+
+use monitor_common::SessionMark;
+use monitor_model::id::SessionId;
+
+use crate::kernel::{KernelError, Killed, Marked, Probes, SessionState};
+
+/// The mark of a session: the 16 bytes of its id.
+#[must_use]
+pub fn mark_of(session: SessionId) -> SessionMark {
+    SessionMark(session.to_bytes())
+}
+
+/// The session that a mark names; none for no session.
+#[must_use]
+pub fn session_of(mark: SessionMark) -> Option<SessionId> {
+    if mark.is_none() {
+        return None;
+    }
+    SessionId::from_slice(&mark.0).ok()
+}
+
+/// The kernel's side of sessions.
+pub trait Marks: Send + Sync + fmt::Debug {
+    /// Marks a process; every descendant carries the mark from then on.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the process is gone or the tables are full.
+    fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError>;
+
+    /// Has every new connection of a session refused.
+    ///
+    /// # Errors
+    /// [`KernelError::NoSession`] when no process was marked.
+    fn contain(&self, session: SessionId) -> Result<(), KernelError>;
+
+    /// Kills every process of a session. Blocks, milliseconds as a rule.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the tables cannot be used.
+    fn kill(&self, session: SessionId) -> Result<Killed, KernelError>;
+
+    /// Living tasks of a session; none when the kernel does not know it.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    fn live(&self, session: SessionId) -> Result<Option<u64>, KernelError>;
+
+    /// Living processes of a session.
+    ///
+    /// # Errors
+    /// [`KernelError`] when /proc cannot be listed.
+    fn processes(&self, session: SessionId) -> Result<Vec<u32>, KernelError>;
+
+    /// Frees what the kernel keeps of a session that ended.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    fn forget(&self, session: SessionId) -> Result<(), KernelError>;
+}
+
+impl Marks for Probes {
+    fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError> {
+        Self::mark(self, pid, mark_of(session))
+    }
+
+    fn contain(&self, session: SessionId) -> Result<(), KernelError> {
+        self.set_session_state(mark_of(session), SessionState::Contained)
+    }
+
+    fn kill(&self, session: SessionId) -> Result<Killed, KernelError> {
+        self.kill_session(mark_of(session))
+    }
+
+    fn live(&self, session: SessionId) -> Result<Option<u64>, KernelError> {
+        self.session_live(mark_of(session))
+    }
+
+    fn processes(&self, session: SessionId) -> Result<Vec<u32>, KernelError> {
+        self.processes_of(mark_of(session))
+    }
+
+    fn forget(&self, session: SessionId) -> Result<(), KernelError> {
+        self.forget_session(mark_of(session))
+    }
+}

@@ -1,0 +1,281 @@
+//! The stages between the rings and the disk, without either: bytes of records
+//! in, one reading of the spool out.
+
+use std::sync::Arc;
+
+use monitor_common::{Header, Record, Ring, decode};
+use monitor_model::{
+    clock::Clock,
+    event::{Action, Event, GapCause},
+    id::{EventId, SessionId, Source},
+    session::Session,
+};
+use monitor_proto::encode_event;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use zerocopy::FromBytes as _;
+
+use super::source;
+use crate::{
+    attribute::{Attributor, Host, Origin, Place, SharedSessions},
+    counters::Counters,
+    kernel::TimeOffset,
+    marks::{self, Marks},
+    note::{Keep, Note},
+    redact::Redactor,
+    sequence::{Counted, Gap, Seen, Sequences},
+    spool::{Reading, Recovered, Room, Spool, SpoolError},
+};
+
+/// What the stages are made of.
+#[derive(Debug)]
+pub struct Parts<H> {
+    /// Under which name events go out.
+    pub origin: Origin,
+    /// The queue.
+    pub spool: Spool,
+    /// Attribution.
+    pub attributor: Attributor<H>,
+    /// Secrets out.
+    pub redactor: Redactor,
+    /// Sessions.
+    pub sessions: SharedSessions,
+    /// The kernel's side of sessions.
+    pub marks: Arc<dyn Marks>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The stages, and the reading that is being made.
+#[derive(Debug)]
+pub struct Worker<H> {
+    parts: Parts<H>,
+    sequences: Sequences,
+    reading: Reading,
+    own_sequence: u64,
+    /// Who waits for the reading to be on disk.
+    waiting: Vec<oneshot::Sender<()>>,
+    /// Sessions whose end the reading tells.
+    ended: Vec<SessionId>,
+    full: bool,
+}
+
+impl<H: Host> Worker<H> {
+    /// Goes on from what was on disk. `epoch` names the loading of the probes:
+    /// when it is another one than before, their numbers begin again.
+    pub fn new(parts: Parts<H>, recovered: Recovered, epoch: String) -> Self {
+        let mut worker = Self {
+            parts,
+            sequences: Sequences::resume(recovered.streams),
+            reading: Reading::default(),
+            own_sequence: recovered.own_sequence,
+            waiting: Vec::new(),
+            ended: Vec::new(),
+            full: false,
+        };
+        for session in recovered.sessions {
+            if let Err(error) = worker.parts.sessions.lock().put(session) {
+                warn!(%error, "A session of before the start was forgotten.");
+            }
+        }
+        if recovered.epoch.as_ref() != Some(&epoch) {
+            let gaps = worker.sequences.restart();
+            worker.take_gaps(&gaps);
+            worker.reading.epoch = Some(epoch);
+        }
+        worker
+    }
+
+    /// What may still be written; told when it begins to be less than all.
+    pub fn room(&mut self) -> Room {
+        let room = self.parts.spool.room();
+        if room == Room::All {
+            self.full = false;
+        } else if !std::mem::replace(&mut self.full, true) {
+            self.parts.counters.spool_full.add(1);
+            warn!(
+                bytes = self.parts.spool.bytes(),
+                "The spool is full: the rings are left alone, and the kernel drops what they cannot hold, until the collector takes events again."
+            );
+        }
+        room
+    }
+
+    /// Bytes that wait for the collector.
+    #[must_use]
+    pub const fn spool_bytes(&self) -> u64 {
+        self.parts.spool.bytes()
+    }
+
+    /// Takes records in the order of a ring.
+    pub fn take_records<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>, offset: TimeOffset) {
+        for bytes in records {
+            self.parts.counters.records_read.add(1);
+            match decode(bytes) {
+                Ok(record) => self.take_record(&record, offset),
+                Err(_) => self.take_undecodable(bytes),
+            }
+        }
+        let (unknown, evicted) = self.parts.attributor.take_losses();
+        self.parts.counters.watch_ids_unknown.add(unknown);
+        self.parts.counters.executables_evicted.add(evicted);
+    }
+
+    fn take_record(&mut self, record: &Record<'_>, offset: TimeOffset) {
+        let header = record.header();
+        // Decoding has refused other rings.
+        let Some(ring) = Ring::from_number(header.ring) else { return };
+        let source = source(ring, header.cpu);
+        let Seen::New(sequence) = self.sequences.observe(source, header.sequence) else {
+            self.parts.counters.records_again.add(1);
+            return;
+        };
+        let mut event = self.parts.attributor.event(record, Place { source, sequence }, offset);
+        let secrets = self.parts.redactor.redact(&mut event.action);
+        self.parts.counters.secrets_removed.add(secrets.into());
+        if let Record::SessionEnded(ended) = record
+            && let Some(id) = marks::session_of(ended.header.session)
+        {
+            let row = self.parts.sessions.lock().ended(id, event.at);
+            self.end(id, row);
+        }
+        self.reading.events.push(encode_event(&event));
+    }
+
+    /// A record of a known form has its number; it is named at once. Of any
+    /// other the hole tells.
+    fn take_undecodable(&mut self, bytes: &[u8]) {
+        self.parts.counters.records_undecodable.add(1);
+        let Ok((header, _)) = Header::ref_from_prefix(bytes) else { return };
+        if header.abi != monitor_common::ABI_VERSION {
+            return;
+        }
+        let Some(ring) = Ring::from_number(header.ring) else { return };
+        let source = source(ring, header.cpu);
+        if let Seen::New(number) = self.sequences.observe(source, header.sequence) {
+            let cause = GapCause::Undecodable;
+            self.take_gaps(&[Gap { source, first: number, last: number, cause }]);
+        }
+    }
+
+    /// Takes what the agent itself has to tell.
+    pub fn take_note(&mut self, note: Note) {
+        let Note { attribution, action, keep, kept } = note;
+        let at = self.parts.clock.now();
+        let boot_ns = i128::from(at.0) - i128::from(TimeOffset::now().unix_minus_boot_ns);
+        self.own_sequence += 1;
+        let event = Event {
+            id: EventId {
+                agent: self.parts.origin.agent.clone(),
+                boot: self.parts.origin.boot,
+                source: Source::Agent,
+                sequence: self.own_sequence,
+            },
+            at,
+            boot_ns: u64::try_from(boot_ns).unwrap_or(0),
+            process: None,
+            attribution,
+            action,
+        };
+        self.reading.events.push(encode_event(&event));
+        self.reading.keep.extend(keep);
+        self.waiting.extend(kept);
+    }
+
+    fn take_gaps(&mut self, gaps: &[Gap]) {
+        for Gap { source, first, last, cause } in gaps.iter().copied() {
+            self.parts.counters.records_missing.add(last - first + 1);
+            self.take_note(Note::about_nobody(Action::Gap { source, first, last, cause }));
+        }
+    }
+
+    /// Whether holes are to be named; the kernel's counters explain them.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.sequences.is_overdue()
+    }
+
+    /// Names holes that too much has passed.
+    pub fn overdue(&mut self, counted: &[Counted]) {
+        self.sequences.counted(counted);
+        let gaps = self.sequences.overdue();
+        self.take_gaps(&gaps);
+    }
+
+    /// Names holes that stayed since the last look; the rings were empty after
+    /// the counters were taken.
+    pub fn settle(&mut self, counted: &[Counted]) {
+        let gaps = self.sequences.settle(counted);
+        self.take_gaps(&gaps);
+    }
+
+    /// Sessions of before the start whose processes are gone: the kernel told
+    /// nobody, because it was not there, or was not asked.
+    pub fn close_dead_sessions(&mut self) {
+        let living = self.parts.sessions.lock().living();
+        for id in living {
+            match self.parts.marks.live(id) {
+                Ok(None | Some(0)) => {
+                    let row = self.parts.sessions.lock().ended(id, self.parts.clock.now());
+                    if let Some(session) = &row {
+                        self.take_note(Note::about(session, Action::SessionEnded { session: id }));
+                    }
+                    self.end(id, row);
+                    info!(session = %id, "A session ended while the agent was away.");
+                }
+                Ok(Some(_)) => {}
+                Err(error) => warn!(%error, session = %id, "Whether a session lives cannot be told."),
+            }
+        }
+    }
+
+    fn end(&mut self, id: SessionId, row: Option<Session>) {
+        self.reading.keep.extend(row.map(|row| Keep::Session(Box::new(row))));
+        self.ended.push(id);
+        let evicted = self.parts.sessions.lock().take_evicted();
+        self.parts.counters.sessions_evicted.add(evicted);
+    }
+
+    /// Writes what was taken; the newest batch. After an error it may be
+    /// called again.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn commit(&mut self) -> Result<u64, SpoolError> {
+        self.reading.own_sequence = self.own_sequence;
+        self.reading.streams.extend(self.sequences.take_changed());
+        let nothing = self.reading.events.is_empty()
+            && self.reading.streams.is_empty()
+            && self.reading.epoch.is_none();
+        if !nothing {
+            let before = self.parts.spool.newest();
+            self.parts.spool.append(&self.reading)?;
+            self.parts.counters.events_spooled.add_len(self.reading.events.len());
+            self.parts.counters.batches_spooled.add(self.parts.spool.newest() - before);
+            self.reading = Reading::default();
+        }
+        for waiting in self.waiting.drain(..) {
+            // Who waited may have gone.
+            let _ = waiting.send(());
+        }
+        for id in self.ended.drain(..) {
+            if let Err(error) = self.parts.marks.forget(id) {
+                warn!(%error, session = %id, "The kernel keeps the row of a session that ended.");
+            }
+        }
+        Ok(self.parts.spool.newest())
+    }
+
+    /// Deletes what the collector has.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn acked(&mut self, number: u64) -> Result<(), SpoolError> {
+        self.parts.spool.acked(number).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+use super::*;
+
+fn redactor() -> Redactor {
+    Redactor::new(&[7; KEY_BYTES])
+}
+
+/// The arguments with each digest shown as `*`.
+fn cleaned(line: &[&str]) -> (Vec<String>, u32) {
+    let argv: Vec<&[u8]> = line.iter().map(|argument| argument.as_bytes()).collect();
+    let (cleaned, count) = redactor().arguments(&argv);
+    let digest = regex::Regex::new(r"\[redacted:[0-9a-f]{8}\]").unwrap();
+    let shown = cleaned.into_iter().map(|argument| {
+        digest.replace_all(&String::from_utf8(argument).unwrap(), "*").into_owned()
+    });
+    (shown.collect(), count)
+}
+
+#[test]
+fn every_pattern_compiles() {
+    let rules = Rules::new();
+    let text = format!("{rules:?}");
+    assert_eq!(text.matches("Regex(").count(), 26, "{text}");
+}
+
+#[test]
+fn secrets_in_arguments_are_replaced() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["mysql", "-uroot", "-pS3cret!", "db"], &["mysql", "-uroot", "-p*", "db"]),
+        (&["sudo", "/usr/bin/mysqldump", "-pS3cret"], &["sudo", "/usr/bin/mysqldump", "-p*"]),
+        (&["mysql", "--password=S3cret"], &["mysql", "--password=*"]),
+        (&["x", "--db-password", "S3cret", "y"], &["x", "--db-password", "*", "y"]),
+        (&["x", "-password", "S3cret"], &["x", "-password", "*"]),
+        (&["x", "--api-key=abc", "--token", "t0k"], &["x", "--api-key=*", "--token", "*"]),
+        (&["sshpass", "-p", "S3cret", "ssh", "h"], &["sshpass", "-p", "*", "ssh", "h"]),
+        (&["sshpass", "-pS3cret"], &["sshpass", "-p*"]),
+        (&["docker", "login", "-u", "bob", "-p", "S3cret"], &["docker", "login", "-u", "bob", "-p", "*"]),
+        (&["redis-cli", "-a", "S3cret", "ping"], &["redis-cli", "-a", "*", "ping"]),
+        (&["smbclient", "-U", "bob%S3cret"], &["smbclient", "-U", "*"]),
+        (&["smbclient", "-Ubob%S3cret"], &["smbclient", "-Ubob%*"]),
+        (&["curl", "-u", "bob:S3cret", "h"], &["curl", "-u", "*", "h"]),
+        (&["env", "PGPASSWORD=S3cret", "psql"], &["env", "PGPASSWORD=*", "psql"]),
+        (&["env", "AWS_SECRET_ACCESS_KEY=abc/def", "x"], &["env", "AWS_SECRET_ACCESS_KEY=*", "x"]),
+        (&["sh", "-c", "PGPASSWORD='a b' psql -h db"], &["sh", "-c", "PGPASSWORD=* psql -h db"]),
+        (&["sh", "-c", "mysql -u root -pS3cret db"], &["sh", "-c", "mysql -u root -p* db"]),
+        (&["sh", "-c", "tool --password S3cret; ls"], &["sh", "-c", "tool --password *; ls"]),
+        (&["curl", "-H", "Authorization: Bearer abc.def"], &["curl", "-H", "Authorization: Bearer *"]),
+        (&["curl", "-H", "authorization: Basic Ym9iOg=="], &["curl", "-H", "authorization: Basic *"]),
+        (&["curl", "-H", "X-Vault-Token: hvs.abc"], &["curl", "-H", "X-Vault-Token: *"]),
+        (&["curl", "-H", "PRIVATE-TOKEN: abc"], &["curl", "-H", "PRIVATE-TOKEN: *"]),
+        (&["psql", "postgresql://bob:S3cret@db:5432/x"], &["psql", "postgresql://bob:*@db:5432/x"]),
+        (&["git", "clone", "https://ghp_0123456789abcdefghij@h/r"], &["git", "clone", "https://*@h/r"]),
+        (&["curl", "https://h/x?a=1&token=abc&b=2"], &["curl", "https://h/x?a=1&token=*&b=2"]),
+        (&["curl", "-d", r#"{"user":"bob","password":"S3cret"}"#], &["curl", "-d", r#"{"user":"bob","password":*}"#]),
+        (&["x", "AKIAIOSFODNN7EXAMPLE"], &["x", "*"]),
+        (&["x", "eyJhbGciOiJI.eyJzdWIiOiIx.abc"], &["x", "*"]),
+        (&["openssl", "rsa", "-passin", "pass:S3cret"], &["openssl", "rsa", "-passin", "*"]),
+        (&["ssh-keygen", "-t", "ed25519", "-N", "S3cret"], &["ssh-keygen", "-t", "ed25519", "-N", "*"]),
+    ];
+    for (given, wanted) in cases {
+        let (found, count) = cleaned(given);
+        assert_eq!(&found, wanted, "{given:?}");
+        assert!(count >= 1, "{given:?}");
+        assert!(!found.join(" ").contains("S3cret"), "{given:?}");
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays() {
+    let cases: &[&[&str]] = &[
+        &["ls", "-l", "/srv/acme/credentials/kubeconfig"],
+        &["cat", "/etc/passwd"],
+        &["mysql", "-p", "db"],
+        &["docker", "run", "-p", "8080:80", "nginx"],
+        &["docker", "run", "-p8080:80", "nginx"],
+        &["mysql", "--password-file=/run/secret"],
+        &["x", "--token-file", "/run/token"],
+        &["x", "--password", "--verbose"],
+        &["ssh", "-p", "22", "host"],
+        &["mkdir", "-p", "/a/b"],
+        &["curl", "https://h:8443/path?page=2"],
+        &["git", "log", "--author=bob"],
+        &["grep", "-r", "token", "."],
+        &["scp", "bob@host:/x", "."],
+        &["ssh", "deploy@10.20.0.5", "uptime"],
+        &["rsync", "rsync://host/module", "."],
+    ];
+    for given in cases {
+        let (found, count) = cleaned(given);
+        assert_eq!((found.as_slice(), count), (given.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>().as_slice(), 0));
+    }
+}
+
+#[test]
+fn a_private_key_goes_whole_also_when_it_is_cut() {
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\nnNza\n-----END OPENSSH PRIVATE KEY-----";
+    let (found, count) = cleaned(&["sh", "-c", &format!("echo '{key}' > k")]);
+    assert_eq!((found[2].as_str(), count), ("echo '*' > k", 1));
+    let cut = &key[..45];
+    let (found, _) = cleaned(&["sh", "-c", &format!("echo {cut}")]);
+    assert_eq!(found[2], "echo *");
+}
+
+#[test]
+fn equal_secrets_have_equal_digests_and_keys_make_them_differ() {
+    let argv: [&[u8]; 3] = [b"x", b"--password=one", b"--token=one"];
+    let (first, _) = redactor().arguments(&argv);
+    assert_eq!(first[1].rsplit(|byte| *byte == b'=').next(), first[2].rsplit(|byte| *byte == b'=').next());
+    let (second, _) = Redactor::new(&[8; KEY_BYTES]).arguments(&argv);
+    assert_ne!(first[1], second[1]);
+}
+
+#[test]
+fn the_key_is_made_once_and_for_root_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redaction.key");
+    let argv: [&[u8]; 2] = [b"x", b"--password=one"];
+    let first = Redactor::open(&path).unwrap().arguments(&argv);
+    assert_eq!(Redactor::open(&path).unwrap().arguments(&argv), first);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&path, b"short").unwrap();
+    assert!(matches!(Redactor::open(&path), Err(RedactError::Length { bytes: 5, .. })));
+}
+
+#[test]
+fn any_bytes_pass_without_harm() {
+    let argv: [&[u8]; 4] = [b"\xff\xfe", b"", b"--password=\xff\xff", b"-"];
+    let (found, count) = redactor().arguments(&argv);
+    assert_eq!((found.len(), count), (4, 1));
+    assert_eq!(redactor().arguments(&[]), (Vec::new(), 0));
+}

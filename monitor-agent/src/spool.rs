@@ -1,0 +1,293 @@
+//! The durable queue, and what must be true together with it.
+//!
+//! In: encoded events of one reading of the rings, with the positions of the
+//! streams, the sessions and the receipts that changed by it. Out: numbered
+//! batches, until they are acked. Bound: `bytes_max` of events. When full, the
+//! rings are left alone: the kernel keeps what its rings hold, then drops and
+//! counts, and the gap is named once there is room; what is on disk is never
+//! thrown away for what is not. The bulk ring is left alone first, and a
+//! reserve is kept for what the agent itself has to say. Loss: none here.
+//!
+//! One transaction is one reading (group commit), synced before the rings are
+//! freed. A kill at any moment leaves either all of it or none: records of an
+//! uncommitted reading come again from the ring, those of a committed one are
+//! known by the positions. So each is told once.
+//!
+//! `spool.db`: SQLite, WAL, `synchronous=FULL`; acked batches are deleted with
+//! `NORMAL`, because a deletion that is lost only means a batch sent again.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use monitor_model::{
+    event::Receipt,
+    id::{BootId, Source},
+    session::Session,
+};
+use monitor_proto::{InvalidMessage, v1};
+use prost::Message as _;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
+
+use crate::{attribute::sessions::ENDED_MAX, note::Keep, sequence::Stream};
+
+mod tables;
+
+/// Most bytes of events in one batch; a single event may be larger.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Most events in one batch.
+pub const BATCH_EVENTS_MAX: usize = 4_096;
+/// Room that only the agent's own events may fill.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// Most receipts that are kept.
+pub const RECEIPTS_MAX: usize = 4_096;
+
+/// Why the spool cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The database: a full disk, a damaged file.
+    #[error("spool.db: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A row is not what this agent wrote.
+    #[error("spool.db: a row of {table} cannot be read: {cause}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Numbers have run out.
+    #[error("spool.db: the number {number} is too large for the database")]
+    Number {
+        /// The number.
+        number: u64,
+    },
+}
+
+impl From<prost::DecodeError> for SpoolError {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::Row { table: "batches", cause: error.to_string() }
+    }
+}
+
+/// What goes to disk together.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Encoded events, in order.
+    pub events: Vec<Vec<u8>>,
+    /// Streams that moved on.
+    pub streams: Vec<(Source, Stream)>,
+    /// The newest sequence number of the agent's own events.
+    pub own_sequence: u64,
+    /// Sessions and receipts that changed.
+    pub keep: Vec<Keep>,
+    /// Which loading of the probes the streams count, where that changed.
+    pub epoch: Option<String>,
+}
+
+/// What was on disk when the agent started.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The streams of this boot.
+    pub streams: BTreeMap<Source, Stream>,
+    /// The newest sequence number of the agent's own events in this boot.
+    pub own_sequence: u64,
+    /// Sessions, ended ones first and those that ended latest last.
+    pub sessions: Vec<Session>,
+    /// Receipts.
+    pub receipts: Vec<Receipt>,
+    /// Which loading of the probes the streams count.
+    pub epoch: Option<String>,
+}
+
+/// What may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Everything.
+    All,
+    /// The priority ring, and the agent's own events.
+    Priority,
+    /// The agent's own events.
+    Own,
+}
+
+/// The writer; there is one.
+#[derive(Debug)]
+pub struct Spool {
+    database: Connection,
+    boot: BootId,
+    bytes: u64,
+    bytes_max: u64,
+    newest: u64,
+}
+
+impl Spool {
+    /// Opens the queue, and gives what it kept of this boot.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn open(path: &Path, boot: BootId, bytes_max: u64) -> Result<(Self, Recovered), SpoolError> {
+        let mut database = Connection::open(path)?;
+        database.busy_timeout(Duration::from_secs(5))?;
+        database.execute_batch(tables::SCHEMA)?;
+        let recovered = tables::recover(&mut database, boot)?;
+        let bytes = database.query_row("SELECT coalesce(sum(bytes), 0) FROM batches", [], number)?;
+        // Numbers are never given twice, also when every batch was acked.
+        let newest = database.query_row("SELECT newest FROM numbers", [], number).optional()?;
+        let newest = newest.unwrap_or(0);
+        Ok((Self { database, boot, bytes, bytes_max, newest }, recovered))
+    }
+
+    /// What may still be written.
+    #[must_use]
+    pub const fn room(&self) -> Room {
+        // Nine tenths for the bulk ring.
+        if self.bytes < self.bytes_max - self.bytes_max / 10 {
+            Room::All
+        } else if self.bytes + RESERVE_BYTES < self.bytes_max {
+            Room::Priority
+        } else {
+            Room::Own
+        }
+    }
+
+    /// Bytes of events that wait for their ack.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The newest batch.
+    #[must_use]
+    pub const fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Writes one reading. On disk when this returns; after an error nothing
+    /// of it is, and it may be tried again.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn append(&mut self, reading: &Reading) -> Result<(), SpoolError> {
+        self.database.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = self.database.transaction()?;
+        let mut newest = self.newest;
+        let mut bytes = 0;
+        for events in split(&reading.events) {
+            newest += 1;
+            let batch = v1::Batch { number: newest, events: events.to_vec() };
+            bytes += insert(&transaction, &batch)?;
+        }
+        transaction.prepare_cached("INSERT OR REPLACE INTO numbers (id, newest) VALUES (0, ?1)")?
+            .execute([signed(newest)?])?;
+        tables::put_streams(&transaction, self.boot, reading)?;
+        if let Some(epoch) = &reading.epoch {
+            transaction.execute(
+                "INSERT OR REPLACE INTO epochs (boot, epoch) VALUES (?1, ?2)",
+                params![self.boot.to_bytes(), epoch],
+            )?;
+        }
+        for keep in &reading.keep {
+            tables::put_keep(&transaction, keep)?;
+        }
+        transaction.commit()?;
+        self.newest = newest;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Deletes what the collector has; how many batches.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn acked(&mut self, number: u64) -> Result<usize, SpoolError> {
+        self.database.pragma_update(None, "synchronous", "NORMAL")?;
+        let number = signed(number)?;
+        let transaction = self.database.transaction()?;
+        let bytes: u64 = transaction.query_row(
+            "SELECT coalesce(sum(bytes), 0) FROM batches WHERE number <= ?1",
+            [number],
+            self::number,
+        )?;
+        let deleted = transaction.execute("DELETE FROM batches WHERE number <= ?1", [number])?;
+        transaction.commit()?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Ok(deleted)
+    }
+}
+
+/// The reader; it sees what is committed.
+#[derive(Debug)]
+pub struct SpoolReader {
+    database: Connection,
+}
+
+impl SpoolReader {
+    /// Opens the queue that [`Spool::open`] made.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn open(path: &Path) -> Result<Self, SpoolError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags)?;
+        database.busy_timeout(Duration::from_secs(5))?;
+        Ok(Self { database })
+    }
+
+    /// The first batch after a number.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn next(&self, after: u64) -> Result<Option<v1::Batch>, SpoolError> {
+        let found: Option<Vec<u8>> = self
+            .database
+            .prepare_cached("SELECT batch FROM batches WHERE number > ?1 ORDER BY number LIMIT 1")?
+            .query_row([signed(after)?], |row| row.get(0))
+            .optional()?;
+        Ok(found.map(|bytes| v1::Batch::decode(bytes.as_slice())).transpose()?)
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, batch: &v1::Batch) -> Result<u64, SpoolError> {
+    let encoded = batch.encode_to_vec();
+    let bytes = u64::try_from(encoded.len()).unwrap_or(u64::MAX);
+    transaction
+        .prepare_cached("INSERT INTO batches (number, bytes, batch) VALUES (?1, ?2, ?3)")?
+        .execute(params![signed(batch.number)?, signed(bytes)?, encoded])?;
+    Ok(bytes)
+}
+
+/// Cuts events into batches that a message can hold.
+fn split(events: &[Vec<u8>]) -> Vec<&[Vec<u8>]> {
+    let mut batches = Vec::new();
+    let mut rest = events;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fit = rest
+            .iter()
+            .take(BATCH_EVENTS_MAX)
+            .take_while(|event| {
+                bytes += event.len();
+                bytes <= BATCH_BYTES_MAX
+            })
+            .count();
+        let (batch, after) = rest.split_at(fit.max(1));
+        batches.push(batch);
+        rest = after;
+    }
+    batches
+}
+
+fn signed(number: u64) -> Result<i64, SpoolError> {
+    i64::try_from(number).map_err(|_| SpoolError::Number { number })
+}
+
+/// The first column as a number.
+fn number(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(0).map(|number| u64::try_from(number).unwrap_or(0))
+}
+
+fn row(table: &'static str) -> impl Fn(InvalidMessage) -> SpoolError {
+    move |error| SpoolError::Row { table, cause: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

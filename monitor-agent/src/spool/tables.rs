@@ -1,0 +1,180 @@
+//! The tables beside the batches: positions of streams, sessions, receipts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use monitor_model::{
+    event::Receipt,
+    id::{BootId, Source},
+    session::Session,
+};
+use monitor_proto::v1;
+use prost::Message as _;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+
+use super::{ENDED_MAX, Keep, RECEIPTS_MAX, Reading, Recovered, SpoolError, Stream, row, signed};
+
+/// Made when they are not there.
+pub(super) const SCHEMA: &str = "
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=FULL;
+PRAGMA foreign_keys=ON;
+CREATE TABLE IF NOT EXISTS batches (
+    number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, batch BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS numbers (
+    id INTEGER PRIMARY KEY CHECK (id = 0), newest INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS streams (
+    boot BLOB NOT NULL, source TEXT NOT NULL, base INTEGER NOT NULL, done INTEGER NOT NULL,
+    ahead BLOB NOT NULL, dropped_named INTEGER NOT NULL, PRIMARY KEY (boot, source)) STRICT;
+CREATE TABLE IF NOT EXISTS epochs (
+    boot BLOB PRIMARY KEY, epoch TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS sessions (
+    id BLOB PRIMARY KEY, ended_at INTEGER, session BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS receipts (
+    order_id BLOB NOT NULL, session BLOB NOT NULL, place INTEGER NOT NULL, receipt BLOB NOT NULL,
+    PRIMARY KEY (order_id, session)) STRICT;
+";
+
+/// Reads what was kept; positions of other boots are forgotten.
+pub(super) fn recover(database: &mut Connection, boot: BootId) -> Result<Recovered, SpoolError> {
+    let transaction = database.transaction()?;
+    let this = boot.to_bytes();
+    transaction.execute("DELETE FROM streams WHERE boot <> ?1", [this])?;
+    transaction.execute("DELETE FROM epochs WHERE boot <> ?1", [this])?;
+    let (streams, own_sequence) = streams(&transaction)?;
+    let recovered = Recovered {
+        streams,
+        own_sequence,
+        sessions: sessions(&transaction)?,
+        receipts: receipts(&transaction)?,
+        epoch: transaction
+            .query_row("SELECT epoch FROM epochs", [], |row| row.get(0))
+            .optional()?,
+    };
+    transaction.commit()?;
+    Ok(recovered)
+}
+
+fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u64), SpoolError> {
+    let mut rows =
+        transaction.prepare("SELECT source, base, done, ahead, dropped_named FROM streams")?;
+    let mut streams = BTreeMap::new();
+    let mut own_sequence = 0;
+    let mut found = rows.query([])?;
+    while let Some(stream) = found.next()? {
+        let source: String = stream.get(0)?;
+        let ahead: Vec<u8> = stream.get(3)?;
+        let number = |at| stream.get::<_, i64>(at).map(i64::cast_unsigned);
+        let source: Source = source.parse().map_err(|error: monitor_model::id::InvalidId| {
+            SpoolError::Row { table: "streams", cause: error.to_string() }
+        })?;
+        if source == Source::Agent {
+            own_sequence = number(2)?;
+            continue;
+        }
+        let numbers = ahead.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let stream = Stream {
+            base: number(1)?,
+            done: number(2)?,
+            ahead: numbers.collect::<BTreeSet<_>>(),
+            dropped_named: number(4)?,
+        };
+        streams.insert(source, stream);
+    }
+    Ok((streams, own_sequence))
+}
+
+fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {
+    let mut rows = transaction
+        .prepare("SELECT session FROM sessions ORDER BY ended_at IS NULL, ended_at")?;
+    let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut sessions = Vec::new();
+    for bytes in found {
+        let message = v1::Session::decode(bytes?.as_slice())?;
+        sessions.push(Session::try_from(message).map_err(row("sessions"))?);
+    }
+    Ok(sessions)
+}
+
+fn receipts(transaction: &Transaction<'_>) -> Result<Vec<Receipt>, SpoolError> {
+    let mut rows = transaction.prepare("SELECT receipt FROM receipts ORDER BY place")?;
+    let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut receipts = Vec::new();
+    for bytes in found {
+        let message = v1::Receipt::decode(bytes?.as_slice())?;
+        receipts.push(Receipt::try_from(message).map_err(row("receipts"))?);
+    }
+    Ok(receipts)
+}
+
+/// Keeps where the streams stand.
+pub(super) fn put_streams(
+    transaction: &Transaction<'_>,
+    boot: BootId,
+    reading: &Reading,
+) -> Result<(), SpoolError> {
+    let own = Stream { done: reading.own_sequence, ..Stream::default() };
+    let streams = reading.streams.iter().map(|(source, stream)| (*source, stream));
+    for (source, stream) in streams.chain([(Source::Agent, &own)]) {
+        let ahead: Vec<u8> = stream.ahead.iter().flat_map(|number| number.to_le_bytes()).collect();
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO streams (boot, source, base, done, ahead, dropped_named)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                boot.to_bytes(),
+                source.to_string(),
+                signed(stream.base)?,
+                signed(stream.done)?,
+                ahead,
+                signed(stream.dropped_named)?,
+            ])?;
+    }
+    Ok(())
+}
+
+/// Keeps a session or a receipt; the oldest ones beyond the maximum go.
+pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<(), SpoolError> {
+    match keep {
+        Keep::Session(session) => {
+            let ended_at = session.ended_at.map(|at| signed(at.0)).transpose()?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO sessions (id, ended_at, session) VALUES (?1, ?2, ?3)",
+                params![
+                    session.id.to_bytes(),
+                    ended_at,
+                    v1::Session::from(session.as_ref()).encode_to_vec()
+                ],
+            )?;
+            if ended_at.is_some() {
+                transaction.execute(
+                    "DELETE FROM sessions WHERE ended_at IS NOT NULL AND id NOT IN (
+                         SELECT id FROM sessions WHERE ended_at IS NOT NULL
+                         ORDER BY ended_at DESC LIMIT ?1)",
+                    [most(ENDED_MAX)],
+                )?;
+            }
+        }
+        Keep::Receipt(receipt) => {
+            transaction.execute(
+                "INSERT OR REPLACE INTO receipts (order_id, session, place, receipt)
+                 VALUES (?1, ?2, (SELECT coalesce(max(place), 0) + 1 FROM receipts), ?3)",
+                params![
+                    receipt.order.to_bytes(),
+                    receipt.session.to_bytes(),
+                    v1::Receipt::from(receipt).encode_to_vec()
+                ],
+            )?;
+            transaction.execute(
+                "DELETE FROM receipts WHERE place <=
+                     (SELECT max(place) FROM receipts) - ?1",
+                [most(RECEIPTS_MAX)],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn most(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,201 @@
+use std::fs;
+
+use monitor_model::{clock::UnixNs, id::OrderId};
+
+use super::*;
+use crate::attribute::sessions::tests::session;
+
+const MAX: u64 = 1 << 30;
+
+fn boot(number: u128) -> BootId {
+    BootId::from_parts(UnixNs::from_seconds(1_790_000_000), number)
+}
+
+fn reading(events: &[&[u8]], done: u64) -> Reading {
+    let stream = Stream { done, ahead: [done + 2, done + 3].into(), base: 4, dropped_named: 1 };
+    Reading {
+        events: events.iter().map(|event| event.to_vec()).collect(),
+        streams: vec![(Source::Bulk { cpu: 1 }, stream)],
+        own_sequence: done,
+        keep: Vec::new(),
+        epoch: None,
+    }
+}
+
+fn all(path: &Path) -> Vec<(u64, Vec<Vec<u8>>)> {
+    let reader = SpoolReader::open(path).unwrap();
+    let mut after = 0;
+    let mut found = Vec::new();
+    while let Some(batch) = reader.next(after).unwrap() {
+        after = batch.number;
+        found.push((batch.number, batch.events));
+    }
+    found
+}
+
+#[test]
+fn batches_and_positions_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
+    assert!(recovered.streams.is_empty() && recovered.epoch.is_none());
+    spool.append(&reading(&[b"a", b"b"], 2)).unwrap();
+    spool.append(&Reading { epoch: Some("e1".into()), ..reading(&[b"c"], 3) }).unwrap();
+    drop(spool);
+    let (spool, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
+    assert_eq!((spool.newest(), recovered.own_sequence), (2, 3));
+    assert_eq!(recovered.epoch.as_deref(), Some("e1"));
+    let stream = &recovered.streams[&Source::Bulk { cpu: 1 }];
+    assert_eq!(*stream, reading(&[], 3).streams[0].1);
+    assert_eq!(all(&path), [(1, vec![b"a".to_vec(), b"b".to_vec()]), (2, vec![b"c".to_vec()])]);
+}
+
+#[test]
+fn positions_of_another_boot_are_forgotten_and_batches_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"a"], 2)).unwrap();
+    drop(spool);
+    let (_, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
+    assert!(recovered.streams.is_empty());
+    assert_eq!(recovered.own_sequence, 0);
+    assert_eq!(all(&path).len(), 1);
+}
+
+#[test]
+fn acked_batches_go_and_numbers_are_never_given_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    for done in 1..=3 {
+        spool.append(&reading(&[b"x"], done)).unwrap();
+    }
+    assert_eq!(spool.acked(2).unwrap(), 2);
+    assert_eq!(all(&path), [(3, vec![b"x".to_vec()])]);
+    assert_eq!(spool.acked(3).unwrap(), 1);
+    assert_eq!(spool.bytes(), 0);
+    drop(spool);
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"y"], 4)).unwrap();
+    assert_eq!(all(&path), [(4, vec![b"y".to_vec()])]);
+}
+
+#[test]
+fn a_copy_taken_at_any_moment_holds_whole_readings_with_their_positions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    for done in 1..=20_u64 {
+        spool.append(&reading(&[&done.to_le_bytes(), b"second"], done)).unwrap();
+        // What a kill would leave: the files as they are now.
+        let copy = tempfile::tempdir().unwrap();
+        for name in ["spool.db", "spool.db-wal"] {
+            fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let there = copy.path().join("spool.db");
+        let (found, recovered) = Spool::open(&there, boot(1), MAX).unwrap();
+        assert_eq!(recovered.own_sequence, done);
+        assert_eq!(recovered.streams[&Source::Bulk { cpu: 1 }].done, done);
+        assert_eq!(found.newest(), done);
+        assert_eq!(all(&there).len(), usize::try_from(done).unwrap());
+    }
+}
+
+#[test]
+fn a_torn_last_write_leaves_the_readings_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"a"], 1)).unwrap();
+    let wal = folder.path().join("spool.db-wal");
+    let before = fs::metadata(&wal).unwrap().len();
+    spool.append(&reading(&[b"b"], 2)).unwrap();
+    let after = fs::metadata(&wal).unwrap().len();
+    for cut in [before + 1, before + (after - before) / 2, after - 1] {
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(&path, copy.path().join("spool.db")).unwrap();
+        let bytes = fs::read(&wal).unwrap();
+        let cut = usize::try_from(cut).unwrap();
+        fs::write(copy.path().join("spool.db-wal"), &bytes[..cut]).unwrap();
+        let (_, recovered) = Spool::open(&copy.path().join("spool.db"), boot(1), MAX).unwrap();
+        assert_eq!(recovered.own_sequence, 1, "cut at {cut}");
+        assert_eq!(all(&copy.path().join("spool.db")).len(), 1);
+    }
+}
+
+#[test]
+fn sessions_and_receipts_are_kept_with_their_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    let mut ended = session(2);
+    ended.ended_at = Some(UnixNs(9));
+    let receipt = Receipt {
+        order: OrderId::from_parts(UnixNs(1), 1),
+        session: session(1).id,
+        killed: 3,
+        left: 0,
+        received_at: UnixNs(1),
+        denied_at: UnixNs(2),
+        gone_at: Some(UnixNs(3)),
+    };
+    let keep = vec![
+        Keep::Session(Box::new(session(1))),
+        Keep::Session(Box::new(ended.clone())),
+        Keep::Receipt(receipt.clone()),
+    ];
+    spool.append(&Reading { keep, ..reading(&[b"a"], 1) }).unwrap();
+    drop(spool);
+    let (_, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
+    assert_eq!(recovered.sessions, [ended, session(1)]);
+    assert_eq!(recovered.receipts, [receipt]);
+}
+
+#[test]
+fn the_oldest_ended_sessions_and_receipts_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    let most = u128::try_from(ENDED_MAX).unwrap();
+    let keep = (0..most + 2).map(|number| {
+        let mut ended = session(number);
+        ended.ended_at = Some(UnixNs(u64::try_from(number).unwrap()));
+        Keep::Session(Box::new(ended))
+    });
+    spool.append(&Reading { keep: keep.collect(), ..reading(&[], 1) }).unwrap();
+    drop(spool);
+    let (_, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
+    assert_eq!(recovered.sessions.len(), ENDED_MAX);
+    assert_eq!(recovered.sessions[0].id, session(2).id);
+}
+
+#[test]
+fn a_reading_larger_than_a_batch_becomes_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    let large = vec![1; BATCH_BYTES_MAX / 2];
+    let huge = vec![2; BATCH_BYTES_MAX + 1];
+    spool.append(&reading(&[&large, &large, &large, &huge, b"x"], 1)).unwrap();
+    let sizes: Vec<usize> = all(&path).iter().map(|(_, events)| events.len()).collect();
+    assert_eq!(sizes, [2, 1, 1, 1]);
+}
+
+#[test]
+fn a_full_spool_leaves_the_bulk_ring_first_and_keeps_room_for_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), 64 << 20).unwrap();
+    let mib = vec![1; 1 << 20];
+    let mut rooms = Vec::new();
+    for done in 1..=64 {
+        spool.append(&reading(&[&mib], done)).unwrap();
+        if rooms.last() != Some(&spool.room()) {
+            rooms.push(spool.room());
+        }
+    }
+    assert_eq!(rooms, [Room::All, Room::Priority, Room::Own]);
+    spool.acked(60).unwrap();
+    assert_eq!(spool.room(), Room::All);
+}

@@ -1,0 +1,216 @@
+//! Grants and denials in force, kept for logins without a collector.
+//!
+//! In: whole tables from the collector. Out: answers for logins. On disk in
+//! `state.db` before they count, as the collector sent them. Bound: what one
+//! message can hold. Loss: a grant that makes no sense to this agent is
+//! counted and opens nothing.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use monitor_model::{
+    grant::Grant,
+    id::{GrantId, PrincipalId},
+};
+use monitor_proto::v1;
+use prost::Message;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// Names of the tables in the database.
+const GRANTS: &str = "grants";
+const DENIED: &str = "denied";
+
+/// The tables cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StandingError {
+    /// The database.
+    #[error("grants and denials in state.db: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// What was kept is damaged.
+    #[error("the {table} kept in state.db cannot be read: {source}")]
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong.
+        source: prost::DecodeError,
+    },
+}
+
+/// What is in force.
+#[derive(Clone, Debug, Default)]
+pub struct Tables {
+    /// Grants that hold or will hold.
+    pub grants: HashMap<GrantId, Grant>,
+    /// Certificates that open no session.
+    pub denied_serials: BTreeSet<u64>,
+    /// Principals that open no session.
+    pub denied_principals: BTreeSet<PrincipalId>,
+}
+
+/// The tables with their place on disk.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    tables: Arc<Mutex<Tables>>,
+    database: Arc<Mutex<Connection>>,
+}
+
+impl Standing {
+    /// Reads what was in force when the agent last heard of it.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn open(path: &Path) -> Result<Self, StandingError> {
+        let database = Connection::open(path)?;
+        database.busy_timeout(Duration::from_secs(5))?;
+        database.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+             CREATE TABLE IF NOT EXISTS tables (name TEXT PRIMARY KEY, message BLOB NOT NULL) STRICT;",
+        )?;
+        let mut tables = Tables::default();
+        if let Some(message) = kept::<v1::GrantTable>(&database, GRANTS)? {
+            take_grants(&mut tables, message);
+        }
+        if let Some(message) = kept::<v1::DenyTable>(&database, DENIED)? {
+            take_denied(&mut tables, &message);
+        }
+        Ok(Self {
+            tables: Arc::new(Mutex::new(tables)),
+            database: Arc::new(Mutex::new(database)),
+        })
+    }
+
+    /// The tables; held for moments.
+    pub fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the grants; how many made no sense.
+    ///
+    /// # Errors
+    /// [`StandingError`]; the old ones are in force then.
+    pub fn replace_grants(&self, message: v1::GrantTable) -> Result<usize, StandingError> {
+        self.keep(GRANTS, &message)?;
+        Ok(take_grants(&mut self.lock(), message))
+    }
+
+    /// Replaces the denials.
+    ///
+    /// # Errors
+    /// [`StandingError`]; the old ones are in force then.
+    pub fn replace_denied(&self, message: &v1::DenyTable) -> Result<(), StandingError> {
+        self.keep(DENIED, message)?;
+        take_denied(&mut self.lock(), message);
+        Ok(())
+    }
+
+    /// Denies one more certificate, until the collector's next table says
+    /// otherwise. It counts at once, also when the disk fails.
+    ///
+    /// # Errors
+    /// [`StandingError`]: a restart would not know of it.
+    pub fn deny_serial(&self, serial: u64) -> Result<(), StandingError> {
+        let message = {
+            let mut tables = self.lock();
+            if !tables.denied_serials.insert(serial) {
+                return Ok(());
+            }
+            v1::DenyTable {
+                serials: tables.denied_serials.iter().copied().collect(),
+                principals: tables.denied_principals.iter().map(ToString::to_string).collect(),
+            }
+        };
+        self.keep(DENIED, &message)
+    }
+
+    fn keep(&self, name: &str, message: &impl Message) -> Result<(), StandingError> {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        database.execute(
+            "INSERT INTO tables (name, message) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET message = excluded.message",
+            params![name, message.encode_to_vec()],
+        )?;
+        Ok(())
+    }
+}
+
+fn kept<M: Message + Default>(
+    database: &Connection,
+    table: &'static str,
+) -> Result<Option<M>, StandingError> {
+    let found: Option<Vec<u8>> = database
+        .query_row("SELECT message FROM tables WHERE name = ?1", [table], |row| row.get(0))
+        .optional()?;
+    found
+        .map(|bytes| M::decode(bytes.as_slice()))
+        .transpose()
+        .map_err(|source| StandingError::Damaged { table, source })
+}
+
+fn take_grants(tables: &mut Tables, message: v1::GrantTable) -> usize {
+    let given = message.grants.len();
+    tables.grants = message
+        .grants
+        .into_iter()
+        .filter_map(|grant| Grant::try_from(grant).ok())
+        .map(|grant| (grant.id.clone(), grant))
+        .collect();
+    given - tables.grants.len()
+}
+
+fn take_denied(tables: &mut Tables, message: &v1::DenyTable) {
+    tables.denied_serials = message.serials.iter().copied().collect();
+    // A name that no certificate can carry denies nothing.
+    tables.denied_principals =
+        message.principals.iter().filter_map(|name| name.parse().ok()).collect();
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use monitor_model::{
+        clock::UnixNs,
+        grant::{GrantKind, GrantState, Scope, Tier},
+    };
+
+    use super::*;
+
+    pub(crate) fn grant(id: &str) -> Grant {
+        Grant {
+            id: id.parse().unwrap(),
+            principal: "alice".parse().unwrap(),
+            tenant: "acme".parse().unwrap(),
+            ticket: "INC-4711".into(),
+            purpose: "test".into(),
+            approved_by: "bob".parse().unwrap(),
+            tier: Tier::Production,
+            kind: GrantKind::JustInTime,
+            not_before: UnixNs::from_seconds(1_000),
+            expires: UnixNs::from_seconds(4_000_000_000),
+            scope: Scope::default(),
+            state: GrantState::Standing,
+        }
+    }
+
+    #[test]
+    fn tables_are_known_again_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let standing = Standing::open(&path).unwrap();
+        let mut broken = v1::Grant::from(&grant("G2"));
+        broken.tier = 99;
+        let grants = vec![v1::Grant::from(&grant("G1")), broken];
+        assert_eq!(standing.replace_grants(v1::GrantTable { grants }).unwrap(), 1);
+        let denied = v1::DenyTable { serials: vec![7], principals: vec!["mallory".into()] };
+        standing.replace_denied(&denied).unwrap();
+        standing.deny_serial(9).unwrap();
+        drop(standing);
+        let standing = Standing::open(&path).unwrap();
+        let tables = standing.lock();
+        assert_eq!(tables.grants.len(), 1);
+        assert_eq!(tables.denied_serials, [7, 9].into());
+        assert!(tables.denied_principals.contains(&"mallory".parse().unwrap()));
+    }
+}

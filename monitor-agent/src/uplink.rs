@@ -1,0 +1,270 @@
+//! The stream to the collector.
+//!
+//! In: batches of the spool, receipts. Out: acks to the spool; grants, denials
+//! and orders to those who need them. Bound: [`IN_FLIGHT_MAX`] batches without
+//! an ack. Loss: none; after a loss of the stream everything that is not acked
+//! is sent again, oldest first, and the collector knows what it has.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use monitor_model::{
+    clock::Clock,
+    id::{OrderId, SessionId},
+};
+use monitor_proto::v1::{
+    self, agent_service_client::AgentServiceClient, stream_request, stream_response,
+};
+use monitor_transport::{causes, tls::Tls, tls::TlsError};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    config::Collector,
+    contain::{Command, Containment},
+    counters::Counters,
+    spool::{SpoolError, SpoolReader},
+    standing::{Standing, StandingError},
+};
+
+mod backoff;
+
+pub use backoff::Backoff;
+
+/// Most batches without an ack.
+pub const IN_FLIGHT_MAX: usize = 32;
+/// Most receipts that wait for the stream; orders are repeated until theirs came.
+const RECEIPTS_WAITING_MAX: usize = 64;
+/// Largest message that is read: a table of many thousand grants.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// A stream that lived so long makes the next pause short again.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error(transparent)]
+    Connect(#[from] TlsError),
+    #[error("the collector refused: {}", status.message())]
+    Refused { status: tonic::Status },
+    #[error("{cause}")]
+    Broken { cause: String },
+    #[error("the collector ended the stream")]
+    Ended,
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Standing(#[from] StandingError),
+}
+
+impl From<tonic::Status> for Lost {
+    fn from(status: tonic::Status) -> Self {
+        use tonic::Code;
+        let refusals = [Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument];
+        if refusals.contains(&status.code()) {
+            Self::Refused { status }
+        } else {
+            Self::Broken { cause: causes(&status) }
+        }
+    }
+}
+
+/// What the uplink works with.
+#[derive(Debug)]
+pub struct Uplink {
+    /// Where to.
+    pub collector: Collector,
+    /// Who the agent is.
+    pub tls: Tls,
+    /// First message of each stream.
+    pub hello: v1::Hello,
+    /// The database that the spool writes.
+    pub spool: PathBuf,
+    /// The newest batch on disk.
+    pub newest: watch::Receiver<u64>,
+    /// The newest batch that the collector has.
+    pub acked: watch::Sender<u64>,
+    /// Grants and denials.
+    pub standing: Standing,
+    /// Who carries orders out.
+    pub containment: Arc<Containment>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Where one stream stands.
+struct Flight {
+    up: mpsc::Sender<v1::StreamRequest>,
+    down: Streaming<v1::StreamResponse>,
+    reader: SpoolReader,
+    sent: u64,
+    acked: u64,
+    receipts: (mpsc::Sender<v1::Receipt>, mpsc::Receiver<v1::Receipt>),
+}
+
+impl Flight {
+    /// Numbers have holes where batches were acked before; so this is at most
+    /// what is under way.
+    const fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.acked)
+    }
+}
+
+impl Uplink {
+    /// Keeps a stream up until the task is ended.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::new(self.collector.retry_min, self.collector.retry_max);
+        let mut lost = false;
+        loop {
+            let started = tokio::time::Instant::now();
+            let error = match self.connect().await {
+                Ok(flight) => {
+                    if std::mem::take(&mut lost) {
+                        info!(collector = self.collector.address, "The collector is back.");
+                    } else {
+                        info!(collector = self.collector.address, "The collector is connected.");
+                    }
+                    self.counters.uplinks.add(1);
+                    self.fly(flight).await
+                }
+                Err(error) => error,
+            };
+            if started.elapsed() >= STEADY {
+                backoff.reset();
+            }
+            if std::mem::replace(&mut lost, true) {
+                debug!(%error, "The collector is still away.");
+            } else {
+                tell_lost(&error, &self.collector.address);
+            }
+            tokio::time::sleep(backoff.step()).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<Flight, Lost> {
+        let channel = self.tls.connect(&self.collector.address).await?;
+        let mut client =
+            AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        // Room for all that may be under way: sending never waits.
+        let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + RECEIPTS_WAITING_MAX + 1);
+        let hello = stream_request::Message::Hello(self.hello.clone());
+        up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
+        let down = client.stream(ReceiverStream::new(requests)).await?.into_inner();
+        let reader = tokio::task::block_in_place(|| SpoolReader::open(&self.spool))?;
+        let acked = *self.acked.borrow();
+        let receipts = mpsc::channel(RECEIPTS_WAITING_MAX);
+        Ok(Flight { up, down, reader, sent: acked, acked, receipts })
+    }
+
+    /// Sends and receives until the stream is lost.
+    async fn fly(&mut self, mut flight: Flight) -> Lost {
+        loop {
+            if let Err(lost) = self.send(&mut flight) {
+                return lost;
+            }
+            tokio::select! {
+                message = flight.down.message() => match message {
+                    Ok(Some(message)) => {
+                        if let Err(lost) = self.receive(message, &mut flight) {
+                            return lost;
+                        }
+                    }
+                    Ok(None) => return Lost::Ended,
+                    Err(status) => return status.into(),
+                },
+                Some(receipt) = flight.receipts.1.recv() => {
+                    // No room: the order is repeated, and its receipt with it.
+                    let _ = flight.up.try_send(request(stream_request::Message::Receipt(receipt)));
+                }
+                changed = self.newest.changed() => {
+                    if changed.is_err() {
+                        return Lost::Ended;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends what is on disk, as far as may be under way.
+    fn send(&mut self, flight: &mut Flight) -> Result<(), Lost> {
+        let most = u64::try_from(IN_FLIGHT_MAX).unwrap_or(u64::MAX);
+        let newest = *self.newest.borrow_and_update();
+        while flight.sent < newest && flight.in_flight() < most {
+            let next = tokio::task::block_in_place(|| flight.reader.next(flight.sent))?;
+            let Some(batch) = next else {
+                flight.sent = newest;
+                break;
+            };
+            if flight.in_flight() == 0 {
+                flight.acked = batch.number - 1;
+            }
+            flight.sent = batch.number;
+            self.counters.events_sent.add_len(batch.events.len());
+            flight.up.try_send(request(stream_request::Message::Batch(batch))).map_err(|_| Lost::Ended)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&self, message: v1::StreamResponse, flight: &mut Flight) -> Result<(), Lost> {
+        match message.message {
+            Some(stream_response::Message::Ack(v1::Ack { number })) => {
+                // What was not sent cannot be acked: nothing unsent is ever deleted.
+                let number = number.min(flight.sent);
+                if number > flight.acked {
+                    self.counters.batches_acked.add(number - flight.acked);
+                    flight.acked = number;
+                    self.acked.send_replace(number);
+                }
+            }
+            Some(stream_response::Message::Grants(grants)) => {
+                let unreadable = tokio::task::block_in_place(|| self.standing.replace_grants(grants))?;
+                if unreadable > 0 {
+                    self.counters.grants_unreadable.add_len(unreadable);
+                    warn!(unreadable, "Grants from the collector make no sense to this agent; they open nothing here.");
+                }
+            }
+            Some(stream_response::Message::Deny(denied)) => {
+                tokio::task::block_in_place(|| self.standing.replace_denied(&denied))?;
+            }
+            Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
+            None => debug!("The collector sent a message of a kind that this agent does not know."),
+        }
+        Ok(())
+    }
+
+    /// Off the stream: acks and other orders do not wait for this one.
+    fn contain(&self, message: &v1::ContainCommand, flight: &Flight) {
+        let received_at = self.clock.now();
+        let parsed = (OrderId::from_slice(&message.order), SessionId::from_slice(&message.session));
+        let (Ok(order), Ok(session)) = parsed else {
+            error!("An order to end a session names none that can be read; nothing was touched.");
+            return;
+        };
+        let command = Command { order, session, reason: message.reason.clone() };
+        let containment = Arc::clone(&self.containment);
+        let receipts = flight.receipts.0.clone();
+        tokio::spawn(async move {
+            let receipt = containment.carry_out(&command, received_at).await;
+            // The stream is gone: the order is repeated on the next.
+            let _ = receipts.send(v1::Receipt::from(&receipt)).await;
+        });
+    }
+}
+
+const fn request(message: stream_request::Message) -> v1::StreamRequest {
+    v1::StreamRequest { message: Some(message) }
+}
+
+/// Told once at a loss, not once a try.
+fn tell_lost(error: &Lost, collector: &str) {
+    match error {
+        Lost::Refused { .. } => error!(%error, collector, "The collector does not take this agent's events; they wait on disk."),
+        Lost::Connect(_) | Lost::Broken { .. } | Lost::Ended => {
+            warn!(%error, collector, "The collector is away; events wait on disk, and logins are decided by what is known.");
+        }
+        Lost::Spool(_) | Lost::Standing(_) => error!(%error, collector, "The agent's own disk fails."),
+    }
+}
