@@ -6,9 +6,11 @@ use std::{
     net::{TcpStream, UdpSocket},
     os::fd::{AsFd, AsRawFd},
     process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
 };
 
-use monitor_agent::kernel::{Marked, Probes, SessionMark};
+use monitor_agent::kernel::{BatchLimits, Marked, ProbeConfig, Probes, SessionMark, Started};
+use monitor_common::decode;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 const ACT: &str = "MONITOR_TEST_ACT";
@@ -124,6 +126,7 @@ fn perform(act: &[&str]) {
             let file = rustix::fs::open(path, flags, Mode::empty()).unwrap();
             drop(fs::File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap());
         }
+        ["consume", pin_dir, file] => consume(pin_dir, file),
         #[cfg(target_arch = "x86_64")]
         ["open as 32 bit", path] => println!("returned {}", open_as_32_bit(path)),
         ["open absent", path] => assert!(fs::File::open(path).is_err()),
@@ -161,6 +164,32 @@ fn perform(act: &[&str]) {
     }
 }
 
+/// An agent whose spool is a file: it writes down the numbers of records, a
+/// line each, commits them, and goes on until it is killed.
+fn consume(pin_dir: &str, file: &str) {
+    let Started { mut rings, .. } = Probes::start(&ProbeConfig::new(pin_dir)).unwrap();
+    let mut spool = fs::File::options()
+        .append(true)
+        .create(true)
+        .open(file)
+        .unwrap();
+    let limits = BatchLimits {
+        records_max: 10,
+        bytes_max: 1 << 20,
+    };
+    loop {
+        rings.priority.wait(Duration::from_millis(50)).unwrap();
+        let batch = rings.priority.read_batch(limits);
+        let mut lines = Vec::new();
+        for bytes in batch.records() {
+            let header = decode(bytes).unwrap().header();
+            writeln!(lines, "{} {}", header.cpu, header.sequence).unwrap();
+        }
+        spool.write_all(&lines).unwrap();
+        rings.priority.commit(batch.cursor());
+    }
+}
+
 #[expect(unsafe_code, reason = "no safe wrapper has this option")]
 fn bind_to(socket: std::os::fd::BorrowedFd<'_>, interface: &str) {
     // SAFETY: the name is as long as told.
@@ -189,7 +218,7 @@ fn open_as_32_bit(path: &str) -> i64 {
     // SAFETY: the page is ours, and the path is shorter; the rest is zero.
     unsafe {
         page.cast::<u8>()
-            .copy_from_nonoverlapping(path.as_ptr(), path.len())
+            .copy_from_nonoverlapping(path.as_ptr(), path.len());
     };
     let mut result: i64 = 5;
     // SAFETY: open(path, O_RDONLY); rbx is put back.

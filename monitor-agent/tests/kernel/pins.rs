@@ -1,6 +1,9 @@
 //! What outlives the agent, and what does not outlive `detach`.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use aya::{
     maps::{MapData, loaded_maps},
@@ -48,6 +51,68 @@ fn what_happens_without_an_agent_is_told_once_by_the_next() {
     assert!(
         again.iter().all(|seen| seen.header().session != mark),
         "{again:#?}"
+    );
+}
+
+#[test]
+fn agent_killed_again_and_again_loses_nothing() {
+    const KILLS: usize = 30;
+    let Some(rig) = Rig::new() else { return };
+    let spool = tempfile::NamedTempFile::new().unwrap();
+    let pin_dir = rig.pins.0.to_str().unwrap().to_owned();
+    let written = || spool.as_file().metadata().unwrap().len();
+    let mut workload = None;
+    let mut rig = rig.restart(|| {
+        workload = Some(Actor::shell("while :; do /bin/true; done").go());
+        for _ in 0..KILLS {
+            let before = written();
+            let act = ["consume", &pin_dir, spool.path().to_str().unwrap()];
+            let mut agent = Actor::new(&act).go();
+            until("it spools", || written() > before + 100);
+            agent.kill().unwrap();
+            agent.wait().unwrap();
+        }
+    });
+    let mut workload = workload.unwrap();
+    workload.kill().unwrap();
+    workload.wait().unwrap();
+    let text = std::fs::read_to_string(spool.path()).unwrap();
+    let mut told: BTreeMap<u16, BTreeSet<u64>> = BTreeMap::new();
+    let mut lines = 0;
+    for line in text.lines() {
+        let (cpu, sequence) = line.split_once(' ').unwrap();
+        told.entry(cpu.parse().unwrap())
+            .or_default()
+            .insert(sequence.parse().unwrap());
+        lines += 1;
+    }
+    for seen in crate::rig::drain(&mut rig.rings.priority) {
+        let header = seen.header();
+        told.entry(header.cpu).or_default().insert(header.sequence);
+        lines += 1;
+    }
+    let mut distinct = 0;
+    for (cpu, sequences) in &told {
+        // The kernel goes on meanwhile: whole up to the last one told.
+        let last = sequences.last().copied().unwrap();
+        assert_eq!(sequences.len() as u64, last, "processor {cpu} has holes");
+        distinct += last;
+    }
+    assert_eq!(
+        rig.probes
+            .counters()
+            .unwrap()
+            .dropped(monitor_common::Ring::Priority),
+        0
+    );
+    // Only a batch whose commit was cut off comes twice.
+    assert!(
+        lines - distinct <= 10 * KILLS as u64,
+        "{lines} lines, {distinct} records"
+    );
+    eprintln!(
+        "{distinct} records, {} told twice, {KILLS} kills",
+        lines - distinct
     );
 }
 
