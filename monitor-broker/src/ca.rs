@@ -307,7 +307,7 @@ pub fn accept(public_key: &str) -> Result<PublicKey, CertifyError> {
                 Ok(key)
             }
         }
-        _ => Err(CertifyError::Algorithm {
+        KeyData::Dsa(_) | KeyData::Other(_) | _ => Err(CertifyError::Algorithm {
             algorithm: key.algorithm().to_string(),
         }),
     }

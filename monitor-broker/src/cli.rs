@@ -12,9 +12,11 @@ use std::{
 
 use monitor_model::{
     clock::{Clock as _, SystemClock, UnixNs},
+    grant::{Grant, Life},
     id::OrderId,
     revocation::{Outcome, Revoked},
 };
+use monitor_proto::v1;
 use monitor_transport::{causes, tls::TlsFiles};
 use ssh_key::rand_core::{OsRng, RngCore as _};
 
@@ -93,7 +95,11 @@ pub fn execute(command: Command) -> Result<ExitCode, CliError> {
             out.write_all(DEFAULT.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
-        _ => {}
+        Command::Run(_)
+        | Command::Grant(_)
+        | Command::Issue { .. }
+        | Command::Describe { .. }
+        | Command::Revoke(_) => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -121,16 +127,14 @@ async fn ask(command: Command, out: &mut impl io::Write) -> Result<ExitCode, Cli
             out: file,
             dial,
         } => {
-            let text = fs::read_to_string(&public_key).map_err(|source| CliError::File {
-                path: public_key.clone(),
-                source,
-            })?;
             let file = file.unwrap_or_else(|| certificate_path(&public_key));
+            let wrong = |path: &Path| {
+                let path = path.to_owned();
+                move |source| CliError::File { path, source }
+            };
+            let text = fs::read_to_string(&public_key).map_err(wrong(&public_key))?;
             let (certificate, issued) = dial.client(now).await?.issue(&grant, &text).await?;
-            replace(&file, &format!("{certificate}\n")).map_err(|source| CliError::File {
-                path: file.clone(),
-                source,
-            })?;
+            replace(&file, &format!("{certificate}\n")).map_err(wrong(&file))?;
             let until = moment(UnixNs(issued.expires_unix_ns));
             writeln!(
                 out,
@@ -142,40 +146,57 @@ async fn ask(command: Command, out: &mut impl io::Write) -> Result<ExitCode, Cli
         Command::Describe { principal, dial } => {
             let (grants, certificates) = dial.client(now).await?.describe(&principal).await?;
             if grants.is_empty() {
-                return Err(
-                    ClientError::NotFound(format!("{principal} holds nothing here")).into(),
-                );
+                let text = format!("{principal} holds nothing here");
+                return Err(ClientError::NotFound(text).into());
             }
-            for grant in &grants {
-                let life = format!("{:?}", grant.life(now)).to_lowercase();
-                writeln!(
-                    out,
-                    "grant {} {} {} {} until {} {life}",
-                    grant.id,
-                    grant.tenant,
-                    grant.ticket,
-                    grant.tier,
-                    moment(grant.expires)
-                )?;
-            }
-            for issued in &certificates {
-                let revoked = issued
-                    .revoked_at_unix_ns
-                    .map(|at| format!(" revoked {}", moment(UnixNs(at))));
-                writeln!(
-                    out,
-                    "certificate {} {} until {}{}",
-                    issued.serial,
-                    issued.key_id,
-                    moment(UnixNs(issued.expires_unix_ns)),
-                    revoked.unwrap_or_default()
-                )?;
-            }
+            show(&grants, &certificates, now, out)?;
         }
         Command::Revoke(args) => return revoke(args, now, out).await,
         Command::Run(_) | Command::CheckConfig { .. } | Command::Config { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(
+    grants: &[Grant],
+    certificates: &[v1::IssuedCertificate],
+    now: UnixNs,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
+    for grant in grants {
+        let life = match grant.life(now) {
+            Life::Alive => "alive",
+            Life::NotStarted => "not started",
+            Life::Expired => "expired",
+            Life::Ended => "ended",
+        };
+        let Grant {
+            id,
+            tenant,
+            ticket,
+            tier,
+            ..
+        } = grant;
+        let until = moment(grant.expires);
+        writeln!(
+            out,
+            "grant {id} {tenant} {ticket} {tier} until {until} {life}"
+        )?;
+    }
+    for issued in certificates {
+        let v1::IssuedCertificate {
+            serial,
+            key_id,
+            expires_unix_ns,
+            revoked_at_unix_ns,
+            ..
+        } = issued;
+        let until = moment(UnixNs(*expires_unix_ns));
+        let revoked = revoked_at_unix_ns.map(|at| format!(" revoked {}", moment(UnixNs(at))));
+        let revoked = revoked.unwrap_or_default();
+        writeln!(out, "certificate {serial} {key_id} until {until}{revoked}")?;
+    }
+    Ok(())
 }
 
 async fn revoke(

@@ -65,10 +65,13 @@ pub enum ClientError {
 impl From<Status> for ClientError {
     fn from(status: Status) -> Self {
         let text = status_text(&status);
-        match status.code() {
-            Code::PermissionDenied | Code::Unauthenticated => Self::Permission(text),
-            Code::NotFound => Self::NotFound(text),
-            code => Self::Status { code, text },
+        let code = status.code();
+        if matches!(code, Code::PermissionDenied | Code::Unauthenticated) {
+            Self::Permission(text)
+        } else if code == Code::NotFound {
+            Self::NotFound(text)
+        } else {
+            Self::Status { code, text }
         }
     }
 }

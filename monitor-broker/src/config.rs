@@ -167,13 +167,22 @@ impl Config {
                 krl: base.join(krl.into_inner()),
                 certificate_max: Duration::from_secs(seconds),
             },
-            tls: TlsFiles {
-                ca: base.join(tls.ca),
-                certificate: base.join(tls.certificate),
-                key: base.join(tls.key),
-            },
+            tls: beside(base, &tls),
             collector: collector.address.into_inner(),
         })
+    }
+}
+
+fn beside(base: &Path, files: &TlsFiles) -> TlsFiles {
+    let TlsFiles {
+        ca,
+        certificate,
+        key,
+    } = files;
+    TlsFiles {
+        ca: base.join(ca),
+        certificate: base.join(certificate),
+        key: base.join(key),
     }
 }
 

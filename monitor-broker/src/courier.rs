@@ -212,7 +212,7 @@ impl Courier {
             Ok(_) => info!(grant = %id, "The collector knows that the grant was ended."),
             // Not known there, or over there: there is nothing to end.
             Err(CourierError::Refused { text }) => {
-                debug!(grant = %id, %text, "The collector has nothing to end.")
+                debug!(grant = %id, %text, "The collector has nothing to end.");
             }
             Err(error) => return Err(error),
         }
@@ -255,7 +255,15 @@ async fn answer<T>(
         Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => {
             CourierError::NotAllowed { text }
         }
-        _ => CourierError::Unreachable { text },
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss => CourierError::Unreachable { text },
     })
 }
 

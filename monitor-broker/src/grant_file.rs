@@ -99,30 +99,7 @@ fn parse(path: &Path, text: &str, now: UnixNs) -> Result<Grant, GrantFileError> 
                 .map_err(|error| wrong(stringify!($field), format!("{error}")))?
         };
     }
-    let instant = |key, text: &str| match text
-        .parse::<Timestamp>()
-        .map(|at| u64::try_from(at.as_nanosecond()))
-    {
-        Ok(Ok(at)) => Ok(UnixNs(at)),
-        _ => Err(wrong(
-            key,
-            format!("{text:?} is not an instant in RFC 3339, as in 2026-01-31T18:00:00Z"),
-        )),
-    };
-    let not_before = raw
-        .not_before
-        .as_deref()
-        .map_or(Ok(now), |text| instant("not_before", text))?;
-    let expires = match (raw.expires.as_deref(), raw.valid_seconds) {
-        (Some(text), None) => instant("expires", text)?,
-        (None, Some(seconds)) => not_before.plus(Duration::from_secs(seconds)),
-        _ => {
-            return Err(wrong(
-                "expires",
-                "give either expires (RFC 3339) or valid_seconds".to_owned(),
-            ));
-        }
-    };
+    let (not_before, expires) = window(&raw, now).map_err(|(key, cause)| wrong(key, cause))?;
     let destinations: Result<Vec<DestinationRule>, _> = raw
         .scope
         .destinations
@@ -160,6 +137,28 @@ fn parse(path: &Path, text: &str, now: UnixNs) -> Result<Grant, GrantFileError> 
         .check()
         .map_err(|error| wrong("expires", error.to_string()))?;
     Ok(grant)
+}
+
+/// The first instant and the end, or the key that is wrong and why.
+fn window(raw: &Raw, now: UnixNs) -> Result<(UnixNs, UnixNs), (&'static str, String)> {
+    let instant = |key, text: &str| {
+        let stamp = text.parse::<Timestamp>().ok();
+        let at = stamp.and_then(|stamp| u64::try_from(stamp.as_nanosecond()).ok());
+        at.map(UnixNs).ok_or_else(|| {
+            let right = "is not an instant in RFC 3339, as in 2026-01-31T18:00:00Z";
+            (key, format!("{text:?} {right}"))
+        })
+    };
+    let begin = raw.not_before.as_deref();
+    let begin = begin.map_or(Ok(now), |text| instant("not_before", text))?;
+    match (raw.expires.as_deref(), raw.valid_seconds) {
+        (Some(text), None) => Ok((begin, instant("expires", text)?)),
+        (None, Some(seconds)) => Ok((begin, begin.plus(Duration::from_secs(seconds)))),
+        (Some(_), Some(_)) | (None, None) => Err((
+            "expires",
+            "give either expires (RFC 3339) or valid_seconds".to_owned(),
+        )),
+    }
 }
 
 #[cfg(test)]

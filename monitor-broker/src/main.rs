@@ -13,9 +13,11 @@ use monitor_transport::logging;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Run(args) => run(&args),
-        other => cli::execute(other).map_err(Into::into),
+    let command = Cli::parse().command;
+    let outcome = if let Command::Run(args) = &command {
+        run(args)
+    } else {
+        cli::execute(command).map_err(Into::into)
     };
     outcome.unwrap_or_else(|error: anyhow::Error| cli::fail(error.as_ref()))
 }

@@ -1,6 +1,6 @@
 //! The running broker: TLS, services, health, reflection and the outbox.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use monitor_model::clock::Clock;
 use monitor_proto::{
@@ -12,10 +12,10 @@ use monitor_transport::{
     identity::Role,
     tls::{Tls, TlsError},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     broker::{Broker, OpenError},
@@ -26,6 +26,8 @@ use crate::{
 
 /// Largest message that is taken.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest wait for open calls when the broker stops.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Why the broker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +92,12 @@ pub struct Bound {
 /// [`ServeError::Tls`] or [`ServeError::Role`].
 pub fn check_tls(config: &Config, clock: &dyn Clock) -> Result<Tls, ServeError> {
     let tls = config.tls.load(clock.now())?;
-    match tls.identity().role {
-        Role::Broker => Ok(tls),
-        _ => Err(ServeError::Role {
-            found: tls.identity().to_string(),
-        }),
+    if tls.identity().role == Role::Broker {
+        return Ok(tls);
     }
+    Err(ServeError::Role {
+        found: tls.identity().to_string(),
+    })
 }
 
 impl Bound {
@@ -135,7 +137,7 @@ impl Bound {
         self.address
     }
 
-    /// Serves until `stop` is done, then drains.
+    /// Serves until `stop` is done, then answers what is open, for a few seconds at most.
     ///
     /// # Errors
     /// [`ServeError::Transport`] or [`ServeError::Reflection`].
@@ -151,6 +153,16 @@ impl Bound {
         let transport = |error: tonic::transport::Error| ServeError::Transport {
             cause: causes(&error),
         };
+        let (stopping, stopped) = oneshot::channel::<()>();
+        let stop = async move {
+            stop.await;
+            drop(stopping);
+        };
+        let late = async move {
+            // Its other end is never sent to, only dropped.
+            let _ = stopped.await;
+            sleep(DRAIN_MAX).await;
+        };
         let limit = MESSAGE_BYTES_MAX;
         let server = Server::builder()
             .tls_config(self.tls.server())
@@ -164,8 +176,12 @@ impl Bound {
             .add_service(IssuerServiceServer::new(self.service).max_decoding_message_size(limit))
             .serve_with_incoming_shutdown(TcpListenerStream::new(self.listener), stop);
         tokio::select! {
-            served = server => served.map_err(transport),
+            ended = server => ended.map_err(transport),
             () = self.courier.run() => Ok(()),
+            () = late => {
+                warn!(seconds = DRAIN_MAX.as_secs(), "Some connections did not end in time and are cut.");
+                Ok(())
+            }
         }
     }
 }

@@ -161,7 +161,8 @@ async fn a_grant_waits_for_the_collector_also_over_a_crash() {
         error.to_string().contains("not at the collector"),
         "{error}"
     );
-    broker.kill().await;
+    drop((admin, issuer));
+    broker.kill(&scene).await;
     let _collector = scene.start_collector().await;
     let broker = scene.start_broker().await;
     until("the grant is put at the next start", || {
@@ -197,7 +198,8 @@ async fn an_end_waits_for_the_collector() {
         .revoke(&revocation(1, Target::Grant("G-1".parse().unwrap())))
         .await
         .unwrap();
-    broker.kill().await;
+    drop(admin);
+    broker.kill(&scene).await;
     let _collector = scene.start_collector().await;
     let _broker = scene.start_broker().await;
     until("the collector is told of the end", || {

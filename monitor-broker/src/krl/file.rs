@@ -53,12 +53,13 @@ pub enum FileError {
 /// # Errors
 /// [`FileError`]: `Missing` and `Content` can be repaired by publishing.
 pub fn inspect(path: &Path) -> Result<Krl, FileError> {
-    let bytes = fs::read(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => FileError::Missing { path: path.into() },
-        _ => FileError::Io {
-            path: path.into(),
-            source,
-        },
+    let bytes = fs::read(path).map_err(|source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::NotFound {
+            FileError::Missing { path }
+        } else {
+            FileError::Io { path, source }
+        }
     })?;
     Krl::decode(&bytes).map_err(|source| FileError::Content {
         path: path.into(),

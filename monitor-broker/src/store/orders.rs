@@ -96,26 +96,7 @@ impl Store {
                 )
             }
         };
-        if fresh
-            .iter()
-            .any(|entry| entry.serial.is_some() && entry.outcome == Outcome::Revoked)
-        {
-            tx.execute("UPDATE krl SET version = version + 1", [])?;
-            tx.execute(
-                "UPDATE orders SET published_at = NULL WHERE id = ?1",
-                [order.id.to_bytes()],
-            )?;
-        } else if fresh
-            .iter()
-            .any(|entry| entry.serial.is_some() && entry.outcome == Outcome::AlreadyRevoked)
-        {
-            // The list that holds them is in place, or its publication is pending.
-            tx.execute(
-                "UPDATE orders SET published_at =
-                    (SELECT CASE WHEN published = version THEN published_at END FROM krl) WHERE id = ?1",
-                [order.id.to_bytes()],
-            )?;
-        }
+        mark_list(&tx, order.id, &fresh)?;
         store_answers(&tx, order.id, revoked.len(), &fresh)?;
         for entry in &mut revoked {
             if entry.outcome == Outcome::Revoked {
@@ -139,6 +120,30 @@ impl Store {
     pub fn order_published_at(&self, id: OrderId) -> Result<Option<UnixNs>, StoreError> {
         published_at(&self.lock(), id)
     }
+}
+
+/// Gives the list a new number when certificates were revoked; an order that
+/// found them revoked before has been published with them.
+fn mark_list(tx: &Transaction<'_>, id: OrderId, fresh: &[Revoked]) -> Result<(), StoreError> {
+    let any = |outcome| {
+        let mut entries = fresh.iter();
+        entries.any(|entry| entry.serial.is_some() && entry.outcome == outcome)
+    };
+    if any(Outcome::Revoked) {
+        tx.execute("UPDATE krl SET version = version + 1", [])?;
+        tx.execute(
+            "UPDATE orders SET published_at = NULL WHERE id = ?1",
+            [id.to_bytes()],
+        )?;
+    } else if any(Outcome::AlreadyRevoked) {
+        // The list that holds them is in place, or its publication is pending.
+        tx.execute(
+            "UPDATE orders SET published_at =
+                (SELECT CASE WHEN published = version THEN published_at END FROM krl) WHERE id = ?1",
+            [id.to_bytes()],
+        )?;
+    }
+    Ok(())
 }
 
 /// The grants and serials that an order reaches.

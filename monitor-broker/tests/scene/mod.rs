@@ -7,9 +7,12 @@
 )]
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -117,6 +120,9 @@ impl server::GrantService for Collector {
     }
 }
 
+/// Scenes of this process, counted for their addresses.
+static SCENES: AtomicU8 = AtomicU8::new(1);
+
 /// A folder with an authority, and an address for the collector.
 pub struct Scene {
     pub folder: tempfile::TempDir,
@@ -128,8 +134,11 @@ impl Scene {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Authority::create(folder.path(), now(), 2).unwrap();
-        // Free now, and the collector's when it starts.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // A loopback address of this scene's own, so that nobody takes the
+        // port while the collector is away.
+        let [high, low, ..] = std::process::id().to_le_bytes();
+        let own = Ipv4Addr::new(127, high | 1, low, SCENES.fetch_add(1, Ordering::Relaxed));
+        let free = std::net::TcpListener::bind((own, 0)).unwrap();
         let scene = Self {
             collector_address: free.local_addr().unwrap(),
             folder,
@@ -145,7 +154,7 @@ impl Scene {
             let identity: Identity = format!("monitor://{role}/{name}").parse().unwrap();
             let leaf = Leaf {
                 identity: &identity,
-                hosts: &["localhost".into()],
+                hosts: &["localhost".into(), own.to_string()],
                 not_before: now(),
                 days: 1,
             };
@@ -169,8 +178,8 @@ impl Scene {
         format!(
             "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\nkrl = \"monitor.krl\"\ncertificate_seconds_max = 3600\n\
              [tls]\nca = \"ca.pem\"\ncertificate = \"b.pem\"\nkey = \"b.key\"\n\
-             [collector]\naddress = \"https://localhost:{}\"\n",
-            self.collector_address.port()
+             [collector]\naddress = \"https://{}\"\n",
+            self.collector_address
         )
     }
 
@@ -239,9 +248,15 @@ impl Running {
         self.served.await.unwrap();
     }
 
-    /// As kill -9 would: nothing is drained.
-    pub async fn kill(self) {
+    /// As kill -9 would: nothing is drained. Clients must be gone, since their
+    /// connections share this process.
+    pub async fn kill(self, scene: &Scene) {
         self.served.abort();
         assert!(self.served.await.unwrap_err().is_cancelled());
+        let lock = scene.path().join("data/lock");
+        until("the broker is gone", || {
+            std::fs::File::open(&lock).unwrap().try_lock().is_ok()
+        })
+        .await;
     }
 }
