@@ -13,9 +13,12 @@ use monitor_model::{
     id::{AgentName, EventId, GrantId, PrincipalId, TenantId},
     verdict::VerdictKind,
 };
-use monitor_transport::identity::{IdentityError, Role};
 
 use crate::output::time::parse_duration;
+
+pub mod pki;
+
+pub use pki::{Pki, PkiIssue};
 
 const CONNECTION: &str =
     "Connection (each: flag, else variable, else key of the same name in the file)";
@@ -335,59 +338,6 @@ pub enum Shell {
     Fish,
 }
 
-/// Certificates.
-#[derive(Debug, Subcommand)]
-pub enum Pki {
-    /// Makes a certificate authority: ca.pem for everybody, ca.key for nobody else
-    #[command(after_help = "Example:
-  monitorctl pki init --dir /root/monitor-pki")]
-    Init {
-        /// Folder to make it in; made when it does not exist.
-        #[arg(long, value_name = "FOLDER")]
-        dir: PathBuf,
-        /// Days of validity.
-        #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u64).range(1..))]
-        days: u64,
-    },
-    /// Issues NAME.pem and NAME.key for one agent, service or person
-    Issue(PkiIssue),
-}
-
-/// What to certify.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  monitorctl pki issue --dir pki --role collector --name collector --host monitor.example --host 10.0.0.5
-  monitorctl pki issue --dir pki --role agent --name jump-1
-  monitorctl pki issue --dir pki --role soc --name carol --days 90 --out carol
-  monitorctl pki issue --dir pki --role auditor --name eve --tenant acme")]
-pub struct PkiIssue {
-    /// Folder of the authority, as pki init made it.
-    #[arg(long, value_name = "FOLDER")]
-    pub dir: PathBuf,
-    /// What the holder may do: agent, collector, broker, soc, admin or auditor.
-    #[arg(long, value_parser = role)]
-    pub role: Role,
-    /// Its name: of the host for an agent, of the person or service otherwise.
-    #[arg(long)]
-    pub name: PrincipalId,
-    /// Host name or address that a collector or broker is dialled by; repeat for more.
-    #[arg(long)]
-    pub host: Vec<String>,
-    /// Tenant that an auditor may read; repeat for more.
-    #[arg(long)]
-    pub tenant: Vec<TenantId>,
-    /// Days of validity.
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..))]
-    pub days: u64,
-    /// Folder to write to, instead of the authority's own.
-    #[arg(long, value_name = "FOLDER")]
-    pub out: Option<PathBuf>,
-}
-
-fn role(text: &str) -> Result<Role, IdentityError> {
-    text.parse()
-}
-
 fn kinds() -> impl clap::builder::TypedValueParser<Value = Kind> {
     one_of(Kind::ALL, Kind::as_str)
 }
@@ -418,35 +368,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_revocation_has_exactly_one_target_and_a_reason() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(parse("monitorctl revoke --engineer alice --reason x").is_ok());
-        assert!(parse("monitorctl revoke --reason x").is_err());
-        assert!(parse("monitorctl revoke --engineer alice").is_err());
-        assert!(parse("monitorctl revoke --engineer alice --serial 7 --reason x").is_err());
-        assert!(parse("monitorctl revoke --serial 7 --reason x --timeout soon").is_err());
-    }
-
-    #[test]
-    fn filters_take_the_names_of_the_model_only() {
-        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
-        assert!(
-            parse("monitorctl tail --kind credential --kind gap --verdict out_of_scope").is_ok()
-        );
-        let error = parse("monitorctl tail --kind open")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("credential"), "{error}");
-    }
-}
+mod tests;

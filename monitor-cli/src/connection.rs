@@ -294,7 +294,7 @@ fn advice(cause: &str, identity: &Identity) -> Option<String> {
         format!(
             "the collector does not take the certificate of {identity}: it wants one that its own authority issued and that holds now"
         )
-    } else if has(&["UnknownIssuer"]) {
+    } else if has(&["UnknownIssuer", "BadSignature"]) {
         "the collector's certificate is of another authority: give with --ca the ca.pem of the one that issued it".to_owned()
     } else if has(&["NotValidForName", "not valid for name"]) {
         "the collector's certificate does not hold this name: dial it by a name it holds, or issue one with --host".to_owned()
@@ -306,6 +306,12 @@ fn advice(cause: &str, identity: &Identity) -> Option<String> {
         "what answers there shows no certificate for a server: is it the collector?".to_owned()
     } else if has(&["InvalidContentType", "corrupt message"]) {
         "what answers there speaks no TLS: is it the collector?".to_owned()
+    } else if has(&["connection closed", "onnection reset", "roken pipe"]) {
+        // A server that refuses a client's certificate under TLS 1.3 hangs up,
+        // and its reason is often lost on the way.
+        format!(
+            "no answer before it was closed: either the collector stopped, or it does not take the certificate of {identity}, which its own authority must have issued"
+        )
     } else if has(&["imed out", "deadline has elapsed", "imeout expired"]) {
         "no answer came: is the way there open?".to_owned()
     } else {

@@ -10,19 +10,22 @@ use std::{
 };
 
 use monitor_model::{
-    id::{GrantId, OrderId},
+    id::OrderId,
     revocation::{Order, Target},
 };
-use monitor_proto::v1::{GetOrderRequest, ListGrantsRequest, RevokeRequest};
+use monitor_proto::v1::{GetOrderRequest, RevokeRequest};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{grants, orders};
+use self::radius::Radius;
+use super::orders;
 use crate::{
     cli::{Revoke, Wait},
     connection::{Connection, ask, is_transient},
     error::CliError,
-    output::{Screen, Tone, count, json::Record, note, safe, table::Cell, time::duration},
+    output::{Screen, Tone, count, note, safe, time::duration},
 };
+
+pub mod radius;
 
 /// How often the order is looked at while waiting.
 const POLL: Duration = Duration::from_millis(50);
@@ -46,12 +49,12 @@ pub async fn run(
     }
     let target = target(revoke, connection).await?;
     if revoke.dry_run {
-        let radius = Radius::fetch(target, revoke, connection).await?;
+        let radius = Radius::fetch(target, &revoke.reason, connection).await?;
         radius.print(screen)?;
         return Ok(screen.flush()?);
     }
     if asks {
-        let radius = Radius::fetch(target.clone(), revoke, connection).await?;
+        let radius = Radius::fetch(target.clone(), &revoke.reason, connection).await?;
         note(&format!("this ends {}", radius.sentence()));
         if !confirmed(&target)? {
             note("nothing was revoked");
@@ -98,142 +101,6 @@ fn confirmed(target: &Target) -> Result<bool, CliError> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"))
-}
-
-/// What an order reaches.
-struct Radius {
-    order: Order,
-    grants: BTreeSet<GrantId>,
-}
-
-impl Radius {
-    async fn fetch(
-        target: Target,
-        revoke: &Revoke,
-        connection: &Connection,
-    ) -> Result<Self, CliError> {
-        let request = RevokeRequest {
-            target: Some((&target).into()),
-            reason: revoke.reason.clone(),
-            dry_run: true,
-            order: Vec::new(),
-        };
-        let answer = connection.orders().revoke(ask(request)).await;
-        let order = read(
-            answer
-                .map_err(|status| connection.error(&status))?
-                .into_inner()
-                .order,
-        )?;
-        let mut grants: BTreeSet<GrantId> = order
-            .sessions
-            .iter()
-            .flat_map(|affected| affected.grants.iter().cloned())
-            .collect();
-        grants.extend(
-            order
-                .revoked
-                .iter()
-                .filter_map(|revoked| revoked.grant.clone()),
-        );
-        // Grants that nobody uses at the moment go as well.
-        let mut filter = ListGrantsRequest::default();
-        match &target {
-            Target::Engineer(id) => filter.principal = id.to_string(),
-            Target::Tenant(id) => filter.tenant = id.to_string(),
-            Target::Grant(id) => _ = grants.insert(id.clone()),
-            Target::Session(_) | Target::Serial(_) => {}
-        }
-        if filter != ListGrantsRequest::default() {
-            grants.extend(
-                grants::all(connection, filter)
-                    .await?
-                    .into_iter()
-                    .map(|grant| grant.id),
-            );
-        }
-        Ok(Self { order, grants })
-    }
-
-    fn hosts(&self) -> BTreeSet<&str> {
-        self.order
-            .sessions
-            .iter()
-            .map(|affected| affected.host.as_str())
-            .collect()
-    }
-
-    fn serials(&self) -> BTreeSet<u64> {
-        let of_sessions = self
-            .order
-            .sessions
-            .iter()
-            .filter_map(|affected| affected.serial);
-        let given = match self.order.target {
-            Target::Serial(serial) => Some(serial),
-            Target::Engineer(_) | Target::Session(_) | Target::Grant(_) | Target::Tenant(_) => None,
-        };
-        of_sessions
-            .chain(
-                self.order
-                    .revoked
-                    .iter()
-                    .filter_map(|revoked| revoked.serial),
-            )
-            .chain(given)
-            .collect()
-    }
-
-    fn sentence(&self) -> String {
-        format!(
-            "{} on {}, {} and {}",
-            count(self.order.sessions.len(), "live session"),
-            count(self.hosts().len(), "host"),
-            count(self.grants.len(), "grant"),
-            count(self.serials().len(), "certificate in use"),
-        )
-    }
-
-    fn print(&self, screen: &mut Screen) -> Result<(), CliError> {
-        if !screen.is_table() {
-            let record = Record::new("blast_radius")
-                .with("target", &self.order.target)
-                .with("sessions", &self.order.sessions)
-                .with("hosts", self.hosts())
-                .with("grants", &self.grants)
-                .with("serials", self.serials());
-            return Ok(screen.record(&record)?);
-        }
-        let text = format!("would revoke {}: {}", self.order.target, self.sentence());
-        screen.line(Tone::Bold, &text)?;
-        let rows: Vec<Vec<Cell>> = self
-            .order
-            .sessions
-            .iter()
-            .map(|affected| {
-                let grants: Vec<&str> = affected.grants.iter().map(GrantId::as_str).collect();
-                vec![
-                    Cell::new(screen.id(&affected.session)),
-                    Cell::new(affected.host.as_str()),
-                    Cell::maybe(affected.principal.as_ref()),
-                    Cell::maybe(affected.serial),
-                    Cell::new(grants.join(" ")),
-                ]
-            })
-            .collect();
-        screen.table(&["SESSION", "HOST", "ENGINEER", "SERIAL", "GRANTS"], &rows)?;
-        let used: BTreeSet<&GrantId> = self
-            .order
-            .sessions
-            .iter()
-            .flat_map(|affected| &affected.grants)
-            .collect();
-        for grant in self.grants.iter().filter(|grant| !used.contains(grant)) {
-            screen.line(Tone::Plain, &format!("grant {grant}, not in use"))?;
-        }
-        screen.line(Tone::Dim, "nothing was revoked: this was a dry run")?;
-        Ok(())
-    }
 }
 
 /// Gives the order; the same one again while the connection fails.

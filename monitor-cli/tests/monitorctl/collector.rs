@@ -1,0 +1,337 @@
+//! A collector that tells what the test gave it, over real mutual TLS.
+
+use std::{
+    collections::VecDeque,
+    net::{SocketAddr, TcpListener},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use monitor_proto::v1::{
+    self, alert_service_server::*, event_service_server::*, grant_service_server::*,
+    revocation_service_server::*, session_service_server::*,
+};
+use monitor_transport::tls::Tls;
+use tokio::{runtime::Runtime, sync::mpsc};
+use tokio_stream::{
+    Stream,
+    wrappers::{ReceiverStream, TcpListenerStream},
+};
+use tonic::{Code, Request, Response, Status, transport::Server};
+
+/// What one call of `Subscribe` does.
+pub(crate) enum Script {
+    /// Refuses the call.
+    Refuse(Status),
+    /// Tells these, then ends as a stream does that has no more.
+    End(Vec<v1::SubscribeResponse>),
+    /// Tells these, then fails.
+    Fail(Vec<v1::SubscribeResponse>, Status),
+    /// Tells these, then waits for ever.
+    Wait(Vec<v1::SubscribeResponse>),
+    /// Tells this item without end, as fast as it is read.
+    Flood(v1::SubscribeResponse),
+}
+
+/// What the collector knows, and what it was asked.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) scripts: VecDeque<Script>,
+    pub(crate) subscriptions: Vec<v1::SubscribeRequest>,
+    pub(crate) sessions: Vec<v1::Session>,
+    pub(crate) alerts: Vec<v1::Alert>,
+    pub(crate) grants: Vec<v1::Grant>,
+    pub(crate) orders: VecDeque<v1::Order>,
+    pub(crate) explanation: Option<v1::ExplainResponse>,
+    pub(crate) revocations: Vec<v1::RevokeRequest>,
+    pub(crate) pages: Vec<(u32, String)>,
+    /// Most items that a page holds.
+    pub(crate) page_max: usize,
+    pub(crate) refusal: Option<Status>,
+}
+
+/// A running collector; gone, connections and all, when dropped.
+pub(crate) struct Collector {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Clone)]
+struct Service(Arc<Mutex<World>>);
+
+impl Collector {
+    /// Starts one on a free port.
+    pub(crate) fn start(tls: &Tls, world: World) -> Self {
+        Self::start_at(
+            tls,
+            Arc::new(Mutex::new(world)),
+            "127.0.0.1:0".parse().unwrap(),
+        )
+    }
+
+    /// Starts one at an address that an earlier one left.
+    pub(crate) fn start_at(tls: &Tls, world: Arc<Mutex<World>>, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (service, tls) = (Service(Arc::clone(&world)), tls.server());
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let server = Server::builder()
+                .tls_config(tls)
+                .unwrap()
+                .add_service(EventServiceServer::new(service.clone()))
+                .add_service(SessionServiceServer::new(service.clone()))
+                .add_service(AlertServiceServer::new(service.clone()))
+                .add_service(GrantServiceServer::new(service.clone()))
+                .add_service(RevocationServiceServer::new(service));
+            server
+                .serve_with_incoming(TcpListenerStream::new(listener))
+                .await
+                .unwrap();
+        });
+        Self {
+            world,
+            address,
+            runtime: Some(runtime),
+        }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waits until every task, and with them the listener, is gone.
+            drop(runtime);
+        }
+    }
+}
+
+impl Service {
+    fn world(&self) -> Result<MutexGuard<'_, World>, Status> {
+        let world = self.0.lock().unwrap();
+        match &world.refusal {
+            Some(status) => Err(status.clone()),
+            None => Ok(world),
+        }
+    }
+}
+
+impl World {
+    /// One page of a list; the token is the index that it begins at.
+    fn page<T: Clone>(
+        &mut self,
+        items: fn(&Self) -> &[T],
+        size: u32,
+        token: &str,
+    ) -> (Vec<T>, String) {
+        self.pages.push((size, token.to_owned()));
+        let begin: usize = token.parse().unwrap_or(0);
+        let most = if self.page_max == 0 {
+            usize::MAX
+        } else {
+            self.page_max
+        };
+        let all = items(self);
+        let end = all.len().min(begin + most.min(size as usize));
+        let next = if end < all.len() {
+            end.to_string()
+        } else {
+            String::new()
+        };
+        (all[begin..end].to_vec(), next)
+    }
+}
+
+type Items = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl EventService for Service {
+    type SubscribeStream = Items;
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Items>, Status> {
+        let script = {
+            let mut world = self.world()?;
+            world.subscriptions.push(request.into_inner());
+            world.scripts.pop_front()
+        };
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let (items, end) = match script {
+                None => (Vec::new(), None),
+                Some(Script::Refuse(status)) => (Vec::new(), Some(Err(status))),
+                Some(Script::End(items)) => (items, Some(Ok(()))),
+                Some(Script::Fail(items, status)) => (items, Some(Err(status))),
+                Some(Script::Wait(items)) => (items, None),
+                Some(Script::Flood(item)) => {
+                    while sender.send(Ok(item.clone())).await.is_ok() {}
+                    return;
+                }
+            };
+            for item in items {
+                if sender.send(Ok(item)).await.is_err() {
+                    return;
+                }
+            }
+            match end {
+                None => sender.closed().await,
+                Some(Ok(())) => {}
+                Some(Err(status)) => _ = sender.send(Err(status)).await,
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let wanted = request.into_inner().id;
+        match &self.world()?.explanation {
+            Some(known) => {
+                let bytes = &known.event.as_ref().unwrap().event;
+                let held = monitor_proto::decode_event(bytes).unwrap().id;
+                if wanted == Some((&held).into()) {
+                    Ok(Response::new(known.clone()))
+                } else {
+                    Err(Status::not_found("no ledger holds that event"))
+                }
+            }
+            None => Err(Status::not_found("no ledger holds that event")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl SessionService for Service {
+    async fn list_sessions(
+        &self,
+        request: Request<v1::ListSessionsRequest>,
+    ) -> Result<Response<v1::ListSessionsResponse>, Status> {
+        let request = request.into_inner();
+        let (sessions, next_page_token) = self.world()?.page(
+            |world| &world.sessions,
+            request.page_size,
+            &request.page_token,
+        );
+        Ok(Response::new(v1::ListSessionsResponse {
+            sessions,
+            next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl AlertService for Service {
+    async fn list_alerts(
+        &self,
+        request: Request<v1::ListAlertsRequest>,
+    ) -> Result<Response<v1::ListAlertsResponse>, Status> {
+        let request = request.into_inner();
+        let (alerts, next_page_token) = self.world()?.page(
+            |world| &world.alerts,
+            request.page_size,
+            &request.page_token,
+        );
+        Ok(Response::new(v1::ListAlertsResponse {
+            alerts,
+            next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl GrantService for Service {
+    async fn put_grant(
+        &self,
+        _: Request<v1::PutGrantRequest>,
+    ) -> Result<Response<v1::PutGrantResponse>, Status> {
+        Err(Status::new(Code::Unimplemented, ""))
+    }
+
+    async fn end_grant(
+        &self,
+        _: Request<v1::EndGrantRequest>,
+    ) -> Result<Response<v1::EndGrantResponse>, Status> {
+        Err(Status::new(Code::Unimplemented, ""))
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<v1::ListGrantsRequest>,
+    ) -> Result<Response<v1::ListGrantsResponse>, Status> {
+        let request = request.into_inner();
+        let (grants, next_page_token) = self.world()?.page(
+            |world| &world.grants,
+            request.page_size,
+            &request.page_token,
+        );
+        Ok(Response::new(v1::ListGrantsResponse {
+            grants,
+            next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl RevocationService for Service {
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeRequest>,
+    ) -> Result<Response<v1::RevokeResponse>, Status> {
+        let request = request.into_inner();
+        let mut world = self.world()?;
+        let mut order = world
+            .orders
+            .front()
+            .cloned()
+            .ok_or_else(|| Status::not_found("nothing fits"))?;
+        order.target.clone_from(&request.target);
+        world.revocations.push(request);
+        Ok(Response::new(v1::RevokeResponse { order: Some(order) }))
+    }
+
+    async fn get_order(
+        &self,
+        _: Request<v1::GetOrderRequest>,
+    ) -> Result<Response<v1::GetOrderResponse>, Status> {
+        let mut world = self.world()?;
+        // Each question finds the order one step further.
+        if world.orders.len() > 1 {
+            world.orders.pop_front();
+        }
+        let order = world.orders.front().cloned();
+        Ok(Response::new(v1::GetOrderResponse { order }))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<v1::ListOrdersRequest>,
+    ) -> Result<Response<v1::ListOrdersResponse>, Status> {
+        let request = request.into_inner();
+        let mut world = self.world()?;
+        world.orders.make_contiguous();
+        let (orders, next_page_token) = world.page(
+            |world| world.orders.as_slices().0,
+            request.page_size,
+            &request.page_token,
+        );
+        Ok(Response::new(v1::ListOrdersResponse {
+            orders,
+            next_page_token,
+        }))
+    }
+}

@@ -1,0 +1,263 @@
+//! sessions, alerts, grants, orders, explain: tables and records.
+
+use monitor_model::{id::EventId, revocation::Target};
+use monitor_proto::v1;
+
+use crate::{
+    collector::{Collector, World},
+    facts,
+    program::{Site, on_terminal, records},
+};
+
+fn world() -> World {
+    World {
+        sessions: vec![(&facts::session()).into()],
+        alerts: vec![(&facts::alert()).into()],
+        grants: vec![(&facts::grant("g-acme")).into()],
+        orders: [(&facts::enforced(Target::Engineer("alice".parse().unwrap()))).into()].into(),
+        explanation: Some(v1::ExplainResponse {
+            event: Some(facts::judged(
+                &facts::credential(2, "/srv/globex/kubeconfig", "globex"),
+                &facts::wrong_tenant(),
+                9,
+            )),
+            verdict_sentence: "out of scope: another tenant's (grant g-acme)".into(),
+            attribution_sentence: "by the mark that the login put on it".into(),
+            alerts: vec![(&facts::alert()).into()],
+        }),
+        ..World::default()
+    }
+}
+
+fn shown(arguments: &[&str]) -> String {
+    let site = Site::new();
+    let collector = site.collector(world());
+    let ran = site.run(&collector, arguments);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    ran.out
+}
+
+#[test]
+fn sessions_are_a_table_for_people() {
+    assert_eq!(
+        shown(&["sessions", "-o", "table"]),
+        "\
+OPENED               SESSION  ENGINEER  TENANT  TICKET    TIER        HOST    ACCOUNT  FROM       CREDENTIAL     STATE
+2026-01-02 12:00:00  S2A1B0   alice     acme    INC-4711  production  jump-1  ops      192.0.2.7  certificate 7  live
+"
+    );
+    assert!(shown(&["sessions", "-o", "table", "-v"]).contains(facts::SESSION));
+}
+
+#[test]
+fn sessions_are_records_for_programs_without_being_asked() {
+    let text = shown(&["sessions"]);
+    let all = records(&text);
+    assert_eq!(all.len(), 1);
+    assert!(
+        text.starts_with(r#"{"schema_version":1,"type":"session","session":{"#),
+        "{text}"
+    );
+    assert_eq!(all[0]["session"]["id"], facts::SESSION);
+    assert_eq!(
+        all[0]["session"]["opened_at_rfc3339"],
+        "2026-01-02T12:00:00.000000000Z"
+    );
+}
+
+#[test]
+fn json_is_one_document() {
+    let document: serde_json::Value =
+        serde_json::from_str(&shown(&["sessions", "-o", "json"])).unwrap();
+    assert_eq!(document[0]["type"], "session");
+    let site = Site::new();
+    let collector = site.collector(World::default());
+    assert_eq!(
+        site.run(&collector, &["sessions", "-o", "json"]).out,
+        "[]\n"
+    );
+    let ran = site.run(&collector, &["sessions", "-o", "table"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""));
+    assert!(ran.err.contains("no live session; --all"), "{}", ran.err);
+}
+
+#[test]
+fn alerts_read_as_sentences() {
+    assert_eq!(
+        shown(&["alerts", "-o", "table"]),
+        "\
+TIME                 SEVERITY  SESSION  RULE          COUNT  RESPONSE              WHAT
+2026-01-02 12:00:02  high      S2A1B0   out-of-scope  1      revoke, order S2D4E5  alice (acme, INC-4711, production) read globex credential /srv/globex/kubeconfig with cat on jump-1
+"
+    );
+    let all = records(&shown(&["alerts", "--severity", "high"]));
+    assert_eq!(all[0]["alert"]["severity"], "high");
+    assert_eq!(
+        all[0]["alert"]["event_at_rfc3339"],
+        "2026-01-02T12:00:02.000000000Z"
+    );
+}
+
+#[test]
+fn grants_say_whether_they_hold() {
+    assert_eq!(
+        shown(&["grants", "-o", "table", "-v"]),
+        "\
+GRANT   ENGINEER  TENANT  TIER        KIND          TICKET    STATE  UNTIL  APPROVED BY  PURPOSE
+g-acme  alice     acme    production  just_in_time  INC-4711  holds  never  bob          patch the cluster [destinations 10.20.0.0/24:443, all credentials, all programs]
+"
+    );
+    assert_eq!(
+        records(&shown(&["grants"]))[0]["grant"]["expires_rfc3339"],
+        serde_json::Value::Null
+    );
+}
+
+#[test]
+fn lists_come_in_pages_and_end_at_the_limit() {
+    let site = Site::new();
+    let sessions = (0..7).map(|_| (&facts::session()).into()).collect();
+    let collector = site.collector(World {
+        sessions,
+        page_max: 3,
+        ..World::default()
+    });
+    assert_eq!(records(&site.run(&collector, &["sessions"]).out).len(), 7);
+    let tokens: Vec<String> = collector
+        .world()
+        .pages
+        .drain(..)
+        .map(|(_, token)| token)
+        .collect();
+    assert_eq!(tokens, ["", "3", "6"]);
+    assert_eq!(
+        records(&site.run(&collector, &["sessions", "--limit", "4"]).out).len(),
+        4
+    );
+    let table = site.run(&collector, &["sessions", "-o", "table"]).out;
+    assert_eq!(table.matches("OPENED").count(), 1);
+    assert_eq!(table.lines().count(), 8);
+}
+
+#[test]
+fn an_order_shows_its_times_from_the_kernel_event_on() {
+    let table = shown(&["order", "s2d4e5", "-o", "table"]);
+    assert_eq!(
+        table,
+        "\
+order 01JG3Y2E8QW0X9V5T4R3S2D4E5 against engineer alice: enforced
+offboarding (soc/carol)
+STEP                       AFTER    AT
+kernel event               +0       2026-01-02 12:00:02
+alert                      +1 ms    2026-01-02 12:00:02
+order on disk              +3 ms    2026-01-02 12:00:02
+broker asked               +4 ms    2026-01-02 12:00:02
+broker answered            +180 ms  2026-01-02 12:00:02
+revocation list published  +179 ms  2026-01-02 12:00:02
+last process gone          +44 ms   2026-01-02 12:00:02
+first login refused        -        -
+SESSION  HOST    ENGINEER  SERIAL  STATE             KILLED
+S2A1B0   jump-1  alice     7       gone after 44 ms  3
+SERIAL  GRANT   BROKER   AT
+7       g-acme  revoked  2026-01-02 12:00:02
+"
+    );
+    let record = &records(&shown(&["order", facts::ORDER]))[0];
+    assert_eq!(record["state"], "enforced");
+    assert_eq!(
+        record["order"]["times"]["broker_answered_rfc3339"],
+        "2026-01-02T12:00:02.180000000Z"
+    );
+    let list = shown(&["orders", "-o", "table"]);
+    assert!(
+        list.contains("S2D4E5  engineer alice  enforced  1/1 gone  after 177 ms"),
+        "{list}"
+    );
+}
+
+#[test]
+fn an_event_is_explained_from_its_facts_to_its_alert() {
+    let id = facts::event_id(2).to_string();
+    let table = shown(&["explain", &id, "-o", "table"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        lines[0],
+        "read /srv/globex/kubeconfig (kubeconfig) with cat"
+    );
+    for part in [
+        "time        2026-01-02T12:00:00.002000000Z",
+        "ledger      globex, position 9, hash abab",
+        "process     4711 of 4700: /usr/bin/cat (calls itself cat)",
+        "attributed  by the mark that the login put on it",
+        "of alice for acme",
+        "target of   globex",
+        "g-acme  acme    production  INC-4711  it is of another tenant  yes",
+        "verdict: out of scope: another tenant's (grant g-acme) (policy v1)",
+        "ALERT high alice (acme, INC-4711, production) read globex",
+    ] {
+        assert!(table.contains(part), "{part:?} is not in\n{table}");
+    }
+    let record = &records(&shown(&["explain", &id]))[0];
+    assert_eq!(record["type"], "explanation");
+    assert_eq!(
+        record["judgement"]["considered"][0]["against"],
+        "wrong_tenant"
+    );
+    assert_eq!(record["alerts"][0]["id"], facts::ALERT);
+}
+
+#[test]
+fn what_does_not_exist_ends_with_three() {
+    let site = Site::new();
+    let collector = site.collector(world());
+    let other: EventId = facts::event_id(99);
+    let ran = site.run(&collector, &["explain", &other.to_string()]);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (Some(3), "monitorctl: no ledger holds that event\n")
+    );
+    let ran = site.run(&collector, &["order", "ZZZZZZ"]);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (Some(3), "monitorctl: no order ends in ZZZZZZ\n")
+    );
+}
+
+fn coloured(
+    site: &Site,
+    collector: &Collector,
+    arguments: &[&str],
+    extra: Option<(&str, &str)>,
+) -> Option<String> {
+    let mut command = site.command(collector, arguments);
+    command.env("TERM", "xterm").envs(extra);
+    on_terminal(&command, "").map(|ran| ran.out)
+}
+
+#[test]
+fn colours_and_tables_are_for_terminals_only() {
+    let site = Site::new();
+    let collector = site.collector(world());
+    for arguments in [
+        &["sessions", "-o", "table"],
+        &["alerts", "-o", "table"],
+        &["sessions", "-o", "json"],
+    ] {
+        assert!(!site.run(&collector, arguments).out.contains('\x1b'));
+    }
+    let Some(text) = coloured(&site, &collector, &["sessions"], None) else {
+        return;
+    };
+    assert!(text.contains("\x1b[32mlive\x1b[0m"), "{text:?}");
+    for (arguments, extra) in [
+        (&["sessions"][..], Some(("NO_COLOR", "1"))),
+        (&["sessions", "--no-color"][..], None),
+        (&["sessions", "-o", "ndjson"][..], None),
+    ] {
+        let text = coloured(&site, &collector, arguments, extra).unwrap();
+        assert!(
+            text.contains("INC-4711") && !text.contains('\x1b'),
+            "{text:?}"
+        );
+    }
+}

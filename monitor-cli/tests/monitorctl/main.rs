@@ -1,0 +1,11 @@
+//! The program itself against a collector that speaks real gRPC over real
+//! mutual TLS and tells what the test gave it: what is under test is how
+//! things are shown, resumed and refused.
+
+mod collector;
+mod errors;
+mod facts;
+mod lists;
+mod program;
+mod revoke;
+mod tail;
