@@ -32,34 +32,35 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes it, with the programs copied in.
+    /// Its place; nothing is made yet.
     ///
     /// # Errors
-    /// A program is missing (which, and how to build it), or the disk refused.
-    pub fn make(settings: &Settings) -> Result<Self> {
-        let root = Path::new(PARENT).join(&settings.name);
+    /// The name is not one that clean-up would find.
+    pub fn new(settings: &Settings) -> Result<Self> {
         if !settings.name.starts_with(PREFIX) {
             bail!(
                 "the stage's folder {} must begin with {PREFIX}: that is how clean-up finds it",
                 settings.name
             );
         }
-        let folder = Self { root };
-        make_folder(&folder.root, 0o755)?;
-        for (place, mode) in [
-            ("bin", 0o755),
-            ("log", 0o755),
-            ("run", 0o755),
-            ("srv", 0o755),
-        ] {
-            make_folder(&folder.root.join(place), mode)?;
+        let root = Path::new(PARENT).join(&settings.name);
+        Ok(Self { root })
+    }
+
+    /// Makes it, with the programs copied in.
+    ///
+    /// # Errors
+    /// A program is missing (which, and how to build it), or the disk refused.
+    pub fn fill(&self, settings: &Settings) -> Result<()> {
+        make_folder(&self.root, 0o755)?;
+        for place in ["bin", "log", "run", "srv"] {
+            make_folder(&self.root.join(place), 0o755)?;
         }
         for place in ["agent", "collector", "broker", "engineers"] {
-            make_folder(&folder.root.join(place), 0o700)?;
+            make_folder(&self.root.join(place), 0o700)?;
         }
-        folder.copy_programs(settings)?;
-        folder.write_credentials()?;
-        Ok(folder)
+        self.copy_programs(settings)?;
+        self.write_credentials()
     }
 
     /// The folder itself.

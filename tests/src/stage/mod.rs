@@ -83,7 +83,7 @@ impl Stage {
         require_root()?;
         let lock = Lock::take(settings.patience)?;
         cleanup::sweep()?;
-        let folder = Folder::make(settings)?;
+        let folder = Folder::new(settings)?;
         let mut stage = Self {
             services: Services::new(&folder),
             folder,
@@ -91,11 +91,12 @@ impl Stage {
             is_down: false,
             _lock: lock,
         };
-        stage.raise(shape)?;
+        stage.raise(settings, shape)?;
         Ok(stage)
     }
 
-    fn raise(&mut self, shape: Shape) -> Result<()> {
+    fn raise(&mut self, settings: &Settings, shape: Shape) -> Result<()> {
+        self.folder.fill(settings)?;
         certificates::make(&self.folder)?;
         let ports = config::write_all(&self.folder, shape)?;
         if shape == Shape::Scene {

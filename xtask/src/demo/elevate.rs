@@ -33,12 +33,15 @@ pub(super) fn arguments_of(args: &DemoArgs) -> Vec<OsString> {
 pub(super) fn run_again(project: &Project, arguments: &[OsString]) -> Result<ExitCode> {
     let own = env::current_exe().context("finding this program's own file")?;
     let cache = format!("MONITOR_CACHE={}", project.cache().display());
-    let own = own.to_string_lossy();
+    let mut line = vec![cache, own.to_string_lossy().into_owned()];
+    line.extend(
+        arguments
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned()),
+    );
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
     // `env` sets what sudo would drop: root has another home and another cache.
-    let mut command = Machine::here(project).as_root("env", &[&cache, &own])?;
-    command
-        .args(arguments)
-        .env("MONITOR_CACHE", project.cache());
+    let mut command = Machine::here(project).as_root("env", &line)?;
     eprintln!(
         "Root is needed: probes are loaded into the kernel, and network namespaces and a private sshd are made. Going on with sudo:"
     );
