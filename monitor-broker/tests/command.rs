@@ -109,7 +109,6 @@ async fn the_commands_work_and_survive_kill_9() {
     drop(serving);
     let (_serving, broker) = serve(&scene).await;
     assert!(text(&ask(&scene, "root", &broker, &issue)).contains("certificate 2 "));
-    let code = |who: &str, args: &[&str]| ask(&scene, who, &broker, args).status.code();
     let revoke = ask(
         &scene,
         "root",
@@ -136,6 +135,15 @@ async fn the_commands_work_and_survive_kill_9() {
             && described.contains("ended"),
         "{described}"
     );
+    assert_eq!(ask(&scene, "root", &broker, &issue).status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_say_what_kind_of_failure_it_was() {
+    let scene = Scene::new();
+    let (_serving, broker) = serve(&scene).await;
+    let code = |who: &str, args: &[&str]| ask(&scene, who, &broker, args).status.code();
+    let issue = ["issue", "--grant", "G-9", "--public-key", "/nonexistent"];
     assert_eq!(code("root", &issue), Some(1));
     assert_eq!(
         code("root", &["describe", "--principal", "nobody"]),
