@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::offsets::BtfError;
+use super::btf::BtfError;
 
 /// Why probes could not be started, read or steered.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum KernelError {
         error: Box<aya::EbpfError>,
     },
     /// The kernel's type information cannot be read.
-    #[error(transparent)]
+    #[error("the kernel's type information (/sys/kernel/btf/vmlinux) {0}")]
     Btf(#[from] BtfError),
     /// A table of the probes could not be read or written.
     #[error("{action} the table {table}: {error}")]

@@ -11,9 +11,10 @@ use aya::{
 };
 
 use super::{
+    btf::BtfError,
     KernelError, ProbeConfig,
     hooks::{Attach, Family, HOOKS, Hook, Program, Tier},
-    offsets::{BTF_PATH, BtfError, Offsets},
+    offsets::Offsets,
     pins::Pins,
 };
 
@@ -83,13 +84,7 @@ pub(super) fn load(
     pins: &Pins,
 ) -> Result<ArmReport, KernelError> {
     let offsets = Offsets::of_this_kernel()?;
-    let btf = Btf::from_sys_fs().map_err(|_| {
-        let error = btf_rs::Error::Format(String::from("aya cannot parse it"));
-        BtfError::Unreadable {
-            path: BTF_PATH,
-            error,
-        }
-    })?;
+    let btf = Btf::from_sys_fs().map_err(|_| BtfError::Loader)?;
     pins.prepare()?;
     let mut ebpf = parse(config, object, &offsets, &btf)?;
     for name in MAPS {

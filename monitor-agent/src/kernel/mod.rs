@@ -27,7 +27,7 @@
 //! ```
 //! [`Probes`] steers (marks, states, watches, counters), takes `&self`
 //! everywhere and may be shared between threads. [`Rings`] are moved to who
-//! reads them. [`features`] tells what this kernel allows, [`detach`] removes
+//! reads them. [`features()`] tells what this kernel allows, [`detach`] removes
 //! everything, [`TimeOffset`] turns the records' time into calendar time.
 //!
 //! Dropping both leaves the probes running and the rings filling: a start with
@@ -35,7 +35,7 @@
 //!
 //! # Layout
 //! - [`hooks`]: which program serves which family, on which tier.
-//! - `offsets`: kernel fields by name; `load`: object, programs, links.
+//! - `btf`: the kernel's type information; `offsets`: kernel fields by name; `load`: object, programs, links.
 //! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
@@ -47,6 +47,7 @@ use std::path::PathBuf;
 pub use monitor_common::SessionMark;
 
 pub mod batch;
+mod btf;
 pub mod clock;
 pub mod counters;
 mod error;
@@ -70,7 +71,8 @@ pub use error::KernelError;
 pub use features::{Feature, FeatureReport, FeatureState, features, trial};
 pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
-pub use offsets::{BTF_PATH, BtfError};
+pub use btf::BtfError;
+pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
 pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};

@@ -4,7 +4,9 @@
 //! kernel programs. A field that is missing disarms the families that need it,
 //! never the others. Reading takes about 10 ms.
 
-use btf_rs::{Btf, Type};
+use std::path::Path;
+
+use super::btf::{Btf, BtfError};
 
 /// Value of a global whose field this kernel does not have.
 pub(super) const ABSENT: u32 = u32::MAX;
@@ -211,19 +213,6 @@ const SYSCALLS: &[(&str, libc::c_long)] = &[
     ("NR_CLONE3", libc::SYS_clone3),
 ];
 
-/// Where BTF was looked for, and what went wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum BtfError {
-    /// The kernel offers none, or it cannot be read.
-    #[error("cannot read the kernel's type information at {path}: {error}")]
-    Unreadable {
-        /// Where.
-        path: &'static str,
-        /// Why.
-        error: btf_rs::Error,
-    },
-}
-
 /// Where the kernel keeps its BTF.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
@@ -237,11 +226,7 @@ pub(super) struct Offsets {
 impl Offsets {
     /// Reads the running kernel's.
     pub(super) fn of_this_kernel() -> Result<Self, BtfError> {
-        let btf = Btf::from_file(BTF_PATH).map_err(|error| BtfError::Unreadable {
-            path: BTF_PATH,
-            error,
-        })?;
-        Ok(Self::of(&btf))
+        Ok(Self::of(&Btf::from_file(Path::new(BTF_PATH))?))
     }
 
     fn of(btf: &Btf) -> Self {
@@ -251,7 +236,7 @@ impl Offsets {
             let offset = field
                 .paths
                 .iter()
-                .find_map(|path| offset(btf, field.structure, path));
+                .find_map(|path| btf.offset_of(field.structure, path));
             if offset.is_none() {
                 missing.push((
                     field.need,
@@ -260,7 +245,7 @@ impl Offsets {
             }
             globals.push((field.global, offset.unwrap_or(ABSENT)));
         }
-        let upid = size(btf, "upid");
+        let upid = btf.size_of("upid");
         if upid.is_none() {
             missing.push((Need::All, String::from("upid")));
         }
@@ -283,70 +268,5 @@ impl Offsets {
             .filter(|(need, _)| *need == Need::All || needs.contains(need))
             .map(|(_, name)| name.as_str())
             .collect()
-    }
-}
-
-/// Offset in bytes of a field, through nested and anonymous structures.
-fn offset(btf: &Btf, structure: &str, path: &str) -> Option<u32> {
-    let mut bits = 0;
-    let mut current = structures(btf, structure).next()?;
-    let mut names = path.split('.').peekable();
-    while let Some(name) = names.next() {
-        let (at, member) = member(btf, &current, name)?;
-        bits += at;
-        if names.peek().is_some() {
-            current = as_structure(btf, &member)?;
-        }
-    }
-    (bits % 8 == 0).then_some(bits / 8)
-}
-
-fn size(btf: &Btf, structure: &str) -> Option<u32> {
-    u32::try_from(structures(btf, structure).next()?.size()).ok()
-}
-
-fn structures(btf: &Btf, name: &str) -> impl Iterator<Item = btf_rs::Struct> {
-    let found = btf.resolve_types_by_name(name).unwrap_or_default();
-    found.into_iter().filter_map(|found| {
-        if let Type::Struct(structure) = found {
-            Some(structure)
-        } else {
-            None
-        }
-    })
-}
-
-/// A member by name, with its offset in bits; looks into anonymous members.
-fn member(btf: &Btf, structure: &btf_rs::Struct, name: &str) -> Option<(u32, btf_rs::Member)> {
-    for candidate in &structure.members {
-        let candidate_name = btf.resolve_name(candidate).unwrap_or_default();
-        if candidate_name == name {
-            return Some((candidate.bit_offset(), candidate.clone()));
-        }
-        if candidate_name.is_empty()
-            && let Some(inner) = as_structure(btf, candidate)
-            && let Some((at, found)) = member(btf, &inner, name)
-        {
-            return Some((candidate.bit_offset() + at, found));
-        }
-    }
-    None
-}
-
-/// The structure or union that a member is, behind typedefs and qualifiers.
-fn as_structure(btf: &Btf, member: &btf_rs::Member) -> Option<btf_rs::Struct> {
-    let mut current = btf.resolve_chained_type(member).ok()?;
-    loop {
-        if let Type::Struct(found) | Type::Union(found) = current {
-            return Some(found);
-        }
-        let wraps = matches!(
-            current,
-            Type::Typedef(_) | Type::Volatile(_) | Type::Const(_) | Type::TypeTag(_)
-        );
-        if !wraps {
-            return None;
-        }
-        current = btf.resolve_chained_type(current.as_btf_type()?).ok()?;
     }
 }
