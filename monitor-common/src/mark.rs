@@ -66,7 +66,7 @@ pub struct ProcessMark {
 }
 
 /// Unit of [`ProcessMark::start_ticks`]: a hundredth of a second, as field 22
-/// of `/proc/PID/stat` counts (USER_HZ, the same on all architectures).
+/// of `/proc/PID/stat` counts (`USER_HZ`, the same on all architectures).
 pub const START_TICK_NS: u64 = 10_000_000;
 
 /// Value of `SESSION_CONTROL`; user space writes it.

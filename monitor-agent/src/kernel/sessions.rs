@@ -2,7 +2,7 @@
 //!
 //! A mark is set on a process by its pidfd; the fork hook copies it to every
 //! descendant. Rows of the session tables are made here and stay until
-//! [`SessionTables::forget`]. Bound: `SESSIONS_MAX` sessions at a time, a clear
+//! [`super::Probes::forget_session`]. Bound: `SESSIONS_MAX` sessions at a time, a clear
 //! error above.
 
 use std::{
