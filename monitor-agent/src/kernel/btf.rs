@@ -144,7 +144,7 @@ impl Btf {
                 (at, head) = self.composite(member.kind_of)?;
             }
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     fn structure(&self, name: &str) -> Option<(usize, Head)> {
@@ -183,7 +183,7 @@ impl Btf {
             match head.kind {
                 kind::STRUCT | kind::UNION => return Some((at, head)),
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::TYPE_TAG => {
-                    id = head.size_or_type
+                    id = head.size_or_type;
                 }
                 _ => return None,
             }
