@@ -48,14 +48,10 @@ impl Connection {
             .load(SystemClock.now())
             .map_err(|error| CliError::Tls(error, None))?;
         let identity = tls.identity().clone();
-        let channel = tls.connect(&dial.address).await.map_err(|error| {
-            let hint = if let TlsError::Connect { cause, .. } = &error {
-                advice(cause, &identity)
-            } else {
-                None
-            };
-            CliError::Tls(error, hint)
-        })?;
+        let channel = tls
+            .connect(&dial.address)
+            .await
+            .map_err(|error| undialled(error, dial, &identity))?;
         Ok(Self {
             address: dial.address.clone(),
             identity,
@@ -281,6 +277,24 @@ pub fn status_text(status: &Status) -> String {
         (message, source) if source.contains(message) => source.to_owned(),
         (message, source) => format!("{message}: {source}"),
     }
+}
+
+/// Why no connection came about.
+fn undialled(error: TlsError, dial: &Dial, identity: &Identity) -> CliError {
+    if let TlsError::Address { cause, .. } = &error
+        && cause.contains("KeyMismatch")
+    {
+        let (key, certificate) = (dial.tls.key.display(), dial.tls.certificate.display());
+        return CliError::Usage(format!(
+            "{key} is not the private key of {certificate}: give the two that were issued together"
+        ));
+    }
+    let hint = if let TlsError::Connect { cause, .. } = &error {
+        advice(cause, identity)
+    } else {
+        None
+    };
+    CliError::Tls(error, hint)
 }
 
 /// What would be right, by what the connection's causes say.

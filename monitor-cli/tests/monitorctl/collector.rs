@@ -30,7 +30,7 @@ pub(crate) enum Script {
     /// Tells these, then waits for ever.
     Wait(Vec<v1::SubscribeResponse>),
     /// Tells this item without end, as fast as it is read.
-    Flood(v1::SubscribeResponse),
+    Flood(Box<v1::SubscribeResponse>),
 }
 
 /// What the collector knows, and what it was asked.
@@ -177,7 +177,7 @@ impl EventService for Service {
                 Some(Script::Fail(items, status)) => (items, Some(Err(status))),
                 Some(Script::Wait(items)) => (items, None),
                 Some(Script::Flood(item)) => {
-                    while sender.send(Ok(item.clone())).await.is_ok() {}
+                    while sender.send(Ok(*item.clone())).await.is_ok() {}
                     return;
                 }
             };

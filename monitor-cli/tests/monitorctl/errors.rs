@@ -154,6 +154,16 @@ fn files_that_are_missing_or_mixed_up_are_named() {
         ..files.clone()
     };
     told(&sessions(address, &mixed), 1, &["is not signed by"]);
+    let key = site.path("collector.key");
+    let of_another = TlsFiles {
+        key,
+        ..files.clone()
+    };
+    told(
+        &sessions(address, &of_another),
+        2,
+        &["collector.key is not the private key of", "carol.pem"],
+    );
     let swapped = TlsFiles {
         certificate: files.key.clone(),
         ..files

@@ -352,7 +352,7 @@ fn a_reader_that_goes_ends_it_in_silence_and_the_cursor_stays_behind_what_was_re
         &facts::credential(1, "/srv/acme/kubeconfig", "acme"),
         &facts::in_scope(),
     );
-    let collector = scripted(&site, [Script::Flood(flood)]);
+    let collector = scripted(&site, [Script::Flood(Box::new(flood))]);
     let mut command = site.command(&collector, &["tail"]);
     let mut child = command
         .stdout(Stdio::piped())
