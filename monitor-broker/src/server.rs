@@ -13,8 +13,7 @@ use monitor_transport::{
     tls::{Tls, TlsError},
 };
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Server, server::TcpIncoming};
 use tracing::{info, warn};
 
 use crate::{
@@ -163,6 +162,8 @@ impl Bound {
             let _ = stopped.await;
             sleep(DRAIN_MAX).await;
         };
+        // Else an answer in two parts waits for the caller's delayed ack: 40 ms.
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let limit = MESSAGE_BYTES_MAX;
         let server = Server::builder()
             .tls_config(self.tls.server())
@@ -174,7 +175,7 @@ impl Bound {
                 BrokerServiceServer::new(self.service.clone()).max_decoding_message_size(limit),
             )
             .add_service(IssuerServiceServer::new(self.service).max_decoding_message_size(limit))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(self.listener), stop);
+            .serve_with_incoming_shutdown(incoming, stop);
         tokio::select! {
             ended = server => ended.map_err(transport),
             () = self.courier.run() => Ok(()),
