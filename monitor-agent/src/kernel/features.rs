@@ -158,13 +158,14 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Name and number of the capabilities that probes need.
-const CAPABILITIES: [(&str, u32); 7] = [
+/// Name and number of the capabilities that probes need. `CAP_SYS_RESOURCE` is
+/// not among them: since Linux 5.11 the memory of programs and maps is charged
+/// to the control group, not to `RLIMIT_MEMLOCK`.
+const CAPABILITIES: [(&str, u32); 6] = [
     ("CAP_BPF", 39),
     ("CAP_PERFMON", 38),
     ("CAP_NET_ADMIN", 12),
     ("CAP_SYS_ADMIN", 21),
-    ("CAP_SYS_RESOURCE", 24),
     ("CAP_SYS_PTRACE", 19),
     ("CAP_KILL", 5),
 ];
@@ -364,5 +365,13 @@ mod tests {
         let found = object(&[]);
         assert_eq!(found.state, FeatureState::Missing);
         assert!(found.cost.contains("cargo xtask build"));
+    }
+
+    #[test]
+    fn rights_are_those_that_probes_need_and_no_others() {
+        let all_but = |number: u32| format!("CapEff:\t{:016x}\n", !(1_u64 << number));
+        let resource = rights(&all_but(24));
+        assert_eq!(resource.state, FeatureState::Good, "{}", resource.finding);
+        assert!(rights(&all_but(39)).finding.contains("CAP_BPF"));
     }
 }
