@@ -250,4 +250,4 @@ fn address(bytes: [u8; 16]) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -87,3 +87,72 @@ impl Marks for Probes {
         self.forget_session(mark_of(session))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{
+        collections::HashMap,
+        sync::Mutex,
+        time::Duration,
+    };
+
+    use super::*;
+
+    /// A kernel that remembers what it was asked.
+    #[derive(Debug, Default)]
+    pub(crate) struct FakeMarks {
+        pub(crate) marked: Mutex<HashMap<SessionId, Vec<u32>>>,
+        pub(crate) asked: Mutex<Vec<String>>,
+        /// Processes that survive one kill.
+        pub(crate) stubborn: Mutex<usize>,
+    }
+
+    impl FakeMarks {
+        fn ask(&self, what: &str, session: SessionId) {
+            self.asked.lock().unwrap().push(format!("{what} {session}"));
+        }
+
+        pub(crate) fn take_asked(&self) -> Vec<String> {
+            std::mem::take(&mut self.asked.lock().unwrap())
+        }
+    }
+
+    impl Marks for FakeMarks {
+        fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError> {
+            self.ask("mark", session);
+            self.marked.lock().unwrap().entry(session).or_default().push(pid);
+            Ok(Marked::New)
+        }
+
+        fn contain(&self, session: SessionId) -> Result<(), KernelError> {
+            self.ask("contain", session);
+            Ok(())
+        }
+
+        fn kill(&self, session: SessionId) -> Result<Killed, KernelError> {
+            self.ask("kill", session);
+            let mut stubborn = self.stubborn.lock().unwrap();
+            let left = std::mem::take(&mut *stubborn);
+            let mut marked = self.marked.lock().unwrap();
+            let pids = marked.entry(session).or_default();
+            let signalled = pids.len();
+            pids.truncate(left);
+            Ok(Killed { signalled, left, rounds: 1, took: Duration::from_millis(1) })
+        }
+
+        fn live(&self, session: SessionId) -> Result<Option<u64>, KernelError> {
+            let marked = self.marked.lock().unwrap();
+            Ok(marked.get(&session).map(|pids| u64::try_from(pids.len()).unwrap()))
+        }
+
+        fn processes(&self, session: SessionId) -> Result<Vec<u32>, KernelError> {
+            Ok(self.marked.lock().unwrap().get(&session).cloned().unwrap_or_default())
+        }
+
+        fn forget(&self, session: SessionId) -> Result<(), KernelError> {
+            self.ask("forget", session);
+            self.marked.lock().unwrap().remove(&session);
+            Ok(())
+        }
+    }
+}

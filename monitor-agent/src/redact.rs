@@ -113,6 +113,7 @@ impl Redactor {
         let mut cleaned = Vec::with_capacity(argv.len());
         let mut program = argv.first().map_or(&b""[..], |first| file_name(first));
         let mut awaited = false;
+        let mut logs_in = false;
         for argument in argv {
             if std::mem::take(&mut awaited) && !rules::is_plain_option(argument) {
                 count += 1;
@@ -123,7 +124,8 @@ impl Redactor {
                 // `sudo mysql -p...`, `env X=1 sshpass -p ...`: the later program counts.
                 program = file_name(argument);
             }
-            match self.rules.flag(program, argument) {
+            logs_in |= *argument == b"login";
+            match self.rules.flag((program, logs_in), argument) {
                 Flag::None => {
                     let (text, found) = self.within(argument);
                     count += found;

@@ -268,3 +268,6 @@ fn tell_lost(error: &Lost, collector: &str) {
         Lost::Spool(_) | Lost::Standing(_) => error!(%error, collector, "The agent's own disk fails."),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,8 +88,8 @@ enum Place {
     Joined,
     /// In the same argument or in the next.
     Both,
-    /// As `Both`, where the program is used to log in: elsewhere the option
-    /// means something else, and has a number.
+    /// As `Both`, after the word `login`: elsewhere the option means something
+    /// else.
     Login,
     /// `user%password`.
     Percent,
@@ -181,9 +181,10 @@ impl Rules {
         }
     }
 
-    /// Whether an argument of a program is an option with a secret.
+    /// Whether an argument of a program, after the word `login` or not, is an
+    /// option with a secret.
     #[must_use]
-    pub fn flag(&self, program: &[u8], argument: &[u8]) -> Flag {
+    pub fn flag(&self, program: (&[u8], bool), argument: &[u8]) -> Flag {
         match short(program, argument) {
             Flag::None => self.long(argument),
             found @ (Flag::ValueFollows | Flag::ValueFrom(_)) => found,
@@ -239,7 +240,7 @@ fn compile(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).case_insensitive(true).unicode(false).build().ok()
 }
 
-fn short(program: &[u8], argument: &[u8]) -> Flag {
+fn short((program, logs_in): (&[u8], bool), argument: &[u8]) -> Flag {
     for (known, option, place) in SHORT {
         if known.as_bytes() != program {
             continue;
@@ -249,7 +250,7 @@ fn short(program: &[u8], argument: &[u8]) -> Flag {
         };
         let rest_from = option.len();
         match place {
-            Place::Login if rest.first().is_none_or(u8::is_ascii_digit) && !rest.is_empty() => {}
+            Place::Login if !logs_in => {}
             Place::Joined if rest.is_empty() => {}
             Place::Both | Place::Login | Place::Percent | Place::Colon if rest.is_empty() => {
                 return Flag::ValueFollows;

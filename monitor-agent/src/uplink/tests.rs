@@ -1,0 +1,334 @@
+//! Against a real server over mutual TLS, with a real spool.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    pin::Pin,
+    sync::{Mutex, atomic::{AtomicBool, AtomicUsize, Ordering}},
+};
+
+use monitor_model::{
+    clock::{SystemClock, UnixNs},
+    id::BootId,
+};
+use monitor_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
+use monitor_transport::{
+    identity::Identity,
+    pki::{Authority, Leaf},
+    tls::TlsFiles,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+
+use super::*;
+use crate::{
+    attribute::{SharedSessions, sessions::tests::session},
+    contain::Receipts,
+    marks::tests::FakeMarks,
+    note::{Note, Notes},
+    spool::{Reading, Spool},
+    standing::tests::grant,
+};
+
+/// What the collector of a test does and saw.
+#[derive(Debug, Default)]
+struct Collected {
+    /// Events by the order in which they came first.
+    events: Mutex<Vec<Vec<u8>>>,
+    seen: Mutex<BTreeMap<Vec<u8>, usize>>,
+    hellos: AtomicUsize,
+    refusals: AtomicUsize,
+    receipts: Mutex<Vec<v1::Receipt>>,
+    /// Whether batches are acked.
+    acks: AtomicBool,
+    /// Streams are cut after so many batches; 0 is never.
+    cut_after: AtomicUsize,
+    /// Cuts a stream now.
+    cut: tokio::sync::Notify,
+    /// Sent after each hello.
+    first: Mutex<Vec<stream_response::Message>>,
+}
+
+#[derive(Clone, Debug)]
+struct Service(Arc<Collected>);
+
+type Down = Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::StreamResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    type StreamStream = Down;
+
+    async fn stream(&self, request: Request<Streaming<v1::StreamRequest>>) -> Result<Response<Down>, Status> {
+        let collected = Arc::clone(&self.0);
+        Identity::of(&request)?
+            .require(&[monitor_transport::identity::Role::Agent])
+            .inspect_err(|_| {
+                collected.refusals.fetch_add(1, Ordering::SeqCst);
+            })?;
+        let mut up = request.into_inner();
+        let (down, responses) = mpsc::channel(256);
+        tokio::spawn(async move {
+            let mut batches = 0;
+            loop {
+                let message = tokio::select! {
+                    message = up.message() => message,
+                    () = collected.cut.notified() => return,
+                };
+                let Ok(Some(message)) = message else { return };
+                let answer = match message.message.unwrap() {
+                    stream_request::Message::Hello(_) => {
+                        collected.hellos.fetch_add(1, Ordering::SeqCst);
+                        collected.first.lock().unwrap().clone()
+                    }
+                    stream_request::Message::Batch(batch) => {
+                        batches += 1;
+                        take(&collected, &batch);
+                        let ack = stream_response::Message::Ack(v1::Ack { number: batch.number });
+                        if collected.acks.load(Ordering::SeqCst) { vec![ack] } else { Vec::new() }
+                    }
+                    stream_request::Message::Receipt(receipt) => {
+                        collected.receipts.lock().unwrap().push(receipt);
+                        Vec::new()
+                    }
+                };
+                for message in answer {
+                    let _ = down.send(Ok(v1::StreamResponse { message: Some(message) })).await;
+                }
+                let cut = collected.cut_after.load(Ordering::SeqCst);
+                if cut > 0 && batches >= cut {
+                    let _ = down.send(Err(Status::unavailable("cut by the test"))).await;
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
+    }
+}
+
+fn take(collected: &Collected, batch: &v1::Batch) {
+    for event in &batch.events {
+        let mut seen = collected.seen.lock().unwrap();
+        let times = seen.entry(event.clone()).or_default();
+        *times += 1;
+        if *times == 1 {
+            collected.events.lock().unwrap().push(event.clone());
+        }
+    }
+}
+
+struct Bench {
+    collected: Arc<Collected>,
+    spool: Spool,
+    newest: watch::Sender<u64>,
+    acked: watch::Receiver<u64>,
+    standing: Standing,
+    marks: Arc<FakeMarks>,
+    sessions: SharedSessions,
+    notes: mpsc::Receiver<Note>,
+    uplink: JoinHandle<()>,
+    written: usize,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.uplink.abort();
+    }
+}
+
+fn tls(folder: &Path, authority: &Authority, identity: &str) -> Tls {
+    let identity: Identity = identity.parse().unwrap();
+    let not_before = SystemClock.now();
+    let leaf = Leaf { identity: &identity, hosts: &["localhost".into()], not_before, days: 1 };
+    let (certificate, key) = authority.issue(&leaf, folder).unwrap();
+    TlsFiles { ca: folder.join("ca.pem"), certificate, key }.load(SystemClock.now()).unwrap()
+}
+
+async fn bench(role: &str) -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::create(folder.path(), SystemClock.now(), 1).unwrap();
+    let server = tls(folder.path(), &authority, "monitor://collector/c1");
+    let client = tls(folder.path(), &authority, &format!("monitor://{role}/jump-1"));
+    let collected = Arc::new(Collected::default());
+    collected.acks.store(true, Ordering::SeqCst);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let service = AgentServiceServer::new(Service(Arc::clone(&collected)));
+    let mut builder = Server::builder().tls_config(server.server()).unwrap();
+    tokio::spawn(builder.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    let path = folder.path().join("spool.db");
+    let boot = BootId::from_parts(UnixNs(1), 1);
+    let (spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
+    let (newest, newest_out) = watch::channel(0);
+    let (acked, acked_out) = watch::channel(0);
+    let standing = Standing::open(&folder.path().join("state.db")).unwrap();
+    let marks = Arc::new(FakeMarks::default());
+    let sessions = SharedSessions::default();
+    let (way, notes) = Notes::channel();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let containment = Containment {
+        standing: standing.clone(),
+        sessions: sessions.clone(),
+        marks: marks.clone(),
+        notes: way,
+        counters: Arc::default(),
+        clock: Arc::clone(&clock),
+        receipts: Receipts::default(),
+    };
+    let uplink = Uplink {
+        collector: Collector {
+            address: format!("https://localhost:{port}"),
+            retry_min: Duration::from_millis(5),
+            retry_max: Duration::from_millis(20),
+        },
+        tls: client,
+        hello: v1::Hello { version: "0".into(), boot: boot.to_bytes().to_vec(), hooks: Vec::new() },
+        spool: path,
+        newest: newest_out,
+        acked,
+        standing: standing.clone(),
+        containment: Arc::new(containment),
+        counters: Arc::default(),
+        clock,
+    };
+    let uplink = tokio::spawn(uplink.run());
+    Bench { collected, spool, newest, acked: acked_out, standing, marks, sessions, notes, uplink, written: 0, _folder: folder }
+}
+
+impl Bench {
+    /// Writes some batches of one event each.
+    fn write(&mut self, batches: usize) {
+        for _ in 0..batches {
+            self.written += 1;
+            let event = format!("event {}", self.written).into_bytes();
+            self.spool.append(&Reading { events: vec![event], ..Reading::default() }).unwrap();
+        }
+        self.newest.send_replace(self.spool.newest());
+    }
+
+    /// What was written, in order.
+    fn written(&self) -> Vec<Vec<u8>> {
+        (1..=self.written).map(|number| format!("event {number}").into_bytes()).collect()
+    }
+
+    fn events(&self) -> Vec<Vec<u8>> {
+        self.collected.events.lock().unwrap().clone()
+    }
+
+    /// Deletes what was acked, as the pipeline does, until nothing is left.
+    async fn all_acked(&mut self) {
+        let newest = self.spool.newest();
+        until("every batch is acked", || *self.acked.borrow() == newest).await;
+        self.spool.acked(newest).unwrap();
+        assert_eq!(self.spool.bytes(), 0);
+    }
+}
+
+/// Looks until it is so, for at most 20 seconds.
+async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_come_in_order_and_are_acked() {
+    let mut bench = bench("agent").await;
+    bench.write(100);
+    bench.all_acked().await;
+    bench.write(1);
+    bench.all_acked().await;
+    assert_eq!(bench.events(), bench.written());
+    assert!(bench.collected.seen.lock().unwrap().values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_acks_only_so_many_batches_are_under_way_and_nothing_is_deleted() {
+    let mut bench = bench("agent").await;
+    bench.collected.acks.store(false, Ordering::SeqCst);
+    bench.write(3 * IN_FLIGHT_MAX);
+    until("as many as may be are under way", || bench.events().len() == IN_FLIGHT_MAX).await;
+    assert_eq!(*bench.acked.borrow(), 0);
+    // The stream is cut; on the next one everything comes again, and is acked.
+    bench.collected.acks.store(true, Ordering::SeqCst);
+    bench.collected.cut.notify_one();
+    bench.all_acked().await;
+    assert_eq!(bench.events(), bench.written());
+    let twice = bench.collected.seen.lock().unwrap().values().filter(|times| **times == 2).count();
+    assert_eq!(twice, IN_FLIGHT_MAX);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cut_again_and_again_loses_nothing_and_goes_on() {
+    let mut bench = bench("agent").await;
+    bench.collected.cut_after.store(7, Ordering::SeqCst);
+    for _ in 0..10 {
+        bench.write(10);
+        tokio::task::yield_now().await;
+    }
+    bench.all_acked().await;
+    assert_eq!(bench.events(), bench.written());
+    assert!(bench.collected.hellos.load(Ordering::SeqCst) > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_from_the_collector_are_in_force() {
+    let bench = bench_with_first(vec![
+        stream_response::Message::Grants(v1::GrantTable { grants: vec![v1::Grant::from(&grant("G1"))] }),
+        stream_response::Message::Deny(v1::DenyTable { serials: vec![5], principals: Vec::new() }),
+    ])
+    .await;
+    until("the tables are in force", || {
+        let tables = bench.standing.lock();
+        tables.grants.len() == 1 && tables.denied_serials.contains(&5)
+    })
+    .await;
+}
+
+async fn bench_with_first(first: Vec<stream_response::Message>) -> Bench {
+    let bench = bench("agent").await;
+    // The first stream may have been greeted already: the next one is.
+    *bench.collected.first.lock().unwrap() = first;
+    bench.collected.cut_after.store(1, Ordering::SeqCst);
+    let mut bench = bench;
+    bench.write(1);
+    until("a second stream came about", || bench.collected.hellos.load(Ordering::SeqCst) >= 2).await;
+    bench.collected.cut_after.store(0, Ordering::SeqCst);
+    bench
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
+    let order = OrderId::from_parts(UnixNs(1), 1);
+    let command = stream_response::Message::Contain(v1::ContainCommand {
+        order: order.to_bytes().to_vec(),
+        session: session(1).id.to_bytes().to_vec(),
+        reason: "out of scope".into(),
+    });
+    let mut bench = bench("agent").await;
+    bench.sessions.lock().put(session(1)).unwrap();
+    bench.marks.marked.lock().unwrap().insert(session(1).id, vec![4_000_001]);
+    *bench.collected.first.lock().unwrap() = vec![command.clone(), command];
+    bench.collected.cut_after.store(1, Ordering::SeqCst);
+    bench.write(1);
+    until("two receipts came", || bench.collected.receipts.lock().unwrap().len() >= 2).await;
+    let receipts = bench.collected.receipts.lock().unwrap().clone();
+    assert_eq!(receipts[0], receipts[1]);
+    assert_eq!((receipts[0].killed, receipts[0].left), (1, 0));
+    assert!(bench.notes.recv().await.is_some());
+    let kills = bench.marks.take_asked().iter().filter(|asked| asked.starts_with("kill")).count();
+    assert_eq!(kills, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_role_is_refused_and_events_wait() {
+    let mut bench = bench("soc").await;
+    bench.write(2);
+    until("it was refused twice", || bench.collected.refusals.load(Ordering::SeqCst) >= 2).await;
+    assert!(bench.events().is_empty());
+    assert_eq!(*bench.acked.borrow(), 0);
+    assert!(!bench.uplink.is_finished());
+}
