@@ -10,7 +10,11 @@ fn main() {
     };
     println!("cargo::rustc-env=MONITOR_VERSION={version}");
     println!("cargo::rerun-if-changed=build.rs");
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+    println!("cargo::rerun-if-changed=src");
+    // In development each commit would build everything here anew.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release")
+        && let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
+    {
         println!("cargo::rerun-if-changed={log}");
     }
 }

@@ -143,10 +143,13 @@ pub enum Command {
 /// Which events, and from where on.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Shown is every kind of event but fork and exit, of which there are many; --kind names the \
-kinds to show,\nand -v shows all. A flag that is repeated widens the filter, different flags narrow it.
-Lost connections are taken up again where they broke; with --cursor-file a new tail does so too
-(the last items may then come twice, none is left out).
+    after_help = "Shown is every kind of event but fork and exit, of which there are many;
+--kind names the kinds to show, and -v shows all. A flag that is repeated widens
+the filter, different flags narrow it.
+
+Lost connections are taken up again where they broke; with --cursor-file a new
+tail does so too, with the same filters (the last items may come twice, none is
+left out).
 
 Examples:
   monitorctl tail                                       from now on

@@ -270,6 +270,9 @@ pub fn status_text(status: &Status) -> String {
     let source = std::error::Error::source(status)
         .map(causes)
         .unwrap_or_default();
+    if source.contains("close_notify") || status.message().contains("close_notify") {
+        return "it hung up".to_owned();
+    }
     match (status.message(), source.as_str()) {
         ("", "") => format!("{}, without a word", status.code()),
         (message, "") => message.to_owned(),
