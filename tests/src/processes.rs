@@ -32,9 +32,12 @@ impl Process {
         let (_, after) = stat.rsplit_once(')')?;
         let mut fields = after.split_whitespace();
         let state = fields.next()?;
-        let started = fields.nth(18)?.parse().ok()?;
-        // One that only waits to be reaped runs nothing any more.
-        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+        let threads: u32 = fields.nth(16)?.parse().ok()?;
+        let started = fields.nth(1)?.parse().ok()?;
+        // One that only waits to be reaped runs nothing any more, once its
+        // last thread is gone: until then its files and locks are held.
+        let is_over = matches!(state, "Z" | "X") && threads <= 1;
+        (!is_over).then_some(Self { pid, started })
     }
 
     /// Whether it still runs.

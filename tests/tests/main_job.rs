@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use monitor_tests::command::{self, command};
-use monitor_tests::stage::{
-    Shape, Stage, cleanup,
-    lock::{Lock, Patience},
-};
-use monitor_tests::{poll, processes, scene, test_stage};
+use monitor_tests::stage::{Shape, Stage, cleanup, lock::Lock};
+use monitor_tests::{processes, scene, test_stage};
 
 #[test]
 fn engineer_who_strays_is_seen_judged_and_cut_off() {
@@ -20,7 +17,7 @@ fn engineer_who_strays_is_seen_judged_and_cut_off() {
     };
     let report = scene::play(&mut ground.stage, &ground.facts, &ground.timeline).unwrap();
     assert!(report.happened, "{report:#?}");
-    assert_eq!(report.steps.len(), 12, "{report:#?}");
+    assert_eq!(report.steps.len(), 13, "{report:#?}");
     for (name, ms) in &report.since_kernel_event_ms {
         assert!(ms.is_f64(), "{name} was not measured: {report:#?}");
     }
@@ -51,40 +48,24 @@ fn stage_whose_program_was_killed_is_removed_by_the_next() {
     if !test_stage::can_run() {
         return;
     }
-    // A process of its own sets a stage and is killed as by `kill -9`.
-    let mut child = command(
-        std::env::current_exe().unwrap(),
-        ["--exact", "--ignored", "stands_until_killed"],
-    )
-    .stdout(Stdio::null())
-    .spawn()
-    .unwrap();
-    let root = test_stage::settings("killed")
-        .unwrap()
-        .name
-        .replace(&std::process::id().to_string(), &child.id().to_string());
-    let root = Path::new("/var/lib").join(root);
-    let stands = poll::until("a stage that stands", Duration::from_secs(60), || {
-        assert!(child.try_wait()?.is_none(), "the stage was not set");
-        Ok(root.join("stands").exists().then_some(()))
-    });
+    let settings = test_stage::settings("killed").unwrap();
+    let mut child = command(env!("CARGO_BIN_EXE_monitor-stage"), [&settings.name])
+        .env("MONITOR_BIN_DIR", &settings.programs)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "stands\n");
     child.kill().unwrap();
     child.wait().unwrap();
-    stands.unwrap();
+    let root = Path::new("/var/lib").join(&settings.name);
     assert!(!processes::of_folder(&root).unwrap().is_empty());
-    let _lock = Lock::take(Patience::Wait(Duration::from_secs(60))).unwrap();
+    let _lock = Lock::take(settings.patience).unwrap();
     assert_eq!(cleanup::sweep().unwrap(), std::slice::from_ref(&root));
     nothing_is_left(&root);
-}
-
-#[test]
-#[ignore = "only a part of the test above: it stands until it is killed"]
-fn stands_until_killed() {
-    let stage = Stage::set(&test_stage::settings("killed").unwrap(), Shape::Scene).unwrap();
-    std::fs::write(stage.folder.at("stands"), "").unwrap();
-    loop {
-        std::thread::park();
-    }
 }
 
 /// No process, mount, namespace, interface, probe or file.

@@ -11,7 +11,7 @@ use monitor_tests::command::{self, command};
 use monitor_tests::poll;
 use monitor_tests::stage::lock::{Lock, Patience};
 use monitor_tests::stage::network::Network;
-use monitor_tests::stage::{Folder, Shape, Stage, certificates, config};
+use monitor_tests::stage::{Folder, certificates, config};
 use monitor_tests::test_stage::{self, TestStage};
 
 /// How long a program may take to give up.
@@ -230,35 +230,20 @@ fn second_agent_says_that_one_runs() {
 
 #[test]
 fn stage_without_root_says_what_needs_it() {
-    let programs = test_stage::programs().unwrap();
     if !test_stage::can_run() {
         return;
     }
-    // The test binary itself, as nobody: it has no other way to lose root.
-    let own = std::env::current_exe().unwrap();
+    // A copy where nobody may run it.
     let place = tempfile::tempdir_in("/var/tmp").unwrap();
-    let copy = place.path().join("messages");
-    fs::copy(&own, &copy).unwrap();
+    let copy = place.path().join("monitor-stage");
+    fs::copy(env!("CARGO_BIN_EXE_monitor-stage"), &copy).unwrap();
     command::stdout(command("chmod", ["755"]).arg(place.path()).arg(&copy)).unwrap();
     let mut rootless = command(
         "setpriv",
         ["--reuid=65534", "--regid=65534", "--clear-groups"],
     );
-    rootless
-        .arg(&copy)
-        .args(["--exact", "--ignored", "--nocapture", "sets_a_stage"])
-        .env("MONITOR_BIN_DIR", programs);
+    rootless.arg(&copy).arg("monitor-demo-rootless");
     has_all(&failing(&mut rootless), &["root is needed", "sudo"]);
-}
-
-#[test]
-#[ignore = "only a part of the test above: it runs as nobody"]
-fn sets_a_stage() {
-    let result = Stage::set(&test_stage::settings("rootless").unwrap(), Shape::Scene);
-    if let Err(error) = result {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    }
 }
 
 #[test]
