@@ -1,19 +1,19 @@
 //! What a principal may do in a tenant, and when.
+//!
+//! - [`scope`]: which destinations, credentials and programs.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    bytes::PathLabel,
     clock::UnixNs,
     id::{GrantId, PrincipalId, TenantId},
 };
 
-/// Most entries in one part of a scope.
-pub const SCOPE_ENTRIES_MAX: usize = 256;
+pub mod scope;
+
+pub use scope::{DestinationRule, PathPatterns, PortRange, SCOPE_ENTRIES_MAX, Scope};
 
 /// Privilege tiers keep administration paths apart; a grant of one opens no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -127,214 +127,6 @@ pub enum GrantState {
         /// Why, in words.
         reason: String,
     },
-}
-
-/// Inclusive port range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct PortRange {
-    /// First port.
-    pub first: u16,
-    /// Last port, not below the first.
-    pub last: u16,
-}
-
-impl PortRange {
-    /// Every port.
-    pub const ALL: Self = Self {
-        first: 0,
-        last: u16::MAX,
-    };
-
-    /// Whether the port lies in the range.
-    #[must_use]
-    pub const fn contains(self, port: u16) -> bool {
-        self.first <= port && port <= self.last
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::ALL => f.write_str("*"),
-            Self { first, last } if first == last => write!(f, "{first}"),
-            Self { first, last } => write!(f, "{first}-{last}"),
-        }
-    }
-}
-
-impl FromStr for PortRange {
-    type Err = InvalidGrant;
-    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
-        let wrong = || InvalidGrant::Ports {
-            text: text.to_owned(),
-        };
-        if text == "*" {
-            return Ok(Self::ALL);
-        }
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let range = Self {
-            first: first.parse().map_err(|_| wrong())?,
-            last: last.parse().map_err(|_| wrong())?,
-        };
-        if range.first > range.last {
-            Err(wrong())
-        } else {
-            Ok(range)
-        }
-    }
-}
-
-/// A network and the ports on it: `10.20.0.0/24:443`, `[fd00::/64]:*`, `10.20.0.5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DestinationRule {
-    /// Network; a single address is a network of one.
-    pub network: IpNet,
-    /// Ports on it.
-    pub ports: PortRange,
-}
-
-impl DestinationRule {
-    /// Whether the address and port lie in it.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr, port: u16) -> bool {
-        self.network.contains(&address) && self.ports.contains(port)
-    }
-}
-
-impl fmt::Display for DestinationRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.network {
-            IpNet::V4(network) => write!(f, "{network}:{}", self.ports),
-            IpNet::V6(network) => write!(f, "[{network}]:{}", self.ports),
-        }
-    }
-}
-
-impl FromStr for DestinationRule {
-    type Err = InvalidGrant;
-    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
-        let wrong = || InvalidGrant::Destination {
-            text: text.to_owned(),
-        };
-        let (network, ports) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (network, rest) = rest.split_once(']').ok_or_else(wrong)?;
-                (
-                    network,
-                    if rest.is_empty() {
-                        None
-                    } else {
-                        Some(rest.strip_prefix(':').ok_or_else(wrong)?)
-                    },
-                )
-            }
-            None if text.matches(':').count() > 1 => (text, None),
-            None => text
-                .split_once(':')
-                .map_or((text, None), |(network, ports)| (network, Some(ports))),
-        };
-        let network = network
-            .parse::<IpNet>()
-            .or_else(|_| network.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| wrong())?;
-        let ports = ports.map_or(Ok(PortRange::ALL), str::parse)?;
-        Ok(Self {
-            network: network.trunc(),
-            ports,
-        })
-    }
-}
-
-impl Serialize for DestinationRule {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// Path patterns, compiled once. `*` stays within a directory, `**` does not.
-#[derive(Clone, Debug, Default)]
-pub struct PathPatterns {
-    texts: Vec<String>,
-    set: GlobSet,
-}
-
-impl PathPatterns {
-    /// Compiles the patterns.
-    ///
-    /// # Errors
-    /// [`InvalidGrant::Pattern`] names the first that is not one;
-    /// [`InvalidGrant::TooMany`] when there are more than [`SCOPE_ENTRIES_MAX`].
-    pub fn new(texts: Vec<String>) -> Result<Self, InvalidGrant> {
-        if texts.len() > SCOPE_ENTRIES_MAX {
-            return Err(InvalidGrant::TooMany {
-                entries: texts.len(),
-            });
-        }
-        let mut builder = GlobSetBuilder::new();
-        for text in &texts {
-            let wrong = |cause: String| InvalidGrant::Pattern {
-                text: text.clone(),
-                cause,
-            };
-            if !text.starts_with('/') {
-                return Err(wrong("it does not start with /".to_owned()));
-            }
-            let glob = globset::GlobBuilder::new(text)
-                .literal_separator(true)
-                .build();
-            let glob: Glob = glob.map_err(|error| wrong(error.kind().to_string()))?;
-            builder.add(glob);
-        }
-        let set = builder.build().map_err(|error| InvalidGrant::Pattern {
-            text: texts.join(" "),
-            cause: error.kind().to_string(),
-        })?;
-        Ok(Self { texts, set })
-    }
-
-    /// The patterns as written.
-    #[must_use]
-    pub fn texts(&self) -> &[String] {
-        &self.texts
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// Whether a whole path matches. A truncated path matches nothing.
-    #[must_use]
-    pub fn matches(&self, path: &PathLabel) -> bool {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
-        !path.truncated && self.set.is_match(OsStr::from_bytes(&path.text.0))
-    }
-}
-
-impl PartialEq for PathPatterns {
-    fn eq(&self, other: &Self) -> bool {
-        self.texts == other.texts
-    }
-}
-
-impl Eq for PathPatterns {}
-
-impl Serialize for PathPatterns {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.texts.serialize(serializer)
-    }
-}
-
-/// What within the tenant a grant opens. An empty part means: all of the tenant's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Scope {
-    /// Networks and ports.
-    pub destinations: Vec<DestinationRule>,
-    /// Credential files.
-    pub credentials: PathPatterns,
-    /// Executables.
-    pub programs: PathPatterns,
 }
 
 /// One permission of one principal in one tenant.
@@ -471,57 +263,4 @@ pub enum InvalidGrant {
         /// Its end.
         expires: UnixNs,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn destinations_survive_their_text_form() {
-        for text in [
-            "10.20.0.0/24:443",
-            "10.20.0.0/24:*",
-            "[fd00::/64]:8000-8999",
-            "[fd00::/64]:*",
-        ] {
-            assert_eq!(text.parse::<DestinationRule>().unwrap().to_string(), text);
-        }
-        assert_eq!(
-            "10.1.2.3".parse::<DestinationRule>().unwrap().to_string(),
-            "10.1.2.3/32:*"
-        );
-        assert_eq!(
-            "fd00::1".parse::<DestinationRule>().unwrap().to_string(),
-            "[fd00::1/128]:*"
-        );
-        for text in [
-            "",
-            "10.0.0.0/33",
-            "10.0.0.1:70000",
-            "[fd00::1",
-            "host:22",
-            "10.0.0.1:9-1",
-        ] {
-            assert!(text.parse::<DestinationRule>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_star_stays_within_its_directory() {
-        let patterns = PathPatterns::new(vec!["/srv/acme/*".into(), "/etc/**/key".into()]).unwrap();
-        let path = |text: &str| PathLabel {
-            text: text.into(),
-            truncated: false,
-        };
-        assert!(patterns.matches(&path("/srv/acme/kubeconfig")));
-        assert!(!patterns.matches(&path("/srv/acme/sub/kubeconfig")));
-        assert!(patterns.matches(&path("/etc/a/b/key")));
-        assert!(!patterns.matches(&PathLabel {
-            text: "/srv/acme/x".into(),
-            truncated: true
-        }));
-        assert!(PathPatterns::new(vec!["srv/*".into()]).is_err());
-        assert!(PathPatterns::new(vec!["/srv/[".into()]).is_err());
-    }
 }

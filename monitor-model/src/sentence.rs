@@ -55,7 +55,13 @@ pub fn what(event: &Event) -> String {
             mode,
             ..
         } => {
-            format!("{} {} ({class}){}", mode.verb(), object.path, with())
+            format!(
+                "{} {} ({}){}",
+                mode.verb(),
+                object.path,
+                shown(class),
+                with()
+            )
         }
         Action::SessionOpened { session } => opened(session),
         Action::SessionEnded { .. } => "last process gone".to_owned(),
@@ -65,7 +71,11 @@ pub fn what(event: &Event) -> String {
             reason,
             ..
         } => {
-            format!("login as {account} with certificate {serial} refused: {reason}")
+            format!(
+                "login as {} with certificate {serial} refused: {}",
+                shown(account),
+                shown(reason)
+            )
         }
         Action::LoginRefused {
             account,
@@ -73,7 +83,7 @@ pub fn what(event: &Event) -> String {
             reason,
             ..
         } => {
-            format!("login as {account} refused: {reason}")
+            format!("login as {} refused: {}", shown(account), shown(reason))
         }
         Action::Contained { receipt } => contained(receipt),
         Action::Gap {
@@ -97,7 +107,9 @@ pub fn what(event: &Event) -> String {
                 "started probes"
             };
             format!(
-                "agent {version} on {kernel} {how}, {blind} of {} hook families blind",
+                "agent {} on {} {how}, {blind} of {} hook families blind",
+                shown(version),
+                shown(kernel),
                 hooks.len()
             )
         }
@@ -111,14 +123,19 @@ fn place(to: &Destination) -> String {
     for (word, name) in [(" by ", &to.interface), (" in namespace ", &to.net_ns_name)] {
         if let Some(name) = name {
             text.push_str(word);
-            text.push_str(name);
+            text.push_str(&shown(name));
         }
     }
     text
 }
 
+/// Text from outside, with everything that could drive a terminal escaped.
+fn shown(text: &str) -> String {
+    ByteText::from(text).to_string()
+}
+
 fn opened(session: &Session) -> String {
-    let mut text = format!("logged in as {}", session.account);
+    let mut text = format!("logged in as {}", shown(&session.account));
     if let Some(peer) = session.peer {
         text.push_str(" from ");
         text.push_str(&peer.to_string());
@@ -176,4 +193,51 @@ fn arguments(argv: &[ByteText], truncated: bool) -> String {
         text.push_str(" ...");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::UnixNs,
+        event::{Attribution, NoSession},
+        id::{AgentName, BootId, EventId, Source},
+    };
+
+    #[test]
+    fn no_text_from_outside_drives_a_terminal() {
+        let (evil, safe) = ("a\x1b[2Jb", "a\\x1b[2Jb");
+        let text = |action| {
+            what(&Event {
+                id: EventId {
+                    agent: AgentName::new("jump-1").unwrap(),
+                    boot: BootId::from_parts(UnixNs(0), 1),
+                    source: Source::Agent,
+                    sequence: 1,
+                },
+                at: UnixNs(0),
+                boot_ns: 0,
+                process: None,
+                attribution: Attribution::none(NoSession::NoMark),
+                action,
+            })
+        };
+        let refused = |serial| Action::LoginRefused {
+            account: evil.into(),
+            principal: None,
+            serial,
+            reason: evil.into(),
+        };
+        let started = Action::AgentStarted {
+            version: evil.into(),
+            kernel: evil.into(),
+            resumed: false,
+            hooks: vec![],
+        };
+        for action in [refused(None), refused(Some(1)), started] {
+            let text = text(action);
+            assert_eq!(text.matches(safe).count(), 2, "{text}");
+            assert!(!text.contains('\x1b'), "{text}");
+        }
+    }
 }

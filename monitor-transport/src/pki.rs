@@ -77,9 +77,16 @@ impl Authority {
     pub fn create(folder: &Path, now: UnixNs, days: u64) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "monitor certificate authority");
+        // Told apart by its key: a peer that trusts another authority then says
+        // "unknown issuer", not "bad signature".
+        let mark = key
+            .public_key_raw()
+            .iter()
+            .rev()
+            .take(4)
+            .fold(0_u32, |mark, byte| (mark << 8) | u32::from(*byte));
+        let name = format!("monitor certificate authority {mark:08x}");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         validity(&mut params, now, days)?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use monitor_model::clock::UnixNs;
+use rcgen::PublicKeyData as _;
 use serde::Deserialize;
 use tonic::transport::{
     Certificate, Channel, ClientTlsConfig, Endpoint, Identity as KeyPair, ServerTlsConfig,
@@ -76,6 +77,14 @@ pub enum TlsError {
         /// This moment, in seconds since 1970.
         now: String,
     },
+    /// The key is not the certificate's.
+    #[error("{} is not the private key of {}; give the key that was made with the certificate", key.display(), certificate.display())]
+    Pair {
+        /// The key.
+        key: PathBuf,
+        /// The certificate.
+        certificate: PathBuf,
+    },
     /// The certificate names no identity of ours.
     #[error("{}: {source}", path.display())]
     Identity {
@@ -141,18 +150,37 @@ impl TlsFiles {
                 path: self.certificate.clone(),
                 source,
             })?;
-        if !key.windows(11).any(|part| part == b"PRIVATE KEY") {
-            return Err(TlsError::Content {
-                path: self.key.clone(),
-                wanted: "a private key",
-                cause: "no PRIVATE KEY block in it".to_owned(),
-            });
-        }
+        self.check_key(&key, &leaf)?;
         Ok(Tls {
             ca: Certificate::from_pem(ca),
             pair: KeyPair::from_pem(certificate, key),
             identity,
         })
+    }
+}
+
+impl TlsFiles {
+    /// The key must be one, and the certificate's.
+    fn check_key(&self, key: &[u8], leaf: &X509Certificate<'_>) -> Result<(), TlsError> {
+        let wrong = |cause: String| TlsError::Content {
+            path: self.key.clone(),
+            wanted: "a private key",
+            cause,
+        };
+        let text = str::from_utf8(key).map_err(|error| wrong(error.to_string()))?;
+        if !text.contains("PRIVATE KEY") {
+            return Err(wrong("no PRIVATE KEY block in it".to_owned()));
+        }
+        // Forms that rcgen cannot read are left to the handshake.
+        match rcgen::KeyPair::from_pem(text) {
+            Ok(pair) if pair.subject_public_key_info() != leaf.public_key().raw => {
+                Err(TlsError::Pair {
+                    key: self.key.clone(),
+                    certificate: self.certificate.clone(),
+                })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -341,6 +369,31 @@ mod tests {
             ),
             TlsError::Content { .. }
         ));
+    }
+
+    #[test]
+    fn the_key_of_another_certificate_is_refused() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mine, other) = (files(one.path(), "agent"), files(two.path(), "agent"));
+        let mixed = TlsFiles {
+            key: other.key,
+            ..mine
+        };
+        assert!(matches!(
+            mixed.load(NOW).unwrap_err(),
+            TlsError::Pair { .. }
+        ));
+    }
+
+    #[test]
+    fn authorities_have_names_of_their_own() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let subject = |folder: &Path| {
+            let files = files(folder, "agent");
+            let der = der(&files.ca, &fs::read(&files.ca).unwrap()).unwrap();
+            parse(&files.ca, &der).unwrap().subject().to_string()
+        };
+        assert_ne!(subject(one.path()), subject(two.path()));
     }
 
     #[test]

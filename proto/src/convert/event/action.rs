@@ -1,0 +1,187 @@
+//! What happened, kind by kind.
+
+use monitor_model::{bytes::ByteText, event::Action, id::SessionId};
+
+use crate::{
+    convert::{
+        InvalidMessage,
+        wire::{id, meaning, meaning_opt, name_opt, need, number, text_opt},
+    },
+    v1,
+};
+
+impl From<&Action> for v1::event::Action {
+    fn from(value: &Action) -> Self {
+        match value {
+            Action::Exec {
+                exe,
+                argv,
+                argv_bytes,
+                argv_truncated,
+                redacted,
+            } => Self::Exec(v1::Exec {
+                exe: Some(exe.into()),
+                argv: argv.iter().map(|argument| argument.0.clone()).collect(),
+                argv_bytes: *argv_bytes,
+                argv_truncated: *argv_truncated,
+                redacted: *redacted,
+            }),
+            Action::Fork {
+                child_pid,
+                child_start_boot_ns,
+            } => Self::Fork(v1::Fork {
+                child_pid: *child_pid,
+                child_start_boot_ns: *child_start_boot_ns,
+            }),
+            Action::Exit { status } => Self::Exit(v1::Exit { status: *status }),
+            Action::Connect {
+                destination,
+                denied,
+            } => Self::Connect(v1::Connect {
+                destination: Some(destination.into()),
+                denied: *denied,
+            }),
+            Action::Credential {
+                object,
+                class,
+                tenant,
+                tier,
+                mode,
+                flags,
+            } => Self::Credential(v1::CredentialAccess {
+                object: Some(object.into()),
+                class: class.clone(),
+                tenant: text_opt(tenant.as_ref()),
+                mode: number::<v1::OpenMode, _>(*mode),
+                flags: *flags,
+                tier: tier.map_or(0, number::<v1::Tier, _>),
+            }),
+            Action::SessionOpened { .. }
+            | Action::SessionEnded { .. }
+            | Action::LoginRefused { .. }
+            | Action::Contained { .. }
+            | Action::Gap { .. }
+            | Action::AgentStarted { .. } => about_agent(value),
+        }
+    }
+}
+
+/// Actions of sessions and of the agent itself.
+fn about_agent(value: &Action) -> v1::event::Action {
+    use v1::event::Action as Message;
+    match value {
+        Action::SessionOpened { session } => Message::SessionOpened(v1::SessionOpened {
+            session: Some(session.as_ref().into()),
+        }),
+        Action::SessionEnded { session } => Message::SessionEnded(v1::SessionEnded {
+            session: session.to_bytes().to_vec(),
+        }),
+        Action::LoginRefused {
+            account,
+            principal,
+            serial,
+            reason,
+        } => Message::LoginRefused(v1::LoginRefused {
+            account: account.clone(),
+            principal: text_opt(principal.as_ref()),
+            serial: *serial,
+            reason: reason.clone(),
+        }),
+        Action::Contained { receipt } => Message::Contained(v1::Contained {
+            receipt: Some(receipt.into()),
+        }),
+        Action::Gap {
+            source,
+            first,
+            last,
+            cause,
+        } => Message::Gap(v1::Gap {
+            source: Some((*source).into()),
+            first: *first,
+            last: *last,
+            cause: number::<v1::GapCause, _>(*cause),
+        }),
+        Action::AgentStarted {
+            version,
+            kernel,
+            resumed,
+            hooks,
+        } => Message::AgentStarted(v1::AgentStarted {
+            version: version.clone(),
+            kernel: kernel.clone(),
+            resumed: *resumed,
+            hooks: hooks.iter().map(Into::into).collect(),
+        }),
+        Action::Exec { .. }
+        | Action::Fork { .. }
+        | Action::Exit { .. }
+        | Action::Connect { .. }
+        | Action::Credential { .. } => value.into(),
+    }
+}
+
+impl TryFrom<v1::event::Action> for Action {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::event::Action) -> Result<Self, InvalidMessage> {
+        use v1::event::Action as Message;
+        Ok(match value {
+            Message::Exec(exec) => Self::Exec {
+                exe: need("exec.exe", exec.exe)?.try_into()?,
+                argv: exec.argv.into_iter().map(ByteText).collect(),
+                argv_bytes: exec.argv_bytes,
+                argv_truncated: exec.argv_truncated,
+                redacted: exec.redacted,
+            },
+            Message::Fork(fork) => Self::Fork {
+                child_pid: fork.child_pid,
+                child_start_boot_ns: fork.child_start_boot_ns,
+            },
+            Message::Exit(exit) => Self::Exit {
+                status: exit.status,
+            },
+            Message::Connect(connect) => Self::Connect {
+                destination: need("connect.destination", connect.destination)?.try_into()?,
+                denied: connect.denied,
+            },
+            Message::Credential(access) => Self::Credential {
+                object: need("credential.object", access.object)?.try_into()?,
+                class: access.class,
+                tenant: name_opt("credential.tenant", &access.tenant)?,
+                tier: meaning_opt::<v1::Tier, _>("credential.tier", access.tier)?,
+                mode: meaning::<v1::OpenMode, _>("credential.mode", access.mode)?,
+                flags: access.flags,
+            },
+            Message::SessionOpened(opened) => Self::SessionOpened {
+                session: Box::new(need("session_opened.session", opened.session)?.try_into()?),
+            },
+            Message::SessionEnded(ended) => Self::SessionEnded {
+                session: id(
+                    "session_ended.session",
+                    &ended.session,
+                    SessionId::from_slice,
+                )?,
+            },
+            Message::LoginRefused(refused) => Self::LoginRefused {
+                account: refused.account,
+                principal: name_opt("login_refused.principal", &refused.principal)?,
+                serial: refused.serial,
+                reason: refused.reason,
+            },
+            Message::Contained(contained) => Self::Contained {
+                receipt: need("contained.receipt", contained.receipt)?.try_into()?,
+            },
+            Message::Gap(gap) => Self::Gap {
+                source: need("gap.source", gap.source)?.try_into()?,
+                first: gap.first,
+                last: gap.last,
+                cause: meaning::<v1::GapCause, _>("gap.cause", gap.cause)?,
+            },
+            Message::AgentStarted(started) => Self::AgentStarted {
+                version: started.version,
+                kernel: started.kernel,
+                resumed: started.resumed,
+                hooks: started.hooks.into_iter().map(Into::into).collect(),
+            },
+        })
+    }
+}
