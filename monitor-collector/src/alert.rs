@@ -19,7 +19,7 @@ use monitor_model::{
     event::{Action, Event, Kind},
     id::{AgentName, AlertId, EventId, OrderId, SessionId},
     revocation::Target,
-    verdict::{OutReason, Verdict},
+    verdict::{OutReason, Verdict, VerdictKind},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -94,6 +94,13 @@ impl Alerter {
         self.rules.iter().map(|rule| rule.window).max().unwrap_or_default().max(self.dedupe)
     }
 
+    /// The verdicts that some rule looks at.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<VerdictKind> {
+        let named = |kind: &VerdictKind| self.rules.iter().any(|rule| rule.verdicts.contains(kind));
+        VerdictKind::ALL.into_iter().filter(named).collect()
+    }
+
     /// Counts an event that was answered before a restart.
     pub fn recount(&mut self, entry: &Entry) {
         self.firing(entry);
@@ -122,14 +129,13 @@ impl Alerter {
         let Some(rule) = self.rules.get(place) else { return Answer::Nothing };
         let key = fold_key(rule, entry);
         let event = &entry.judged.event;
-        if response == Response::Notify {
-            if let Some(fold) = self.folds.get_mut(&key) {
-                let apart = event.at.since(fold.alert.event_at).max(fold.alert.event_at.since(event.at));
-                if apart < self.dedupe {
-                    fold.alert.count = fold.alert.count.saturating_add(1);
-                    let (alert, outside) = (fold.alert.clone(), fold.outside.clone());
-                    return Answer::Fold(Raised { stamp: fold.stamp, alert, outside, fold: key });
-                }
+        let like = self.folds.get_mut(&key).filter(|_| response == Response::Notify);
+        if let Some(fold) = like {
+            let apart = event.at.since(fold.alert.event_at).max(fold.alert.event_at.since(event.at));
+            if apart < self.dedupe {
+                fold.alert.count = fold.alert.count.saturating_add(1);
+                let (alert, outside) = (fold.alert.clone(), fold.outside.clone());
+                return Answer::Fold(Raised { stamp: fold.stamp, alert, outside, fold: key });
             }
         }
         let raised = Raised {

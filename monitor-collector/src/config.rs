@@ -188,7 +188,7 @@ impl Config {
     #[must_use]
     pub fn policy_version(&self) -> String {
         let text = serde_json::to_vec(&(&self.tenants, &self.rules)).unwrap_or_default();
-        Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        crate::hex::text(&Sha256::digest(text)).chars().take(16).collect()
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! # Layout
 //! - [`open`]: a start, and what it makes good.
-//! - [`orders`]: whom an order reaches, and what becomes of it.
+//! - [`orders`]: what becomes of an order; `reach`: whom it reaches.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -40,6 +40,7 @@ use crate::{
 
 pub mod open;
 pub mod orders;
+mod reach;
 
 /// Most grants that are known, ended ones included.
 pub const GRANTS_MAX: usize = 100_000;

@@ -149,10 +149,12 @@ impl Uplink {
                     return ended.unwrap_or_else(|_| Err(Status::internal("the way down failed")));
                 }
             };
-            match message.and_then(|request| request.message) {
-                Some(message) => self.take(message, &fate).await?,
-                None => return Ok(()),
-            }
+            let Some(message) = message.and_then(|request| request.message) else {
+                // The agent says no more, and may wait for what it has sent.
+                drop(fate);
+                return downlink.await.unwrap_or_else(|_| Err(Status::internal("the way down failed")));
+            };
+            self.take(message, &fate).await?;
         }
     }
 

@@ -18,7 +18,7 @@ use std::{
 use monitor_model::{
     clock::UnixNs,
     event::Event,
-    id::{InvalidId, TenantId},
+    id::{InvalidId, PrincipalId, TenantId},
     verdict::Judgement,
 };
 use monitor_proto::InvalidMessage;
@@ -59,7 +59,7 @@ CREATE TABLE entry (
     UNIQUE (stream, sequence)
 );
 CREATE INDEX entry_session ON entry (session) WHERE session IS NOT NULL;
-CREATE INDEX entry_alarming ON entry (at) WHERE verdict IN ('out_of_scope', 'unattributed');
+CREATE INDEX entry_alarming ON entry (stored_at) WHERE verdict IN ('out_of_scope', 'unattributed');
 ";
 
 /// Why a ledger cannot be used.
@@ -270,7 +270,7 @@ impl Ledger {
             event.action.kind().as_str(),
             judged.judgement.verdict.kind().as_str(),
             event.attribution.session.map(|id| id.to_string()),
-            event.attribution.principal.as_ref().map(|id| id.as_str()),
+            event.attribution.principal.as_ref().map(PrincipalId::as_str),
             judged.event_bytes,
             judgement,
             hash,

@@ -17,7 +17,7 @@
 //! - [`tables`]: what the writer tells everybody else.
 //! - [`service`]: the tonic edge for people and brokers.
 //! - [`pipeline`]: the wiring of all of it.
-//! - [`entropy`]: random bytes.
+//! - [`entropy`]: random bytes. [`hex`]: bytes as digits.
 #![forbid(unsafe_code)]
 
 pub mod alert;
@@ -26,6 +26,7 @@ pub mod contain;
 pub mod core;
 pub mod dedupe;
 pub mod entropy;
+pub mod hex;
 pub mod ingest;
 pub mod ledger;
 pub mod pipeline;
@@ -38,3 +39,6 @@ pub mod writer;
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod tests;

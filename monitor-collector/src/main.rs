@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use monitor_collector::{
     config::{self, Config},
+    hex,
     ledger::verify,
     pipeline::Collector,
 };
@@ -114,8 +115,8 @@ fn check_ledgers(data_dir: &std::path::Path, out: &mut impl std::io::Write) -> a
     for tenant in &names {
         match verify::verify(data_dir, tenant) {
             Ok(head) => {
-                let hash: String = head.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-                writeln!(out, "{tenant}: ok, {} entries, head {hash}", head.position)?;
+                let (entries, hash) = (head.position, hex::text(&head.hash));
+                writeln!(out, "{tenant}: ok, {entries} entries, head {hash}")?;
             }
             Err(error) => {
                 broken += 1;

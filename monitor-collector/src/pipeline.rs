@@ -39,6 +39,8 @@ use crate::{
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Longest wait for calls to end while draining.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that may be under way to the collector in one stream.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Largest message that an agent may send: a batch and its frame.
 const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
 
@@ -227,6 +229,8 @@ async fn serve(
     let server = Server::builder()
         .tls_config(tls.server())
         .map_err(|error| failed(causes(&error)))?
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(STREAM_WINDOW_BYTES * 4)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_routes(routes.routes());

@@ -98,7 +98,7 @@ impl Edge {
     }
 
     /// Reads from the state.
-    async fn from_state<T: Send + 'static>(
+    async fn ask_state<T: Send + 'static>(
         &self,
         read: impl FnOnce(&StateReader) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, Status> {
@@ -135,6 +135,7 @@ where
 }
 
 /// Why the writer did not do it.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn denied(denied: Denied) -> Status {
     match &denied {
         Denied::Unavailable => Status::unavailable(denied.to_string()),

@@ -15,7 +15,7 @@ use monitor_model::{
     alert::Alert,
     clock::UnixNs,
     grant::{Grant, GrantState},
-    id::{AgentName, BootId, OrderId, SessionId},
+    id::{AgentName, BootId, OrderId, PrincipalId, SessionId, TenantId},
     revocation::Order,
     session::{Session, SessionState},
 };
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS alert (
     event_at INTEGER NOT NULL, ledger TEXT NOT NULL, principal TEXT, session TEXT, severity INTEGER NOT NULL,
     fold TEXT NOT NULL, outside TEXT NOT NULL, message BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS alert_event_at ON alert (event_at);
+CREATE INDEX IF NOT EXISTS alert_session ON alert (session) WHERE session IS NOT NULL;
 CREATE TABLE IF NOT EXISTS ordered (
     id TEXT PRIMARY KEY, ordered_at INTEGER NOT NULL, message BLOB NOT NULL
 );
@@ -138,7 +138,7 @@ pub enum Denial {
     /// A certificate.
     Serial(u64),
     /// A person or workload.
-    Principal(monitor_model::id::PrincipalId),
+    Principal(PrincipalId),
 }
 
 /// The state, open for writing. There is one writer.
@@ -220,8 +220,8 @@ impl State {
                 integer(session.opened_at.0),
                 session.host.as_str(),
                 login.boot.to_string(),
-                session.principal.as_ref().map(|id| id.as_str()),
-                session.tenant.as_ref().map(|id| id.as_str()),
+                session.principal.as_ref().map(PrincipalId::as_str),
+                session.tenant.as_ref().map(TenantId::as_str),
                 session.state == SessionState::Ended,
                 message,
             ],
@@ -245,7 +245,7 @@ impl State {
                 integer(alert.at.0),
                 integer(alert.event_at.0),
                 alert.ledger.as_str(),
-                alert.principal.as_ref().map(|id| id.as_str()),
+                alert.principal.as_ref().map(PrincipalId::as_str),
                 alert.session.map(|id| id.to_string()),
                 message.severity,
                 fold,

@@ -38,7 +38,7 @@ fn answer(alerter: &mut Alerter, entry: &Entry) -> Answer {
 fn raised(answer: Answer) -> Raised {
     match answer {
         Answer::Raise(raised) => raised,
-        other => panic!("{other:?}"),
+        other @ (Answer::Nothing | Answer::Fold(_)) => panic!("{other:?}"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! A start: what is on disk is read, checked, and made good.
 
-use std::{collections::BTreeMap, fs::File, sync::Arc};
+use std::{collections::BTreeMap, fs::File, os::unix::fs::DirBuilderExt as _, sync::Arc};
 
 use monitor_model::{
     clock::{Clock, UnixNs},
+    id::SessionId,
     judge::World,
 };
 use tracing::info;
@@ -39,6 +40,8 @@ impl Core {
         let state = State::open(&config.data_dir)?;
         let last = ledgers.values().map(|ledger| ledger.head().stored_at).max().unwrap_or_default();
         let denied: Denied = state.denied()?;
+        // Ascends over every start, so that what was shown before is never mistaken.
+        let version = clock.now().0;
         let mut core = Self {
             clock,
             dedupe: Dedupe::new(STREAMS_MAX),
@@ -53,7 +56,7 @@ impl Core {
             denied,
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
-            tables: Tables { grants_version: 1, denied_version: 1, ..Tables::default() },
+            tables: Tables { grants_version: version, denied_version: version, ..Tables::default() },
             ledgers,
             state,
             tables_orders_moved: true,
@@ -68,19 +71,21 @@ impl Core {
     /// Gives the alerter back what it knew of events that were followed.
     fn remember(&mut self, config: &Config) -> Result<(), CoreError> {
         let followed = self.state.followed()?;
+        let memory = u64::try_from(self.alerter.memory().as_nanos()).unwrap_or(u64::MAX);
+        let from = UnixNs(followed.0.saturating_sub(memory.saturating_mul(2)));
+        // Of sessions that live everything counts, however late it came.
+        let live: Vec<SessionId> = self.sessions.iter().map(|login| login.session.id).collect();
+        let verdicts = self.alerter.verdicts();
         let mut past: Vec<Entry> = Vec::new();
-        let newest = self.clock.now().min(if followed == UnixNs(0) { UnixNs::MAX } else { followed });
-        let span = self.alerter.memory() * 2;
-        let from = UnixNs(newest.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
         for tenant in &config.tenants {
-            past.extend(Reader::open(&config.data_dir, &tenant.id)?.alarming(from)?);
+            let reader = Reader::open(&config.data_dir, &tenant.id)?;
+            past.extend(reader.alarming(&verdicts, from..=followed, &live)?);
         }
-        past.retain(|entry| entry.stored_at <= followed);
         past.sort_by_key(|entry| entry.stored_at);
         for entry in &past {
             self.alerter.recount(entry);
         }
-        for raised in self.state.alerts_after(UnixNs(0).max(from))? {
+        for raised in self.state.alerts_after(from, &live)? {
             self.alerter.remember(raised);
         }
         for order in self.orders.values() {
@@ -136,7 +141,8 @@ pub fn merged(
 
 fn locked(config: &Config) -> Result<File, CoreError> {
     let folder = |source| CoreError::Folder { path: config.data_dir.clone(), source };
-    std::fs::create_dir_all(&config.data_dir).map_err(folder)?;
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(&config.data_dir).map_err(folder)?;
     let path = config.data_dir.join("lock");
     let lock = File::create(&path).map_err(folder)?;
     match lock.try_lock() {

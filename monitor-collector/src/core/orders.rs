@@ -14,16 +14,13 @@ use monitor_model::{
     clock::UnixNs,
     event::Receipt,
     grant::GrantState,
-    id::{AgentName, GrantId, OrderId, PrincipalId, SessionId},
+    id::{AgentName, OrderId, PrincipalId, SessionId},
     revocation::{Affected, Cause, Order, Revoked, Target, Times},
 };
 use tracing::{error, info, warn};
 
-use super::{Core, CoreError, Refusal};
-use crate::{
-    state::{Denial, Login},
-    tables::Command,
-};
+use super::{Core, CoreError, Refusal, reach::affected};
+use crate::{state::Denial, tables::Command};
 
 /// Most orders that are kept.
 pub const ORDERS_MAX: usize = 100_000;
@@ -140,26 +137,6 @@ impl Core {
         self.enforce(order(wanted, sessions)).map(|_| ())
     }
 
-    /// A session that is only known from the events in it.
-    fn unlisted(&self, session: SessionId, alert: &Alert) -> Affected {
-        Affected {
-            session,
-            host: alert.host.clone(),
-            principal: alert.principal.clone(),
-            serial: None,
-            grants: self.grants_of(alert),
-            gone_at: None,
-            killed: 0,
-        }
-    }
-
-    fn grants_of(&self, alert: &Alert) -> Vec<GrantId> {
-        let of = |grant: &&monitor_model::grant::Grant| {
-            Some(&grant.principal) == alert.principal.as_ref() && Some(&grant.tenant) == alert.tenant.as_ref()
-        };
-        self.world.grants.values().filter(of).map(|grant| grant.id.clone()).collect()
-    }
-
     fn enforce(&mut self, mut order: Order) -> Result<Order, CoreError> {
         let now = self.clock.now();
         order.times.ordered = Some(now);
@@ -180,28 +157,6 @@ impl Core {
             initiator = %order.cause.initiator, reason = %order.cause.text, "Order in force.");
         self.put_order(order.clone())?;
         Ok(order)
-    }
-
-    /// Grants that stand and that an order ends.
-    fn ended_by(&self, order: &Order) -> Vec<GrantId> {
-        let sessions: BTreeSet<&GrantId> = match order.target {
-            Target::Session(_) | Target::Serial(_) => {
-                order.sessions.iter().flat_map(|affected| &affected.grants).collect()
-            }
-            Target::Engineer(_) | Target::Grant(_) | Target::Tenant(_) => BTreeSet::new(),
-        };
-        self.world
-            .grants
-            .values()
-            .filter(|grant| grant.state == GrantState::Standing)
-            .filter(|grant| match &order.target {
-                Target::Engineer(id) => grant.principal == *id,
-                Target::Grant(id) => grant.id == *id,
-                Target::Tenant(id) => grant.tenant == *id,
-                Target::Session(_) | Target::Serial(_) => sessions.contains(&grant.id),
-            })
-            .map(|grant| grant.id.clone())
-            .collect()
     }
 
     fn deny(&mut self, order: &Order) -> Result<(), CoreError> {
@@ -257,16 +212,12 @@ impl Core {
     /// # Errors
     /// [`CoreError`].
     pub fn receipt(&mut self, agent: &AgentName, receipt: &Receipt) -> Result<(), CoreError> {
-        match receipt.gone_at {
-            Some(gone_at) => {
-                self.session_gone(receipt.session, gone_at, Some((agent, receipt.killed)))
-            }
-            None => {
-                error!(order = %receipt.order, session = %receipt.session, host = %agent, left = receipt.left,
-                    "Session not ended, processes would not die.");
-                Ok(())
-            }
+        if let Some(gone_at) = receipt.gone_at {
+            return self.session_gone(receipt.session, gone_at, Some((agent, receipt.killed)));
         }
+        error!(order = %receipt.order, session = %receipt.session, host = %agent, left = receipt.left,
+            "Session not ended, processes would not die.");
+        Ok(())
     }
 
     /// Confirms, in every order that reaches it, that a session is gone.
@@ -352,44 +303,6 @@ impl Core {
         Ok(())
     }
 
-    /// Live sessions that an order for anything but a session reaches.
-    fn reached(&self, target: &Target) -> Vec<Affected> {
-        let reaches = |login: &&Login| {
-            let session = &login.session;
-            match target {
-                Target::Engineer(id) => session.principal.as_ref() == Some(id),
-                Target::Session(id) => session.id == *id,
-                Target::Grant(id) => session.grants.contains(id),
-                Target::Tenant(id) => {
-                    session.tenant.as_ref() == Some(id)
-                        || session.grants.iter().any(|grant| {
-                            self.world.grants.get(grant).is_some_and(|grant| grant.tenant == *id)
-                        })
-                }
-                Target::Serial(serial) => session.credential.serial() == Some(*serial),
-            }
-        };
-        self.sessions.iter().filter(reaches).map(affected).collect()
-    }
-
-    /// A session, and every live one that the same certificate opened.
-    fn behind_session(&self, id: SessionId) -> Result<Option<Vec<Affected>>, CoreError> {
-        let login = match self.sessions.get(id) {
-            Some(login) => login.clone(),
-            None => match self.state.session(id)? {
-                Some(login) => login,
-                None => return Ok(None),
-            },
-        };
-        let mut first = affected(&login);
-        first.gone_at = login.session.ended_at;
-        let mut all = vec![first];
-        if let Some(serial) = login.session.credential.serial() {
-            all.extend(self.reached(&Target::Serial(serial)).into_iter().filter(|other| other.session != id));
-        }
-        Ok(Some(all))
-    }
-
     /// Makes the tables say which orders wait for whom.
     pub(super) fn refresh_orders(&mut self) {
         if !std::mem::take(&mut self.tables_orders_moved) {
@@ -426,19 +339,6 @@ fn order(wanted: Wanted, sessions: Vec<Affected>) -> Order {
         attempts: 0,
         last_error: String::new(),
         times: Times { kernel_event, alert, ..Times::default() },
-    }
-}
-
-fn affected(login: &Login) -> Affected {
-    let session = &login.session;
-    Affected {
-        session: session.id,
-        host: session.host.clone(),
-        principal: session.principal.clone(),
-        serial: session.credential.serial(),
-        grants: session.grants.clone(),
-        gone_at: None,
-        killed: 0,
     }
 }
 

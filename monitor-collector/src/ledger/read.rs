@@ -1,6 +1,9 @@
 //! Entries by place, for those who read: alerting after a start, subscriptions, people.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use monitor_model::{
     clock::UnixNs,
@@ -152,15 +155,27 @@ impl Reader {
         Ok((entries, seen))
     }
 
-    /// Entries with an alarming verdict that happened after an instant, in stored order.
+    /// Entries with one of these alarming verdicts that were stored within a
+    /// span or are of one of these sessions, in stored order.
     ///
     /// # Errors
     /// As [`Reader::page`].
-    pub fn alarming(&self, happened_after: UnixNs) -> Result<Vec<Entry>, LedgerError> {
-        let sql = format!(
-            "{SELECT} WHERE verdict IN ('out_of_scope', 'unattributed') AND at > ?1 ORDER BY stored_at"
+    pub fn alarming(
+        &self,
+        verdicts: &[VerdictKind],
+        stored: RangeInclusive<UnixNs>,
+        sessions: &[SessionId],
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let verdict = "verdict IN ('out_of_scope', 'unattributed') AND verdict IN (SELECT value FROM json_each(?1))";
+        let (after, up_to) = (integer(stored.start().0), integer(stored.end().0));
+        let recent = format!("{SELECT} WHERE {verdict} AND stored_at > ?2 AND stored_at <= ?3");
+        let mut entries = self.collect(&recent, params![json(verdicts), after, up_to])?;
+        let older = format!(
+            "{SELECT} WHERE {verdict} AND stored_at <= ?2 AND session IN (SELECT value FROM json_each(?3))"
         );
-        self.collect(&sql, params![integer(happened_after.0)])
+        entries.extend(self.collect(&older, params![json(verdicts), after, json(sessions)])?);
+        entries.sort_by_key(|entry| entry.stored_at);
+        Ok(entries)
     }
 
     /// One event by its name.

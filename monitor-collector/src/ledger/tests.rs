@@ -48,13 +48,13 @@ fn one_changed_byte_is_found_and_its_position_named() {
         "UPDATE entry SET judgement = CAST(judgement || X'00' AS BLOB) WHERE position = 3",
         "UPDATE entry SET stored_at = stored_at * 1000 WHERE position = 3",
         "UPDATE entry SET principal = 'mallory' WHERE position = 3",
-        "UPDATE entry SET verdict = 'in_scope' WHERE position = 3",
+        "UPDATE entry SET verdict = 'exempt' WHERE position = 3",
         "DELETE FROM entry WHERE position = 3",
     ] {
         let folder = tempfile::tempdir().unwrap();
         drop(filled(folder.path(), 5));
         tamper(folder.path(), sql);
-        let error = verify::verify(folder.path(), &tenant()).unwrap_err();
+        let error = verify::verify(folder.path(), &tenant()).expect_err(sql);
         assert!(matches!(error, LedgerError::Broken { position: 3, .. }), "{sql}: {error}");
         let error = Ledger::open(folder.path(), &tenant()).unwrap_err();
         assert!(error.to_string().contains("position 3"), "{sql}: {error}");

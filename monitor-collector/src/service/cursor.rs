@@ -67,8 +67,7 @@ impl Seal {
     /// The cursor that goes on after a place.
     #[must_use]
     pub fn cursor(&self, subject: &Subject, after: UnixNs) -> String {
-        let seal: String = self.seal(subject, after).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{VERSION}.{:x}.{seal}", after.0)
+        format!("{VERSION}.{:x}.{}", after.0, crate::hex::text(&self.seal(subject, after)))
     }
 
     /// The place that a cursor goes on after.

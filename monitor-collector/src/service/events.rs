@@ -1,11 +1,11 @@
 //! `EventService`: the stream of judged events, and why one was judged so.
 
-use std::{pin::Pin, sync::Arc};
+use std::{fmt::Write as _, pin::Pin, sync::Arc};
 
 use monitor_model::{
     clock::UnixNs,
     event::{Event, Kind, Lineage},
-    id::{EventId, SessionId, TenantId},
+    id::{EventId, GrantId, SessionId, TenantId},
     sentence,
     tenant::Owner,
     verdict::{Judgement, VerdictKind},
@@ -46,7 +46,8 @@ impl EventService for Edge {
         let now = self.writer.tables().borrow().watermark;
         let at = match (asked.cursor.as_str(), asked.from_start) {
             ("", true) => UnixNs(0),
-            ("", false) => now,
+            ("", false) if sight == Sight::Everything => now,
+            ("", false) => self.clock.now(),
             (cursor, _) => self.seal.open(&subject, cursor).map_err(|error| bad("cursor", error))?,
         };
         let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
@@ -62,6 +63,7 @@ impl EventService for Edge {
             alerts: asked.include_alerts,
             until: asked.until_now.then_some(now),
             at,
+            shown: at,
             items,
             last,
         };
@@ -90,7 +92,7 @@ impl EventService for Edge {
             })
             .await?;
         let entry = found.ok_or_else(|| Status::not_found(format!("no event {id} is known")))?;
-        let raised = self.from_state(move |state| state.alerts_of(&id)).await?;
+        let raised = self.ask_state(move |state| state.alerts_of(&id)).await?;
         let grants = self.writer.tables().borrow().grants.clone();
         let event = sight.entry(&entry, &grants);
         let (verdict_sentence, attribution_sentence) = sentences(&event)?;
@@ -168,13 +170,13 @@ fn verdict_sentence(judgement: &Judgement) -> String {
     let mut text = judgement.verdict.to_string();
     match &judgement.owner {
         Owner::Host => {}
-        owner @ (Owner::Tenant(_) | Owner::Ambiguous(_)) => text += &format!("; the target is {}'s", sentence::whose(owner)),
+        owner @ (Owner::Tenant(_) | Owner::Ambiguous(_)) => _ = write!(text, "; the target is {}'s", sentence::whose(owner)),
         Owner::Unknown => text += "; whose the target is, is not known",
     }
     for considered in &judgement.considered {
         match considered.against {
-            Some(reason) => text += &format!("; grant {}: {reason}", considered.grant),
-            None => text += &format!("; grant {} covers it", considered.grant),
+            Some(reason) => _ = write!(text, "; grant {}: {reason}", considered.grant),
+            None => _ = write!(text, "; grant {} covers it", considered.grant),
         }
     }
     text + &format!("; policy {}", judgement.policy_version)
@@ -194,14 +196,14 @@ fn attribution_sentence(event: &Event) -> String {
         (_, None) => format!("{} on {}", how, event.id.agent),
     };
     if let Some(tenant) = &who.tenant {
-        text += &format!("; opened for {tenant}");
+        _ = write!(text, "; opened for {tenant}");
     }
     if !who.grants.is_empty() {
-        let grants: Vec<&str> = who.grants.iter().map(|id| id.as_str()).collect();
-        text += &format!("; under grant {}", grants.join(", "));
+        let grants: Vec<&str> = who.grants.iter().map(GrantId::as_str).collect();
+        _ = write!(text, "; under grant {}", grants.join(", "));
     }
     if let Some(reason) = who.reason {
-        text += &format!("; {reason}");
+        _ = write!(text, "; {reason}");
     }
     text
 }

@@ -33,7 +33,7 @@ impl SessionService for Edge {
             host: name_opt("host", &asked.host)?,
             ended: asked.include_ended,
         };
-        let mut found = self.from_state(move |state| state.sessions(&filter, &place, size + 1)).await?;
+        let mut found = self.ask_state(move |state| state.sessions(&filter, &place, size + 1)).await?;
         let next_page_token =
             page::cut(&mut found, size, |session| Place { at: session.opened_at, id: session.id.to_string() });
         let grants = self.writer.tables().borrow().grants.clone();
@@ -62,7 +62,7 @@ impl AlertService for Edge {
             session: session(&asked.session)?,
             severity_min: severity(asked.severity_min)?,
         };
-        let mut found = self.from_state(move |state| state.alerts(&filter, place.at, size + 1)).await?;
+        let mut found = self.ask_state(move |state| state.alerts(&filter, place.at, size + 1)).await?;
         let next_page_token = page::cut(&mut found, size, |raised| Place { at: raised.stamp, id: String::new() });
         let alerts = found.iter().map(|raised| sight.alert(raised)).collect();
         Ok(Response::new(ListAlertsResponse { alerts, next_page_token }))

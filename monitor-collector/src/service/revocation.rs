@@ -50,7 +50,7 @@ impl RevocationService for Edge {
     async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
         Self::caller(&request, "GetOrder", &ROLES)?;
         let id = OrderId::from_slice(&request.into_inner().order).map_err(|error| bad("order", error))?;
-        let found = self.from_state(move |state| state.order(id)).await?;
+        let found = self.ask_state(move |state| state.order(id)).await?;
         let order = found.ok_or_else(|| Status::not_found(format!("no order {id} is known")))?;
         Ok(Response::new(GetOrderResponse { order: Some((&order).into()) }))
     }
@@ -62,7 +62,7 @@ impl RevocationService for Edge {
         Self::caller(&request, "ListOrders", &ROLES)?;
         let asked = request.into_inner();
         let (size, place) = (page::size(asked.page_size)?, page::place(&asked.page_token)?);
-        let mut found: Vec<Order> = self.from_state(move |state| state.orders(&place, size + 1)).await?;
+        let mut found: Vec<Order> = self.ask_state(move |state| state.orders(&place, size + 1)).await?;
         let at = |order: &Order| order.times.ordered.unwrap_or(UnixNs(0));
         let next_page_token = page::cut(&mut found, size, |order| Place { at: at(order), id: order.id.to_string() });
         Ok(Response::new(ListOrdersResponse { orders: found.iter().map(Into::into).collect(), next_page_token }))

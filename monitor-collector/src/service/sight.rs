@@ -122,9 +122,7 @@ impl Sight {
             Owner::Tenant(_) | Owner::Host | Owner::Unknown => {}
         }
         if let Verdict::OutOfScope { grant, .. } = &mut judgement.verdict {
-            if grant.as_ref().is_some_and(|id| !self.sees_grant(grants, id)) {
-                *grant = None;
-            }
+            *grant = grant.take().filter(|id| self.sees_grant(grants, id));
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Subscription {
     pub(super) until: Option<UnixNs>,
     /// Everything up to this place was handed over.
     pub(super) at: UnixNs,
+    /// The place of the last item that was handed over.
+    pub(super) shown: UnixNs,
     pub(super) items: mpsc::Sender<Result<SubscribeResponse, Status>>,
     /// For the one message after all others.
     pub(super) last: mpsc::Sender<Result<SubscribeResponse, Status>>,
@@ -172,6 +174,7 @@ impl Subscription {
         message.cursor = self.edge.seal.cursor(&self.subject, item.stamp());
         self.send(message).await?;
         self.at = item.stamp();
+        self.shown = item.stamp();
         Ok(())
     }
 
@@ -202,9 +205,14 @@ impl Subscription {
         self.send(message).await
     }
 
-    /// An item with the cursor of everything handed over so far.
+    /// An item with the cursor of everything handed over so far. Who sees only
+    /// some ledgers is not shown by it when the others moved.
     fn message(&self, item: Message) -> SubscribeResponse {
-        SubscribeResponse { item: Some(item), cursor: self.edge.seal.cursor(&self.subject, self.at) }
+        let after = match self.sight {
+            Sight::Everything => self.at,
+            Sight::Tenants(_) => self.shown,
+        };
+        SubscribeResponse { item: Some(item), cursor: self.edge.seal.cursor(&self.subject, after) }
     }
 
     async fn send(&self, message: SubscribeResponse) -> Result<(), End> {

@@ -8,7 +8,7 @@ use std::{
 use monitor_model::{
     clock::UnixNs,
     grant::Grant,
-    id::{GrantId, OrderId, PrincipalId},
+    id::{GrantId, OrderId, PrincipalId, SessionId},
     revocation::Order,
 };
 use monitor_proto::v1;
@@ -110,14 +110,18 @@ impl State {
         Ok(denied)
     }
 
-    /// Alerts of events that happened after an instant, oldest first, and all
-    /// that gave an order.
+    /// Alerts that were raised after an instant or are of one of these
+    /// sessions, oldest first.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn alerts_after(&self, event_at: UnixNs) -> Result<Vec<Raised>, StateError> {
-        let sql = format!("{} WHERE event_at > ?1 ORDER BY stamp", read::SELECT_ALERTS);
-        read::alerts(&self.connection, &self.path, &sql, params![integer(event_at.0)])
+    pub fn alerts_after(&self, stamp: UnixNs, sessions: &[SessionId]) -> Result<Vec<Raised>, StateError> {
+        let sql = format!(
+            "{} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp",
+            read::SELECT_ALERTS
+        );
+        let values = params![integer(stamp.0), read::json(sessions)];
+        read::alerts(&self.connection, &self.path, &sql, values)
     }
 
     /// Up to where everything follows from the events.

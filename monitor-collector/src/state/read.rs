@@ -99,9 +99,9 @@ impl StateReader {
         let values = params![
             integer(after.at.0),
             after.id,
-            filter.principal.as_ref().map(|id| id.as_str()),
+            filter.principal.as_ref().map(PrincipalId::as_str),
             json(&filter.tenants),
-            filter.host.as_ref().map(|id| id.as_str()),
+            filter.host.as_ref().map(AgentName::as_str),
             filter.ended,
             limit,
         ];
@@ -127,7 +127,7 @@ impl StateReader {
         let severity = filter.severity_min.map_or(0, |severity| i32::from(v1::Severity::from(severity)));
         let values = params![
             integer(before.0),
-            filter.principal.as_ref().map(|id| id.as_str()),
+            filter.principal.as_ref().map(PrincipalId::as_str),
             json(&filter.ledgers),
             filter.session.map(|id| id.to_string()),
             severity,
@@ -210,6 +210,7 @@ pub(super) fn alerts(
         .collect()
 }
 
-fn json<T: serde::Serialize>(values: &[T]) -> String {
+/// A list as SQLite's `json_each` takes it.
+pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -1,0 +1,82 @@
+//! Measurements, run by name: `cargo test -p monitor-collector measure -- --ignored --nocapture`.
+
+use std::time::Instant;
+
+use monitor_model::id::Source;
+use monitor_proto::v1::{PutGrantRequest, grant_service_client::GrantServiceClient};
+
+use super::*;
+use crate::testing::{credential, event_id, grant, opened, session_id};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: prints events a second"]
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+async fn measure_ingest() {
+    let (batches, events) = (200u64, 1_000u64);
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    let encoded: Vec<Vec<Vec<u8>>> = (0..batches)
+        .map(|batch| {
+            (1..=events)
+                .map(|n| {
+                    let id = event_id("jump-1", Source::Bulk { cpu: 0 }, batch * events + n);
+                    monitor_proto::encode_event(&credential(id, "acme", "/srv/acme/key"))
+                })
+                .collect()
+        })
+        .collect();
+    let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", &collector).await);
+    let grant = Some((&grant("01JG", "alice", "acme")).into());
+    client.put_grant(PutGrantRequest { grant }).await.unwrap();
+    let began = Instant::now();
+    let up = agent.up.clone();
+    tokio::spawn(async move {
+        for (number, events) in (1..).zip(encoded) {
+            let batch = Batch { number, events };
+            up.send(StreamRequest { message: Some(Up::Batch(batch)) }).await.unwrap();
+        }
+        // Held open until the last ack.
+        std::future::pending::<()>().await;
+    });
+    agent.acked(batches).await;
+    let took = began.elapsed();
+    let rate = u128::from(batches * events) * 1_000 / took.as_millis().max(1);
+    println!("ingest: {} events in {took:?}, {rate} events/s, acked from disk", batches * events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: prints the time from an event to its containment command"]
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+async fn measure_event_to_command() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", &collector).await);
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    let mut times = Vec::new();
+    for n in 1..=100u64 {
+        let mut permission = grant("01JG", "alice", "acme");
+        permission.id = format!("g{n}").parse().unwrap();
+        client.put_grant(PutGrantRequest { grant: Some((&permission).into()) }).await.unwrap();
+        let session = session_id(u128::from(n));
+        let login = opened(event_id("jump-1", Source::Agent, n), session, "alice", n);
+        let read = |sequence: u64| {
+            let mut event = credential(event_id("jump-1", Source::Priority { cpu: 0 }, sequence), "globex", "/srv/k");
+            event.attribution.session = Some(session);
+            event
+        };
+        agent.send(n * 2, &[login, read(n * 2)]).await;
+        agent.acked(n * 2).await;
+        let began = Instant::now();
+        agent.send(n * 2 + 1, &[read(n * 2 + 1)]).await;
+        agent
+            .until(|message| match message {
+                DownMessage::Contain(command) => (command.session == session.to_bytes()).then_some(()),
+                DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => None,
+            })
+            .await;
+        times.push(began.elapsed());
+    }
+    times.sort();
+    println!("event sent to command received: p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() - 2]);
+}

@@ -1,0 +1,88 @@
+//! The parts of one group: who is admitted, what is answered, who is acked.
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{Denied, Failed, Fate, Job, Reply, Request};
+use crate::{
+    core::{Batch, Core, CoreError, Refusal},
+    tables::Tables,
+};
+
+/// An answer that goes out once the state is on disk.
+pub(super) type Answer = Box<dyn FnOnce(&Tables) + Send>;
+
+/// A stored batch whose agent waits.
+pub(super) struct Waiting {
+    number: u64,
+    fate: watch::Sender<Fate>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Parts with batches whose set-aside events find no room.
+pub(super) fn admitted(core: &Core, jobs: Vec<Job>) -> Result<(Vec<Batch>, Vec<Waiting>), CoreError> {
+    let (mut batches, mut waiting) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for job in jobs {
+        // After a batch that failed, none of the same stream is taken.
+        if job.fate.borrow().failed.is_some() {
+            continue;
+        }
+        if !core.takes_aside(&job.batch)? {
+            fail(&[job], Failed::Quarantine);
+            continue;
+        }
+        let Job { batch, number, fate, permit } = job;
+        batches.push(batch);
+        waiting.push(Waiting { number, fate, _permit: permit });
+    }
+    Ok((batches, waiting))
+}
+
+pub(super) fn ack(waiting: &[Waiting]) {
+    for Waiting { number, fate, .. } in waiting {
+        fate.send_modify(|fate| fate.acked = fate.acked.max(*number));
+    }
+}
+
+pub(super) fn fail_waiting(waiting: &[Waiting]) {
+    for Waiting { fate, .. } in waiting {
+        fate.send_modify(|fate| fate.failed = Some(Failed::Disk));
+    }
+}
+
+pub(super) fn fail(jobs: &[Job], failed: Failed) {
+    for job in jobs {
+        job.fate.send_modify(|fate| fate.failed = Some(failed));
+    }
+}
+
+/// Carries out one request; the answer goes out once it is on disk.
+pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>, CoreError> {
+    fn answer<T: Send + 'static>(reply: Reply<T>, result: Result<T, Refusal>) -> Answer {
+        Box::new(move |_| _ = reply.send(result.map_err(Denied::from)))
+    }
+    Ok(Some(match request {
+        Request::PutGrant(grant, reply) => {
+            let result = core.put_grant(*grant)?;
+            Box::new(move |tables| {
+                _ = reply.send(result.map(|_| tables.grants_version).map_err(Denied::from));
+            })
+        }
+        Request::EndGrant(id, reason, reply) => {
+            let result = core.end_grant(&id, &reason)?;
+            Box::new(move |tables| {
+                let version = tables.grants_version;
+                _ = reply.send(result.map(|grant| (grant, version)).map_err(Denied::from));
+            })
+        }
+        Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
+        Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
+        Request::Attempted(attempt, reply) => {
+            core.attempted(*attempt)?;
+            answer(reply, Ok(()))
+        }
+        Request::Receipt(agent, receipt) => {
+            core.receipt(&agent, &receipt)?;
+            return Ok(None);
+        }
+    }))
+}
