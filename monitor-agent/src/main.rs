@@ -11,7 +11,7 @@ use monitor_agent::{
     login::{Askers, client::Hook},
     run,
 };
-use monitor_transport::logging;
+use monitor_transport::{causes, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Standard error is all there is to tell it.
-            let _ = writeln!(std::io::stderr(), "monitor-agent: {error:#}");
+            let _ = writeln!(std::io::stderr(), "monitor-agent: {}", causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -183,9 +183,10 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
         netns: OWN_NET_NS,
         flags: Connect::DENIED,
     };
-    let mut destination = |connect: Connect| match bench.event(connect.as_bytes()).action {
-        Action::Connect { destination, denied } => (destination, denied),
-        _ => panic!(),
+    let mut destination = |connect: Connect| {
+        let action = bench.event(connect.as_bytes()).action;
+        let Action::Connect { destination, denied } = action else { panic!("{action:?}") };
+        (destination, denied)
     };
     let (to, denied) = destination(connect);
     assert!(denied);
@@ -214,9 +215,12 @@ fn a_credential_has_the_label_of_its_watch() {
         syscall: 257,
         descriptor: 3,
     };
-    let mut found = |watch_id| match bench.event(&[credential(watch_id).as_bytes(), path].concat()).action {
-        Action::Credential { class, tenant, mode, object, .. } => (class, tenant, mode, object.path),
-        _ => panic!(),
+    let mut found = |watch_id| {
+        let action = bench.event(&[credential(watch_id).as_bytes(), path].concat()).action;
+        let Action::Credential { class, tenant, mode, object, .. } = action else {
+            panic!("{action:?}")
+        };
+        (class, tenant, mode, object.path)
     };
     let (class, tenant, mode, path) = found(id);
     assert_eq!((class.as_str(), tenant, mode), ("kubeconfig", label.tenant, OpenMode::Write));

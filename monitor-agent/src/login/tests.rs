@@ -43,7 +43,7 @@ struct Bench {
     notes: mpsc::Receiver<(Action, Option<Keep>)>,
     folder: tempfile::TempDir,
     /// Whether what is told reaches the disk.
-    disk: Arc<AtomicBool>,
+    disk_works: Arc<AtomicBool>,
 }
 
 fn bench() -> Bench {
@@ -66,8 +66,8 @@ fn bench() -> Bench {
     let door = Door::open(&socket, Askers::default(), Arc::new(desk)).unwrap();
     tokio::spawn(door.run());
     let (seen, notes) = mpsc::channel(100);
-    let disk = Arc::new(AtomicBool::new(true));
-    let works = Arc::clone(&disk);
+    let disk_works = Arc::new(AtomicBool::new(true));
+    let works = Arc::clone(&disk_works);
     tokio::spawn(async move {
         while let Some(Note { action, keep, kept, .. }) = told.recv().await {
             seen.send((action, keep)).await.unwrap();
@@ -77,7 +77,7 @@ fn bench() -> Bench {
         }
     });
     let hook = Hook { socket, break_glass: vec!["rescue".into()] };
-    Bench { hook, standing, sessions, marks, notes, folder, disk }
+    Bench { hook, standing, sessions, marks, notes, folder, disk_works }
 }
 
 impl Bench {
@@ -147,7 +147,7 @@ async fn a_login_that_is_not_on_disk_is_not_let_in() {
         return;
     }
     let bench = bench();
-    bench.disk.store(false, Ordering::SeqCst);
+    bench.disk_works.store(false, Ordering::SeqCst);
     let said = bench.pam("open_session", "password").await;
     assert_eq!(said.exit_code, 1, "{said:?}");
     assert!(bench.sessions.lock().living().is_empty());

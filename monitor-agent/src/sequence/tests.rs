@@ -147,11 +147,10 @@ proptest! {
             produced += 1;
             let mut arrived = Vec::new();
             match fate {
-                Fate::Delivered => arrived.push(produced),
                 Fate::Repeated => arrived.extend([produced, produced]),
                 Fate::Dropped => dropped += 1,
                 Fate::Swapped if held.is_none() => held = Some(produced),
-                Fate::Swapped => arrived.push(produced),
+                Fate::Delivered | Fate::Swapped => arrived.push(produced),
             }
             if !matches!(fate, Fate::Swapped) {
                 arrived.extend(held.take());
@@ -176,10 +175,10 @@ proptest! {
                 }
             }
         }
-        if let Some(number) = held {
-            if let Seen::New(number) = sequences.observe(SOURCE, number) {
-                *told.entry(number).or_default() += 1;
-            }
+        if let Some(number) = held
+            && let Seen::New(number) = sequences.observe(SOURCE, number)
+        {
+            *told.entry(number).or_default() += 1;
         }
         let mut gaps = sequences.settle(&counted(produced, dropped));
         gaps.extend(sequences.settle(&counted(produced, dropped)));

@@ -128,9 +128,9 @@ fn drops_and_unreadable_records_are_named() {
     bench.worker.commit().unwrap();
     let gaps: Vec<_> = events(folder.path())
         .into_iter()
-        .filter_map(|event| match event.action {
-            Action::Gap { source, first, last, cause } => Some((source, first, last, cause)),
-            _ => None,
+        .filter_map(|event| {
+            let Action::Gap { source, first, last, cause } = event.action else { return None };
+            Some((source, first, last, cause))
         })
         .collect();
     assert_eq!(gaps, [(CPU, 2, 2, GapCause::Undecodable), (CPU, 3, 5, GapCause::RingFull)]);
@@ -192,9 +192,9 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
     }
     let ended: Vec<_> = events(folder.path())
         .into_iter()
-        .filter_map(|event| match event.action {
-            Action::SessionEnded { session } => Some((session, event.attribution.reason)),
-            _ => None,
+        .filter_map(|event| {
+            let Action::SessionEnded { session } = event.action else { return None };
+            Some((session, event.attribution.reason))
         })
         .collect();
     assert_eq!(ended, [(session(1).id, None::<NoSession>)]);
