@@ -102,7 +102,10 @@ impl<H: Host> Attributor<H> {
     /// How often a watch was not known, and programs were forgotten to make
     /// room, since this was last asked.
     pub fn take_losses(&mut self) -> (u64, u64) {
-        (std::mem::take(&mut self.unknown_watches), self.executables.take_evicted())
+        (
+            std::mem::take(&mut self.unknown_watches),
+            self.executables.take_evicted(),
+        )
     }
 
     fn attribution(&self, header: &Header) -> Attribution {
@@ -123,7 +126,11 @@ impl<H: Host> Attributor<H> {
             self.executables.set(key, path);
         }
         let audit = |value: u32| (value != AUDIT_UNSET).then_some(value);
-        let name = header.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = header
+            .comm
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
         Process {
             pid: header.pid,
             tid: header.tid,
@@ -150,9 +157,14 @@ impl<H: Host> Attributor<H> {
                 let child = (fork.child_pid, fork.child_start_boot_ns);
                 let parent = (fork.header.pid, fork.header.start_boot_ns);
                 self.executables.copy(parent, child);
-                Action::Fork { child_pid: child.0, child_start_boot_ns: child.1 }
+                Action::Fork {
+                    child_pid: child.0,
+                    child_start_boot_ns: child.1,
+                }
             }
-            Record::Exit(exit) => Action::Exit { status: exit.exit_code },
+            Record::Exit(exit) => Action::Exit {
+                status: exit.exit_code,
+            },
             Record::Connect(connect) => Action::Connect {
                 destination: self.destination(connect),
                 denied: connect.flags & Connect::DENIED != 0,
@@ -176,7 +188,11 @@ impl<H: Host> Attributor<H> {
             address: address(connect.addr),
             port: connect.port,
             protocol: Protocol::from_number(u8::try_from(connect.protocol).unwrap_or(u8::MAX)),
-            interface: if nameable { self.host.interface(index) } else { None },
+            interface: if nameable {
+                self.host.interface(index)
+            } else {
+                None
+            },
             interface_index: index,
             net_ns: connect.netns,
             net_ns_name: self.host.net_ns(connect.netns, connect.header.boot_ns),
@@ -205,7 +221,9 @@ fn exec_action(exec: &Exec, path: PathLabel, argv: &[u8]) -> Action {
     let argv: Vec<ByteText> = if argv.is_empty() {
         Vec::new()
     } else {
-        text.split(|byte| *byte == 0).map(|part| ByteText(part.to_vec())).collect()
+        text.split(|byte| *byte == 0)
+            .map(|part| ByteText(part.to_vec()))
+            .collect()
     };
     Action::Exec {
         exe: object(&exec.exe, path),
@@ -240,13 +258,18 @@ fn label(path: monitor_common::PathLabel<'_>) -> PathLabel {
     if path.missing() & PathTail::DETACHED == 0 {
         text.insert(0, b'/');
     }
-    PathLabel { text: ByteText(text), truncated: !path.is_whole() }
+    PathLabel {
+        text: ByteText(text),
+        truncated: !path.is_whole(),
+    }
 }
 
 /// An IPv4-mapped address is shown as IPv4.
 fn address(bytes: [u8; 16]) -> IpAddr {
     let address = Ipv6Addr::from(bytes);
-    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
 #[cfg(test)]

@@ -85,7 +85,11 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ConfigFile {
     /// The configuration file.
-    #[arg(long = "config", value_name = "FILE", default_value = "/etc/monitor-agent/agent.toml")]
+    #[arg(
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/monitor-agent/agent.toml"
+    )]
     pub path: PathBuf,
 }
 
@@ -93,7 +97,11 @@ pub struct ConfigFile {
 #[derive(Debug, Args)]
 pub struct HookOptions {
     /// The agent's socket.
-    #[arg(long, value_name = "PATH", default_value = "/run/monitor-agent/agent.sock")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "/run/monitor-agent/agent.sock"
+    )]
     pub socket: PathBuf,
     /// An account that is let in, unwatched, while the agent is away; may be
     /// given more than once.
@@ -124,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_certificate_may_follow_the_options() {
-        let line = "monitor-agent principals --socket /s deploy ssh-ed25519-cert-v01@openssh.com AAAA+/=";
+        let line =
+            "monitor-agent principals --socket /s deploy ssh-ed25519-cert-v01@openssh.com AAAA+/=";
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         assert!(matches!(cli.command, Command::Principals { account, .. } if account == "deploy"));
     }

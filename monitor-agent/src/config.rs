@@ -141,7 +141,10 @@ struct RawRings {
 
 impl Default for RawRings {
     fn default() -> Self {
-        Self { priority_bytes: given(8 << 20), bulk_bytes: given(8 << 20) }
+        Self {
+            priority_bytes: given(8 << 20),
+            bulk_bytes: given(8 << 20),
+        }
     }
 }
 
@@ -153,7 +156,9 @@ struct RawSpool {
 
 impl Default for RawSpool {
     fn default() -> Self {
-        Self { bytes_max: given(1 << 30) }
+        Self {
+            bytes_max: given(1 << 30),
+        }
     }
 }
 
@@ -166,7 +171,10 @@ struct RawSsh {
 
 impl Default for RawSsh {
     fn default() -> Self {
-        Self { principals_users: vec!["nobody".to_owned()], break_glass_accounts: Vec::new() }
+        Self {
+            principals_users: vec!["nobody".to_owned()],
+            break_glass_accounts: Vec::new(),
+        }
     }
 }
 
@@ -210,8 +218,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
@@ -248,7 +258,8 @@ impl Check<'_> {
         let watches: Result<Vec<_>, _> = raw.watch.iter().map(|rule| self.rule(rule)).collect();
         let watches = watches?;
         if let (true, Some(beyond)) = (watches.len() > RULES_MAX, raw.watch.get(RULES_MAX)) {
-            let wanted = format!("the rule after the {RULES_MAX} that are allowed; join some by globs");
+            let wanted =
+                format!("the rule after the {RULES_MAX} that are allowed; join some by globs");
             return Err(self.wrong(("watch.pattern", &beyond.pattern), wanted));
         }
         Ok(Config {

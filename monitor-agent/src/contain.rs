@@ -75,8 +75,13 @@ impl Receipts {
     /// Those of before a restart.
     #[must_use]
     pub fn resume(receipts: Vec<Receipt>) -> Self {
-        let given = receipts.into_iter().map(|receipt| ((receipt.order, receipt.session), receipt));
-        Self { given: Mutex::new(given.collect()), turn: Turn::default() }
+        let given = receipts
+            .into_iter()
+            .map(|receipt| ((receipt.order, receipt.session), receipt));
+        Self {
+            given: Mutex::new(given.collect()),
+            turn: Turn::default(),
+        }
     }
 
     fn get(&self, command: &Command) -> Option<Receipt> {
@@ -100,7 +105,11 @@ impl Containment {
     /// Carries out an order, or says what was done for it before.
     pub async fn carry_out(&self, command: &Command, received_at: UnixNs) -> Receipt {
         let _turn = self.receipts.turn.lock().await;
-        if let Some(receipt) = self.receipts.get(command).filter(|receipt| receipt.left == 0) {
+        if let Some(receipt) = self
+            .receipts
+            .get(command)
+            .filter(|receipt| receipt.left == 0)
+        {
             return receipt;
         }
         let session = self.sessions.lock().get(command.session).cloned();
@@ -192,7 +201,9 @@ impl Containment {
             .map_or_else(|| note::unknown(receipt.session), note::attribution);
         let note = Note {
             attribution,
-            action: Action::Contained { receipt: receipt.clone() },
+            action: Action::Contained {
+                receipt: receipt.clone(),
+            },
             keep: Some(Keep::Receipt(receipt.clone())),
             kept: None,
         };

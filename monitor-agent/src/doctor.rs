@@ -48,15 +48,28 @@ pub struct Finding {
 
 impl Finding {
     fn ok(name: &str, finding: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), state: State::Ok, finding: finding.into(), advice: String::new() }
+        Self {
+            name: name.to_owned(),
+            state: State::Ok,
+            finding: finding.into(),
+            advice: String::new(),
+        }
     }
 
     fn warning(name: &str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { state: State::Warning, advice: advice.into(), ..Self::ok(name, finding) }
+        Self {
+            state: State::Warning,
+            advice: advice.into(),
+            ..Self::ok(name, finding)
+        }
     }
 
     fn missing(name: &str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { state: State::Missing, advice: advice.into(), ..Self::ok(name, finding) }
+        Self {
+            state: State::Missing,
+            advice: advice.into(),
+            ..Self::ok(name, finding)
+        }
     }
 }
 
@@ -88,7 +101,13 @@ impl Diagnosis {
             return Ok(serde_json::to_string_pretty(self).context("JSON")? + "\n");
         }
         let mut text = String::new();
-        for Finding { name, state, finding, advice } in &self.findings {
+        for Finding {
+            name,
+            state,
+            finding,
+            advice,
+        } in &self.findings
+        {
             let sign = match state {
                 State::Ok => "ok      ",
                 State::Warning => "warning ",
@@ -141,7 +160,11 @@ pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
         )),
     }
     findings.extend(sshd::findings());
-    let state = findings.iter().map(|finding| finding.state).max().unwrap_or(State::Ok);
+    let state = findings
+        .iter()
+        .map(|finding| finding.state)
+        .max()
+        .unwrap_or(State::Ok);
     Diagnosis { state, findings }
 }
 
@@ -180,7 +203,10 @@ async fn collector(config: &Config, tls: &Tls) -> Finding {
 
 fn state_dir(config: &Config) -> Finding {
     let path = &config.state_dir;
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let existing = path
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("/"));
     match rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
         Ok(()) => Finding::ok("state folder", path.display().to_string()),
         Err(error) => Finding::missing(
@@ -208,7 +234,11 @@ fn askers(config: &Config) -> Finding {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     match Askers::find(&config.principals_users, &passwd) {
         Ok(_) => Finding::ok("principals users", config.principals_users.join(", ")),
-        Err(error) => Finding::missing("principals users", error.to_string(), "correct the configuration"),
+        Err(error) => Finding::missing(
+            "principals users",
+            error.to_string(),
+            "correct the configuration",
+        ),
     }
 }
 
@@ -240,19 +270,37 @@ mod tests {
         let path = folder.path().join("agent.toml");
         fs::write(&path, crate::config::DEFAULT).unwrap();
         let diagnosis = diagnose(Some(&path)).await;
-        let names: Vec<_> = diagnosis.findings.iter().map(|finding| finding.name.as_str()).collect();
-        for name in ["kernel version", "configuration", "state folder", "certificate", "sshd"] {
+        let names: Vec<_> = diagnosis
+            .findings
+            .iter()
+            .map(|finding| finding.name.as_str())
+            .collect();
+        for name in [
+            "kernel version",
+            "configuration",
+            "state folder",
+            "certificate",
+            "sshd",
+        ] {
             assert!(names.contains(&name), "{names:?}");
         }
         let json = diagnosis.show(Output::Json).unwrap();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert!(value["findings"].as_array().unwrap().len() > 8);
-        assert!(diagnosis.show(Output::Text).unwrap().contains("certificate"));
+        assert!(
+            diagnosis
+                .show(Output::Text)
+                .unwrap()
+                .contains("certificate")
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_wrong_configuration_is_missing_and_told() {
         let diagnosis = diagnose(Some(Path::new("/nonexistent"))).await;
-        assert_eq!((diagnosis.state, diagnosis.exit_code()), (State::Missing, 1));
+        assert_eq!(
+            (diagnosis.state, diagnosis.exit_code()),
+            (State::Missing, 1)
+        );
     }
 }

@@ -54,7 +54,9 @@ pub enum LoginError {
         source: io::Error,
     },
     /// An account that does not exist.
-    #[error("ssh.principals_users names {name:?}, which /etc/passwd does not hold: give an account of this host, or a number")]
+    #[error(
+        "ssh.principals_users names {name:?}, which /etc/passwd does not hold: give an account of this host, or a number"
+    )]
     Account {
         /// The name.
         name: String,
@@ -104,7 +106,10 @@ impl Door {
     /// # Errors
     /// [`LoginError::Socket`].
     pub fn open(path: &Path, askers: Askers, desk: Arc<Desk>) -> Result<Self, LoginError> {
-        let failed = |source| LoginError::Socket { path: path.to_owned(), source };
+        let failed = |source| LoginError::Socket {
+            path: path.to_owned(),
+            source,
+        };
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             fs::create_dir_all(folder).map_err(failed)?;
             fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(failed)?;
@@ -115,7 +120,12 @@ impl Door {
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
-        Ok(Self { listener, path: path.to_owned(), askers, desk })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            askers,
+            desk,
+        })
     }
 
     /// Answers.
@@ -137,7 +147,11 @@ impl Door {
             }
             let seats = if peer.uid() == 0 { &root } else { &others };
             let Ok(seat) = Arc::clone(seats).try_acquire_owned() else {
-                warn!(uid = peer.uid(), most = OPEN_MAX, "Too many login hooks ask at once; one was turned away.");
+                warn!(
+                    uid = peer.uid(),
+                    most = OPEN_MAX,
+                    "Too many login hooks ask at once; one was turned away."
+                );
                 continue;
             };
             let desk = Arc::clone(&self.desk);
@@ -183,8 +197,13 @@ async fn answer(ask: Ask, peer: UCred, desk: &Desk) -> Answer {
         (Ask::Principals(principals), _, _) => desk.principals(&principals).await,
         (Ask::Open(login), 0, Some(pid)) => desk.open(&login, pid).await,
         (Ask::Close(login), 0, _) => {
-            debug!(account = login.account, "PAM says that a session is closing; the kernel tells its end.");
-            Answer::Allowed { session: String::new() }
+            debug!(
+                account = login.account,
+                "PAM says that a session is closing; the kernel tells its end."
+            );
+            Answer::Allowed {
+                session: String::new(),
+            }
         }
         (Ask::Open(_) | Ask::Close(_), uid, _) => {
             desk.stranger(uid);

@@ -19,7 +19,11 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Standard error is all there is to tell it.
-            let _ = writeln!(std::io::stderr(), "monitor-agent: {}", causes(error.as_ref()));
+            let _ = writeln!(
+                std::io::stderr(),
+                "monitor-agent: {}",
+                causes(error.as_ref())
+            );
             ExitCode::FAILURE
         }
     }
@@ -27,10 +31,17 @@ fn main() -> ExitCode {
 
 fn start(command: Command) -> anyhow::Result<u8> {
     match command {
-        Command::PamSession { hook } => Ok(self::hook(hook).pam_session(|name| env::var(name).ok()).say()),
-        Command::Principals { hook, account, key_type, certificate } => {
-            Ok(self::hook(hook).principals(&account, &key_type, &certificate).say())
-        }
+        Command::PamSession { hook } => Ok(self::hook(hook)
+            .pam_session(|name| env::var(name).ok())
+            .say()),
+        Command::Principals {
+            hook,
+            account,
+            key_type,
+            certificate,
+        } => Ok(self::hook(hook)
+            .principals(&account, &key_type, &certificate)
+            .say()),
         Command::Run { config, log_format } => {
             logging::start(log_format);
             watch(Config::load(&config.path)?).map(|()| 0)
@@ -47,13 +58,18 @@ fn start(command: Command) -> anyhow::Result<u8> {
 }
 
 fn hook(options: HookOptions) -> Hook {
-    Hook { socket: options.socket, break_glass: options.break_glass }
+    Hook {
+        socket: options.socket,
+        break_glass: options.break_glass,
+    }
 }
 
 fn watch(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
-        let (mut terminated, mut interrupted) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminated, mut interrupted) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let stop = async move {
             tokio::select! {
                 _ = terminated.recv() => {}
@@ -66,7 +82,11 @@ fn watch(config: Config) -> anyhow::Result<()> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().context("no threads")
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("no threads")
 }
 
 fn detach(config: &ConfigFile) -> anyhow::Result<()> {
@@ -82,11 +102,16 @@ fn detach(config: &ConfigFile) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    Askers::find(&config.principals_users, &fs::read_to_string("/etc/passwd").unwrap_or_default())
-        .with_context(|| path.display().to_string())?;
+    Askers::find(
+        &config.principals_users,
+        &fs::read_to_string("/etc/passwd").unwrap_or_default(),
+    )
+    .with_context(|| path.display().to_string())?;
     say(&format!("{}: ok\n", path.display()))
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("standard output")
 }

@@ -90,11 +90,7 @@ impl Marks for Probes {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{
-        collections::HashMap,
-        sync::Mutex,
-        time::Duration,
-    };
+    use std::{collections::HashMap, sync::Mutex, time::Duration};
 
     use super::*;
 
@@ -120,7 +116,12 @@ pub(crate) mod tests {
     impl Marks for FakeMarks {
         fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError> {
             self.ask("mark", session);
-            self.marked.lock().unwrap().entry(session).or_default().push(pid);
+            self.marked
+                .lock()
+                .unwrap()
+                .entry(session)
+                .or_default()
+                .push(pid);
             Ok(Marked::New)
         }
 
@@ -137,16 +138,29 @@ pub(crate) mod tests {
             let pids = marked.entry(session).or_default();
             let signalled = pids.len();
             pids.truncate(left);
-            Ok(Killed { signalled, left, rounds: 1, took: Duration::from_millis(1) })
+            Ok(Killed {
+                signalled,
+                left,
+                rounds: 1,
+                took: Duration::from_millis(1),
+            })
         }
 
         fn live(&self, session: SessionId) -> Result<Option<u64>, KernelError> {
             let marked = self.marked.lock().unwrap();
-            Ok(marked.get(&session).map(|pids| u64::try_from(pids.len()).unwrap()))
+            Ok(marked
+                .get(&session)
+                .map(|pids| u64::try_from(pids.len()).unwrap()))
         }
 
         fn processes(&self, session: SessionId) -> Result<Vec<u32>, KernelError> {
-            Ok(self.marked.lock().unwrap().get(&session).cloned().unwrap_or_default())
+            Ok(self
+                .marked
+                .lock()
+                .unwrap()
+                .get(&session)
+                .cloned()
+                .unwrap_or_default())
         }
 
         fn forget(&self, session: SessionId) -> Result<(), KernelError> {

@@ -33,7 +33,10 @@ use told::Told;
 pub use worker::Worker;
 
 /// Most of one reading from one ring.
-pub const LIMITS: BatchLimits = BatchLimits { records_max: 4_096, bytes_max: 2 << 20 };
+pub const LIMITS: BatchLimits = BatchLimits {
+    records_max: 4_096,
+    bytes_max: 2 << 20,
+};
 /// How often counters are compared, and the bulk ring is read though it is
 /// not half full.
 const LOOK: Duration = Duration::from_secs(1);
@@ -184,7 +187,8 @@ impl<H: Host> Pipeline<H> {
                     if failed {
                         info!("The spool can be written again.");
                     }
-                    self.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+                    self.newest
+                        .send_if_modified(|known| std::mem::replace(known, newest) != newest);
                     return Ok(());
                 }
                 Err(error) => {

@@ -71,15 +71,23 @@ impl Redactor {
     /// # Errors
     /// [`RedactError`].
     pub fn open(path: &Path) -> Result<Self, RedactError> {
-        let failed = |source| RedactError::File { path: path.to_owned(), source };
+        let failed = |source| RedactError::File {
+            path: path.to_owned(),
+            source,
+        };
         let key = match fs::read(path) {
             Ok(key) => key,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(path).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_key(path).map_err(failed)?
+            }
             Err(error) => return Err(failed(error)),
         };
         match <[u8; KEY_BYTES]>::try_from(key.as_slice()) {
             Ok(key) => Ok(Self::new(&key)),
-            Err(_) => Err(RedactError::Length { path: path.to_owned(), bytes: key.len() }),
+            Err(_) => Err(RedactError::Length {
+                path: path.to_owned(),
+                bytes: key.len(),
+            }),
         }
     }
 
@@ -91,7 +99,10 @@ impl Redactor {
         for (to, from) in block.iter_mut().zip(key) {
             *to = *from;
         }
-        Self { mac: Hmac::new(&block), rules: Rules::new() }
+        Self {
+            mac: Hmac::new(&block),
+            rules: Rules::new(),
+        }
     }
 
     /// Takes the secrets out of what happened; how many.
@@ -164,13 +175,14 @@ impl Redactor {
         let mut mac = self.mac.clone();
         mac.update(secret);
         let digest = mac.finalize().into_bytes();
-        let hex: String = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(DIGITS).fold(
-            String::new(),
-            |mut hex, digit| {
+        let hex: String = digest
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .take(DIGITS)
+            .fold(String::new(), |mut hex, digit| {
                 hex.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
                 hex
-            },
-        );
+            });
         format!("[redacted:{hex}]").into_bytes()
     }
 }
@@ -181,8 +193,14 @@ fn file_name(path: &[u8]) -> &[u8] {
 
 fn make_key(path: &Path) -> io::Result<Vec<u8>> {
     let mut key = Vec::with_capacity(KEY_BYTES);
-    fs::File::open("/dev/urandom")?.take(KEY_BYTES.try_into().unwrap_or(0)).read_to_end(&mut key)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fs::File::open("/dev/urandom")?
+        .take(KEY_BYTES.try_into().unwrap_or(0))
+        .read_to_end(&mut key)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(&key)?;
     file.sync_all()?;
     Ok(key)

@@ -1,51 +1,37 @@
 //! Starts everything in order, and ends it in order.
+//!
+//! - [`ground`]: what must be there first. [`probes`]: the kernel's side.
+//! - [`wiring`]: who is given what.
 
-use std::{
-    fs, future::Future, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt as _, unix::fs::PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{future::Future, io, path::PathBuf, sync::Arc};
 
-use monitor_model::{
-    clock::{Clock, SystemClock},
-    event::{Action, HookState},
-    id::{AgentName, BootId},
-};
-use monitor_proto::v1;
-use monitor_transport::{
-    identity::Role,
-    tls::{Tls, TlsError},
-};
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use tokio::{sync::watch as channel, task::JoinSet};
-use tracing::{info, warn};
+use monitor_transport::{identity::Role, tls::TlsError};
+use tracing::{error, info};
 
 use crate::{
-    attribute::{Attributor, Origin, SharedSessions, ThisHost},
     config::Config,
-    contain::{Containment, Receipts},
-    counters::Counters,
-    kernel::{
-        self, ArmReport, Family, KernelError, ProbeConfig, Probes, Rings, Started,
-        features::FeatureState,
-    },
-    login::{Askers, Desk, Door, LoginError, desk::LastRefusal},
-    marks::Marks,
-    note::{Note, Notes},
-    pipeline::{Pipeline, PipelineError, Worker, worker::Parts},
-    redact::{RedactError, Redactor},
-    spool::{Spool, SpoolError},
-    standing::{Standing, StandingError},
-    uplink::Uplink,
-    watch::{LabelError, SharedLabels, WatchError, Watcher},
+    kernel::{KernelError, Started},
+    login::LoginError,
+    pipeline::PipelineError,
+    redact::RedactError,
+    spool::SpoolError,
+    standing::StandingError,
+    watch::{LabelError, WatchError, Watcher},
 };
+
+mod ground;
+mod probes;
+mod wiring;
+
+use wiring::Armed;
 
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Not root.
-    #[error("it must be started by root (this is uid {uid}): probes, marks and the end of sessions need it")]
+    #[error(
+        "it must be started by root (this is uid {uid}): probes, marks and the end of sessions need it"
+    )]
     NotRoot {
         /// Who started it.
         uid: u32,
@@ -61,7 +47,9 @@ pub enum RunError {
         cost: String,
     },
     /// The family without which nothing can be bound.
-    #[error("the hooks for births and ends of processes cannot be armed, and without them nobody can be told apart: {reason}")]
+    #[error(
+        "the hooks for births and ends of processes cannot be armed, and without them nobody can be told apart: {reason}"
+    )]
     Blind {
         /// Why.
         reason: String,
@@ -118,23 +106,14 @@ pub enum RunError {
     /// Watched files.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// A part that should run for ever ended.
+    #[error(
+        "a part of the agent ended by itself; what was read is on disk, and the next start goes on from there"
+    )]
+    Part,
     /// The pipeline ended.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-}
-
-/// Everything that is opened before the probes are touched.
-struct Ground {
-    tls: Tls,
-    origin: Origin,
-    askers: Askers,
-    redactor: Redactor,
-    standing: Standing,
-    labels: SharedLabels,
-    counters: Arc<Counters>,
-    clock: Arc<dyn Clock>,
-    /// Held for as long as the agent runs.
-    _lock: OwnedFd,
 }
 
 /// Runs until `stop`.
@@ -142,9 +121,15 @@ struct Ground {
 /// # Errors
 /// [`RunError`] when something that is needed is missing, or fails for good.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    let ground = ground(&config)?;
-    let (started, epoch) = probes(&config)?;
-    let Started { probes, rings, report } = started;
+    let ground = ground::open(&config)?;
+    let (
+        Started {
+            probes,
+            rings,
+            report,
+        },
+        epoch,
+    ) = probes::start(&config)?;
     let probes = Arc::new(probes);
     let watcher = Watcher::start(
         config.watches.clone(),
@@ -153,219 +138,28 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         Arc::clone(&ground.counters),
     )?;
     let counters = Arc::clone(&ground.counters);
-    let (pipeline, mut others) = build(&config, ground, (probes, rings, report), epoch)?;
+    let armed = Armed {
+        probes,
+        rings,
+        report,
+        epoch,
+    };
+    let (pipeline, mut others) = wiring::build(&config, ground, armed)?;
     others.spawn(watcher.run());
     info!(socket = %config.socket.display(), "The agent runs.");
+    let mut failed = false;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            Some(ended) = others.join_next() => {
+                failed = true;
+                error!(panicked = ended.is_err(), "A part of the agent ended by itself; the agent stops.");
+            }
+        }
+    };
     let ended = pipeline.run(stop).await;
     others.shutdown().await;
     info!(counters = %counters, "The agent stops.");
-    Ok(ended?)
-}
-
-fn ground(config: &Config) -> Result<Ground, RunError> {
-    let uid = rustix::process::geteuid();
-    if !uid.is_root() {
-        return Err(RunError::NotRoot { uid: uid.as_raw() });
-    }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let tls = config.tls.load(clock.now())?;
-    let identity = tls.identity();
-    if identity.role != Role::Agent {
-        let (path, role) = (config.tls.certificate.clone(), identity.role);
-        return Err(RunError::Role { path, role });
-    }
-    // A name of the same alphabet.
-    let agent = AgentName::new(identity.name.as_str()).map_err(|error| RunError::File {
-        path: config.tls.certificate.clone(),
-        source: io::Error::other(error),
-    })?;
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let askers = Askers::find(&config.principals_users, &passwd)?;
-    for feature in kernel::features::features().features {
-        if feature.state == FeatureState::Missing {
-            let kernel::features::Feature { name, finding, cost, .. } = feature;
-            return Err(RunError::Missing { name, finding, cost });
-        }
-    }
-    let lock = state_dir(&config.state_dir)?;
-    let database = config.state_dir.join("state.db");
-    Ok(Ground {
-        tls,
-        origin: Origin { agent, boot: boot_id()? },
-        askers,
-        redactor: Redactor::open(&config.state_dir.join("redaction.key"))?,
-        standing: Standing::open(&database)?,
-        labels: SharedLabels::open(&database)?,
-        counters: Arc::default(),
-        clock,
-        _lock: lock,
-    })
-}
-
-/// Makes the folder for root alone, and locks it.
-fn state_dir(path: &Path) -> Result<OwnedFd, RunError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RunError::File { path, source }
-    };
-    if !path.exists() {
-        fs::create_dir_all(path).map_err(failed(path))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed(path))?;
-    }
-    let file = path.join("lock");
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-    let lock = rustix::fs::open(&file, flags, Mode::from_raw_mode(0o600))
-        .map_err(|error| failed(&file)(error.into()))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(RunError::Locked { path: path.to_owned() }),
-        Err(error) => Err(failed(&file)(error.into())),
-    }
-}
-
-fn boot_id() -> Result<BootId, RunError> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let text = fs::read_to_string(path)
-        .map_err(|source| RunError::File { path: path.into(), source })?;
-    let digits: String = text.trim().chars().filter(|digit| *digit != '-').collect();
-    u128::from_str_radix(&digits, 16)
-        .ok()
-        .and_then(|number| BootId::from_slice(&number.to_be_bytes()).ok())
-        .ok_or(RunError::Boot { text })
-}
-
-/// Starts the probes, and names this loading of them.
-fn probes(config: &Config) -> Result<(Started, String), RunError> {
-    kernel::ensure_bpffs(&config.pin_dir)?;
-    let started = Probes::start(&ProbeConfig {
-        pin_dir: config.pin_dir.clone(),
-        priority_ring_bytes: config.priority_bytes,
-        bulk_ring_bytes: config.bulk_bytes,
-    })?;
-    for family in started.report.blind() {
-        let reasons: Vec<_> = family.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
-        let reason = reasons.join("; ");
-        if family.family == Family::Life {
-            return Err(RunError::Blind { reason });
-        }
-        warn!(family = family.family.name(), unseen = family.misses, reason, "This kernel lets nothing be seen of a family.");
-    }
-    let epoch = epoch(&config.pin_dir)
-        .map_err(|source| RunError::File { path: config.pin_dir.clone(), source })?;
-    info!(resumed = started.report.resumed, "The probes run.");
-    Ok((started, epoch))
-}
-
-/// What tells one loading of the probes from the next, in which the kernel
-/// counts from 1 again: the folder that says that everything is pinned.
-fn epoch(pin_dir: &Path) -> io::Result<String> {
-    for entry in fs::read_dir(pin_dir)? {
-        if let Ok(found) = fs::metadata(entry?.path().join("complete")) {
-            return Ok(format!("{}-{}.{}", found.ino(), found.ctime(), found.ctime_nsec()));
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::NotFound, "no complete set of pins"))
-}
-
-type Built = (Pipeline<ThisHost>, JoinSet<()>);
-
-/// Wires the pipeline, the uplink and the login socket.
-fn build(
-    config: &Config,
-    ground: Ground,
-    (probes, rings, report): (Arc<Probes>, Rings, ArmReport),
-    epoch: String,
-) -> Result<Built, RunError> {
-    let Ground { tls, origin, askers, redactor, standing, labels, counters, clock, _lock: lock } = ground;
-    let path = config.state_dir.join("spool.db");
-    let (spool, mut recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
-    let (notes, notes_in) = Notes::channel();
-    let (newest, newest_out) = channel::channel(spool.newest());
-    let (acked, acked_out) = channel::channel(0);
-    let sessions = SharedSessions::default();
-    let marks: Arc<dyn Marks> = probes.clone();
-    let containment = Arc::new(Containment {
-        standing: standing.clone(),
-        sessions: sessions.clone(),
-        marks: Arc::clone(&marks),
-        notes: notes.clone(),
-        counters: Arc::clone(&counters),
-        clock: Arc::clone(&clock),
-        receipts: Receipts::resume(std::mem::take(&mut recovered.receipts)),
-    });
-    let host = ThisHost::open().map_err(|source| RunError::File { path: "/proc".into(), source })?;
-    let parts = Parts {
-        origin: origin.clone(),
-        spool,
-        attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
-        redactor,
-        sessions: sessions.clone(),
-        marks: Arc::clone(&marks),
-        counters: Arc::clone(&counters),
-        clock: Arc::clone(&clock),
-    };
-    let mut worker = Worker::new(parts, recovered, epoch);
-    let hooks = hook_states(&report);
-    worker.take_note(started_note(&report, hooks.clone()));
-    let desk = Arc::new(Desk {
-        origin: origin.clone(),
-        standing: standing.clone(),
-        sessions,
-        marks,
-        notes,
-        counters: Arc::clone(&counters),
-        clock: Arc::clone(&clock),
-        last_refusal: LastRefusal::default(),
-    });
-    let door = Door::open(&config.socket, askers, desk)?;
-    let uplink = Uplink {
-        collector: config.collector.clone(),
-        tls,
-        hello: hello(&origin, &hooks),
-        spool: path,
-        newest: newest_out,
-        acked,
-        standing,
-        containment,
-        counters: Arc::clone(&counters),
-        clock,
-    };
-    let mut others = JoinSet::new();
-    others.spawn(async move {
-        // The lock goes last of all.
-        let _lock = lock;
-        door.run().await;
-    });
-    others.spawn(uplink.run());
-    let pipeline =
-        Pipeline { worker, rings, probes, notes: notes_in, acked: acked_out, newest, counters };
-    Ok((pipeline, others))
-}
-
-fn hello(origin: &Origin, hooks: &[HookState]) -> v1::Hello {
-    v1::Hello {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        boot: origin.boot.to_bytes().to_vec(),
-        hooks: hooks.iter().map(Into::into).collect(),
-    }
-}
-
-fn started_note(report: &ArmReport, hooks: Vec<HookState>) -> Note {
-    Note::about_nobody(Action::AgentStarted {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-        resumed: report.resumed,
-        hooks,
-    })
-}
-
-fn hook_states(report: &ArmReport) -> Vec<HookState> {
-    let families = report.families.iter();
-    families
-        .map(|family| HookState {
-            family: family.family.name().to_owned(),
-            tier: family.armed.map(|tier| tier.name().to_owned()),
-            unseen: family.misses.to_owned(),
-        })
-        .collect()
+    ended?;
+    if failed { Err(RunError::Part) } else { Ok(()) }
 }

@@ -143,7 +143,9 @@ impl Sequences {
     /// should be fresh then.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        self.streams.values().any(|stream| stream.ahead.len() > REORDER_MAX)
+        self.streams
+            .values()
+            .any(|stream| stream.ahead.len() > REORDER_MAX)
     }
 
     /// Names holes that too many later numbers have passed.
@@ -198,12 +200,7 @@ impl Sequences {
 }
 
 /// Names every hole up to a number, and moves on behind it.
-fn give_up(
-    source: Source,
-    stream: &mut Stream,
-    (until, dropped): (u64, u64),
-    gaps: &mut Vec<Gap>,
-) {
+fn give_up(source: Source, stream: &mut Stream, (until, dropped): (u64, u64), gaps: &mut Vec<Gap>) {
     while stream.done < until {
         let first = stream.done + 1;
         let next = stream.ahead.first().copied().filter(|next| *next <= until);

@@ -64,7 +64,10 @@ pub enum SpoolError {
 
 impl From<prost::DecodeError> for SpoolError {
     fn from(error: prost::DecodeError) -> Self {
-        Self::Row { table: "batches", cause: error.to_string() }
+        Self::Row {
+            table: "batches",
+            cause: error.to_string(),
+        }
     }
 }
 
@@ -124,16 +127,32 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError`].
-    pub fn open(path: &Path, boot: BootId, bytes_max: u64) -> Result<(Self, Recovered), SpoolError> {
+    pub fn open(
+        path: &Path,
+        boot: BootId,
+        bytes_max: u64,
+    ) -> Result<(Self, Recovered), SpoolError> {
         let mut database = Connection::open(path)?;
         database.busy_timeout(Duration::from_secs(5))?;
         database.execute_batch(tables::SCHEMA)?;
         let recovered = tables::recover(&mut database, boot)?;
-        let bytes = database.query_row("SELECT coalesce(sum(bytes), 0) FROM batches", [], number)?;
+        let bytes =
+            database.query_row("SELECT coalesce(sum(bytes), 0) FROM batches", [], number)?;
         // Numbers are never given twice, also when every batch was acked.
-        let newest = database.query_row("SELECT newest FROM numbers", [], number).optional()?;
+        let newest = database
+            .query_row("SELECT newest FROM numbers", [], number)
+            .optional()?;
         let newest = newest.unwrap_or(0);
-        Ok((Self { database, boot, bytes, bytes_max, newest }, recovered))
+        Ok((
+            Self {
+                database,
+                boot,
+                bytes,
+                bytes_max,
+                newest,
+            },
+            recovered,
+        ))
     }
 
     /// What may still be written.
@@ -173,10 +192,14 @@ impl Spool {
         let mut bytes = 0;
         for events in split(&reading.events) {
             newest += 1;
-            let batch = v1::Batch { number: newest, events: events.to_vec() };
+            let batch = v1::Batch {
+                number: newest,
+                events: events.to_vec(),
+            };
             bytes += insert(&transaction, &batch)?;
         }
-        transaction.prepare_cached("INSERT OR REPLACE INTO numbers (id, newest) VALUES (0, ?1)")?
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO numbers (id, newest) VALUES (0, ?1)")?
             .execute([signed(newest)?])?;
         tables::put_streams(&transaction, self.boot, reading)?;
         if let Some(epoch) = &reading.epoch {
@@ -242,7 +265,9 @@ impl SpoolReader {
             .prepare_cached("SELECT batch FROM batches WHERE number > ?1 ORDER BY number LIMIT 1")?
             .query_row([signed(after)?], |row| row.get(0))
             .optional()?;
-        Ok(found.map(|bytes| v1::Batch::decode(bytes.as_slice())).transpose()?)
+        Ok(found
+            .map(|bytes| v1::Batch::decode(bytes.as_slice()))
+            .transpose()?)
     }
 }
 
@@ -282,11 +307,15 @@ fn signed(number: u64) -> Result<i64, SpoolError> {
 
 /// The first column as a number.
 fn number(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(0).map(|number| u64::try_from(number).unwrap_or(0))
+    row.get::<_, i64>(0)
+        .map(|number| u64::try_from(number).unwrap_or(0))
 }
 
 fn row(table: &'static str) -> impl Fn(InvalidMessage) -> SpoolError {
-    move |error| SpoolError::Row { table, cause: error.to_string() }
+    move |error| SpoolError::Row {
+        table,
+        cause: error.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -120,7 +120,11 @@ impl Standing {
             }
             v1::DenyTable {
                 serials: tables.denied_serials.iter().copied().collect(),
-                principals: tables.denied_principals.iter().map(ToString::to_string).collect(),
+                principals: tables
+                    .denied_principals
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
             }
         };
         self.keep(DENIED, &message)
@@ -142,7 +146,11 @@ fn kept<M: Message + Default>(
     table: &'static str,
 ) -> Result<Option<M>, StandingError> {
     let found: Option<Vec<u8>> = database
-        .query_row("SELECT message FROM tables WHERE name = ?1", [table], |row| row.get(0))
+        .query_row(
+            "SELECT message FROM tables WHERE name = ?1",
+            [table],
+            |row| row.get(0),
+        )
         .optional()?;
     found
         .map(|bytes| M::decode(bytes.as_slice()))
@@ -164,8 +172,11 @@ fn take_grants(tables: &mut Tables, message: v1::GrantTable) -> usize {
 fn take_denied(tables: &mut Tables, message: &v1::DenyTable) {
     tables.denied_serials = message.serials.iter().copied().collect();
     // A name that no certificate can carry denies nothing.
-    tables.denied_principals =
-        message.principals.iter().filter_map(|name| name.parse().ok()).collect();
+    tables.denied_principals = message
+        .principals
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
 }
 
 #[cfg(test)]
@@ -202,8 +213,14 @@ pub(crate) mod tests {
         let mut broken = v1::Grant::from(&grant("G2"));
         broken.tier = 99;
         let grants = vec![v1::Grant::from(&grant("G1")), broken];
-        assert_eq!(standing.replace_grants(v1::GrantTable { grants }).unwrap(), 1);
-        let denied = v1::DenyTable { serials: vec![7], principals: vec!["mallory".into()] };
+        assert_eq!(
+            standing.replace_grants(v1::GrantTable { grants }).unwrap(),
+            1
+        );
+        let denied = v1::DenyTable {
+            serials: vec![7],
+            principals: vec!["mallory".into()],
+        };
         standing.replace_denied(&denied).unwrap();
         standing.deny_serial(9).unwrap();
         drop(standing);
@@ -211,6 +228,10 @@ pub(crate) mod tests {
         let tables = standing.lock();
         assert_eq!(tables.grants.len(), 1);
         assert_eq!(tables.denied_serials, [7, 9].into());
-        assert!(tables.denied_principals.contains(&"mallory".parse().unwrap()));
+        assert!(
+            tables
+                .denied_principals
+                .contains(&"mallory".parse().unwrap())
+        );
     }
 }

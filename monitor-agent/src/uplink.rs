@@ -61,11 +61,17 @@ enum Lost {
 impl From<tonic::Status> for Lost {
     fn from(status: tonic::Status) -> Self {
         use tonic::Code;
-        let refusals = [Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument];
+        let refusals = [
+            Code::PermissionDenied,
+            Code::Unauthenticated,
+            Code::InvalidArgument,
+        ];
         if refusals.contains(&status.code()) {
             Self::Refused { status }
         } else {
-            Self::Broken { cause: causes(&status) }
+            Self::Broken {
+                cause: causes(&status),
+            }
         }
     }
 }
@@ -125,7 +131,10 @@ impl Uplink {
                     if std::mem::take(&mut lost) {
                         info!(collector = self.collector.address, "The collector is back.");
                     } else {
-                        info!(collector = self.collector.address, "The collector is connected.");
+                        info!(
+                            collector = self.collector.address,
+                            "The collector is connected."
+                        );
                     }
                     self.counters.uplinks.add(1);
                     self.fly(flight).await
@@ -152,11 +161,21 @@ impl Uplink {
         let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + RECEIPTS_WAITING_MAX + 1);
         let hello = stream_request::Message::Hello(self.hello.clone());
         up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
-        let down = client.stream(ReceiverStream::new(requests)).await?.into_inner();
+        let down = client
+            .stream(ReceiverStream::new(requests))
+            .await?
+            .into_inner();
         let reader = tokio::task::block_in_place(|| SpoolReader::open(&self.spool))?;
         let acked = *self.acked.borrow();
         let receipts = mpsc::channel(RECEIPTS_WAITING_MAX);
-        Ok(Flight { up, down, reader, sent: acked, acked, receipts })
+        Ok(Flight {
+            up,
+            down,
+            reader,
+            sent: acked,
+            acked,
+            receipts,
+        })
     }
 
     /// Sends and receives until the stream is lost.
@@ -203,7 +222,10 @@ impl Uplink {
             }
             flight.sent = batch.number;
             self.counters.events_sent.add_len(batch.events.len());
-            flight.up.try_send(request(stream_request::Message::Batch(batch))).map_err(|_| Lost::Ended)?;
+            flight
+                .up
+                .try_send(request(stream_request::Message::Batch(batch)))
+                .map_err(|_| Lost::Ended)?;
         }
         Ok(())
     }
@@ -220,10 +242,14 @@ impl Uplink {
                 }
             }
             Some(stream_response::Message::Grants(grants)) => {
-                let unreadable = tokio::task::block_in_place(|| self.standing.replace_grants(grants))?;
+                let unreadable =
+                    tokio::task::block_in_place(|| self.standing.replace_grants(grants))?;
                 if unreadable > 0 {
                     self.counters.grants_unreadable.add_len(unreadable);
-                    warn!(unreadable, "Grants from the collector make no sense to this agent; they open nothing here.");
+                    warn!(
+                        unreadable,
+                        "Grants from the collector make no sense to this agent; they open nothing here."
+                    );
                 }
             }
             Some(stream_response::Message::Deny(denied)) => {
@@ -238,12 +264,19 @@ impl Uplink {
     /// Off the stream: acks and other orders do not wait for this one.
     fn contain(&self, message: &v1::ContainCommand, flight: &Flight) {
         let received_at = self.clock.now();
-        let parsed = (OrderId::from_slice(&message.order), SessionId::from_slice(&message.session));
+        let parsed = (
+            OrderId::from_slice(&message.order),
+            SessionId::from_slice(&message.session),
+        );
         let (Ok(order), Ok(session)) = parsed else {
             error!("An order to end a session names none that can be read; nothing was touched.");
             return;
         };
-        let command = Command { order, session, reason: message.reason.clone() };
+        let command = Command {
+            order,
+            session,
+            reason: message.reason.clone(),
+        };
         let containment = Arc::clone(&self.containment);
         let receipts = flight.receipts.0.clone();
         tokio::spawn(async move {
@@ -255,17 +288,23 @@ impl Uplink {
 }
 
 const fn request(message: stream_request::Message) -> v1::StreamRequest {
-    v1::StreamRequest { message: Some(message) }
+    v1::StreamRequest {
+        message: Some(message),
+    }
 }
 
 /// Told once at a loss, not once a try.
 fn tell_lost(error: &Lost, collector: &str) {
     match error {
-        Lost::Refused { .. } => error!(%error, collector, "The collector does not take this agent's events; they wait on disk."),
+        Lost::Refused { .. } => {
+            error!(%error, collector, "The collector does not take this agent's events; they wait on disk.");
+        }
         Lost::Connect(_) | Lost::Broken { .. } | Lost::Ended => {
             warn!(%error, collector, "The collector is away; events wait on disk, and logins are decided by what is known.");
         }
-        Lost::Spool(_) | Lost::Standing(_) => error!(%error, collector, "The agent's own disk fails."),
+        Lost::Spool(_) | Lost::Standing(_) => {
+            error!(%error, collector, "The agent's own disk fails.");
+        }
     }
 }
 

@@ -10,14 +10,7 @@
 //! - [`pattern`]: what a pattern says. [`resolve`]: which files fit it now.
 //! - [`labels`]: the numbers in records, and what they mean.
 
-use std::{
-    collections::HashMap,
-    io,
-    os::fd::OwnedFd,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 
 use monitor_common::watch::{WATCH_DEVICES_MAX, WATCHES_MAX};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -105,7 +98,10 @@ impl Watcher {
             beyond: false,
         };
         let files = watcher.look()?;
-        info!(rules = watcher.rules.len(), files, "Credential files are watched.");
+        info!(
+            rules = watcher.rules.len(),
+            files, "Credential files are watched."
+        );
         Ok(watcher)
     }
 
@@ -141,7 +137,10 @@ impl Watcher {
         }
         let mut entries = Vec::with_capacity(resolved.files.len());
         for (file, label) in &resolved.files {
-            entries.push(WatchEntry { file: *file, watch_id: self.labels.id(label)? });
+            entries.push(WatchEntry {
+                file: *file,
+                watch_id: self.labels.id(label)?,
+            });
         }
         self.bound(&mut entries);
         let change = self.probes.watch_set(&entries)?;
@@ -194,14 +193,20 @@ impl Watcher {
             match inotify::add_watch(self.changes.get_ref(), directory, flags) {
                 Ok(number) => {
                     new |= !before.contains_key(&number);
-                    self.followed.entry(number).or_default().extend(filters.iter().cloned());
+                    self.followed
+                        .entry(number)
+                        .or_default()
+                        .extend(filters.iter().cloned());
                 }
                 // Gone meanwhile, which its parent tells.
                 Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => new = true,
                 Err(error) => return Err(io::Error::from(error).into()),
             }
         }
-        for number in before.keys().filter(|number| !self.followed.contains_key(number)) {
+        for number in before
+            .keys()
+            .filter(|number| !self.followed.contains_key(number))
+        {
             // Removed already when its directory is gone.
             let _ = inotify::remove_watch(self.changes.get_ref(), *number);
         }
@@ -222,7 +227,11 @@ impl Watcher {
             }
         }
         ready.clear_ready();
-        Ok(if matters { Changed::Something } else { Changed::Nothing })
+        Ok(if matters {
+            Changed::Something
+        } else {
+            Changed::Nothing
+        })
     }
 }
 
@@ -244,7 +253,10 @@ fn concerns(followed: &HashMap<i32, Vec<Filter>>, change: &inotify::Event<'_>) -
     let Some(name) = change.file_name() else {
         return false;
     };
-    let filters = followed.get(&change.wd()).map(Vec::as_slice).unwrap_or_default();
+    let filters = followed
+        .get(&change.wd())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     filters.iter().any(|filter| filter.matches(name.to_bytes()))
 }
 
@@ -261,7 +273,9 @@ fn follow() -> io::Result<AsyncFd<OwnedFd>> {
 #[must_use]
 pub fn missing(rules: &[Rule]) -> Vec<String> {
     let absent = rules.iter().filter(|rule| {
-        resolve::resolve(std::slice::from_ref(*rule)).files.is_empty()
+        resolve::resolve(std::slice::from_ref(*rule))
+            .files
+            .is_empty()
     });
     absent.map(|rule| rule.pattern.text().to_owned()).collect()
 }

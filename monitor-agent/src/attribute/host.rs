@@ -164,10 +164,15 @@ mod tests {
 
     #[test]
     fn a_process_is_read_in_spite_of_its_name() {
-        let text = "4242 (a) b (c)) S 17 4242 4242 34816 4242 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        let text =
+            "4242 (a) b (c)) S 17 4242 4242 34816 4242 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
         assert_eq!(
             ProcessStat::parse(text),
-            Some(ProcessStat { parent_pid: 17, tty: 34_816, start_ticks: 987_654 })
+            Some(ProcessStat {
+                parent_pid: 17,
+                tty: 34_816,
+                start_ticks: 987_654
+            })
         );
         assert_eq!(ProcessStat::parse("4242 (a"), None);
         let own = ProcessStat::read(std::process::id()).unwrap();

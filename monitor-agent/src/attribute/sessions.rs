@@ -72,14 +72,20 @@ impl Sessions {
 
     /// Says that an order to end a session is being carried out.
     pub fn contained(&mut self, id: SessionId) -> Option<Session> {
-        let session = self.rows.get_mut(&id).filter(|row| row.ended_at.is_none())?;
+        let session = self
+            .rows
+            .get_mut(&id)
+            .filter(|row| row.ended_at.is_none())?;
         session.state = SessionState::Contained;
         Some(session.clone())
     }
 
     /// Says that a session's last process is gone; none when it was known to be.
     pub fn ended(&mut self, id: SessionId, at: UnixNs) -> Option<Session> {
-        let session = self.rows.get_mut(&id).filter(|row| row.ended_at.is_none())?;
+        let session = self
+            .rows
+            .get_mut(&id)
+            .filter(|row| row.ended_at.is_none())?;
         session.state = SessionState::Ended;
         session.ended_at = Some(at);
         let session = session.clone();

@@ -1,17 +1,14 @@
 use std::collections::HashMap;
 
 use monitor_common::{
-    ABI_VERSION, Exit, FileObject as KernelFile, Fork, Kind, SessionEnded, SessionMark,
-    file::PathTail, decode,
+    ABI_VERSION, Exit, FileObject as KernelFile, Fork, Kind, SessionEnded, SessionMark, decode,
+    file::PathTail,
 };
 use monitor_model::{clock::UnixNs, event::Lineage, id::SessionId};
 use zerocopy::IntoBytes as _;
 
 use super::*;
-use crate::{
-    attribute::sessions::tests::session,
-    watch::Label,
-};
+use crate::{attribute::sessions::tests::session, watch::Label};
 
 /// A host with one interface and one namespace.
 #[derive(Debug, Default)]
@@ -36,7 +33,10 @@ impl Host for FakeHost {
     }
 }
 
-pub(crate) const OFFSET: TimeOffset = TimeOffset { unix_minus_boot_ns: 1_000_000, uncertainty_ns: 0 };
+pub(crate) const OFFSET: TimeOffset = TimeOffset {
+    unix_minus_boot_ns: 1_000_000,
+    uncertainty_ns: 0,
+};
 
 pub(crate) fn header(kind: Kind, size: usize, (sequence, mark): (u64, SessionMark)) -> Header {
     let mut comm = [0; 16];
@@ -70,13 +70,19 @@ pub(crate) fn header(kind: Kind, size: usize, (sequence, mark): (u64, SessionMar
 
 /// The bytes of an exec record, as they lie in a ring.
 pub(crate) fn exec(sequence: u64, mark: SessionMark, argv: &[&str]) -> Vec<u8> {
-    let argv: Vec<u8> = argv.iter().flat_map(|part| [part.as_bytes(), &[0]].concat()).collect();
+    let argv: Vec<u8> = argv
+        .iter()
+        .flat_map(|part| [part.as_bytes(), &[0]].concat())
+        .collect();
     let path = b"cat\0bin\0usr\0";
     let size = size_of::<Exec>() + path.len() + argv.len();
     let exec = Exec {
         header: header(Kind::EXEC, size, (sequence, mark)),
         exe: file(),
-        path: PathTail { bytes: u32::try_from(path.len()).unwrap(), flags: 0 },
+        path: PathTail {
+            bytes: u32::try_from(path.len()).unwrap(),
+            flags: 0,
+        },
         argv_bytes_true: u64::try_from(argv.len()).unwrap(),
         argv_bytes: u32::try_from(argv.len()).unwrap(),
         flags: 0,
@@ -86,11 +92,22 @@ pub(crate) fn exec(sequence: u64, mark: SessionMark, argv: &[&str]) -> Vec<u8> {
 
 pub(crate) fn session_ended(sequence: u64, mark: SessionMark) -> Vec<u8> {
     let size = size_of::<SessionEnded>();
-    SessionEnded { header: header(Kind::SESSION_ENDED, size, (sequence, mark)) }.as_bytes().to_vec()
+    SessionEnded {
+        header: header(Kind::SESSION_ENDED, size, (sequence, mark)),
+    }
+    .as_bytes()
+    .to_vec()
 }
 
 fn file() -> KernelFile {
-    KernelFile { device: 259 << 20 | 0x1_2345, inode: 11, generation: 12, mode: 0, owner_uid: 0, links: 1 }
+    KernelFile {
+        device: 259 << 20 | 0x1_2345,
+        inode: 11,
+        generation: 12,
+        mode: 0,
+        owner_uid: 0,
+        links: 1,
+    }
 }
 
 /// Records in a ring are aligned; so they are here.
@@ -115,15 +132,30 @@ fn bench() -> Bench {
         agent: "jump-1".parse().unwrap(),
         boot: BootId::from_parts(UnixNs(1), 1),
     };
-    let attributor =
-        Attributor::new(origin, sessions.clone(), labels.clone(), FakeHost::default());
-    Bench { attributor, sessions, labels, _folder: folder }
+    let attributor = Attributor::new(
+        origin,
+        sessions.clone(),
+        labels.clone(),
+        FakeHost::default(),
+    );
+    Bench {
+        attributor,
+        sessions,
+        labels,
+        _folder: folder,
+    }
 }
 
 impl Bench {
     fn event(&mut self, bytes: &[u8]) -> Event {
-        let place = Place { source: Source::Priority { cpu: 2 }, sequence: 8 };
-        aligned(bytes, |bytes| self.attributor.event(&decode(bytes).unwrap(), place, OFFSET))
+        let place = Place {
+            source: Source::Priority { cpu: 2 },
+            sequence: 8,
+        };
+        aligned(bytes, |bytes| {
+            self.attributor
+                .event(&decode(bytes).unwrap(), place, OFFSET)
+        })
     }
 }
 
@@ -136,18 +168,35 @@ fn an_exec_of_a_session_is_its_persons() {
     let mut bench = bench();
     bench.sessions.lock().put(session(1)).unwrap();
     let event = bench.event(&exec(8, mark(session(1).id), &["cat", "", "x y"]));
-    assert_eq!(event.id.to_string(), "jump-1/00000000000000000000000001/p2/8");
+    assert_eq!(
+        event.id.to_string(),
+        "jump-1/00000000000000000000000001/p2/8"
+    );
     assert_eq!((event.at, event.boot_ns), (UnixNs(1_005_008), 5_008));
     assert_eq!(event.attribution.lineage, Lineage::Kernel);
     assert_eq!(event.attribution.principal.unwrap().as_str(), "alice");
     let process = event.process.unwrap();
-    assert_eq!((process.pid, process.comm.to_string().as_str()), (42, "bash"));
+    assert_eq!(
+        (process.pid, process.comm.to_string().as_str()),
+        (42, "bash")
+    );
     assert_eq!((process.login_uid, process.audit_session), (None, Some(3)));
     assert_eq!(process.exe.unwrap().to_string(), "/usr/bin/cat");
-    let Action::Exec { exe, argv, argv_truncated, .. } = event.action else { panic!() };
+    let Action::Exec {
+        exe,
+        argv,
+        argv_truncated,
+        ..
+    } = event.action
+    else {
+        panic!()
+    };
     assert_eq!(argv, ["cat".into(), "".into(), "x y".into()]);
     assert!(!argv_truncated);
-    assert_eq!((exe.path.to_string().as_str(), exe.path.truncated), ("/usr/bin/cat", false));
+    assert_eq!(
+        (exe.path.to_string().as_str(), exe.path.truncated),
+        ("/usr/bin/cat", false)
+    );
     // 259:0x12345 as stat shows it.
     assert_eq!(exe.device, 0x45 | 259 << 8 | 0x123 << 20);
 }
@@ -161,9 +210,15 @@ fn who_is_not_known_is_told_apart_by_why() {
     let mut reason = |mark| bench.event(&exec(1, mark, &[])).attribution;
     assert_eq!(reason(SessionMark::NONE).reason, Some(NoSession::NoMark));
     let unknown = reason(mark(session(3).id));
-    assert_eq!((unknown.reason, unknown.session), (Some(NoSession::UnknownMark), Some(session(3).id)));
+    assert_eq!(
+        (unknown.reason, unknown.session),
+        (Some(NoSession::UnknownMark), Some(session(3).id))
+    );
     let unbound = reason(mark(nobody.id));
-    assert_eq!((unbound.reason, unbound.session), (Some(NoSession::NoPrincipal), Some(nobody.id)));
+    assert_eq!(
+        (unbound.reason, unbound.session),
+        (Some(NoSession::NoPrincipal), Some(nobody.id))
+    );
 }
 
 #[test]
@@ -172,7 +227,9 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
     let size = size_of::<Connect>();
     let connect = Connect {
         header: header(Kind::CONNECT, size, (1, SessionMark::NONE)),
-        addr: std::net::Ipv4Addr::new(10, 20, 0, 5).to_ipv6_mapped().octets(),
+        addr: std::net::Ipv4Addr::new(10, 20, 0, 5)
+            .to_ipv6_mapped()
+            .octets(),
         netns_cookie: 1,
         port: 443,
         family: 2,
@@ -185,14 +242,29 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
     };
     let mut destination = |connect: Connect| {
         let action = bench.event(connect.as_bytes()).action;
-        let Action::Connect { destination, denied } = action else { panic!("{action:?}") };
+        let Action::Connect {
+            destination,
+            denied,
+        } = action
+        else {
+            panic!("{action:?}")
+        };
         (destination, denied)
     };
     let (to, denied) = destination(connect);
     assert!(denied);
-    assert_eq!((to.address.to_string().as_str(), to.port, to.protocol), ("10.20.0.5", 443, Protocol::Tcp));
-    assert_eq!((to.interface.as_deref(), to.net_ns_name, to.mark), (Some("mon-acme"), None, 7));
-    let (to, _) = destination(Connect { netns: 200, ..connect });
+    assert_eq!(
+        (to.address.to_string().as_str(), to.port, to.protocol),
+        ("10.20.0.5", 443, Protocol::Tcp)
+    );
+    assert_eq!(
+        (to.interface.as_deref(), to.net_ns_name, to.mark),
+        (Some("mon-acme"), None, 7)
+    );
+    let (to, _) = destination(Connect {
+        netns: 200,
+        ..connect
+    });
     assert_eq!((to.interface, to.interface_index), (None, 4));
     assert_eq!(to.net_ns_name.as_deref(), Some("globex"));
 }
@@ -200,14 +272,21 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
 #[test]
 fn a_credential_has_the_label_of_its_watch() {
     let mut bench = bench();
-    let label = Label { class: "kubeconfig".into(), tenant: Some("globex".parse().unwrap()), tier: None };
+    let label = Label {
+        class: "kubeconfig".into(),
+        tenant: Some("globex".parse().unwrap()),
+        tier: None,
+    };
     let id = bench.labels.id(&label).unwrap();
     let path = b"kubeconfig\0srv\0";
     let size = size_of::<Credential>() + path.len();
     let credential = |watch_id| Credential {
         header: header(Kind::CREDENTIAL, size, (1, SessionMark::NONE)),
         file: file(),
-        path: PathTail { bytes: u32::try_from(path.len()).unwrap(), flags: PathTail::TOO_DEEP },
+        path: PathTail {
+            bytes: u32::try_from(path.len()).unwrap(),
+            flags: PathTail::TOO_DEEP,
+        },
         watch_id,
         levels: 1,
         open_flags: 1,
@@ -216,14 +295,26 @@ fn a_credential_has_the_label_of_its_watch() {
         descriptor: 3,
     };
     let mut found = |watch_id| {
-        let action = bench.event(&[credential(watch_id).as_bytes(), path].concat()).action;
-        let Action::Credential { class, tenant, mode, object, .. } = action else {
+        let action = bench
+            .event(&[credential(watch_id).as_bytes(), path].concat())
+            .action;
+        let Action::Credential {
+            class,
+            tenant,
+            mode,
+            object,
+            ..
+        } = action
+        else {
             panic!("{action:?}")
         };
         (class, tenant, mode, object.path)
     };
     let (class, tenant, mode, path) = found(id);
-    assert_eq!((class.as_str(), tenant, mode), ("kubeconfig", label.tenant, OpenMode::Write));
+    assert_eq!(
+        (class.as_str(), tenant, mode),
+        ("kubeconfig", label.tenant, OpenMode::Write)
+    );
     assert!(path.truncated);
     assert_eq!(found(99).0, "unknown");
     assert_eq!(bench.attributor.take_losses(), (1, 0));
@@ -245,9 +336,16 @@ fn a_child_has_its_parents_program_until_it_exits() {
         (header.pid, header.start_boot_ns) = (50, 99);
         header
     };
-    let exit = Exit { header: of_child(Kind::EXIT, size_of::<Exit>()), exit_code: 256, reserved: 0 };
+    let exit = Exit {
+        header: of_child(Kind::EXIT, size_of::<Exit>()),
+        exit_code: 256,
+        reserved: 0,
+    };
     let event = bench.event(exit.as_bytes());
-    assert_eq!(event.process.unwrap().exe.unwrap().to_string(), "/usr/bin/cat");
+    assert_eq!(
+        event.process.unwrap().exe.unwrap().to_string(),
+        "/usr/bin/cat"
+    );
     assert_eq!(event.action, Action::Exit { status: 256 });
     assert_eq!(bench.event(exit.as_bytes()).process.unwrap().exe, None);
 }
@@ -255,8 +353,15 @@ fn a_child_has_its_parents_program_until_it_exits() {
 #[test]
 fn an_older_process_is_looked_up_once() {
     let mut bench = bench();
-    let path = PathLabel { text: "/sbin/old".into(), truncated: false };
-    bench.attributor.host.programs.insert((42, 77), path.clone());
+    let path = PathLabel {
+        text: "/sbin/old".into(),
+        truncated: false,
+    };
+    bench
+        .attributor
+        .host
+        .programs
+        .insert((42, 77), path.clone());
     let ended = session_ended(1, SessionMark::NONE);
     assert_eq!(bench.event(&ended).process.unwrap().exe, Some(path.clone()));
     bench.attributor.host.programs.clear();

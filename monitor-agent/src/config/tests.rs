@@ -48,22 +48,50 @@ fn paths_are_relative_to_the_file() {
 #[test]
 fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
     let cases = [
-        ("[rings]\npriority_bytes = 5000", "line 9: rings.priority_bytes is 5000: a power of two"),
-        ("[spool]\nbytes_max = 5", "line 9: spool.bytes_max is 5: at least 16777216"),
-        ("[[watch]]\npattern = \"srv\"\nclass = \"x\"", "line 9: watch.pattern is \"srv\": it does not start with /"),
-        ("[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"", "line 11: watch.tenant is \"a\": nothing"),
-        ("[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"", "line 11: watch.tier is \"gold\": tier \"gold\" is not one of standard"),
-        ("[[watch]]\npattern = \"/x\"\nclass = \"\"", "line 10: watch.class is \"\": a word"),
+        (
+            "[rings]\npriority_bytes = 5000",
+            "line 9: rings.priority_bytes is 5000: a power of two",
+        ),
+        (
+            "[spool]\nbytes_max = 5",
+            "line 9: spool.bytes_max is 5: at least 16777216",
+        ),
+        (
+            "[[watch]]\npattern = \"srv\"\nclass = \"x\"",
+            "line 9: watch.pattern is \"srv\": it does not start with /",
+        ),
+        (
+            "[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"",
+            "line 11: watch.tenant is \"a\": nothing",
+        ),
+        (
+            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"",
+            "line 11: watch.tier is \"gold\": tier \"gold\" is not one of standard",
+        ),
+        (
+            "[[watch]]\npattern = \"/x\"\nclass = \"\"",
+            "line 10: watch.class is \"\": a word",
+        ),
         ("[other]", "unknown field `other`"),
-        ("[rings]\npriority_byte = 5", "unknown field `priority_byte`"),
+        (
+            "[rings]\npriority_byte = 5",
+            "unknown field `priority_byte`",
+        ),
     ];
     for (more, wanted) in cases {
-        let error = parse(&format!("{MINIMAL}{more}\n")).unwrap_err().to_string();
+        let error = parse(&format!("{MINIMAL}{more}\n"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(wanted), "{error}");
         assert!(error.starts_with("/etc/monitor/agent.toml"), "{error}");
     }
-    let error = parse(&MINIMAL.replace("https", "http")).unwrap_err().to_string();
+    let error = parse(&MINIMAL.replace("https", "http"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("line 3: collector.address"), "{error}");
     assert!(parse("").unwrap_err().to_string().contains("collector"));
-    assert!(matches!(Config::load(Path::new("/nonexistent")), Err(ConfigError::Read { .. })));
+    assert!(matches!(
+        Config::load(Path::new("/nonexistent")),
+        Err(ConfigError::Read { .. })
+    ));
 }

@@ -13,17 +13,25 @@ const PTS_MAJOR: std::ops::RangeInclusive<u32> = 136..=143;
 
 /// Writes to every terminal of some processes.
 pub fn people(processes: &[u32], reason: &str) {
-    let terminals: BTreeSet<String> =
-        processes.iter().filter_map(|pid| terminal(ProcessStat::read(*pid).ok()?.tty)).collect();
+    let terminals: BTreeSet<String> = processes
+        .iter()
+        .filter_map(|pid| terminal(ProcessStat::read(*pid).ok()?.tty))
+        .collect();
     // The reason comes from outside: nothing in it may drive a terminal.
     let reason = ByteText::from(reason);
     for path in terminals.into_iter().take(TERMINALS_MAX) {
         let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
         let flags = flags.bits().cast_signed();
-        let opened = std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path);
+        let opened = std::fs::OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(path);
         if let Ok(mut terminal) = opened {
             // A terminal that takes nothing now is no reason to wait.
-            let _ = write!(terminal, "\r\n*** monitor: your session was ended: {reason}\r\n");
+            let _ = write!(
+                terminal,
+                "\r\n*** monitor: your session was ended: {reason}\r\n"
+            );
         }
     }
 }

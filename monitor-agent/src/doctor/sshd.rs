@@ -19,7 +19,11 @@ pub(super) fn findings() -> Vec<Finding> {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.lines().next().unwrap_or("nothing").to_owned();
             let advice = "its settings cannot be checked; run doctor as root";
-            return vec![Finding::warning("sshd", format!("{sshd} -T failed: {said}"), advice)];
+            return vec![Finding::warning(
+                "sshd",
+                format!("{sshd} -T failed: {said}"),
+                advice,
+            )];
         }
         Err(error) => {
             let advice = "its settings cannot be checked";
@@ -35,7 +39,11 @@ pub(super) fn findings() -> Vec<Finding> {
 type Wanted = (&'static str, fn(&str) -> bool, &'static str);
 
 const WANTED: [Wanted; 5] = [
-    ("usepam", |value| value == "yes", "no login is bound to a session; set UsePAM yes"),
+    (
+        "usepam",
+        |value| value == "yes",
+        "no login is bound to a session; set UsePAM yes",
+    ),
     (
         "exposeauthinfo",
         |value| value == "yes",
@@ -59,7 +67,10 @@ const WANTED: [Wanted; 5] = [
 ];
 
 fn settings(text: &str) -> Vec<Finding> {
-    let settings: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+    let settings: HashMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
     WANTED
         .into_iter()
         .map(|(key, right, advice)| {

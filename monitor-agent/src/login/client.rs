@@ -13,7 +13,9 @@ use std::{
 
 use super::{
     credential::Certificate,
-    protocol::{Answer, Ask, LINE_BYTES_MAX, Login, Principals, ProtocolError, Request, VERSION, line},
+    protocol::{
+        Answer, Ask, LINE_BYTES_MAX, Login, Principals, ProtocolError, Request, VERSION, line,
+    },
 };
 
 /// Longest wait for an answer.
@@ -100,33 +102,51 @@ impl Hook {
             certificate: certificate.to_owned(),
         });
         match self.ask(ask) {
-            Ok(Answer::Principals { principals }) => Said { output: principals, ..Said::default() },
+            Ok(Answer::Principals { principals }) => Said {
+                output: principals,
+                ..Said::default()
+            },
             // Nothing on the output: no principal is accepted. sshd goes on
             // to refuse, and the reason stands in its log.
-            Ok(Answer::Refused { reason }) => {
-                Said { error: vec![format!("this login is refused: {reason}")], ..Said::default() }
-            }
+            Ok(Answer::Refused { reason }) => Said {
+                error: vec![format!("this login is refused: {reason}")],
+                ..Said::default()
+            },
             Ok(Answer::Allowed { .. }) => log(1, "the agent answered something else".to_owned()),
             Err(error) if self.break_glass.iter().any(|name| name == account) => {
                 // sshd has checked the certificate; what it carries is all there is.
                 let principals = Certificate::read(key_type, certificate)
                     .map(|certificate| certificate.principals)
                     .unwrap_or_default();
-                Said { output: principals, error: vec![break_glass(account, &error)], exit_code: 0 }
+                Said {
+                    output: principals,
+                    error: vec![break_glass(account, &error)],
+                    exit_code: 0,
+                }
             }
             Err(error) => log(1, away(&error)),
         }
     }
 
     fn ask(&self, ask: Ask) -> Result<Answer, AskError> {
-        let failed = |source| AskError::Socket { path: self.socket.clone(), source };
+        let failed = |source| AskError::Socket {
+            path: self.socket.clone(),
+            source,
+        };
         let stream = UnixStream::connect(&self.socket).map_err(failed)?;
         stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
         stream.set_write_timeout(Some(WAIT)).map_err(failed)?;
-        (&stream).write_all(&line(&Request { version: VERSION, ask })?).map_err(failed)?;
+        (&stream)
+            .write_all(&line(&Request {
+                version: VERSION,
+                ask,
+            })?)
+            .map_err(failed)?;
         let most = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
         let mut answer = Vec::new();
-        BufReader::new((&stream).take(most)).read_until(b'\n', &mut answer).map_err(failed)?;
+        BufReader::new((&stream).take(most))
+            .read_until(b'\n', &mut answer)
+            .map_err(failed)?;
         if answer.is_empty() {
             return Err(AskError::Silent);
         }
@@ -154,11 +174,18 @@ impl Said {
 }
 
 fn refuse(message: String) -> Said {
-    Said { output: vec![format!("monitor: {message}")], ..log(1, message) }
+    Said {
+        output: vec![format!("monitor: {message}")],
+        ..log(1, message)
+    }
 }
 
 fn log(exit_code: u8, message: String) -> Said {
-    Said { error: vec![message], exit_code, ..Said::default() }
+    Said {
+        error: vec![message],
+        exit_code,
+        ..Said::default()
+    }
 }
 
 fn away(error: &AskError) -> String {
@@ -177,7 +204,9 @@ fn break_glass(account: &str, error: &AskError) -> String {
 
 /// Best effort: there may be no syslog.
 fn syslog(socket: &Path, message: &str) {
-    let Ok(datagram) = UnixDatagram::unbound() else { return };
+    let Ok(datagram) = UnixDatagram::unbound() else {
+        return;
+    };
     let text = format!("<{SYSLOG_PRIORITY}>monitor-agent: {message}");
     // A full log must not hold up a login.
     let _ = datagram.set_nonblocking(true);

@@ -22,7 +22,9 @@ pub enum CredentialError {
         cause: String,
     },
     /// The key id is not of the grammar.
-    #[error("the certificate's key id {text:?} {cause}; it should be v1;eng=NAME;tenant=T;ticket=X;tier=T;grant=G")]
+    #[error(
+        "the certificate's key id {text:?} {cause}; it should be v1;eng=NAME;tenant=T;ticket=X;tier=T;grant=G"
+    )]
     KeyId {
         /// The key id.
         text: String,
@@ -62,13 +64,21 @@ impl Certificate {
     /// [`CredentialError::Certificate`].
     pub fn read(key_type: &str, base64: &str) -> Result<Self, CredentialError> {
         let certificate = ssh_key::Certificate::from_openssh(&format!("{key_type} {base64}"))
-            .map_err(|error| CredentialError::Certificate { cause: error.to_string() })?;
+            .map_err(|error| CredentialError::Certificate {
+                cause: error.to_string(),
+            })?;
         Ok(Self {
             serial: certificate.serial(),
             key_id: certificate.key_id().to_owned(),
             principals: certificate.valid_principals().to_vec(),
-            ca_fingerprint: certificate.signature_key().fingerprint(HashAlg::Sha256).to_string(),
-            key_fingerprint: certificate.public_key().fingerprint(HashAlg::Sha256).to_string(),
+            ca_fingerprint: certificate
+                .signature_key()
+                .fingerprint(HashAlg::Sha256)
+                .to_string(),
+            key_fingerprint: certificate
+                .public_key()
+                .fingerprint(HashAlg::Sha256)
+                .to_string(),
         })
     }
 
@@ -97,18 +107,32 @@ impl Presented {
                 (words.next()? == "publickey").then(|| Some((words.next()?, words.next()?)))?
             })
         };
-        if let Some((key_type, base64)) = keys().find(|(key_type, _)| key_type.ends_with(CERTIFICATE_TYPE)) {
-            return Certificate::read(key_type, base64).map(|found| Self::Certificate(Box::new(found)));
+        if let Some((key_type, base64)) =
+            keys().find(|(key_type, _)| key_type.ends_with(CERTIFICATE_TYPE))
+        {
+            return Certificate::read(key_type, base64)
+                .map(|found| Self::Certificate(Box::new(found)));
         }
         let Some((key_type, base64)) = keys().next() else {
-            let method = auth_info.split_ascii_whitespace().next().unwrap_or_default();
-            return Ok(Self::Other(Credential::Other { method: method.to_owned() }));
+            let method = auth_info
+                .split_ascii_whitespace()
+                .next()
+                .unwrap_or_default();
+            return Ok(Self::Other(Credential::Other {
+                method: method.to_owned(),
+            }));
         };
-        Ok(Self::Other(match PublicKey::from_openssh(&format!("{key_type} {base64}")) {
-            Ok(key) => Credential::SshKey { key_fingerprint: key.fingerprint(HashAlg::Sha256).to_string() },
-            // A kind of key that this agent cannot read is still a key.
-            Err(_) => Credential::Other { method: format!("publickey {key_type}") },
-        }))
+        Ok(Self::Other(
+            match PublicKey::from_openssh(&format!("{key_type} {base64}")) {
+                Ok(key) => Credential::SshKey {
+                    key_fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+                },
+                // A kind of key that this agent cannot read is still a key.
+                Err(_) => Credential::Other {
+                    method: format!("publickey {key_type}"),
+                },
+            },
+        ))
     }
 }
 
@@ -131,13 +155,21 @@ impl FromStr for KeyId {
     type Err = CredentialError;
 
     fn from_str(text: &str) -> Result<Self, CredentialError> {
-        let wrong = |cause: String| CredentialError::KeyId { text: text.to_owned(), cause };
+        let wrong = |cause: String| CredentialError::KeyId {
+            text: text.to_owned(),
+            cause,
+        };
         let mut parts = text.split(';');
         if parts.next() != Some("v1") {
             return Err(wrong("does not begin with v1".to_owned()));
         }
-        let mut values: [(&str, Option<&str>); 5] =
-            [("eng", None), ("tenant", None), ("ticket", None), ("tier", None), ("grant", None)];
+        let mut values: [(&str, Option<&str>); 5] = [
+            ("eng", None),
+            ("tenant", None),
+            ("ticket", None),
+            ("tier", None),
+            ("grant", None),
+        ];
         for part in parts {
             let Some((key, value)) = part.split_once('=') else {
                 return Err(wrong(format!("holds {part:?}")));
@@ -150,7 +182,10 @@ impl FromStr for KeyId {
             }
         }
         let value = |key: &str| {
-            let found = values.iter().find(|(known, _)| *known == key).and_then(|(_, value)| *value);
+            let found = values
+                .iter()
+                .find(|(known, _)| *known == key)
+                .and_then(|(_, value)| *value);
             found.ok_or_else(|| wrong(format!("does not name the {key}")))
         };
         let id = |error: InvalidId| wrong(format!("does not fit: {error}"));
@@ -158,7 +193,9 @@ impl FromStr for KeyId {
             engineer: value("eng")?.parse().map_err(id)?,
             tenant: value("tenant")?.parse().map_err(id)?,
             ticket: value("ticket")?.to_owned(),
-            tier: value("tier")?.parse().map_err(|error| wrong(format!("does not fit: {error}")))?,
+            tier: value("tier")?
+                .parse()
+                .map_err(|error| wrong(format!("does not fit: {error}")))?,
             grant: value("grant")?.parse().map_err(id)?,
         })
     }
@@ -175,7 +212,10 @@ mod tests {
                 .parse()
                 .unwrap();
         assert_eq!(key_id.engineer.as_str(), "alice@msp.example");
-        assert_eq!((key_id.ticket.as_str(), key_id.tier), ("INC-4711", Tier::Production));
+        assert_eq!(
+            (key_id.ticket.as_str(), key_id.tier),
+            ("INC-4711", Tier::Production)
+        );
         for text in [
             "",
             "alice",
@@ -193,7 +233,11 @@ mod tests {
     #[test]
     fn methods_without_a_key_are_told_by_name() {
         let method = |text: &str| Presented::read(text).unwrap();
-        let other = |method: &str| Presented::Other(Credential::Other { method: method.into() });
+        let other = |method: &str| {
+            Presented::Other(Credential::Other {
+                method: method.into(),
+            })
+        };
         assert_eq!(method(""), other(""));
         assert_eq!(method("password\n"), other("password"));
         assert_eq!(method("publickey ssh-new AAAA"), other("publickey ssh-new"));

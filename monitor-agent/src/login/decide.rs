@@ -28,7 +28,9 @@ pub enum Refusal {
         principal: PrincipalId,
     },
     /// No such grant here.
-    #[error("grant {grant} is not known to this host: it does not exist, was ended, or did not arrive yet")]
+    #[error(
+        "grant {grant} is not known to this host: it does not exist, was ended, or did not arrive yet"
+    )]
     UnknownGrant {
         /// Its name.
         grant: GrantId,
@@ -90,10 +92,14 @@ pub fn grant<'a>(
     // The person is told apart by both: a denial of either is one.
     for principal in [Some(&key_id.engineer), found.map(|grant| &grant.principal)] {
         if let Some(principal) = principal.filter(|name| tables.denied_principals.contains(name)) {
-            return Err(Refusal::Principal { principal: principal.clone() });
+            return Err(Refusal::Principal {
+                principal: principal.clone(),
+            });
         }
     }
-    let grant = found.ok_or_else(|| Refusal::UnknownGrant { grant: named.clone() })?;
+    let grant = found.ok_or_else(|| Refusal::UnknownGrant {
+        grant: named.clone(),
+    })?;
     let state = match grant.life(now) {
         Life::Alive => None,
         Life::NotStarted => Some("has not begun"),
@@ -101,7 +107,10 @@ pub fn grant<'a>(
         Life::Ended => Some("was ended"),
     };
     if let Some(state) = state {
-        return Err(Refusal::Grant { grant: named, state });
+        return Err(Refusal::Grant {
+            grant: named,
+            state,
+        });
     }
     let differs = [
         ("engineer", grant.principal != key_id.engineer),
@@ -113,7 +122,10 @@ pub fn grant<'a>(
     }
     let wanted = grant.certificate_principal();
     if !certificate.principals.contains(&wanted) {
-        return Err(Refusal::CertificatePrincipal { wanted, grant: named });
+        return Err(Refusal::CertificatePrincipal {
+            wanted,
+            grant: named,
+        });
     }
     Ok(grant)
 }
@@ -164,30 +176,44 @@ mod tests {
     #[test]
     fn a_certificate_of_a_live_grant_opens_a_session() {
         let tables = tables();
-        assert_eq!(grant(&certificate(), &tables, NOW).unwrap().id.as_str(), "G1");
+        assert_eq!(
+            grant(&certificate(), &tables, NOW).unwrap().id.as_str(),
+            "G1"
+        );
     }
 
     #[test]
     fn everything_else_is_refused_with_its_reason() {
         let text = refusal(|_, tables| tables.denied_serials = [7].into());
         assert_eq!(text, "certificate 7 is revoked");
-        let text = refusal(|_, tables| tables.denied_principals = ["alice".parse().unwrap()].into());
+        let text =
+            refusal(|_, tables| tables.denied_principals = ["alice".parse().unwrap()].into());
         assert_eq!(text, "the access of alice is revoked");
         let text = refusal(|_, tables| tables.grants.clear());
-        assert!(text.starts_with("grant G1 is not known to this host"), "{text}");
+        assert!(
+            text.starts_with("grant G1 is not known to this host"),
+            "{text}"
+        );
         let text = refusal(|_, tables| of(tables).expires = NOW);
         assert_eq!(text, "grant G1 is over");
         let text = refusal(|_, tables| of(tables).not_before = UnixNs(NOW.0 + 1));
         assert_eq!(text, "grant G1 has not begun");
-        let ended = GrantState::Ended { at: UnixNs(1), reason: "left".into() };
+        let ended = GrantState::Ended {
+            at: UnixNs(1),
+            reason: "left".into(),
+        };
         let text = refusal(|_, tables| of(tables).state = ended);
         assert_eq!(text, "grant G1 was ended");
         let text = refusal(|_, tables| of(tables).principal = "bob".parse().unwrap());
         assert_eq!(text, "the certificate's engineer is not that of grant G1");
         let text = refusal(|_, tables| of(tables).tenant = "globex".parse().unwrap());
         assert_eq!(text, "the certificate's tenant is not that of grant G1");
-        let text = refusal(|certificate, _| certificate.principals = vec!["globex-production".into()]);
-        assert!(text.contains("does not carry the principal acme-production"), "{text}");
+        let text =
+            refusal(|certificate, _| certificate.principals = vec!["globex-production".into()]);
+        assert!(
+            text.contains("does not carry the principal acme-production"),
+            "{text}"
+        );
         let text = refusal(|certificate, _| certificate.key_id = "alice".into());
         assert!(text.contains("key id"), "{text}");
     }

@@ -62,8 +62,9 @@ impl LastRefusal {
     /// Whether it was told just now.
     fn is_again(&self, action: &Action, now: UnixNs) -> bool {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let again =
-            last.as_ref().is_some_and(|(at, told)| told == action && now.since(*at) < SAME_REFUSAL);
+        let again = last
+            .as_ref()
+            .is_some_and(|(at, told)| told == action && now.since(*at) < SAME_REFUSAL);
         if !again {
             *last = Some((now, action.clone()));
         }
@@ -87,8 +88,13 @@ impl Desk {
         let decided = decide::grant(&certificate, &self.standing.lock(), self.clock.now())
             .map(monitor_model::grant::Grant::certificate_principal);
         match decided {
-            Ok(principal) => Answer::Principals { principals: vec![principal] },
-            Err(refusal) => self.refuse(&asked.account, Some(&certificate), &refusal).await,
+            Ok(principal) => Answer::Principals {
+                principals: vec![principal],
+            },
+            Err(refusal) => {
+                self.refuse(&asked.account, Some(&certificate), &refusal)
+                    .await
+            }
         }
     }
 
@@ -105,7 +111,9 @@ impl Desk {
         match self.bind(login, &presented, hook_pid).await {
             Ok(session) => {
                 self.tell_bound(&session);
-                Answer::Allowed { session: session.id.to_string() }
+                Answer::Allowed {
+                    session: session.id.to_string(),
+                }
             }
             Err(refusal) => self.refuse(&login.account, certificate, &refusal).await,
         }
@@ -114,14 +122,21 @@ impl Desk {
     /// In this order: known to attribution, marked, looked at once more,
     /// on disk. A kill in between leaves a login without an answer, which
     /// sshd ends.
-    async fn bind(&self, login: &Login, presented: &Presented, hook_pid: u32) -> Result<Session, Refusal> {
+    async fn bind(
+        &self,
+        login: &Login,
+        presented: &Presented,
+        hook_pid: u32,
+    ) -> Result<Session, Refusal> {
         let cause = |cause: String| Refusal::Process { cause };
         let parent = Parent::of(hook_pid).map_err(|error| cause(error.to_string()))?;
         let session = self.session(login, presented, &parent)?;
         self.sessions
             .lock()
             .put(session.clone())
-            .map_err(|_| Refusal::Full { sessions_max: SESSIONS_MAX })?;
+            .map_err(|_| Refusal::Full {
+                sessions_max: SESSIONS_MAX,
+            })?;
         let bound = self.mark(&parent, &session, presented).await;
         if bound.is_err() {
             self.sessions.lock().remove(session.id);
@@ -131,18 +146,33 @@ impl Desk {
         bound.map(|()| session)
     }
 
-    async fn mark(&self, parent: &Parent, session: &Session, presented: &Presented) -> Result<(), Refusal> {
+    async fn mark(
+        &self,
+        parent: &Parent,
+        session: &Session,
+        presented: &Presented,
+    ) -> Result<(), Refusal> {
         let cause = |cause: String| Refusal::Process { cause };
-        let marked =
-            self.marks.mark(parent.pid, session.id).map_err(|error| cause(error.to_string()))?;
+        let marked = self
+            .marks
+            .mark(parent.pid, session.id)
+            .map_err(|error| cause(error.to_string()))?;
         if !parent.is_alive() {
             return Err(cause("it is gone".to_owned()));
         }
         // An order may have come in between; it did not see this session.
         self.grant(presented)?;
-        let mut note = Note::about(session, Action::SessionOpened { session: Box::new(session.clone()) });
+        let mut note = Note::about(
+            session,
+            Action::SessionOpened {
+                session: Box::new(session.clone()),
+            },
+        );
         note.keep = Some(Keep::Session(Box::new(session.clone())));
-        self.notes.keep(note).await.map_err(|error| cause(error.to_string()))?;
+        self.notes
+            .keep(note)
+            .await
+            .map_err(|error| cause(error.to_string()))?;
         if let Marked::Moved { from, left: 0 } = marked {
             self.end_moved(from).await;
         }
@@ -152,7 +182,9 @@ impl Desk {
     /// The kernel does not tell the end of a session whose last process was
     /// moved to another.
     async fn end_moved(&self, from: monitor_common::SessionMark) {
-        let Some(id) = marks::session_of(from) else { return };
+        let Some(id) = marks::session_of(from) else {
+            return;
+        };
         let ended = self.sessions.lock().ended(id, self.clock.now());
         if let Some(session) = ended {
             let mut note = Note::about(&session, Action::SessionEnded { session: id });
@@ -166,17 +198,26 @@ impl Desk {
     fn grant(&self, presented: &Presented) -> Result<Option<monitor_model::grant::Grant>, Refusal> {
         match presented {
             Presented::Certificate(certificate) => {
-                decide::grant(certificate, &self.standing.lock(), self.clock.now()).cloned().map(Some)
+                decide::grant(certificate, &self.standing.lock(), self.clock.now())
+                    .cloned()
+                    .map(Some)
             }
             Presented::Other(_) => Ok(None),
         }
     }
 
-    fn session(&self, login: &Login, presented: &Presented, parent: &Parent) -> Result<Session, Refusal> {
+    fn session(
+        &self,
+        login: &Login,
+        presented: &Presented,
+        parent: &Parent,
+    ) -> Result<Session, Refusal> {
         let grant = self.grant(presented)?;
         let now = self.clock.now();
         let (peer, peer_port) = peer_of(login);
-        let id = new_id(now).map_err(|error| Refusal::Process { cause: error.to_string() })?;
+        let id = new_id(now).map_err(|error| Refusal::Process {
+            cause: error.to_string(),
+        })?;
         let grant = grant.as_ref();
         Ok(Session {
             id,
@@ -211,7 +252,12 @@ impl Desk {
         }
     }
 
-    async fn refuse(&self, account: &str, certificate: Option<&Certificate>, refusal: &Refusal) -> Answer {
+    async fn refuse(
+        &self,
+        account: &str,
+        certificate: Option<&Certificate>,
+        refusal: &Refusal,
+    ) -> Answer {
         let action = Action::LoginRefused {
             account: account.to_owned(),
             principal: certificate.and_then(claimed),
@@ -237,8 +283,13 @@ fn peer_of(login: &Login) -> (Option<IpAddr>, u16) {
     let mut words = login.connection.split_ascii_whitespace();
     let address = words.next().or(Some(login.remote_host.as_str()));
     // A zone (`fe80::1%eth0`) is no part of the address.
-    let address = address.and_then(|text| text.split('%').next()).and_then(|text| text.parse().ok());
-    (address, words.next().and_then(|port| port.parse().ok()).unwrap_or(0))
+    let address = address
+        .and_then(|text| text.split('%').next())
+        .and_then(|text| text.parse().ok());
+    (
+        address,
+        words.next().and_then(|port| port.parse().ok()).unwrap_or(0),
+    )
 }
 
 fn new_id(now: UnixNs) -> std::io::Result<SessionId> {

@@ -4,10 +4,7 @@
 //! parent from /proc; both are held by descriptors that no other process can
 //! slip under, and the parenthood is read again once they are held.
 
-use std::{
-    fs, io,
-    os::fd::OwnedFd,
-};
+use std::{fs, io, os::fd::OwnedFd};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
@@ -32,14 +29,23 @@ impl Parent {
     pub fn of(pid: u32) -> io::Result<Self> {
         let child = open(pid)?;
         let stat = ProcessStat::read(pid)?;
-        let parent = Self { pid: stat.parent_pid, pidfd: open(stat.parent_pid)? };
+        let parent = Self {
+            pid: stat.parent_pid,
+            pidfd: open(stat.parent_pid)?,
+        };
         // Both are held now; is it still so?
         let again = ProcessStat::read(pid)?;
         if again != stat || has_ended(&child) || !parent.is_alive() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the process is gone"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the process is gone",
+            ));
         }
         if parent.pid <= 1 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the process was left by its parent"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the process was left by its parent",
+            ));
         }
         Ok(parent)
     }
@@ -75,7 +81,10 @@ mod tests {
 
     #[test]
     fn the_parent_of_a_child_is_this_process() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let parent = Parent::of(child.id()).unwrap();
         assert_eq!(parent.pid, std::process::id());
         assert!(parent.is_alive());

@@ -86,7 +86,9 @@ impl Answer {
     /// No, for this reason.
     #[must_use]
     pub fn refused(reason: &impl ToString) -> Self {
-        Self::Refused { reason: reason.to_string() }
+        Self::Refused {
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -100,7 +102,9 @@ pub enum ProtocolError {
     #[error("a line that is not understood: {0}")]
     Form(#[from] serde_json::Error),
     /// Another version.
-    #[error("the hook speaks version {told} and the agent {VERSION}: install both from one package")]
+    #[error(
+        "the hook speaks version {told} and the agent {VERSION}: install both from one package"
+    )]
     Version {
         /// The hook's.
         told: u32,
@@ -130,7 +134,11 @@ pub fn read_request(line: &[u8]) -> Result<Request, ProtocolError> {
 pub fn line(message: &impl Serialize) -> Result<Vec<u8>, ProtocolError> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
-    if line.len() > LINE_BYTES_MAX { Err(ProtocolError::TooLong) } else { Ok(line) }
+    if line.len() > LINE_BYTES_MAX {
+        Err(ProtocolError::TooLong)
+    } else {
+        Ok(line)
+    }
 }
 
 #[cfg(test)]
@@ -139,14 +147,30 @@ mod tests {
 
     #[test]
     fn lines_survive_and_other_versions_are_told() {
-        let ask = Ask::Open(Login { account: "deploy".into(), ..Login::default() });
-        let request = Request { version: VERSION, ask };
+        let ask = Ask::Open(Login {
+            account: "deploy".into(),
+            ..Login::default()
+        });
+        let request = Request {
+            version: VERSION,
+            ask,
+        };
         let text = line(&request).unwrap();
         assert_eq!(read_request(&text).unwrap(), request);
-        let other = Request { version: 9, ..request };
+        let other = Request {
+            version: 9,
+            ..request
+        };
         let error = read_request(&line(&other).unwrap()).unwrap_err();
         assert!(matches!(error, ProtocolError::Version { told: 9 }));
-        for text in ["", "{}", "null", "{\"version\":1}", "{\"version\":1,\"ask\":\"x\"}", "\u{0}"] {
+        for text in [
+            "",
+            "{}",
+            "null",
+            "{\"version\":1}",
+            "{\"version\":1,\"ask\":\"x\"}",
+            "\u{0}",
+        ] {
             assert!(read_request(text.as_bytes()).is_err(), "{text}");
         }
         let long = Answer::refused(&"x".repeat(LINE_BYTES_MAX));

@@ -23,24 +23,46 @@ impl Told {
             let total = kernel.dropped(ring);
             let new = total.saturating_sub(std::mem::replace(told, total));
             if new > 0 && !first {
-                error!(ring = ring.name(), new, total, "The kernel dropped records, because a ring was full; a gap names them.");
+                error!(
+                    ring = ring.name(),
+                    new,
+                    total,
+                    "The kernel dropped records, because a ring was full; a gap names them."
+                );
             }
         }
         for (fault, total) in &kernel.faults {
-            let before = self.faults.iter().find(|(known, _)| known == fault).map_or(0, |(_, count)| *count);
+            let before = self
+                .faults
+                .iter()
+                .find(|(known, _)| known == fault)
+                .map_or(0, |(_, count)| *count);
             if *total > before && !first {
-                warn!(fault = fault.name(), new = total - before, total, "The kernel's programs met a fault.");
+                warn!(
+                    fault = fault.name(),
+                    new = total - before,
+                    total,
+                    "The kernel's programs met a fault."
+                );
             }
         }
         self.faults.clone_from(&kernel.faults);
         let missing = counters.records_missing.get();
         if missing > self.missing {
-            error!(new = missing - self.missing, total = missing, "Sequence numbers are missing; gaps name them.");
+            error!(
+                new = missing - self.missing,
+                total = missing,
+                "Sequence numbers are missing; gaps name them."
+            );
         }
         self.missing = missing;
         let undecodable = counters.records_undecodable.get();
         if undecodable > self.undecodable {
-            error!(new = undecodable - self.undecodable, total = undecodable, "Records could not be read.");
+            error!(
+                new = undecodable - self.undecodable,
+                total = undecodable,
+                "Records could not be read."
+            );
         }
         self.undecodable = undecodable;
     }

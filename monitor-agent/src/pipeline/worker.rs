@@ -110,7 +110,11 @@ impl<H: Host> Worker<H> {
     }
 
     /// Takes records in the order of a ring.
-    pub fn take_records<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>, offset: TimeOffset) {
+    pub fn take_records<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a [u8]>,
+        offset: TimeOffset,
+    ) {
         for bytes in records {
             self.parts.counters.records_read.add(1);
             match decode(bytes) {
@@ -126,13 +130,18 @@ impl<H: Host> Worker<H> {
     fn take_record(&mut self, record: &Record<'_>, offset: TimeOffset) {
         let header = record.header();
         // Decoding has refused other rings.
-        let Some(ring) = Ring::from_number(header.ring) else { return };
+        let Some(ring) = Ring::from_number(header.ring) else {
+            return;
+        };
         let source = source(ring, header.cpu);
         let Seen::New(sequence) = self.sequences.observe(source, header.sequence) else {
             self.parts.counters.records_again.add(1);
             return;
         };
-        let mut event = self.parts.attributor.event(record, Place { source, sequence }, offset);
+        let mut event = self
+            .parts
+            .attributor
+            .event(record, Place { source, sequence }, offset);
         let secrets = self.parts.redactor.redact(&mut event.action);
         self.parts.counters.secrets_removed.add(secrets.into());
         if let Record::SessionEnded(ended) = record
@@ -148,21 +157,35 @@ impl<H: Host> Worker<H> {
     /// other the hole tells.
     fn take_undecodable(&mut self, bytes: &[u8]) {
         self.parts.counters.records_undecodable.add(1);
-        let Ok((header, _)) = Header::ref_from_prefix(bytes) else { return };
+        let Ok((header, _)) = Header::ref_from_prefix(bytes) else {
+            return;
+        };
         if header.abi != monitor_common::ABI_VERSION {
             return;
         }
-        let Some(ring) = Ring::from_number(header.ring) else { return };
+        let Some(ring) = Ring::from_number(header.ring) else {
+            return;
+        };
         let source = source(ring, header.cpu);
         if let Seen::New(number) = self.sequences.observe(source, header.sequence) {
             let cause = GapCause::Undecodable;
-            self.take_gaps(&[Gap { source, first: number, last: number, cause }]);
+            self.take_gaps(&[Gap {
+                source,
+                first: number,
+                last: number,
+                cause,
+            }]);
         }
     }
 
     /// Takes what the agent itself has to tell.
     pub fn take_note(&mut self, note: Note) {
-        let Note { attribution, action, keep, kept } = note;
+        let Note {
+            attribution,
+            action,
+            keep,
+            kept,
+        } = note;
         let at = self.parts.clock.now();
         let boot_ns = i128::from(at.0) - i128::from(TimeOffset::now().unix_minus_boot_ns);
         self.own_sequence += 1;
@@ -185,9 +208,20 @@ impl<H: Host> Worker<H> {
     }
 
     fn take_gaps(&mut self, gaps: &[Gap]) {
-        for Gap { source, first, last, cause } in gaps.iter().copied() {
+        for Gap {
+            source,
+            first,
+            last,
+            cause,
+        } in gaps.iter().copied()
+        {
             self.parts.counters.records_missing.add(last - first + 1);
-            self.take_note(Note::about_nobody(Action::Gap { source, first, last, cause }));
+            self.take_note(Note::about_nobody(Action::Gap {
+                source,
+                first,
+                last,
+                cause,
+            }));
         }
     }
 
@@ -226,13 +260,17 @@ impl<H: Host> Worker<H> {
                     info!(session = %id, "A session ended while the agent was away.");
                 }
                 Ok(Some(_)) => {}
-                Err(error) => warn!(%error, session = %id, "Whether a session lives cannot be told."),
+                Err(error) => {
+                    warn!(%error, session = %id, "Whether a session lives cannot be told.");
+                }
             }
         }
     }
 
     fn end(&mut self, id: SessionId, row: Option<Session>) {
-        self.reading.keep.extend(row.map(|row| Keep::Session(Box::new(row))));
+        self.reading
+            .keep
+            .extend(row.map(|row| Keep::Session(Box::new(row))));
         self.ended.push(id);
         let evicted = self.parts.sessions.lock().take_evicted();
         self.parts.counters.sessions_evicted.add(evicted);
@@ -252,8 +290,14 @@ impl<H: Host> Worker<H> {
         if !nothing {
             let before = self.parts.spool.newest();
             self.parts.spool.append(&self.reading)?;
-            self.parts.counters.events_spooled.add_len(self.reading.events.len());
-            self.parts.counters.batches_spooled.add(self.parts.spool.newest() - before);
+            self.parts
+                .counters
+                .events_spooled
+                .add_len(self.reading.events.len());
+            self.parts
+                .counters
+                .batches_spooled
+                .add(self.parts.spool.newest() - before);
             self.reading = Reading::default();
         }
         for waiting in self.waiting.drain(..) {

@@ -99,15 +99,37 @@ enum Place {
 
 /// Ends of option names whose value tells where a secret is, not what it is.
 const NOT_ENDS: &[&str] = &[
-    "-file", "_file", "-path", "_path", "-stdin", "-env", "-prompt", "-command", "-cmd", "-fd",
-    "-dir", "-name", "-id", "_id", "-type", "-url", "-length", "-min", "-max", "-expiry", "-ttl",
-    "file", "-authentication",
+    "-file",
+    "_file",
+    "-path",
+    "_path",
+    "-stdin",
+    "-env",
+    "-prompt",
+    "-command",
+    "-cmd",
+    "-fd",
+    "-dir",
+    "-name",
+    "-id",
+    "_id",
+    "-type",
+    "-url",
+    "-length",
+    "-min",
+    "-max",
+    "-expiry",
+    "-ttl",
+    "file",
+    "-authentication",
 ];
 
 /// Whether a program is known to take passwords by short options.
 #[must_use]
 pub fn takes_passwords(program: &[u8]) -> bool {
-    SHORT.iter().any(|(known, _, _)| known.as_bytes() == program)
+    SHORT
+        .iter()
+        .any(|(known, _, _)| known.as_bytes() == program)
 }
 
 /// Whether an argument is an option rather than a value. A password may begin
@@ -177,7 +199,10 @@ impl Rules {
         ];
         Self {
             option: compile(&option),
-            inside: inside.iter().filter_map(|pattern| compile(pattern)).collect(),
+            inside: inside
+                .iter()
+                .filter_map(|pattern| compile(pattern))
+                .collect(),
         }
     }
 
@@ -192,10 +217,17 @@ impl Rules {
     }
 
     fn long(&self, argument: &[u8]) -> Flag {
-        let Some(found) = self.option.as_ref().and_then(|option| option.captures(argument)) else {
+        let Some(found) = self
+            .option
+            .as_ref()
+            .and_then(|option| option.captures(argument))
+        else {
             return Flag::None;
         };
-        let name = found.get(1).map(|name| name.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        let name = found
+            .get(1)
+            .map(|name| name.as_bytes().to_ascii_lowercase())
+            .unwrap_or_default();
         if NOT_ENDS.iter().any(|end| name.ends_with(end.as_bytes())) {
             return Flag::None;
         }
@@ -237,7 +269,11 @@ impl Default for Rules {
 
 /// A pattern that does not compile is found by a test that counts them.
 fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).case_insensitive(true).unicode(false).build().ok()
+    RegexBuilder::new(pattern)
+        .case_insensitive(true)
+        .unicode(false)
+        .build()
+        .ok()
 }
 
 fn short((program, logs_in): (&[u8], bool), argument: &[u8]) -> Flag {

@@ -10,7 +10,9 @@ fn cleaned(line: &[&str]) -> (Vec<String>, u32) {
     let (cleaned, count) = redactor().arguments(&argv);
     let digest = regex::Regex::new(r"\[redacted:[0-9a-f]{8}\]").unwrap();
     let shown = cleaned.into_iter().map(|argument| {
-        digest.replace_all(&String::from_utf8(argument).unwrap(), "*").into_owned()
+        digest
+            .replace_all(&String::from_utf8(argument).unwrap(), "*")
+            .into_owned()
     });
     (shown.collect(), count)
 }
@@ -22,41 +24,115 @@ fn every_pattern_compiles() {
     assert_eq!(text.matches("Regex(").count(), 26, "{text}");
 }
 
+/// What was given, and what is kept.
+const SECRETS: &[(&[&str], &[&str])] = &[
+    (
+        &["mysql", "-uroot", "-pS3cret!", "db"],
+        &["mysql", "-uroot", "-p*", "db"],
+    ),
+    (
+        &["sudo", "/usr/bin/mysqldump", "-pS3cret"],
+        &["sudo", "/usr/bin/mysqldump", "-p*"],
+    ),
+    (&["mysql", "--password=S3cret"], &["mysql", "--password=*"]),
+    (
+        &["x", "--db-password", "S3cret", "y"],
+        &["x", "--db-password", "*", "y"],
+    ),
+    (&["x", "-password", "S3cret"], &["x", "-password", "*"]),
+    (
+        &["x", "--api-key=abc", "--token", "t0k"],
+        &["x", "--api-key=*", "--token", "*"],
+    ),
+    (
+        &["sshpass", "-p", "S3cret", "ssh", "h"],
+        &["sshpass", "-p", "*", "ssh", "h"],
+    ),
+    (&["sshpass", "-pS3cret"], &["sshpass", "-p*"]),
+    (
+        &["docker", "login", "-u", "bob", "-p", "S3cret"],
+        &["docker", "login", "-u", "bob", "-p", "*"],
+    ),
+    (
+        &["redis-cli", "-a", "S3cret", "ping"],
+        &["redis-cli", "-a", "*", "ping"],
+    ),
+    (
+        &["smbclient", "-U", "bob%S3cret"],
+        &["smbclient", "-U", "*"],
+    ),
+    (&["smbclient", "-Ubob%S3cret"], &["smbclient", "-Ubob%*"]),
+    (
+        &["curl", "-u", "bob:S3cret", "h"],
+        &["curl", "-u", "*", "h"],
+    ),
+    (
+        &["env", "PGPASSWORD=S3cret", "psql"],
+        &["env", "PGPASSWORD=*", "psql"],
+    ),
+    (
+        &["env", "AWS_SECRET_ACCESS_KEY=abc/def", "x"],
+        &["env", "AWS_SECRET_ACCESS_KEY=*", "x"],
+    ),
+    (
+        &["sh", "-c", "PGPASSWORD='a b' psql -h db"],
+        &["sh", "-c", "PGPASSWORD=* psql -h db"],
+    ),
+    (
+        &["sh", "-c", "mysql -u root -pS3cret db"],
+        &["sh", "-c", "mysql -u root -p* db"],
+    ),
+    (
+        &["sh", "-c", "tool --password S3cret; ls"],
+        &["sh", "-c", "tool --password *; ls"],
+    ),
+    (
+        &["curl", "-H", "Authorization: Bearer abc.def"],
+        &["curl", "-H", "Authorization: Bearer *"],
+    ),
+    (
+        &["curl", "-H", "authorization: Basic Ym9iOg=="],
+        &["curl", "-H", "authorization: Basic *"],
+    ),
+    (
+        &["curl", "-H", "X-Vault-Token: hvs.abc"],
+        &["curl", "-H", "X-Vault-Token: *"],
+    ),
+    (
+        &["curl", "-H", "PRIVATE-TOKEN: abc"],
+        &["curl", "-H", "PRIVATE-TOKEN: *"],
+    ),
+    (
+        &["psql", "postgresql://bob:S3cret@db:5432/x"],
+        &["psql", "postgresql://bob:*@db:5432/x"],
+    ),
+    (
+        &["git", "clone", "https://ghp_0123456789abcdefghij@h/r"],
+        &["git", "clone", "https://*@h/r"],
+    ),
+    (
+        &["curl", "https://h/x?a=1&token=abc&b=2"],
+        &["curl", "https://h/x?a=1&token=*&b=2"],
+    ),
+    (
+        &["curl", "-d", r#"{"user":"bob","password":"S3cret"}"#],
+        &["curl", "-d", r#"{"user":"bob","password":*}"#],
+    ),
+    (&["x", "AKIAIOSFODNN7EXAMPLE"], &["x", "*"]),
+    (&["x", "eyJhbGciOiJI.eyJzdWIiOiIx.abc"], &["x", "*"]),
+    (
+        &["openssl", "rsa", "-passin", "pass:S3cret"],
+        &["openssl", "rsa", "-passin", "*"],
+    ),
+    (
+        &["ssh-keygen", "-t", "ed25519", "-N", "S3cret"],
+        &["ssh-keygen", "-t", "ed25519", "-N", "*"],
+    ),
+];
+
 #[test]
 fn secrets_in_arguments_are_replaced() {
-    let cases: &[(&[&str], &[&str])] = &[
-        (&["mysql", "-uroot", "-pS3cret!", "db"], &["mysql", "-uroot", "-p*", "db"]),
-        (&["sudo", "/usr/bin/mysqldump", "-pS3cret"], &["sudo", "/usr/bin/mysqldump", "-p*"]),
-        (&["mysql", "--password=S3cret"], &["mysql", "--password=*"]),
-        (&["x", "--db-password", "S3cret", "y"], &["x", "--db-password", "*", "y"]),
-        (&["x", "-password", "S3cret"], &["x", "-password", "*"]),
-        (&["x", "--api-key=abc", "--token", "t0k"], &["x", "--api-key=*", "--token", "*"]),
-        (&["sshpass", "-p", "S3cret", "ssh", "h"], &["sshpass", "-p", "*", "ssh", "h"]),
-        (&["sshpass", "-pS3cret"], &["sshpass", "-p*"]),
-        (&["docker", "login", "-u", "bob", "-p", "S3cret"], &["docker", "login", "-u", "bob", "-p", "*"]),
-        (&["redis-cli", "-a", "S3cret", "ping"], &["redis-cli", "-a", "*", "ping"]),
-        (&["smbclient", "-U", "bob%S3cret"], &["smbclient", "-U", "*"]),
-        (&["smbclient", "-Ubob%S3cret"], &["smbclient", "-Ubob%*"]),
-        (&["curl", "-u", "bob:S3cret", "h"], &["curl", "-u", "*", "h"]),
-        (&["env", "PGPASSWORD=S3cret", "psql"], &["env", "PGPASSWORD=*", "psql"]),
-        (&["env", "AWS_SECRET_ACCESS_KEY=abc/def", "x"], &["env", "AWS_SECRET_ACCESS_KEY=*", "x"]),
-        (&["sh", "-c", "PGPASSWORD='a b' psql -h db"], &["sh", "-c", "PGPASSWORD=* psql -h db"]),
-        (&["sh", "-c", "mysql -u root -pS3cret db"], &["sh", "-c", "mysql -u root -p* db"]),
-        (&["sh", "-c", "tool --password S3cret; ls"], &["sh", "-c", "tool --password *; ls"]),
-        (&["curl", "-H", "Authorization: Bearer abc.def"], &["curl", "-H", "Authorization: Bearer *"]),
-        (&["curl", "-H", "authorization: Basic Ym9iOg=="], &["curl", "-H", "authorization: Basic *"]),
-        (&["curl", "-H", "X-Vault-Token: hvs.abc"], &["curl", "-H", "X-Vault-Token: *"]),
-        (&["curl", "-H", "PRIVATE-TOKEN: abc"], &["curl", "-H", "PRIVATE-TOKEN: *"]),
-        (&["psql", "postgresql://bob:S3cret@db:5432/x"], &["psql", "postgresql://bob:*@db:5432/x"]),
-        (&["git", "clone", "https://ghp_0123456789abcdefghij@h/r"], &["git", "clone", "https://*@h/r"]),
-        (&["curl", "https://h/x?a=1&token=abc&b=2"], &["curl", "https://h/x?a=1&token=*&b=2"]),
-        (&["curl", "-d", r#"{"user":"bob","password":"S3cret"}"#], &["curl", "-d", r#"{"user":"bob","password":*}"#]),
-        (&["x", "AKIAIOSFODNN7EXAMPLE"], &["x", "*"]),
-        (&["x", "eyJhbGciOiJI.eyJzdWIiOiIx.abc"], &["x", "*"]),
-        (&["openssl", "rsa", "-passin", "pass:S3cret"], &["openssl", "rsa", "-passin", "*"]),
-        (&["ssh-keygen", "-t", "ed25519", "-N", "S3cret"], &["ssh-keygen", "-t", "ed25519", "-N", "*"]),
-    ];
-    for (given, wanted) in cases {
+    for (given, wanted) in SECRETS {
         let (found, count) = cleaned(given);
         assert_eq!(&found, wanted, "{given:?}");
         assert!(count >= 1, "{given:?}");
@@ -86,7 +162,17 @@ fn what_is_no_secret_stays() {
     ];
     for given in cases {
         let (found, count) = cleaned(given);
-        assert_eq!((found.as_slice(), count), (given.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>().as_slice(), 0));
+        assert_eq!(
+            (found.as_slice(), count),
+            (
+                given
+                    .iter()
+                    .map(|a| (*a).to_owned())
+                    .collect::<Vec<_>>()
+                    .as_slice(),
+                0
+            )
+        );
     }
 }
 
@@ -104,7 +190,10 @@ fn a_private_key_goes_whole_also_when_it_is_cut() {
 fn equal_secrets_have_equal_digests_and_keys_make_them_differ() {
     let argv: [&[u8]; 3] = [b"x", b"--password=one", b"--token=one"];
     let (first, _) = redactor().arguments(&argv);
-    assert_eq!(first[1].rsplit(|byte| *byte == b'=').next(), first[2].rsplit(|byte| *byte == b'=').next());
+    assert_eq!(
+        first[1].rsplit(|byte| *byte == b'=').next(),
+        first[2].rsplit(|byte| *byte == b'=').next()
+    );
     let (second, _) = Redactor::new(&[8; KEY_BYTES]).arguments(&argv);
     assert_ne!(first[1], second[1]);
 }
@@ -117,9 +206,15 @@ fn the_key_is_made_once_and_for_root_alone() {
     let argv: [&[u8]; 2] = [b"x", b"--password=one"];
     let first = Redactor::open(&path).unwrap().arguments(&argv);
     assert_eq!(Redactor::open(&path).unwrap().arguments(&argv), first);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     fs::write(&path, b"short").unwrap();
-    assert!(matches!(Redactor::open(&path), Err(RedactError::Length { bytes: 5, .. })));
+    assert!(matches!(
+        Redactor::open(&path),
+        Err(RedactError::Length { bytes: 5, .. })
+    ));
 }
 
 #[test]

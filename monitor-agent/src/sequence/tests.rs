@@ -103,10 +103,7 @@ fn numbers_go_on_rising_when_probes_are_loaded_anew() {
     for number in [1, 2, 4] {
         let _ = sequences.observe(SOURCE, number);
     }
-    assert_eq!(
-        sequences.restart(),
-        [gap(3, 3, GapCause::Unexplained)]
-    );
+    assert_eq!(sequences.restart(), [gap(3, 3, GapCause::Unexplained)]);
     assert_eq!(sequences.observe(SOURCE, 1), Seen::New(5));
 }
 

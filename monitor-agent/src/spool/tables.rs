@@ -64,14 +64,21 @@ fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u
         let source: String = stream.get(0)?;
         let ahead: Vec<u8> = stream.get(3)?;
         let number = |at| stream.get::<_, i64>(at).map(i64::cast_unsigned);
-        let source: Source = source.parse().map_err(|error: monitor_model::id::InvalidId| {
-            SpoolError::Row { table: "streams", cause: error.to_string() }
-        })?;
+        let source: Source = source
+            .parse()
+            .map_err(|error: monitor_model::id::InvalidId| SpoolError::Row {
+                table: "streams",
+                cause: error.to_string(),
+            })?;
         if source == Source::Agent {
             own_sequence = number(2)?;
             continue;
         }
-        let numbers = ahead.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
+        let numbers = ahead
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|bytes| u64::from_le_bytes(*bytes));
         let stream = Stream {
             base: number(1)?,
             done: number(2)?,
@@ -84,8 +91,8 @@ fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u
 }
 
 fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {
-    let mut rows = transaction
-        .prepare("SELECT session FROM sessions ORDER BY ended_at IS NULL, ended_at")?;
+    let mut rows =
+        transaction.prepare("SELECT session FROM sessions ORDER BY ended_at IS NULL, ended_at")?;
     let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut sessions = Vec::new();
     for bytes in found {
@@ -112,10 +119,20 @@ pub(super) fn put_streams(
     boot: BootId,
     reading: &Reading,
 ) -> Result<(), SpoolError> {
-    let own = Stream { done: reading.own_sequence, ..Stream::default() };
-    let streams = reading.streams.iter().map(|(source, stream)| (*source, stream));
+    let own = Stream {
+        done: reading.own_sequence,
+        ..Stream::default()
+    };
+    let streams = reading
+        .streams
+        .iter()
+        .map(|(source, stream)| (*source, stream));
     for (source, stream) in streams.chain([(Source::Agent, &own)]) {
-        let ahead: Vec<u8> = stream.ahead.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let ahead: Vec<u8> = stream
+            .ahead
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
         transaction
             .prepare_cached(
                 "INSERT OR REPLACE INTO streams (boot, source, base, done, ahead, dropped_named)

@@ -12,7 +12,12 @@ fn boot(number: u128) -> BootId {
 }
 
 fn reading(events: &[&[u8]], done: u64) -> Reading {
-    let stream = Stream { done, ahead: [done + 2, done + 3].into(), base: 4, dropped_named: 1 };
+    let stream = Stream {
+        done,
+        ahead: [done + 2, done + 3].into(),
+        base: 4,
+        dropped_named: 1,
+    };
     Reading {
         events: events.iter().map(|event| event.to_vec()).collect(),
         streams: vec![(Source::Bulk { cpu: 1 }, stream)],
@@ -40,14 +45,25 @@ fn batches_and_positions_are_there_after_a_restart() {
     let (mut spool, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
     assert!(recovered.streams.is_empty() && recovered.epoch.is_none());
     spool.append(&reading(&[b"a", b"b"], 2)).unwrap();
-    spool.append(&Reading { epoch: Some("e1".into()), ..reading(&[b"c"], 3) }).unwrap();
+    spool
+        .append(&Reading {
+            epoch: Some("e1".into()),
+            ..reading(&[b"c"], 3)
+        })
+        .unwrap();
     drop(spool);
     let (spool, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
     assert_eq!((spool.newest(), recovered.own_sequence), (2, 3));
     assert_eq!(recovered.epoch.as_deref(), Some("e1"));
     let stream = &recovered.streams[&Source::Bulk { cpu: 1 }];
     assert_eq!(*stream, reading(&[], 3).streams[0].1);
-    assert_eq!(all(&path), [(1, vec![b"a".to_vec(), b"b".to_vec()]), (2, vec![b"c".to_vec()])]);
+    assert_eq!(
+        all(&path),
+        [
+            (1, vec![b"a".to_vec(), b"b".to_vec()]),
+            (2, vec![b"c".to_vec()])
+        ]
+    );
 }
 
 #[test]
@@ -87,7 +103,9 @@ fn a_copy_taken_at_any_moment_holds_whole_readings_with_their_positions() {
     let path = folder.path().join("spool.db");
     let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
     for done in 1..=20_u64 {
-        spool.append(&reading(&[&done.to_le_bytes(), b"second"], done)).unwrap();
+        spool
+            .append(&reading(&[&done.to_le_bytes(), b"second"], done))
+            .unwrap();
         // What a kill would leave: the files as they are now.
         let copy = tempfile::tempdir().unwrap();
         for name in ["spool.db", "spool.db-wal"] {
@@ -145,7 +163,12 @@ fn sessions_and_receipts_are_kept_with_their_events() {
         Keep::Session(Box::new(ended.clone())),
         Keep::Receipt(receipt.clone()),
     ];
-    spool.append(&Reading { keep, ..reading(&[b"a"], 1) }).unwrap();
+    spool
+        .append(&Reading {
+            keep,
+            ..reading(&[b"a"], 1)
+        })
+        .unwrap();
     drop(spool);
     let (_, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
     assert_eq!(recovered.sessions, [ended, session(1)]);
@@ -163,7 +186,12 @@ fn the_oldest_ended_sessions_and_receipts_go() {
         ended.ended_at = Some(UnixNs(u64::try_from(number).unwrap()));
         Keep::Session(Box::new(ended))
     });
-    spool.append(&Reading { keep: keep.collect(), ..reading(&[], 1) }).unwrap();
+    spool
+        .append(&Reading {
+            keep: keep.collect(),
+            ..reading(&[], 1)
+        })
+        .unwrap();
     drop(spool);
     let (_, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
     assert_eq!(recovered.sessions.len(), ENDED_MAX);
@@ -177,7 +205,9 @@ fn a_reading_larger_than_a_batch_becomes_several() {
     let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
     let large = vec![1; BATCH_BYTES_MAX / 2];
     let huge = vec![2; BATCH_BYTES_MAX + 1];
-    spool.append(&reading(&[&large, &large, &large, &huge, b"x"], 1)).unwrap();
+    spool
+        .append(&reading(&[&large, &large, &large, &huge, b"x"], 1))
+        .unwrap();
     let sizes: Vec<usize> = all(&path).iter().map(|(_, events)| events.len()).collect();
     assert_eq!(sizes, [2, 1, 1, 1]);
 }

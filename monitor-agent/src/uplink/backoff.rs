@@ -15,7 +15,11 @@ impl Backoff {
     /// From the least to the most.
     #[must_use]
     pub const fn new(min: Duration, max: Duration) -> Self {
-        Self { min, max, next: min }
+        Self {
+            min,
+            max,
+            next: min,
+        }
     }
 
     /// The next pause: between half of the present step and all of it.

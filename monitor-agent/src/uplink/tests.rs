@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     path::Path,
     pin::Pin,
-    sync::{Mutex, atomic::{AtomicBool, AtomicUsize, Ordering}},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use monitor_model::{
@@ -59,7 +62,10 @@ type Down = Pin<Box<dyn tokio_stream::Stream<Item = Result<v1::StreamResponse, S
 impl AgentService for Service {
     type StreamStream = Down;
 
-    async fn stream(&self, request: Request<Streaming<v1::StreamRequest>>) -> Result<Response<Down>, Status> {
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::StreamRequest>>,
+    ) -> Result<Response<Down>, Status> {
         let collected = Arc::clone(&self.0);
         Identity::of(&request)?
             .require(&[monitor_transport::identity::Role::Agent])
@@ -84,8 +90,14 @@ impl AgentService for Service {
                     stream_request::Message::Batch(batch) => {
                         batches += 1;
                         take(&collected, &batch);
-                        let ack = stream_response::Message::Ack(v1::Ack { number: batch.number });
-                        if collected.acks.load(Ordering::SeqCst) { vec![ack] } else { Vec::new() }
+                        let ack = stream_response::Message::Ack(v1::Ack {
+                            number: batch.number,
+                        });
+                        if collected.acks.load(Ordering::SeqCst) {
+                            vec![ack]
+                        } else {
+                            Vec::new()
+                        }
                     }
                     stream_request::Message::Receipt(receipt) => {
                         collected.receipts.lock().unwrap().push(receipt);
@@ -93,7 +105,11 @@ impl AgentService for Service {
                     }
                 };
                 for message in answer {
-                    let _ = down.send(Ok(v1::StreamResponse { message: Some(message) })).await;
+                    let _ = down
+                        .send(Ok(v1::StreamResponse {
+                            message: Some(message),
+                        }))
+                        .await;
                 }
                 let cut = collected.cut_after.load(Ordering::SeqCst);
                 if cut > 0 && batches >= cut {
@@ -140,23 +156,48 @@ impl Drop for Bench {
 fn tls(folder: &Path, authority: &Authority, identity: &str) -> Tls {
     let identity: Identity = identity.parse().unwrap();
     let not_before = SystemClock.now();
-    let leaf = Leaf { identity: &identity, hosts: &["localhost".into()], not_before, days: 1 };
+    let leaf = Leaf {
+        identity: &identity,
+        hosts: &["localhost".into()],
+        not_before,
+        days: 1,
+    };
     let (certificate, key) = authority.issue(&leaf, folder).unwrap();
-    TlsFiles { ca: folder.join("ca.pem"), certificate, key }.load(SystemClock.now()).unwrap()
+    TlsFiles {
+        ca: folder.join("ca.pem"),
+        certificate,
+        key,
+    }
+    .load(SystemClock.now())
+    .unwrap()
+}
+
+/// A collector of its own; where it listens.
+async fn serve(collected: &Arc<Collected>, tls: &Tls) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let service = AgentServiceServer::new(Service(Arc::clone(collected)));
+    let mut builder = Server::builder().tls_config(tls.server()).unwrap();
+    tokio::spawn(
+        builder
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener)),
+    );
+    port
 }
 
 async fn bench(role: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::create(folder.path(), SystemClock.now(), 1).unwrap();
     let server = tls(folder.path(), &authority, "monitor://collector/c1");
-    let client = tls(folder.path(), &authority, &format!("monitor://{role}/jump-1"));
+    let client = tls(
+        folder.path(),
+        &authority,
+        &format!("monitor://{role}/jump-1"),
+    );
     let collected = Arc::new(Collected::default());
     collected.acks.store(true, Ordering::SeqCst);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let service = AgentServiceServer::new(Service(Arc::clone(&collected)));
-    let mut builder = Server::builder().tls_config(server.server()).unwrap();
-    tokio::spawn(builder.add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+    let port = serve(&collected, &server).await;
     let path = folder.path().join("spool.db");
     let boot = BootId::from_parts(UnixNs(1), 1);
     let (spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
@@ -183,7 +224,11 @@ async fn bench(role: &str) -> Bench {
             retry_max: Duration::from_millis(20),
         },
         tls: client,
-        hello: v1::Hello { version: "0".into(), boot: boot.to_bytes().to_vec(), hooks: Vec::new() },
+        hello: v1::Hello {
+            version: "0".into(),
+            boot: boot.to_bytes().to_vec(),
+            hooks: Vec::new(),
+        },
         spool: path,
         newest: newest_out,
         acked,
@@ -193,7 +238,19 @@ async fn bench(role: &str) -> Bench {
         clock,
     };
     let uplink = tokio::spawn(uplink.run());
-    Bench { collected, spool, newest, acked: acked_out, standing, marks, sessions, notes, uplink, written: 0, _folder: folder }
+    Bench {
+        collected,
+        spool,
+        newest,
+        acked: acked_out,
+        standing,
+        marks,
+        sessions,
+        notes,
+        uplink,
+        written: 0,
+        _folder: folder,
+    }
 }
 
 impl Bench {
@@ -202,14 +259,21 @@ impl Bench {
         for _ in 0..batches {
             self.written += 1;
             let event = format!("event {}", self.written).into_bytes();
-            self.spool.append(&Reading { events: vec![event], ..Reading::default() }).unwrap();
+            self.spool
+                .append(&Reading {
+                    events: vec![event],
+                    ..Reading::default()
+                })
+                .unwrap();
         }
         self.newest.send_replace(self.spool.newest());
     }
 
     /// What was written, in order.
     fn written(&self) -> Vec<Vec<u8>> {
-        (1..=self.written).map(|number| format!("event {number}").into_bytes()).collect()
+        (1..=self.written)
+            .map(|number| format!("event {number}").into_bytes())
+            .collect()
     }
 
     fn events(&self) -> Vec<Vec<u8>> {
@@ -229,7 +293,10 @@ impl Bench {
 async fn until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !so() {
-        assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -242,7 +309,15 @@ async fn batches_come_in_order_and_are_acked() {
     bench.write(1);
     bench.all_acked().await;
     assert_eq!(bench.events(), bench.written());
-    assert!(bench.collected.seen.lock().unwrap().values().all(|times| *times == 1));
+    assert!(
+        bench
+            .collected
+            .seen
+            .lock()
+            .unwrap()
+            .values()
+            .all(|times| *times == 1)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,14 +325,24 @@ async fn without_acks_only_so_many_batches_are_under_way_and_nothing_is_deleted(
     let mut bench = bench("agent").await;
     bench.collected.acks.store(false, Ordering::SeqCst);
     bench.write(3 * IN_FLIGHT_MAX);
-    until("as many as may be are under way", || bench.events().len() == IN_FLIGHT_MAX).await;
+    until("as many as may be are under way", || {
+        bench.events().len() == IN_FLIGHT_MAX
+    })
+    .await;
     assert_eq!(*bench.acked.borrow(), 0);
     // The stream is cut; on the next one everything comes again, and is acked.
     bench.collected.acks.store(true, Ordering::SeqCst);
     bench.collected.cut.notify_one();
     bench.all_acked().await;
     assert_eq!(bench.events(), bench.written());
-    let twice = bench.collected.seen.lock().unwrap().values().filter(|times| **times == 2).count();
+    let twice = bench
+        .collected
+        .seen
+        .lock()
+        .unwrap()
+        .values()
+        .filter(|times| **times == 2)
+        .count();
     assert_eq!(twice, IN_FLIGHT_MAX);
 }
 
@@ -277,8 +362,13 @@ async fn a_stream_cut_again_and_again_loses_nothing_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_from_the_collector_are_in_force() {
     let bench = bench_with_first(vec![
-        stream_response::Message::Grants(v1::GrantTable { grants: vec![v1::Grant::from(&grant("G1"))] }),
-        stream_response::Message::Deny(v1::DenyTable { serials: vec![5], principals: Vec::new() }),
+        stream_response::Message::Grants(v1::GrantTable {
+            grants: vec![v1::Grant::from(&grant("G1"))],
+        }),
+        stream_response::Message::Deny(v1::DenyTable {
+            serials: vec![5],
+            principals: Vec::new(),
+        }),
     ])
     .await;
     until("the tables are in force", || {
@@ -295,7 +385,10 @@ async fn bench_with_first(first: Vec<stream_response::Message>) -> Bench {
     bench.collected.cut_after.store(1, Ordering::SeqCst);
     let mut bench = bench;
     bench.write(1);
-    until("a second stream came about", || bench.collected.hellos.load(Ordering::SeqCst) >= 2).await;
+    until("a second stream came about", || {
+        bench.collected.hellos.load(Ordering::SeqCst) >= 2
+    })
+    .await;
     bench.collected.cut_after.store(0, Ordering::SeqCst);
     bench
 }
@@ -310,16 +403,29 @@ async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
     });
     let mut bench = bench("agent").await;
     bench.sessions.lock().put(session(1)).unwrap();
-    bench.marks.marked.lock().unwrap().insert(session(1).id, vec![4_000_001]);
+    bench
+        .marks
+        .marked
+        .lock()
+        .unwrap()
+        .insert(session(1).id, vec![4_000_001]);
     *bench.collected.first.lock().unwrap() = vec![command.clone(), command];
     bench.collected.cut_after.store(1, Ordering::SeqCst);
     bench.write(1);
-    until("two receipts came", || bench.collected.receipts.lock().unwrap().len() >= 2).await;
+    until("two receipts came", || {
+        bench.collected.receipts.lock().unwrap().len() >= 2
+    })
+    .await;
     let receipts = bench.collected.receipts.lock().unwrap().clone();
     assert_eq!(receipts[0], receipts[1]);
     assert_eq!((receipts[0].killed, receipts[0].left), (1, 0));
     assert!(bench.notes.recv().await.is_some());
-    let kills = bench.marks.take_asked().iter().filter(|asked| asked.starts_with("kill")).count();
+    let kills = bench
+        .marks
+        .take_asked()
+        .iter()
+        .filter(|asked| asked.starts_with("kill"))
+        .count();
     assert_eq!(kills, 1);
 }
 
@@ -327,7 +433,10 @@ async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
 async fn a_wrong_role_is_refused_and_events_wait() {
     let mut bench = bench("soc").await;
     bench.write(2);
-    until("it was refused twice", || bench.collected.refusals.load(Ordering::SeqCst) >= 2).await;
+    until("it was refused twice", || {
+        bench.collected.refusals.load(Ordering::SeqCst) >= 2
+    })
+    .await;
     assert!(bench.events().is_empty());
     assert_eq!(*bench.acked.borrow(), 0);
     assert!(!bench.uplink.is_finished());

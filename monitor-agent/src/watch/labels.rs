@@ -30,7 +30,11 @@ impl Label {
     /// Of a watch whose number means nothing any more.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { class: "unknown".to_owned(), tenant: None, tier: None }
+        Self {
+            class: "unknown".to_owned(),
+            tenant: None,
+            tier: None,
+        }
     }
 }
 
@@ -41,7 +45,9 @@ pub enum LabelError {
     #[error("labels of watches: {0}")]
     Database(#[from] rusqlite::Error),
     /// All numbers are taken.
-    #[error("{LABELS_MAX} different watch labels were given in this agent's life, which is the most")]
+    #[error(
+        "{LABELS_MAX} different watch labels were given in this agent's life, which is the most"
+    )]
     Full,
 }
 
@@ -70,7 +76,8 @@ impl SharedLabels {
                  id INTEGER PRIMARY KEY, class TEXT NOT NULL, tenant TEXT, tier TEXT) STRICT;",
         )?;
         let given = {
-            let mut rows = database.prepare("SELECT class, tenant, tier FROM labels ORDER BY id")?;
+            let mut rows =
+                database.prepare("SELECT class, tenant, tier FROM labels ORDER BY id")?;
             let labels = rows.query_map([], |row| {
                 let (tenant, tier): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
                 Ok(Label {

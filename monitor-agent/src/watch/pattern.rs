@@ -53,7 +53,9 @@ pub enum PatternError {
         component: String,
     },
     /// `**` elsewhere than at the end.
-    #[error("** stands in the middle: it is allowed only as the last component, where it means everything below")]
+    #[error(
+        "** stands in the middle: it is allowed only as the last component, where it means everything below"
+    )]
     Recursive,
     /// The tenant is named twice, or only in part.
     #[error("{{tenant}} must stand for one whole component, and only once")]
@@ -90,13 +92,18 @@ impl Pattern {
             return Err(PatternError::Root);
         }
         if parts.len() > COMPONENTS_MAX {
-            return Err(PatternError::TooDeep { components: parts.len() });
+            return Err(PatternError::TooDeep {
+                components: parts.len(),
+            });
         }
         if text.matches("{tenant}").count() > 1 {
             return Err(PatternError::Tenant);
         }
         let components: Result<Vec<_>, _> = parts.into_iter().map(component).collect();
-        Ok(Self { text: text.to_owned(), components: components? })
+        Ok(Self {
+            text: text.to_owned(),
+            components: components?,
+        })
     }
 
     /// As written.
@@ -114,23 +121,32 @@ impl Pattern {
     /// Whether a component names the tenant.
     #[must_use]
     pub fn names_tenant(&self) -> bool {
-        self.components.iter().any(|component| matches!(component, Component::Tenant))
+        self.components
+            .iter()
+            .any(|component| matches!(component, Component::Tenant))
     }
 
     /// The part before the first component that varies.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        let names = self.components.iter().map_while(|component| match component {
-            Component::Name(name) => Some(name.as_str()),
-            Component::Glob(_) | Component::Tenant => None,
-        });
+        let names = self
+            .components
+            .iter()
+            .map_while(|component| match component {
+                Component::Name(name) => Some(name.as_str()),
+                Component::Glob(_) | Component::Tenant => None,
+            });
         std::iter::once("/").chain(names).collect()
     }
 }
 
 fn component(text: &str) -> Result<Component, PatternError> {
     match text {
-        "." | ".." => return Err(PatternError::Dots { component: text.to_owned() }),
+        "." | ".." => {
+            return Err(PatternError::Dots {
+                component: text.to_owned(),
+            });
+        }
         "{tenant}" => return Ok(Component::Tenant),
         _ if text.contains("{tenant}") => return Err(PatternError::Tenant),
         _ if text.contains("**") => return Err(PatternError::Recursive),
@@ -144,7 +160,9 @@ fn component(text: &str) -> Result<Component, PatternError> {
         cause: error.kind().to_string(),
     };
     let glob = GlobBuilder::new(text).literal_separator(true).build();
-    Ok(Component::Glob(glob.map_err(|error| wrong(&error))?.compile_matcher()))
+    Ok(Component::Glob(
+        glob.map_err(|error| wrong(&error))?.compile_matcher(),
+    ))
 }
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ impl Filter {
 pub fn resolve(rules: &[Rule]) -> Resolved {
     let mut resolved = Resolved::default();
     for rule in rules {
-        let walk = Walk { rule, resolved: &mut resolved };
+        let walk = Walk {
+            rule,
+            resolved: &mut resolved,
+        };
         walk.run();
     }
     resolved
@@ -58,7 +61,11 @@ impl Walk<'_> {
             let mut next = Vec::new();
             for (directory, tenant) in reached {
                 let filter = Filter(component.clone());
-                self.resolved.directories.entry(directory.clone()).or_default().push(filter);
+                self.resolved
+                    .directories
+                    .entry(directory.clone())
+                    .or_default()
+                    .push(filter);
                 follow_link(&directory, &component.clone(), self.resolved);
                 for (path, named) in fitting(&directory, component) {
                     if next.len() > WATCHES_MAX {
@@ -94,9 +101,15 @@ fn follow_link(directory: &Path, component: &Component, resolved: &mut Resolved)
     let Ok(target) = fs::canonicalize(&path) else {
         return;
     };
-    if let (Some(parent), Some(name)) = (target.parent(), target.file_name().and_then(|n| n.to_str())) {
+    if let (Some(parent), Some(name)) =
+        (target.parent(), target.file_name().and_then(|n| n.to_str()))
+    {
         let filter = Filter(Component::Name(name.to_owned()));
-        resolved.directories.entry(parent.to_owned()).or_default().push(filter);
+        resolved
+            .directories
+            .entry(parent.to_owned())
+            .or_default()
+            .push(filter);
     }
 }
 
@@ -104,7 +117,11 @@ fn follow_link(directory: &Path, component: &Component, resolved: &mut Resolved)
 fn fitting(directory: &Path, component: &Component) -> Vec<(PathBuf, Option<TenantId>)> {
     if let Component::Name(name) = component {
         let path = directory.join(name);
-        return if path.exists() { vec![(path, None)] } else { Vec::new() };
+        return if path.exists() {
+            vec![(path, None)]
+        } else {
+            Vec::new()
+        };
     }
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
@@ -131,8 +148,15 @@ mod tests {
 
     fn rule(folder: &Path, pattern: &str) -> Rule {
         let text = format!("{}/{pattern}", folder.display());
-        let label = Label { class: "key".into(), tenant: None, tier: None };
-        Rule { pattern: Pattern::new(&text).unwrap(), label }
+        let label = Label {
+            class: "key".into(),
+            tenant: None,
+            tier: None,
+        };
+        Rule {
+            pattern: Pattern::new(&text).unwrap(),
+            label,
+        }
     }
 
     fn found(rules: &[Rule]) -> Vec<(bool, Option<String>)> {
@@ -140,7 +164,12 @@ mod tests {
         let mut found: Vec<_> = resolved
             .files
             .iter()
-            .map(|(file, label)| (file.is_directory, label.tenant.as_ref().map(ToString::to_string)))
+            .map(|(file, label)| {
+                (
+                    file.is_directory,
+                    label.tenant.as_ref().map(ToString::to_string),
+                )
+            })
             .collect();
         found.sort();
         found
@@ -160,7 +189,10 @@ mod tests {
         assert_eq!(found(&[rule(root, "acme/nothing")]), []);
         let tenants = [Some("acme".to_owned()), Some("globex".to_owned())];
         let wanted = |is_directory| tenants.clone().map(|tenant| (is_directory, tenant));
-        assert_eq!(found(&[rule(root, "{tenant}/credentials/**")]), wanted(true));
+        assert_eq!(
+            found(&[rule(root, "{tenant}/credentials/**")]),
+            wanted(true)
+        );
         assert_eq!(found(&[rule(root, "{tenant}/*.pem")]), wanted(false));
     }
 
@@ -187,7 +219,11 @@ mod tests {
         let mut rules = [rule(folder.path(), "a"), rule(folder.path(), "*")];
         rules[0].label.class = "first".into();
         let resolved = resolve(&rules);
-        let classes: Vec<_> = resolved.files.values().map(|label| label.class.as_str()).collect();
+        let classes: Vec<_> = resolved
+            .files
+            .values()
+            .map(|label| label.class.as_str())
+            .collect();
         assert_eq!(classes, ["first"]);
     }
 
@@ -200,6 +236,10 @@ mod tests {
         std::os::unix::fs::symlink("real/key", root.join("key")).unwrap();
         let resolved = resolve(&[rule(&root, "key")]);
         assert_eq!(resolved.files.len(), 1);
-        assert!(resolved.directories[&root.join("real")].iter().any(|filter| filter.matches(b"key")));
+        assert!(
+            resolved.directories[&root.join("real")]
+                .iter()
+                .any(|filter| filter.matches(b"key"))
+        );
     }
 }

@@ -26,14 +26,22 @@ struct Bench {
 }
 
 fn start(folder: &Path, epoch: &str) -> Bench {
-    let origin = Origin { agent: "jump-1".parse().unwrap(), boot: BootId::from_parts(UnixNs(1), 1) };
+    let origin = Origin {
+        agent: "jump-1".parse().unwrap(),
+        boot: BootId::from_parts(UnixNs(1), 1),
+    };
     let (spool, recovered) = Spool::open(&folder.join("spool.db"), origin.boot, 1 << 30).unwrap();
     let sessions = SharedSessions::default();
     let labels = SharedLabels::open(&folder.join("state.db")).unwrap();
     let marks = Arc::new(FakeMarks::default());
     let counters = Arc::<Counters>::default();
     let parts = Parts {
-        attributor: Attributor::new(origin.clone(), sessions.clone(), labels, FakeHost::default()),
+        attributor: Attributor::new(
+            origin.clone(),
+            sessions.clone(),
+            labels,
+            FakeHost::default(),
+        ),
         origin,
         spool,
         redactor: Redactor::new(&[1; 32]),
@@ -42,12 +50,18 @@ fn start(folder: &Path, epoch: &str) -> Bench {
         counters: Arc::clone(&counters),
         clock: Arc::new(SystemClock),
     };
-    Bench { worker: Worker::new(parts, recovered, epoch.to_owned()), marks, counters }
+    Bench {
+        worker: Worker::new(parts, recovered, epoch.to_owned()),
+        marks,
+        counters,
+    }
 }
 
 impl Bench {
     fn take(&mut self, record: &[u8]) {
-        aligned(record, |record| self.worker.take_records(std::iter::once(record), OFFSET));
+        aligned(record, |record| {
+            self.worker.take_records(std::iter::once(record), OFFSET);
+        });
     }
 }
 
@@ -57,13 +71,21 @@ fn events(folder: &Path) -> Vec<Event> {
     let mut after = 0;
     while let Some(batch) = reader.next(after).unwrap() {
         after = batch.number;
-        events.extend(batch.events.iter().map(|event| decode_event(event).unwrap()));
+        events.extend(
+            batch
+                .events
+                .iter()
+                .map(|event| decode_event(event).unwrap()),
+        );
     }
     events
 }
 
 fn numbers(folder: &Path) -> Vec<(Source, u64)> {
-    events(folder).into_iter().map(|event| (event.id.source, event.id.sequence)).collect()
+    events(folder)
+        .into_iter()
+        .map(|event| (event.id.source, event.id.sequence))
+        .collect()
 }
 
 const CPU: Source = Source::Priority { cpu: 2 };
@@ -85,7 +107,10 @@ fn records_read_again_after_a_kill_are_told_once() {
         bench.take(&exec(sequence, SessionMark::NONE, &["x"]));
     }
     bench.worker.commit().unwrap();
-    assert_eq!(numbers(folder.path()), (1..=5).map(|number| (CPU, number)).collect::<Vec<_>>());
+    assert_eq!(
+        numbers(folder.path()),
+        (1..=5).map(|number| (CPU, number)).collect::<Vec<_>>()
+    );
     assert_eq!(bench.counters.records_again.get(), 2);
 }
 
@@ -107,7 +132,12 @@ fn numbers_go_on_when_the_probes_are_loaded_anew() {
     bench.worker.commit().unwrap();
     let wanted = [(CPU, 1), (CPU, 3), (Source::Agent, 1), (CPU, 4), (CPU, 5)];
     assert_eq!(numbers(folder.path()), wanted);
-    let Action::Gap { first: 2, last: 2, cause: GapCause::Unexplained, .. } = events(folder.path())[2].action
+    let Action::Gap {
+        first: 2,
+        last: 2,
+        cause: GapCause::Unexplained,
+        ..
+    } = events(folder.path())[2].action
     else {
         panic!("{:?}", events(folder.path())[2]);
     };
@@ -122,18 +152,36 @@ fn drops_and_unreadable_records_are_named() {
     unknown[0] = 99;
     bench.take(&unknown);
     bench.take(&[1, 2, 3]);
-    let counted = [Counted { source: CPU, produced: 5, dropped: 3 }];
+    let counted = [Counted {
+        source: CPU,
+        produced: 5,
+        dropped: 3,
+    }];
     bench.worker.settle(&counted);
     bench.worker.settle(&counted);
     bench.worker.commit().unwrap();
     let gaps: Vec<_> = events(folder.path())
         .into_iter()
         .filter_map(|event| {
-            let Action::Gap { source, first, last, cause } = event.action else { return None };
+            let Action::Gap {
+                source,
+                first,
+                last,
+                cause,
+            } = event.action
+            else {
+                return None;
+            };
             Some((source, first, last, cause))
         })
         .collect();
-    assert_eq!(gaps, [(CPU, 2, 2, GapCause::Undecodable), (CPU, 3, 5, GapCause::RingFull)]);
+    assert_eq!(
+        gaps,
+        [
+            (CPU, 2, 2, GapCause::Undecodable),
+            (CPU, 3, 5, GapCause::RingFull)
+        ]
+    );
     assert_eq!(bench.counters.records_undecodable.get(), 2);
     assert_eq!(bench.counters.records_missing.get(), 4);
 }
@@ -144,7 +192,12 @@ fn a_session_is_known_again_and_ends_once() {
     let mut bench = start(folder.path(), "e1");
     let row = session(1);
     bench.worker.parts.sessions.lock().put(row.clone()).unwrap();
-    let mut note = Note::about(&row, Action::SessionOpened { session: Box::new(row.clone()) });
+    let mut note = Note::about(
+        &row,
+        Action::SessionOpened {
+            session: Box::new(row.clone()),
+        },
+    );
     note.keep = Some(Keep::Session(Box::new(row.clone())));
     let (kept, mut on_disk) = oneshot::channel();
     note.kept = Some(kept);
@@ -165,10 +218,25 @@ fn a_session_is_known_again_and_ends_once() {
     bench.take(&exec(4, mark_of(row.id), &["later"]));
     bench.worker.commit().unwrap();
     let events = events(folder.path());
-    let kinds: Vec<_> = events.iter().map(|event| event.action.kind().as_str()).collect();
-    assert_eq!(kinds, ["session_opened", "exec", "session_ended", "exec", "exec"]);
-    assert!(events.iter().all(|event| event.attribution.session == Some(row.id)));
-    let Action::Exec { argv, redacted: 1, .. } = &events[1].action else { panic!() };
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event.action.kind().as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["session_opened", "exec", "session_ended", "exec", "exec"]
+    );
+    assert!(
+        events
+            .iter()
+            .all(|event| event.attribution.session == Some(row.id))
+    );
+    let Action::Exec {
+        argv, redacted: 1, ..
+    } = &events[1].action
+    else {
+        panic!()
+    };
     assert!(argv[1].to_string().starts_with("-p[redacted:"));
 }
 
@@ -178,7 +246,12 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
     let mut bench = start(folder.path(), "e1");
     for number in [1, 2] {
         let row = session(number);
-        let mut note = Note::about(&row, Action::SessionOpened { session: Box::new(row.clone()) });
+        let mut note = Note::about(
+            &row,
+            Action::SessionOpened {
+                session: Box::new(row.clone()),
+            },
+        );
         note.keep = Some(Keep::Session(Box::new(row)));
         bench.worker.take_note(note);
     }
@@ -186,14 +259,21 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
     drop(bench);
     for _ in 0..2 {
         let mut bench = start(folder.path(), "e1");
-        bench.marks.marked.lock().unwrap().insert(session(2).id, vec![5]);
+        bench
+            .marks
+            .marked
+            .lock()
+            .unwrap()
+            .insert(session(2).id, vec![5]);
         bench.worker.close_dead_sessions();
         bench.worker.commit().unwrap();
     }
     let ended: Vec<_> = events(folder.path())
         .into_iter()
         .filter_map(|event| {
-            let Action::SessionEnded { session } = event.action else { return None };
+            let Action::SessionEnded { session } = event.action else {
+                return None;
+            };
             Some((session, event.attribution.reason))
         })
         .collect();

@@ -1,0 +1,90 @@
+//! Starts the probes, and says what they see.
+
+use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
+
+use monitor_model::event::{Action, HookState};
+use tracing::{info, warn};
+
+use super::RunError;
+use crate::{
+    config::Config,
+    kernel::{self, ArmReport, Family, ProbeConfig, Probes, Started},
+    note::Note,
+};
+
+/// Starts the probes, and names this loading of them.
+pub(super) fn start(config: &Config) -> Result<(Started, String), RunError> {
+    kernel::ensure_bpffs(&config.pin_dir)?;
+    let started = Probes::start(&ProbeConfig {
+        pin_dir: config.pin_dir.clone(),
+        priority_ring_bytes: config.priority_bytes,
+        bulk_ring_bytes: config.bulk_bytes,
+    })?;
+    for family in started.report.blind() {
+        let reasons: Vec<_> = family
+            .refusals
+            .iter()
+            .map(|refusal| refusal.reason.as_str())
+            .collect();
+        let reason = reasons.join("; ");
+        if family.family == Family::Life {
+            return Err(RunError::Blind { reason });
+        }
+        warn!(
+            family = family.family.name(),
+            unseen = family.misses,
+            reason,
+            "This kernel lets nothing be seen of a family."
+        );
+    }
+    let epoch = epoch(&config.pin_dir).map_err(|source| RunError::File {
+        path: config.pin_dir.clone(),
+        source,
+    })?;
+    info!(resumed = started.report.resumed, "The probes run.");
+    Ok((started, epoch))
+}
+
+/// What tells one loading of the probes from the next, in which the kernel
+/// counts from 1 again: the folder that says that everything is pinned.
+fn epoch(pin_dir: &Path) -> io::Result<String> {
+    for entry in fs::read_dir(pin_dir)? {
+        if let Ok(found) = fs::metadata(entry?.path().join("complete")) {
+            return Ok(format!(
+                "{}-{}.{}",
+                found.ino(),
+                found.ctime(),
+                found.ctime_nsec()
+            ));
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        "no complete set of pins",
+    ))
+}
+
+/// Tells that the agent began to watch.
+pub(super) fn started_note(report: &ArmReport, hooks: Vec<HookState>) -> Note {
+    Note::about_nobody(Action::AgentStarted {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+        resumed: report.resumed,
+        hooks,
+    })
+}
+
+/// What each family sees.
+pub(super) fn hook_states(report: &ArmReport) -> Vec<HookState> {
+    let families = report.families.iter();
+    families
+        .map(|family| HookState {
+            family: family.family.name().to_owned(),
+            tier: family.armed.map(|tier| tier.name().to_owned()),
+            unseen: family.misses.to_owned(),
+        })
+        .collect()
+}

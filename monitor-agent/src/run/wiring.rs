@@ -1,0 +1,186 @@
+//! Hands every part what it needs.
+
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
+
+use monitor_model::{clock::Clock, event::HookState};
+use monitor_proto::v1;
+use tokio::{sync::watch as channel, task::JoinSet};
+
+use super::{RunError, ground::Ground, probes};
+use crate::{
+    attribute::{Attributor, Origin, SharedSessions, ThisHost},
+    config::Config,
+    contain::{Containment, Receipts},
+    counters::Counters,
+    kernel::{ArmReport, Probes, Rings},
+    login::{Desk, Door, desk::LastRefusal},
+    marks::Marks,
+    note::Notes,
+    pipeline::{Pipeline, Worker, worker::Parts},
+    redact::Redactor,
+    spool::Spool,
+    standing::Standing,
+    uplink::Uplink,
+    watch::SharedLabels,
+};
+
+/// What most parts share.
+struct Shared {
+    origin: Origin,
+    standing: Standing,
+    sessions: SharedSessions,
+    marks: Arc<dyn Marks>,
+    notes: Notes,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Shared {
+    fn containment(&self, receipts: Receipts) -> Containment {
+        Containment {
+            standing: self.standing.clone(),
+            sessions: self.sessions.clone(),
+            marks: Arc::clone(&self.marks),
+            notes: self.notes.clone(),
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&self.clock),
+            receipts,
+        }
+    }
+
+    fn desk(&self) -> Desk {
+        Desk {
+            origin: self.origin.clone(),
+            standing: self.standing.clone(),
+            sessions: self.sessions.clone(),
+            marks: Arc::clone(&self.marks),
+            notes: self.notes.clone(),
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&self.clock),
+            last_refusal: LastRefusal::default(),
+        }
+    }
+
+    fn parts(
+        &self,
+        spool: Spool,
+        labels: SharedLabels,
+        redactor: Redactor,
+    ) -> Result<Parts<ThisHost>, RunError> {
+        let host = ThisHost::open().map_err(|source| RunError::File {
+            path: PathBuf::from("/proc"),
+            source,
+        })?;
+        let (origin, sessions) = (self.origin.clone(), self.sessions.clone());
+        Ok(Parts {
+            attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
+            origin,
+            spool,
+            redactor,
+            sessions,
+            marks: Arc::clone(&self.marks),
+            counters: Arc::clone(&self.counters),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+}
+
+/// What the start of the probes gave.
+pub(super) struct Armed {
+    pub(super) probes: Arc<Probes>,
+    pub(super) rings: Rings,
+    pub(super) report: ArmReport,
+    /// Names this loading of the probes.
+    pub(super) epoch: String,
+}
+
+/// The pipeline, to be run; the other parts run already.
+pub(super) type Built = (Pipeline<ThisHost>, JoinSet<()>);
+
+/// Wires the pipeline, the uplink and the login socket.
+pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Built, RunError> {
+    let Ground {
+        tls,
+        origin,
+        askers,
+        redactor,
+        standing,
+        labels,
+        counters,
+        clock,
+        lock,
+    } = ground;
+    let Armed {
+        probes,
+        rings,
+        report,
+        epoch,
+    } = armed;
+    let path = config.state_dir.join("spool.db");
+    let (spool, mut recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
+    let (notes, notes_in) = Notes::channel();
+    let sessions = SharedSessions::default();
+    let shared = Shared {
+        origin,
+        standing,
+        sessions,
+        marks: probes.clone(),
+        notes,
+        counters,
+        clock,
+    };
+    let (newest, newest_out) = channel::channel(spool.newest());
+    let (acked, acked_out) = channel::channel(0);
+    let receipts = Receipts::resume(std::mem::take(&mut recovered.receipts));
+    let hooks = probes::hook_states(&report);
+    let uplink = Uplink {
+        collector: config.collector.clone(),
+        tls,
+        hello: hello(&shared.origin, &hooks),
+        spool: path,
+        newest: newest_out,
+        acked,
+        standing: shared.standing.clone(),
+        containment: Arc::new(shared.containment(receipts)),
+        counters: Arc::clone(&shared.counters),
+        clock: Arc::clone(&shared.clock),
+    };
+    let parts = shared.parts(spool, labels, redactor)?;
+    let mut worker = Worker::new(parts, recovered, epoch);
+    worker.take_note(probes::started_note(&report, hooks));
+    let door = Door::open(&config.socket, askers, Arc::new(shared.desk()))?;
+    let others = spawn(door, uplink, lock);
+    let counters = shared.counters;
+    let (notes, acked) = (notes_in, acked_out);
+    Ok((
+        Pipeline {
+            worker,
+            rings,
+            probes,
+            notes,
+            acked,
+            newest,
+            counters,
+        },
+        others,
+    ))
+}
+
+fn spawn(door: Door, uplink: Uplink, lock: OwnedFd) -> JoinSet<()> {
+    let mut others = JoinSet::new();
+    others.spawn(async move {
+        // Given back when the socket is gone.
+        let _lock = lock;
+        door.run().await;
+    });
+    others.spawn(uplink.run());
+    others
+}
+
+fn hello(origin: &Origin, hooks: &[HookState]) -> v1::Hello {
+    v1::Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot: origin.boot.to_bytes().to_vec(),
+        hooks: hooks.iter().map(Into::into).collect(),
+    }
+}
