@@ -85,13 +85,24 @@ impl Alerter {
     /// Raises alerts by these rules, folding like ones within this time.
     #[must_use]
     pub fn new(rules: Vec<Rule>, dedupe: Duration) -> Self {
-        Self { rules, dedupe, matches: HashMap::new(), folds: HashMap::new(), revoked: HashMap::new() }
+        Self {
+            rules,
+            dedupe,
+            matches: HashMap::new(),
+            folds: HashMap::new(),
+            revoked: HashMap::new(),
+        }
     }
 
     /// How far back events matter to the next answer.
     #[must_use]
     pub fn memory(&self) -> Duration {
-        self.rules.iter().map(|rule| rule.window).max().unwrap_or_default().max(self.dedupe)
+        self.rules
+            .iter()
+            .map(|rule| rule.window)
+            .max()
+            .unwrap_or_default()
+            .max(self.dedupe)
     }
 
     /// The verdicts that some rule looks at.
@@ -108,12 +119,24 @@ impl Alerter {
 
     /// Remembers an alert that was raised before a restart.
     pub fn remember(&mut self, raised: Raised) {
-        let Raised { stamp, alert, outside, fold } = raised;
+        let Raised {
+            stamp,
+            alert,
+            outside,
+            fold,
+        } = raised;
         if let (Response::Revoke, Some(session)) = (alert.response, alert.session) {
             self.revoked.insert(session, alert.event_at);
         }
         self.make_room();
-        self.folds.insert(fold, Fold { alert, outside, stamp });
+        self.folds.insert(
+            fold,
+            Fold {
+                alert,
+                outside,
+                stamp,
+            },
+        );
     }
 
     /// Remembers an order that an alert gave before a restart.
@@ -125,17 +148,32 @@ impl Alerter {
 
     /// Answers a judged event.
     pub fn answer(&mut self, entry: &Entry, moment: &Moment<'_>) -> Answer {
-        let Some((place, response)) = self.firing(entry) else { return Answer::Nothing };
-        let Some(rule) = self.rules.get(place) else { return Answer::Nothing };
+        let Some((place, response)) = self.firing(entry) else {
+            return Answer::Nothing;
+        };
+        let Some(rule) = self.rules.get(place) else {
+            return Answer::Nothing;
+        };
         let key = fold_key(rule, entry);
         let event = &entry.judged.event;
-        let like = self.folds.get_mut(&key).filter(|_| response == Response::Notify);
+        let like = self
+            .folds
+            .get_mut(&key)
+            .filter(|_| response == Response::Notify);
         if let Some(fold) = like {
-            let apart = event.at.since(fold.alert.event_at).max(fold.alert.event_at.since(event.at));
+            let apart = event
+                .at
+                .since(fold.alert.event_at)
+                .max(fold.alert.event_at.since(event.at));
             if apart < self.dedupe {
                 fold.alert.count = fold.alert.count.saturating_add(1);
                 let (alert, outside) = (fold.alert.clone(), fold.outside.clone());
-                return Answer::Fold(Raised { stamp: fold.stamp, alert, outside, fold: key });
+                return Answer::Fold(Raised {
+                    stamp: fold.stamp,
+                    alert,
+                    outside,
+                    fold: key,
+                });
             }
         }
         let raised = Raised {
@@ -152,12 +190,15 @@ impl Alerter {
     fn firing(&mut self, entry: &Entry) -> Option<(usize, Response)> {
         let event = &entry.judged.event;
         let subject = subject(event);
-        let matching: Vec<usize> =
-            (0..self.rules.len()).filter(|&at| self.rules.get(at).is_some_and(|rule| matches(rule, entry))).collect();
+        let matching: Vec<usize> = (0..self.rules.len())
+            .filter(|&at| self.rules.get(at).is_some_and(|rule| matches(rule, entry)))
+            .collect();
         let mut firing = Vec::new();
         for place in matching {
             let counted = self.count(place, subject.clone(), event.at);
-            let Some(rule) = self.rules.get(place) else { continue };
+            let Some(rule) = self.rules.get(place) else {
+                continue;
+            };
             if counted >= rule.after {
                 firing.push((self.response(rule, event), rule.severity, Reverse(place)));
             }
@@ -166,25 +207,38 @@ impl Alerter {
             Response::Notify => 0,
             Response::Revoke => 1,
         };
-        let best = firing.into_iter().max_by_key(|(response, severity, place)| (strength(response), *severity, *place));
+        let best = firing
+            .into_iter()
+            .max_by_key(|(response, severity, place)| (strength(response), *severity, *place));
         best.map(|(response, _, Reverse(place))| (place, response))
     }
 
     /// A session is revoked once; and what has no session cannot be.
     fn response(&self, rule: &Rule, event: &Event) -> Response {
         match (rule.response, event.attribution.session) {
-            (Response::Revoke, Some(session)) if !self.revoked.contains_key(&session) => Response::Revoke,
+            (Response::Revoke, Some(session)) if !self.revoked.contains_key(&session) => {
+                Response::Revoke
+            }
             (Response::Revoke | Response::Notify, _) => Response::Notify,
         }
     }
 
     /// Counts a match, and says how many lie in the window that ends with it.
     fn count(&mut self, place: usize, subject: Subject, at: UnixNs) -> u32 {
-        let Some(rule) = self.rules.get(place) else { return 0 };
-        let (after, window) = (usize::try_from(rule.after).unwrap_or(usize::MAX), rule.window);
+        let Some(rule) = self.rules.get(place) else {
+            return 0;
+        };
+        let (after, window) = (
+            usize::try_from(rule.after).unwrap_or(usize::MAX),
+            rule.window,
+        );
         let key = (place, subject);
         if self.matches.len() >= SUBJECTS_MAX && !self.matches.contains_key(&key) {
-            let idle = self.matches.iter().min_by_key(|(_, times)| times.back()).map(|(idle, _)| idle.clone());
+            let idle = self
+                .matches
+                .iter()
+                .min_by_key(|(_, times)| times.back())
+                .map(|(idle, _)| idle.clone());
             if let Some(idle) = idle {
                 self.matches.remove(&idle);
             }
@@ -195,7 +249,10 @@ impl Alerter {
         if times.len() > after {
             times.pop_front();
         }
-        let within = times.iter().filter(|&&time| at.since(time) < window && time.since(at) < window).count();
+        let within = times
+            .iter()
+            .filter(|&&time| at.since(time) < window && time.since(at) < window)
+            .count();
         u32::try_from(within).unwrap_or(u32::MAX)
     }
 
@@ -203,11 +260,21 @@ impl Alerter {
         if self.folds.len() < FOLDS_MAX {
             return;
         }
-        let newest = self.folds.values().map(|fold| fold.alert.event_at).max().unwrap_or_default();
+        let newest = self
+            .folds
+            .values()
+            .map(|fold| fold.alert.event_at)
+            .max()
+            .unwrap_or_default();
         let dedupe = self.dedupe;
-        self.folds.retain(|_, fold| newest.since(fold.alert.event_at) < dedupe);
+        self.folds
+            .retain(|_, fold| newest.since(fold.alert.event_at) < dedupe);
         if self.folds.len() >= FOLDS_MAX {
-            let oldest = self.folds.iter().min_by_key(|(_, fold)| fold.stamp).map(|(key, _)| key.clone());
+            let oldest = self
+                .folds
+                .iter()
+                .min_by_key(|(_, fold)| fold.stamp)
+                .map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 self.folds.remove(&oldest);
             }
@@ -250,11 +317,17 @@ fn order_id(event: &EventId, stored_at: UnixNs) -> OrderId {
 
 fn name_bits(what: &str, event: &EventId) -> u128 {
     let digest = Sha256::digest(format!("monitor.v1 {what}\0{event}"));
-    digest.iter().take(16).fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
+    digest
+        .iter()
+        .take(16)
+        .fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
 }
 
 fn subject(event: &Event) -> Subject {
-    event.attribution.session.map_or_else(|| Subject::Host(event.id.agent.clone()), Subject::Session)
+    event
+        .attribution
+        .session
+        .map_or_else(|| Subject::Host(event.id.agent.clone()), Subject::Session)
 }
 
 fn matches(rule: &Rule, entry: &Entry) -> bool {
@@ -289,7 +362,12 @@ fn fold_key(rule: &Rule, entry: &Entry) -> String {
         | Action::Gap { .. }
         | Action::AgentStarted { .. } => String::new(),
     };
-    format!("{}\n{whose}\n{}\n{}\n{object}", rule.id, entry.ledger, event.action.kind())
+    format!(
+        "{}\n{whose}\n{}\n{}\n{object}",
+        rule.id,
+        entry.ledger,
+        event.action.kind()
+    )
 }
 
 #[cfg(test)]

@@ -28,7 +28,10 @@ impl CommandDesk {
     /// A desk for a new stream: nothing was sent on it.
     #[must_use]
     pub fn new(host: AgentName) -> Self {
-        Self { host, sent: HashMap::new() }
+        Self {
+            host,
+            sent: HashMap::new(),
+        }
     }
 
     /// The commands that are due; they count as sent.
@@ -46,7 +49,10 @@ impl CommandDesk {
         let mut due = Vec::new();
         for command in open.iter().filter(|command| command.host == self.host) {
             let key = (command.order, command.session);
-            let wait = self.sent.get(&key).is_some_and(|&at| now.since(at) < REPEAT_AFTER);
+            let wait = self
+                .sent
+                .get(&key)
+                .is_some_and(|&at| now.since(at) < REPEAT_AFTER);
             if !wait {
                 self.sent.insert(key, now);
                 due.push(command.clone());
@@ -75,7 +81,10 @@ mod tests {
             host: "jump-1".parse().unwrap(),
             reason: "r".into(),
         };
-        let other = Command { host: "jump-2".parse().unwrap(), ..command.clone() };
+        let other = Command {
+            host: "jump-2".parse().unwrap(),
+            ..command.clone()
+        };
         let open = [command.clone(), other];
         let mut desk = CommandDesk::new("jump-1".parse().unwrap());
         let one = std::slice::from_ref(&command);
@@ -84,6 +93,9 @@ mod tests {
         assert_eq!(desk.due(&open, BASE.plus(REPEAT_AFTER)), one);
         assert!(desk.due(&[], BASE).is_empty());
         assert!(!desk.waits());
-        assert_eq!(CommandDesk::new("jump-1".parse().unwrap()).due(&open, BASE), one);
+        assert_eq!(
+            CommandDesk::new("jump-1".parse().unwrap()).due(&open, BASE),
+            one
+        );
     }
 }

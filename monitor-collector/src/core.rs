@@ -10,12 +10,12 @@
 //! A crash between the two is made good at the next start, from the ledgers.
 //!
 //! # Layout
+//! - [`error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`orders`]: what becomes of an order; `reach`: whom it reaches.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -32,84 +32,23 @@ use tracing::{error, info, warn};
 use crate::{
     alert::{Alerter, Answer, Moment, telling::Standing},
     dedupe::{Dedupe, Intervals, Stream},
-    ledger::{Entry, Judged, Ledger, LedgerError},
+    ledger::{Entry, Judged, Ledger},
     sessions::Sessions,
-    state::{QUARANTINED_MAX, Raised, SetAside, State, StateError, load::Denied, same_permission},
+    state::{QUARANTINED_MAX, Raised, SetAside, State, load::Denied, same_permission},
     tables::Tables,
 };
 
+pub mod error;
 pub mod open;
 pub mod orders;
 mod reach;
+
+pub use error::{CoreError, Refusal};
 
 /// Most grants that are known, ended ones included.
 pub const GRANTS_MAX: usize = 100_000;
 /// Events after which the followed place is noted even when nothing changed.
 const FOLLOWED_EVERY: u64 = 10_000;
-
-/// Why the core cannot go on. It must be opened anew.
-#[derive(Debug, thiserror::Error)]
-pub enum CoreError {
-    /// A ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The state failed.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Another collector uses the folder.
-    #[error("{}: another collector is running on this data_dir; stop it or choose another folder", path.display())]
-    InUse {
-        /// The lock's file.
-        path: PathBuf,
-    },
-    /// The folder cannot be used.
-    #[error("{}: {source}", path.display())]
-    Folder {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
-/// Why a request is refused; the core goes on.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// A grant of that name is there and says something else.
-    #[error("grant {id} is there already and differs; a grant never changes: give a new id")]
-    GrantDiffers {
-        /// The grant.
-        id: GrantId,
-    },
-    /// The table is full.
-    #[error("{max} grants are known already; no more are taken")]
-    GrantsFull {
-        /// How many there may be.
-        max: usize,
-    },
-    /// Too many orders.
-    #[error("{max} orders are in force already; no more are taken")]
-    OrdersFull {
-        /// How many there may be.
-        max: usize,
-    },
-    /// Nobody knows it.
-    #[error("no {what} {name} is known")]
-    Unknown {
-        /// What it would be.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// An order of that name is there and says something else.
-    #[error("order {id} is there already for {target}; an order never changes: give another id, or none")]
-    OrderDiffers {
-        /// The order.
-        id: OrderId,
-        /// What it revokes.
-        target: String,
-    },
-}
 
 /// A batch of an agent, decoded.
 #[derive(Debug)]
@@ -190,7 +129,10 @@ impl Core {
     /// [`CoreError`].
     pub fn takes_aside(&self, batch: &Batch) -> Result<bool, CoreError> {
         let more = u64::try_from(batch.aside.len()).unwrap_or(u64::MAX);
-        Ok(more == 0 || self.state.set_aside(&batch.agent)?.saturating_add(more) <= QUARANTINED_MAX)
+        Ok(
+            more == 0
+                || self.state.set_aside(&batch.agent)?.saturating_add(more) <= QUARANTINED_MAX,
+        )
     }
 
     /// Whether the state must be on disk before the last batches are acked.
@@ -254,13 +196,23 @@ impl Core {
     ///
     /// # Errors
     /// [`CoreError`]. A [`Refusal`] when nobody knows it.
-    pub fn end_grant(&mut self, id: &GrantId, reason: &str) -> Result<Result<Grant, Refusal>, CoreError> {
+    pub fn end_grant(
+        &mut self,
+        id: &GrantId,
+        reason: &str,
+    ) -> Result<Result<Grant, Refusal>, CoreError> {
         let Some(known) = self.world.grants.get(id) else {
-            return Ok(Err(Refusal::Unknown { what: "grant", name: id.to_string() }));
+            return Ok(Err(Refusal::Unknown {
+                what: "grant",
+                name: id.to_string(),
+            }));
         };
         let mut grant = known.clone();
         if grant.state == GrantState::Standing {
-            grant.state = GrantState::Ended { at: self.clock.now(), reason: reason.to_owned() };
+            grant.state = GrantState::Ended {
+                at: self.clock.now(),
+                reason: reason.to_owned(),
+            };
             self.change_grant(grant.clone())?;
         }
         Ok(Ok(grant))
@@ -294,7 +246,14 @@ impl Core {
         let Some(ledger) = self.ledgers.get_mut(&judgement.ledger) else {
             return Ok(None);
         };
-        Ok(Some(ledger.append(Judged { event_bytes, event, judgement }, stored_at)?))
+        Ok(Some(ledger.append(
+            Judged {
+                event_bytes,
+                event,
+                judgement,
+            },
+            stored_at,
+        )?))
     }
 
     /// The next place among events and alerts: now, but always after the last.
@@ -319,7 +278,9 @@ impl Core {
         match &event.action {
             Action::SessionOpened { session } => self.converge(session.id)?,
             Action::Contained { receipt } => self.receipt(&event.id.agent, receipt)?,
-            Action::LoginRefused { principal, serial, .. } => {
+            Action::LoginRefused {
+                principal, serial, ..
+            } => {
                 self.refused_login(principal.as_ref(), *serial, event.at)?;
             }
             Action::AgentStarted { .. }
@@ -337,8 +298,14 @@ impl Core {
     fn follow_alert(&mut self, entry: &Entry) -> Result<Option<Raised>, CoreError> {
         let stamp = UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now());
         let grant = entry.judged.event.attribution.grants.first();
-        let standing = grant.and_then(|id| self.world.grants.get(id)).map(Standing::from);
-        let moment = Moment { at: self.clock.now(), stamp, standing: standing.as_ref() };
+        let standing = grant
+            .and_then(|id| self.world.grants.get(id))
+            .map(Standing::from);
+        let moment = Moment {
+            at: self.clock.now(),
+            stamp,
+            standing: standing.as_ref(),
+        };
         match self.alerter.answer(entry, &moment) {
             Answer::Nothing => Ok(None),
             Answer::Fold(folded) => {
@@ -369,8 +336,11 @@ impl Core {
             self.tables.denied_version += 1;
         }
         self.refresh_orders();
-        let heads: HashMap<_, _> =
-            self.ledgers.iter().map(|(tenant, ledger)| (tenant.clone(), ledger.head().clone())).collect();
+        let heads: HashMap<_, _> = self
+            .ledgers
+            .iter()
+            .map(|(tenant, ledger)| (tenant.clone(), ledger.head().clone()))
+            .collect();
         self.tables.heads = Arc::new(heads);
         self.tables.watermark = self.stamp;
     }

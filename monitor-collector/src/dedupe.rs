@@ -24,7 +24,11 @@ pub struct Stream {
 
 impl From<&EventId> for Stream {
     fn from(id: &EventId) -> Self {
-        Self { agent: id.agent.clone(), boot: id.boot, source: id.source }
+        Self {
+            agent: id.agent.clone(),
+            boot: id.boot,
+            source: id.source,
+        }
     }
 }
 
@@ -39,7 +43,10 @@ impl Intervals {
     /// Whether the number is in the set.
     #[must_use]
     pub fn contains(&self, number: u64) -> bool {
-        self.ranges.range(..=number).next_back().is_some_and(|(_, &last)| number <= last)
+        self.ranges
+            .range(..=number)
+            .next_back()
+            .is_some_and(|(_, &last)| number <= last)
     }
 
     /// Adds a number; false when it was there.
@@ -47,7 +54,11 @@ impl Intervals {
         if self.contains(number) {
             return false;
         }
-        let before = self.ranges.range(..number).next_back().map(|(&first, &last)| (first, last));
+        let before = self
+            .ranges
+            .range(..number)
+            .next_back()
+            .map(|(&first, &last)| (first, last));
         let first = match before {
             Some((first, last)) if last.checked_add(1) == Some(number) => first,
             _ => number,
@@ -92,7 +103,11 @@ impl Dedupe {
     /// Knows nothing yet, and keeps at most so many streams.
     #[must_use]
     pub fn new(streams_max: usize) -> Self {
-        Self { streams: HashMap::new(), streams_max: streams_max.max(1), tick: 0 }
+        Self {
+            streams: HashMap::new(),
+            streams_max: streams_max.max(1),
+            tick: 0,
+        }
     }
 
     /// Whether the stream has to be loaded before it can be asked.
@@ -104,13 +119,23 @@ impl Dedupe {
     /// Takes what the ledgers hold of a stream.
     pub fn load(&mut self, stream: Stream, stored: Intervals) {
         if self.streams.len() >= self.streams_max && self.is_unknown(&stream) {
-            let idle = self.streams.iter().min_by_key(|(_, known)| known.used).map(|(idle, _)| idle.clone());
+            let idle = self
+                .streams
+                .iter()
+                .min_by_key(|(_, known)| known.used)
+                .map(|(idle, _)| idle.clone());
             if let Some(idle) = idle {
                 self.streams.remove(&idle);
             }
         }
         self.tick += 1;
-        self.streams.insert(stream, Known { stored, used: self.tick });
+        self.streams.insert(
+            stream,
+            Known {
+                stored,
+                used: self.tick,
+            },
+        );
     }
 
     /// Takes a number of a loaded stream; false when it was there. A stream

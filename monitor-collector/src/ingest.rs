@@ -14,7 +14,8 @@ use monitor_model::{
     id::{AgentName, BootId},
 };
 use monitor_proto::v1::{
-    Hello, StreamRequest, StreamResponse, agent_service_server::AgentService, stream_request, stream_response,
+    Hello, StreamRequest, StreamResponse, agent_service_server::AgentService, stream_request,
+    stream_response,
 };
 use monitor_transport::identity::{Identity, Role};
 use prost::Message as _;
@@ -60,8 +61,18 @@ type Down = mpsc::Sender<Result<StreamResponse, Status>>;
 impl Ingest {
     /// Serves agents until `stop`.
     #[must_use]
-    pub fn new(writer: Writer, agents: Arc<Agents>, clock: Arc<dyn Clock>, stop: CancellationToken) -> Self {
-        Self { writer, agents, clock, stop }
+    pub fn new(
+        writer: Writer,
+        agents: Arc<Agents>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            writer,
+            agents,
+            clock,
+            stop,
+        }
     }
 }
 
@@ -122,12 +133,21 @@ impl Uplink {
         }
     }
 
-    async fn serve(&mut self, messages: &mut Streaming<StreamRequest>, down: &Down) -> Result<(), Status> {
+    async fn serve(
+        &mut self,
+        messages: &mut Streaming<StreamRequest>,
+        down: &Down,
+    ) -> Result<(), Status> {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, messages.message())
             .await
-            .map_err(|_| Status::deadline_exceeded("no Hello within 10 s; it must be the first message"))??;
-        let Some(stream_request::Message::Hello(hello)) = hello.and_then(|request| request.message) else {
-            return Err(Status::invalid_argument("message: the first must be a Hello"));
+            .map_err(|_| {
+                Status::deadline_exceeded("no Hello within 10 s; it must be the first message")
+            })??;
+        let Some(stream_request::Message::Hello(hello)) = hello.and_then(|request| request.message)
+        else {
+            return Err(Status::invalid_argument(
+                "message: the first must be a Hello",
+            ));
         };
         self.greet(&hello)?;
         let (fate, told) = watch::channel(Fate::default());
@@ -152,7 +172,9 @@ impl Uplink {
             let Some(message) = message.and_then(|request| request.message) else {
                 // The agent says no more, and may wait for what it has sent.
                 drop(fate);
-                return downlink.await.unwrap_or_else(|_| Err(Status::internal("the way down failed")));
+                return downlink
+                    .await
+                    .unwrap_or_else(|_| Err(Status::internal("the way down failed")));
             };
             self.take(message, &fate).await?;
         }
@@ -161,32 +183,52 @@ impl Uplink {
     fn greet(&self, hello: &Hello) -> Result<(), Status> {
         let boot = BootId::from_slice(&hello.boot)
             .map_err(|error| Status::invalid_argument(format!("hello.boot: {error}")))?;
-        let blind: Vec<&str> =
-            hello.hooks.iter().filter(|hook| hook.tier.is_empty()).map(|hook| hook.family.as_str()).collect();
+        let blind: Vec<&str> = hello
+            .hooks
+            .iter()
+            .filter(|hook| hook.tier.is_empty())
+            .map(|hook| hook.family.as_str())
+            .collect();
         info!(agent = %self.agent, version = %hello.version, %boot, hooks = hello.hooks.len(), ?blind, "Agent here.");
         Ok(())
     }
 
-    async fn take(&mut self, message: stream_request::Message, fate: &watch::Sender<Fate>) -> Result<(), Status> {
+    async fn take(
+        &mut self,
+        message: stream_request::Message,
+        fate: &watch::Sender<Fate>,
+    ) -> Result<(), Status> {
         match message {
-            stream_request::Message::Hello(_) => {
-                Err(Status::invalid_argument("message: a second Hello; it is the first message, once"))
-            }
+            stream_request::Message::Hello(_) => Err(Status::invalid_argument(
+                "message: a second Hello; it is the first message, once",
+            )),
             stream_request::Message::Batch(batch) => {
                 let permit = Arc::clone(&self.waiting).acquire_owned().await;
-                let permit = permit.map_err(|_| Status::unavailable("the collector is stopping"))?;
+                let permit =
+                    permit.map_err(|_| Status::unavailable("the collector is stopping"))?;
                 self.check(batch.number, &batch.events)?;
                 let number = batch.number;
                 let batch = self.decode(number, batch.events)?;
                 self.last = number;
-                let job = Job { batch, number, fate: fate.clone(), permit };
-                self.writer.store(job).await.map_err(|denied| Status::unavailable(denied.to_string()))
+                let job = Job {
+                    batch,
+                    number,
+                    fate: fate.clone(),
+                    permit,
+                };
+                self.writer
+                    .store(job)
+                    .await
+                    .map_err(|denied| Status::unavailable(denied.to_string()))
             }
             stream_request::Message::Receipt(receipt) => {
                 let receipt = receipt
                     .try_into()
                     .map_err(|error| Status::invalid_argument(format!("receipt: {error}")))?;
-                let tell = self.writer.tell(Ask::Receipt(self.agent.clone(), receipt)).await;
+                let tell = self
+                    .writer
+                    .tell(Ask::Receipt(self.agent.clone(), receipt))
+                    .await;
                 tell.map_err(|denied| Status::unavailable(denied.to_string()))
             }
         }
@@ -211,7 +253,11 @@ impl Uplink {
 
     /// Decodes a batch; an event in another agent's name refuses all of it.
     fn decode(&self, number: u64, bytes: Vec<Vec<u8>>) -> Result<Batch, Status> {
-        let mut batch = Batch { agent: self.agent.clone(), events: Vec::with_capacity(bytes.len()), aside: Vec::new() };
+        let mut batch = Batch {
+            agent: self.agent.clone(),
+            events: Vec::with_capacity(bytes.len()),
+            aside: Vec::new(),
+        };
         for event_bytes in bytes {
             let reason = match monitor_proto::decode_event(&event_bytes) {
                 Ok(event) if event.id.agent != self.agent => {
@@ -220,8 +266,14 @@ impl Uplink {
                         event.id, self.agent
                     )));
                 }
-                Ok(event) if event.id.sequence == 0 || i64::try_from(event.id.sequence).is_err() => {
-                    format!("sequence {} is not within 1 to {}", event.id.sequence, i64::MAX)
+                Ok(event)
+                    if event.id.sequence == 0 || i64::try_from(event.id.sequence).is_err() =>
+                {
+                    format!(
+                        "sequence {} is not within 1 to {}",
+                        event.id.sequence,
+                        i64::MAX
+                    )
                 }
                 Ok(event) => {
                     batch.events.push((event, event_bytes));
@@ -231,18 +283,29 @@ impl Uplink {
             };
             self.refuse_foreign(number, &event_bytes)?;
             let (agent, at) = (self.agent.clone(), self.clock.now());
-            batch.aside.push(SetAside { agent, batch: number, at, reason, event: event_bytes });
+            batch.aside.push(SetAside {
+                agent,
+                batch: number,
+                at,
+                reason,
+                event: event_bytes,
+            });
         }
         Ok(batch)
     }
 
     /// What cannot be decoded as a whole may still name another agent.
     fn refuse_foreign(&self, number: u64, event_bytes: &[u8]) -> Result<(), Status> {
-        let named = monitor_proto::v1::Event::decode(event_bytes).ok().and_then(|event| event.id);
+        let named = monitor_proto::v1::Event::decode(event_bytes)
+            .ok()
+            .and_then(|event| event.id);
         match named {
-            Some(id) if !id.agent.is_empty() && id.agent != self.agent.as_str() => Err(Status::permission_denied(
-                format!("batch {number}: an event in the name of another agent than {}", self.agent),
-            )),
+            Some(id) if !id.agent.is_empty() && id.agent != self.agent.as_str() => {
+                Err(Status::permission_denied(format!(
+                    "batch {number}: an event in the name of another agent than {}",
+                    self.agent
+                )))
+            }
             _ => Ok(()),
         }
     }
@@ -250,5 +313,7 @@ impl Uplink {
 
 /// A message down.
 fn response(message: stream_response::Message) -> StreamResponse {
-    StreamResponse { message: Some(message) }
+    StreamResponse {
+        message: Some(message),
+    }
 }

@@ -6,31 +6,32 @@
 //!
 //! # Layout
 //! - [`chain`]: what an entry's hash is made of.
+//! - [`error`]: why a ledger cannot be used.
 //! - [`read`]: entries by place, for people.
 //! - [`mod@verify`]: checks a file from its first entry to its last.
 
 use std::{
     collections::HashMap,
-    io,
     path::{Path, PathBuf},
 };
 
 use monitor_model::{
     clock::UnixNs,
     event::Event,
-    id::{InvalidId, PrincipalId, TenantId},
+    id::{PrincipalId, TenantId},
     verdict::Judgement,
 };
-use monitor_proto::InvalidMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::dedupe::{Intervals, Stream};
 
 pub mod chain;
+pub mod error;
 pub mod read;
 pub mod verify;
 
 pub use chain::Hash;
+pub use error::{LedgerError, RowError};
 
 /// Entries at the end of a ledger that are checked when it is opened.
 pub const TAIL_CHECKED: u64 = 1_000;
@@ -61,63 +62,6 @@ CREATE TABLE entry (
 CREATE INDEX entry_session ON entry (session) WHERE session IS NOT NULL;
 CREATE INDEX entry_alarming ON entry (stored_at) WHERE verdict IN ('out_of_scope', 'unattributed');
 ";
-
-/// Why a ledger cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// SQLite failed.
-    #[error("ledger {}: {source}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: rusqlite::Error,
-    },
-    /// The folder cannot be made or read.
-    #[error("{}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file was written by another version, or for another tenant.
-    #[error("ledger {} holds {key} = {found:?}; this is {wanted:?}: give the right file or the right version", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// Which of its facts.
-        key: &'static str,
-        /// What it says.
-        found: String,
-        /// What would be right.
-        wanted: String,
-    },
-    /// An entry is not what its hash says.
-    #[error("ledger {} is broken at position {position}: {cause}; keep the file as evidence and restore a copy", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// The first entry that is wrong.
-        position: u64,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
-/// Why a row cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// SQLite failed.
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    /// The event or judgement cannot be decoded.
-    #[error(transparent)]
-    Message(#[from] InvalidMessage),
-    /// A name in it is none.
-    #[error(transparent)]
-    Id(#[from] InvalidId),
-}
 
 /// The newest entry of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,12 +126,24 @@ impl Ledger {
     pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
         let path = Self::path(data_dir, tenant);
         let folder = data_dir.join("ledger");
-        std::fs::create_dir_all(&folder).map_err(|source| LedgerError::Folder { path: folder, source })?;
-        let connection = open_file(&path, tenant)
-            .map_err(|source| LedgerError::Sqlite { path: path.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(|source| LedgerError::Folder {
+            path: folder,
+            source,
+        })?;
+        let connection = open_file(&path, tenant).map_err(|source| LedgerError::Sqlite {
+            path: path.clone(),
+            source,
+        })?;
         check_meta(&connection, &path, tenant)?;
         let head = verify::tail(&connection, &path, tenant, TAIL_CHECKED)?;
-        Ok(Self { tenant: tenant.clone(), path, connection, head, streams: HashMap::new(), writing: false })
+        Ok(Self {
+            tenant: tenant.clone(),
+            path,
+            connection,
+            head,
+            streams: HashMap::new(),
+            writing: false,
+        })
     }
 
     /// The tenant.
@@ -208,7 +164,10 @@ impl Ledger {
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
         self.write(judged, stored_at)
-            .map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })
+            .map_err(|source| LedgerError::Sqlite {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     /// Puts everything that was added on disk.
@@ -218,7 +177,10 @@ impl Ledger {
     pub fn commit(&mut self) -> Result<(), LedgerError> {
         if std::mem::take(&mut self.writing) {
             let done = self.connection.execute_batch("COMMIT");
-            done.map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })?;
+            done.map_err(|source| LedgerError::Sqlite {
+                path: self.path.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -229,7 +191,10 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn sequences(&self, stream: &Stream, into: &mut Intervals) -> Result<(), LedgerError> {
         self.read_sequences(stream, into)
-            .map_err(|source| LedgerError::Sqlite { path: self.path.clone(), source })
+            .map_err(|source| LedgerError::Sqlite {
+                path: self.path.clone(),
+                source,
+            })
     }
 
     fn read_sequences(&self, stream: &Stream, into: &mut Intervals) -> rusqlite::Result<()> {
@@ -270,13 +235,27 @@ impl Ledger {
             event.action.kind().as_str(),
             judged.judgement.verdict.kind().as_str(),
             event.attribution.session.map(|id| id.to_string()),
-            event.attribution.principal.as_ref().map(PrincipalId::as_str),
+            event
+                .attribution
+                .principal
+                .as_ref()
+                .map(PrincipalId::as_str),
             judged.event_bytes,
             judgement,
             hash,
         ])?;
-        self.head = Head { position, hash, stored_at };
-        Ok(Entry { ledger: self.tenant.clone(), position, stored_at, hash, judged })
+        self.head = Head {
+            position,
+            hash,
+            stored_at,
+        };
+        Ok(Entry {
+            ledger: self.tenant.clone(),
+            position,
+            stored_at,
+            hash,
+            judged,
+        })
     }
 
     fn stream_number(&mut self, stream: &Stream) -> rusqlite::Result<i64> {
@@ -285,7 +264,10 @@ impl Ledger {
         }
         let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
         let key = params![stream.agent.as_str(), boot, source];
-        self.connection.execute("INSERT OR IGNORE INTO stream (agent, boot, source) VALUES (?1, ?2, ?3)", key)?;
+        self.connection.execute(
+            "INSERT OR IGNORE INTO stream (agent, boot, source) VALUES (?1, ?2, ?3)",
+            key,
+        )?;
         let number = self.connection.query_row(
             "SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3",
             key,
@@ -329,7 +311,11 @@ fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
     durable(&connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let made = transaction
-        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'entry'", [], |_| Ok(()))
+        .query_row(
+            "SELECT 1 FROM sqlite_schema WHERE name = 'entry'",
+            [],
+            |_| Ok(()),
+        )
         .optional()?
         .is_some();
     if !made {
@@ -344,14 +330,27 @@ fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
 }
 
 fn check_meta(connection: &Connection, path: &Path, tenant: &TenantId) -> Result<(), LedgerError> {
-    for (key, wanted) in [("layout", LAYOUT.to_string()), ("tenant", tenant.to_string())] {
+    for (key, wanted) in [
+        ("layout", LAYOUT.to_string()),
+        ("tenant", tenant.to_string()),
+    ] {
         let found: String = connection
-            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
             .optional()
-            .map_err(|source| LedgerError::Sqlite { path: path.into(), source })?
+            .map_err(|source| LedgerError::Sqlite {
+                path: path.into(),
+                source,
+            })?
             .unwrap_or_default();
         if found != wanted {
-            return Err(LedgerError::Foreign { path: path.into(), key, found, wanted });
+            return Err(LedgerError::Foreign {
+                path: path.into(),
+                key,
+                found,
+                wanted,
+            });
         }
     }
     Ok(())

@@ -10,8 +10,11 @@ use monitor_collector::{
     ledger::verify,
     pipeline::Collector,
 };
-use monitor_model::{clock::{Clock as _, SystemClock}, id::TenantId};
-use monitor_transport::logging;
+use monitor_model::{
+    clock::{Clock as _, SystemClock},
+    id::TenantId,
+};
+use monitor_transport::{causes, logging};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Receives the events of all agents, judges them, keeps the ledgers and revokes.
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
     match act(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("monitor-collector: {error:#}");
+            eprintln!("monitor-collector: {}", causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -74,7 +77,11 @@ fn act(command: Command) -> anyhow::Result<()> {
             let config = Config::load(&path)?;
             config.tls.load(SystemClock.now())?;
             let (tenants, rules) = (config.tenants.len(), config.rules.len());
-            writeln!(out, "{}: ok, {tenants} tenants, {rules} rules", path.display())?;
+            writeln!(
+                out,
+                "{}: ok, {tenants} tenants, {rules} rules",
+                path.display()
+            )?;
             Ok(())
         }
         Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
@@ -83,7 +90,9 @@ fn act(command: Command) -> anyhow::Result<()> {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -103,13 +112,19 @@ fn check_ledgers(data_dir: &std::path::Path, out: &mut impl std::io::Write) -> a
     for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "db") {
-            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_stem()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             names.push(TenantId::new(name).with_context(|| path.display().to_string())?);
         }
     }
     names.sort();
     if names.is_empty() {
-        bail!("{}: no ledger in it; give the data_dir of the configuration", folder.display());
+        bail!(
+            "{}: no ledger in it; give the data_dir of the configuration",
+            folder.display()
+        );
     }
     let mut broken = 0;
     for tenant in &names {

@@ -12,7 +12,8 @@ use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    revocation_service_server::RevocationServiceServer, session_service_server::SessionServiceServer,
+    revocation_service_server::RevocationServiceServer,
+    session_service_server::SessionServiceServer,
 };
 use monitor_transport::{
     causes,
@@ -21,7 +22,10 @@ use monitor_transport::{
 };
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::{service::RoutesBuilder, transport::{Server, server::TcpIncoming}};
+use tonic::{
+    service::RoutesBuilder,
+    transport::{Server, server::TcpIncoming},
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -110,18 +114,27 @@ impl Collector {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let tls = config.tls.load(clock.now())?;
         if tls.identity().role != Role::Collector {
-            return Err(StartError::Role { path: config.tls.certificate, found: tls.identity().role });
+            return Err(StartError::Role {
+                path: config.tls.certificate,
+                found: tls.identity().role,
+            });
         }
         let config = Arc::new(config);
         let (stop, stop_writer) = (CancellationToken::new(), CancellationToken::new());
-        let (writer, thread) = Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
+        let (writer, thread) =
+            Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
         let seal = seal(&config)?;
-        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listen = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let place = config.data_dir.join("listen");
-        std::fs::write(&place, format!("{address}\n"))
-            .map_err(|source| StartError::File { path: place, source })?;
+        std::fs::write(&place, format!("{address}\n")).map_err(|source| StartError::File {
+            path: place,
+            source,
+        })?;
         let agents = Arc::new(Agents::default());
         let edge = Edge {
             config: Arc::clone(&config),
@@ -138,7 +151,15 @@ impl Collector {
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         info!(%address, tenants = config.tenants.len(), rules = config.rules.len(),
             policy = %config.policy_version(), "Collector ready.");
-        Ok(Self { address, serving, revoking, writer, thread, stop, stop_writer })
+        Ok(Self {
+            address,
+            serving,
+            revoking,
+            writer,
+            thread,
+            stop,
+            stop_writer,
+        })
     }
 
     /// Where it listens.
@@ -155,19 +176,32 @@ impl Collector {
 
     /// Ends streams, puts everything that was taken on disk, and stops.
     pub async fn drain(self) {
-        let Self { serving, revoking, thread, stop, stop_writer, .. } = self;
+        let Self {
+            serving,
+            revoking,
+            thread,
+            stop,
+            stop_writer,
+            ..
+        } = self;
         stop.cancel();
         match tokio::time::timeout(DRAIN_TIMEOUT, serving).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(failed))) => error!(error = %causes(&failed), "Serving failed."),
             Ok(Err(failed)) => error!(error = %failed, "Serving failed."),
-            Err(_) => warn!(seconds = DRAIN_TIMEOUT.as_secs(), "Calls did not end in time, ending them."),
+            Err(_) => warn!(
+                seconds = DRAIN_TIMEOUT.as_secs(),
+                "Calls did not end in time, ending them."
+            ),
         }
         if let Some(revoking) = revoking {
             _ = tokio::time::timeout(DRAIN_TIMEOUT, revoking).await;
         }
         stop_writer.cancel();
-        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
+        if tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .is_err()
+        {
             error!("Writer could not be waited for.");
         }
         info!("Collector stopped, everything taken is on disk.");
@@ -175,8 +209,10 @@ impl Collector {
 }
 
 fn seal(config: &Config) -> Result<Seal, StartError> {
-    let fresh = entropy::random::<32>()
-        .map_err(|source| StartError::File { path: "/dev/urandom".into(), source })?;
+    let fresh = entropy::random::<32>().map_err(|source| StartError::File {
+        path: "/dev/urandom".into(),
+        source,
+    })?;
     Ok(Seal::new(State::open(&config.data_dir)?.cursor_key(fresh)?))
 }
 
@@ -218,8 +254,16 @@ async fn serve(
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(health_service)
-        .add_service(reflection().build_v1().map_err(|error| failed(error.to_string()))?)
-        .add_service(reflection().build_v1alpha().map_err(|error| failed(error.to_string()))?)
+        .add_service(
+            reflection()
+                .build_v1()
+                .map_err(|error| failed(error.to_string()))?,
+        )
+        .add_service(
+            reflection()
+                .build_v1alpha()
+                .map_err(|error| failed(error.to_string()))?,
+        )
         .add_service(AgentServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(EventServiceServer::new(edge.clone()))
         .add_service(SessionServiceServer::new(edge.clone()))
@@ -235,5 +279,8 @@ async fn serve(
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_routes(routes.routes());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(tokio::spawn(server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned())))
+    Ok(tokio::spawn(server.serve_with_incoming_shutdown(
+        incoming,
+        stop.cancelled_owned(),
+    )))
 }

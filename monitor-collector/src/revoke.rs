@@ -69,7 +69,17 @@ impl Revoker {
         let tables = writer.tables();
         let calls = Semaphore::new(CALLS_MAX);
         let channel = tokio::sync::OnceCell::new();
-        Ok(Self { link: Arc::new(Link { endpoint, channel, broker, writer, clock, calls }), tables })
+        Ok(Self {
+            link: Arc::new(Link {
+                endpoint,
+                channel,
+                broker,
+                writer,
+                clock,
+                calls,
+            }),
+            tables,
+        })
     }
 
     /// Runs until `stop`.
@@ -131,8 +141,15 @@ impl Link {
                 Err(closed) => Err(closed.to_string()),
             };
             let answered = answer.is_ok();
-            let attempt = Attempt { order: order.id, asked_at, answer };
-            let noted = self.writer.ask(|reply| Request::Attempted(Box::new(attempt), reply)).await;
+            let attempt = Attempt {
+                order: order.id,
+                asked_at,
+                answer,
+            };
+            let noted = self
+                .writer
+                .ask(|reply| Request::Attempted(Box::new(attempt), reply))
+                .await;
             // An answer that is not on disk is asked for again, under the same order.
             if answered && noted.is_ok() {
                 return order.id;
@@ -145,7 +162,11 @@ impl Link {
     async fn call(&self, order: &Order, attempt: u32) -> Result<BrokerAnswer, String> {
         let channel = match self.channel.get() {
             Some(channel) => channel.clone(),
-            None => self.endpoint.connect().await.map_err(|error| causes(&error))?,
+            None => self
+                .endpoint
+                .connect()
+                .await
+                .map_err(|error| causes(&error))?,
         };
         let mut client = BrokerServiceClient::new(channel);
         let call = client.revoke_credentials(request(order, attempt));
@@ -160,12 +181,22 @@ impl Link {
             .map(Revoked::try_from)
             .collect::<Result<_, _>>()
             .map_err(|error| format!("the broker's answer makes no sense: {error}"))?;
-        let again = revoked.iter().filter(|one| one.outcome == Outcome::Retryable).count();
+        let again = revoked
+            .iter()
+            .filter(|one| one.outcome == Outcome::Retryable)
+            .count();
         if again > 0 {
-            return Err(format!("{again} of {} could not be revoked yet", revoked.len()));
+            return Err(format!(
+                "{again} of {} could not be revoked yet",
+                revoked.len()
+            ));
         }
         let published_at = response.published_at_unix_ns.map(UnixNs);
-        Ok(BrokerAnswer { revoked, published_at, at: self.clock.now() })
+        Ok(BrokerAnswer {
+            revoked,
+            published_at,
+            at: self.clock.now(),
+        })
     }
 }
 
@@ -179,14 +210,22 @@ fn status_text(status: &tonic::Status) -> String {
 }
 
 fn request(order: &Order, attempt: u32) -> RevokeCredentialsRequest {
-    let mut serials: Vec<u64> = order.sessions.iter().filter_map(|affected| affected.serial).collect();
+    let mut serials: Vec<u64> = order
+        .sessions
+        .iter()
+        .filter_map(|affected| affected.serial)
+        .collect();
     if let Target::Serial(serial) = order.target {
         serials.push(serial);
     }
     serials.sort_unstable();
     serials.dedup();
-    let mut grants: Vec<String> =
-        order.sessions.iter().flat_map(|affected| &affected.grants).map(ToString::to_string).collect();
+    let mut grants: Vec<String> = order
+        .sessions
+        .iter()
+        .flat_map(|affected| &affected.grants)
+        .map(ToString::to_string)
+        .collect();
     if let Target::Grant(grant) = &order.target {
         grants.push(grant.to_string());
     }

@@ -68,7 +68,11 @@ pub struct Edge {
 
 impl Edge {
     /// Who calls, if the role may; told in the log.
-    fn caller<T>(request: &Request<T>, call: &'static str, roles: &[Role]) -> Result<Identity, Status> {
+    fn caller<T>(
+        request: &Request<T>,
+        call: &'static str,
+        roles: &[Role],
+    ) -> Result<Identity, Status> {
         let identity = Identity::of(request)?;
         let allowed = identity.require(roles);
         info!(%identity, call, allowed = allowed.is_ok(), "Call.");
@@ -91,9 +95,13 @@ impl Edge {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {
                 error!(%error, "Look-up failed.");
-                Err(Status::internal("the collector cannot read its files; its log says why"))
+                Err(Status::internal(
+                    "the collector cannot read its files; its log says why",
+                ))
             }
-            Err(_) => Err(Status::internal("the look-up failed; the collector's log says why")),
+            Err(_) => Err(Status::internal(
+                "the look-up failed; the collector's log says why",
+            )),
         }
     }
 
@@ -102,7 +110,8 @@ impl Edge {
         &self,
         read: impl FnOnce(&StateReader) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, Status> {
-        self.look_up(move |data_dir| Ok(read(&StateReader::open(&data_dir)?)?)).await
+        self.look_up(move |data_dir| Ok(read(&StateReader::open(&data_dir)?)?))
+            .await
     }
 }
 
@@ -140,8 +149,12 @@ fn denied(denied: Denied) -> Status {
     match &denied {
         Denied::Unavailable => Status::unavailable(denied.to_string()),
         Denied::Refused(refusal) => match refusal {
-            Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => Status::already_exists(denied.to_string()),
-            Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } => Status::resource_exhausted(denied.to_string()),
+            Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => {
+                Status::already_exists(denied.to_string())
+            }
+            Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } => {
+                Status::resource_exhausted(denied.to_string())
+            }
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
         },
     }
@@ -151,7 +164,10 @@ fn denied(denied: Denied) -> Status {
 fn reason(field: &str, text: &str) -> Result<String, Status> {
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed.len() > REASON_BYTES_MAX {
-        return Err(bad(field, format!("give a reason of 1 to {REASON_BYTES_MAX} bytes")));
+        return Err(bad(
+            field,
+            format!("give a reason of 1 to {REASON_BYTES_MAX} bytes"),
+        ));
     }
     Ok(trimmed.to_owned())
 }

@@ -30,7 +30,13 @@ impl Sessions {
     /// The table as it stood.
     #[must_use]
     pub fn restored(live: Vec<Login>) -> Self {
-        Self { live: live.into_iter().map(|login| (login.session.id, login)).collect(), refused: 0 }
+        Self {
+            live: live
+                .into_iter()
+                .map(|login| (login.session.id, login))
+                .collect(),
+            refused: 0,
+        }
     }
 
     /// One live session.
@@ -48,9 +54,14 @@ impl Sessions {
     pub fn apply(&mut self, event: &Event) -> Vec<Login> {
         match &event.action {
             Action::SessionOpened { session } => self.open(event, session).into_iter().collect(),
-            Action::SessionEnded { session } => self.end(event, *session, event.at).into_iter().collect(),
+            Action::SessionEnded { session } => {
+                self.end(event, *session, event.at).into_iter().collect()
+            }
             Action::Contained { receipt } => match receipt.gone_at {
-                Some(gone_at) => self.end(event, receipt.session, gone_at).into_iter().collect(),
+                Some(gone_at) => self
+                    .end(event, receipt.session, gone_at)
+                    .into_iter()
+                    .collect(),
                 None => Vec::new(),
             },
             Action::AgentStarted { .. } => self.end_of_boot(event),
@@ -78,7 +89,10 @@ impl Sessions {
         let mut session = session.clone();
         // Whose host it is says the certificate, not the payload.
         session.host = event.id.agent.clone();
-        let login = Login { session, boot: event.id.boot };
+        let login = Login {
+            session,
+            boot: event.id.boot,
+        };
         if login.session.state == SessionState::Ended {
             return Some(login);
         }
@@ -92,7 +106,11 @@ impl Sessions {
 
     fn end(&mut self, event: &Event, id: SessionId, at: UnixNs) -> Option<Login> {
         // An agent speaks for its own host only.
-        if self.live.get(&id).is_none_or(|login| login.session.host != event.id.agent) {
+        if self
+            .live
+            .get(&id)
+            .is_none_or(|login| login.session.host != event.id.agent)
+        {
             return None;
         }
         let login = self.live.remove(&id)?;
@@ -101,9 +119,18 @@ impl Sessions {
 
     /// No session outlives its host's boot.
     fn end_of_boot(&mut self, event: &Event) -> Vec<Login> {
-        let of_another_boot = |login: &&Login| login.session.host == event.id.agent && login.boot != event.id.boot;
-        let ids: Vec<_> = self.live.values().filter(of_another_boot).map(|login| login.session.id).collect();
-        ids.into_iter().filter_map(|id| self.live.remove(&id)).map(|login| ended(login, event.at)).collect()
+        let of_another_boot =
+            |login: &&Login| login.session.host == event.id.agent && login.boot != event.id.boot;
+        let ids: Vec<_> = self
+            .live
+            .values()
+            .filter(of_another_boot)
+            .map(|login| login.session.id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| self.live.remove(&id))
+            .map(|login| ended(login, event.at))
+            .collect()
     }
 }
 
@@ -123,11 +150,21 @@ mod tests {
     #[test]
     fn a_session_lives_from_its_login_to_its_last_process() {
         let mut sessions = Sessions::default();
-        let login = opened(event_id("jump-1", Source::Agent, 1), session_id(1), "alice", 7);
+        let login = opened(
+            event_id("jump-1", Source::Agent, 1),
+            session_id(1),
+            "alice",
+            7,
+        );
         assert_eq!(sessions.apply(&login).len(), 1);
         assert!(sessions.apply(&login).is_empty());
-        assert_eq!(sessions.contain(session_id(1)).unwrap().session.state, SessionState::Contained);
-        let end = Action::SessionEnded { session: session_id(1) };
+        assert_eq!(
+            sessions.contain(session_id(1)).unwrap().session.state,
+            SessionState::Contained
+        );
+        let end = Action::SessionEnded {
+            session: session_id(1),
+        };
         let foreign = event(event_id("jump-2", Source::Agent, 1), end.clone());
         assert!(sessions.apply(&foreign).is_empty());
         let changed = sessions.apply(&event(event_id("jump-1", Source::Agent, 2), end));
@@ -138,8 +175,18 @@ mod tests {
     #[test]
     fn no_session_outlives_its_boot() {
         let mut sessions = Sessions::default();
-        sessions.apply(&opened(event_id("jump-1", Source::Agent, 1), session_id(1), "alice", 7));
-        let started = Action::AgentStarted { version: "1".into(), kernel: "6".into(), resumed: false, hooks: vec![] };
+        sessions.apply(&opened(
+            event_id("jump-1", Source::Agent, 1),
+            session_id(1),
+            "alice",
+            7,
+        ));
+        let started = Action::AgentStarted {
+            version: "1".into(),
+            kernel: "6".into(),
+            resumed: false,
+            hooks: vec![],
+        };
         let same = event(event_id("jump-1", Source::Agent, 2), started.clone());
         assert!(sessions.apply(&same).is_empty());
         let mut other = event(event_id("jump-1", Source::Agent, 1), started);

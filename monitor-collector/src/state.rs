@@ -163,19 +163,32 @@ impl State {
     /// [`StateError`] names the file.
     pub fn open(data_dir: &Path) -> Result<Self, StateError> {
         let path = Self::path(data_dir);
-        let sqlite = |source| StateError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| StateError::Sqlite {
+            path: path.clone(),
+            source,
+        };
         let connection = Connection::open(&path).map_err(sqlite)?;
-        durable(&connection).and_then(|()| connection.execute_batch(SCHEMA)).map_err(sqlite)?;
+        durable(&connection)
+            .and_then(|()| connection.execute_batch(SCHEMA))
+            .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])
             .map_err(sqlite)?;
         let found: String = connection
-            .query_row("SELECT CAST(value AS TEXT) FROM meta WHERE key = 'layout'", [], |row| row.get(0))
+            .query_row(
+                "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'layout'",
+                [],
+                |row| row.get(0),
+            )
             .map_err(sqlite)?;
         if found != LAYOUT {
             return Err(StateError::Layout { path, found });
         }
-        Ok(Self { path, connection, writing: false })
+        Ok(Self {
+            path,
+            connection,
+            writing: false,
+        })
     }
 
     /// Puts every change since the last time on disk; says whether there was any.
@@ -203,7 +216,10 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_grant(&mut self, grant: &Grant) -> Result<(), StateError> {
         let message = v1::Grant::from(grant).encode_to_vec();
-        self.change("INSERT OR REPLACE INTO granted VALUES (?1, ?2)", params![grant.id.as_str(), message])
+        self.change(
+            "INSERT OR REPLACE INTO granted VALUES (?1, ?2)",
+            params![grant.id.as_str(), message],
+        )
     }
 
     /// Puts a session, over an older form of it.
@@ -233,7 +249,12 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn put_alert(&mut self, raised: &Raised) -> Result<(), StateError> {
-        let Raised { stamp, alert, outside, fold } = raised;
+        let Raised {
+            stamp,
+            alert,
+            outside,
+            fold,
+        } = raised;
         let message = v1::Alert::from(alert);
         self.change(
             "INSERT INTO alert VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
@@ -308,7 +329,9 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn set_aside(&self, agent: &AgentName) -> Result<u64, StateError> {
         let select = "SELECT count(*) FROM quarantine WHERE agent = ?1";
-        let count = self.connection.query_row(select, [agent.as_str()], |row| row.get(0));
+        let count = self
+            .connection
+            .query_row(select, [agent.as_str()], |row| row.get(0));
         count.map(number).map_err(|source| self.sqlite(source))
     }
 
@@ -318,7 +341,10 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn set_followed(&mut self, stamp: UnixNs) -> Result<(), StateError> {
         let value = stamp.0.to_string();
-        self.change("INSERT OR REPLACE INTO meta VALUES ('followed', ?1)", params![value])
+        self.change(
+            "INSERT OR REPLACE INTO meta VALUES ('followed', ?1)",
+            params![value],
+        )
     }
 
     fn change(&mut self, sql: &str, values: &[&dyn ToSql]) -> Result<(), StateError> {
@@ -331,7 +357,10 @@ impl State {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.writing = true;
         }
-        self.connection.prepare_cached(sql)?.execute(values).map(|_| ())
+        self.connection
+            .prepare_cached(sql)?
+            .execute(values)
+            .map(|_| ())
     }
 
     /// One session, ended or not.
@@ -342,20 +371,29 @@ impl State {
         let select = "SELECT message, boot FROM session WHERE id = ?1";
         let row = self
             .connection
-            .query_row(select, [id.to_string()], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?)))
+            .query_row(select, [id.to_string()], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+            })
             .optional();
         let row = row.map_err(|source| self.sqlite(source))?;
-        row.map(|(message, boot)| load::login(&self.path, &message, &boot)).transpose()
+        row.map(|(message, boot)| load::login(&self.path, &message, &boot))
+            .transpose()
     }
 
     fn sqlite(&self, source: rusqlite::Error) -> StateError {
-        StateError::Sqlite { path: self.path.clone(), source }
+        StateError::Sqlite {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
 /// Whether two forms of a grant are the same permission, an end by hand aside.
 #[must_use]
 pub fn same_permission(one: &Grant, two: &Grant) -> bool {
-    let standing = |grant: &Grant| Grant { state: GrantState::Standing, ..grant.clone() };
+    let standing = |grant: &Grant| Grant {
+        state: GrantState::Standing,
+        ..grant.clone()
+    };
     standing(one) == standing(two)
 }

@@ -24,7 +24,12 @@ pub(crate) fn session_id(number: u128) -> SessionId {
 }
 
 pub(crate) fn event_id(agent: &str, source: Source, sequence: u64) -> EventId {
-    EventId { agent: AgentName::new(agent).unwrap(), boot: BootId::from_parts(UnixNs(0), 1), source, sequence }
+    EventId {
+        agent: AgentName::new(agent).unwrap(),
+        boot: BootId::from_parts(UnixNs(0), 1),
+        source,
+        sequence,
+    }
 }
 
 pub(crate) fn event(id: EventId, action: Action) -> Event {
@@ -47,8 +52,16 @@ pub(crate) fn event(id: EventId, action: Action) -> Event {
 
 /// A read of a tenant's credential by alice's session for acme.
 pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
-    let label = |text: &str| PathLabel { text: text.into(), truncated: false };
-    let object = FileObject { device: 1, inode: 2, generation: 3, path: label(path) };
+    let label = |text: &str| PathLabel {
+        text: text.into(),
+        truncated: false,
+    };
+    let object = FileObject {
+        device: 1,
+        inode: 2,
+        generation: 3,
+        path: label(path),
+    };
     let mut event = event(
         id,
         Action::Credential {
@@ -60,7 +73,11 @@ pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
             flags: 0,
         },
     );
-    event.process = Some(Process { pid: 7, exe: Some(label("/usr/bin/cat")), ..Process::default() });
+    event.process = Some(Process {
+        pid: 7,
+        exe: Some(label("/usr/bin/cat")),
+        ..Process::default()
+    });
     event
 }
 
@@ -88,7 +105,12 @@ pub(crate) fn opened(id: EventId, session: SessionId, principal: &str, serial: u
         ended_at: None,
         state: SessionState::Live,
     };
-    let mut event = event(id, Action::SessionOpened { session: Box::new(session.clone()) });
+    let mut event = event(
+        id,
+        Action::SessionOpened {
+            session: Box::new(session.clone()),
+        },
+    );
     event.attribution.session = Some(session.id);
     event.attribution.principal = session.principal;
     event
@@ -113,7 +135,10 @@ pub(crate) fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
 
 pub(crate) fn world() -> World {
     let grant = grant("01JG", "alice", "acme");
-    let tenant = |name: &str| Tenant { id: TenantId::new(name).unwrap(), zones: vec![] };
+    let tenant = |name: &str| Tenant {
+        id: TenantId::new(name).unwrap(),
+        zones: vec![],
+    };
     World {
         tenants: vec![tenant("acme"), tenant("globex"), tenant("provider")],
         grants: [(grant.id.clone(), grant)].into(),
@@ -123,7 +148,11 @@ pub(crate) fn world() -> World {
 
 pub(crate) fn judged(event: Event) -> Judged {
     let judgement = judge(&world(), &event);
-    Judged { event_bytes: monitor_proto::encode_event(&event), event, judgement }
+    Judged {
+        event_bytes: monitor_proto::encode_event(&event),
+        event,
+        judgement,
+    }
 }
 
 pub(crate) fn entry_of(event: Event, position: u64) -> Entry {

@@ -11,8 +11,9 @@ use monitor_model::{
     event::Event,
 };
 use monitor_proto::v1::{
-    Batch, GrantTable, Hello, StreamRequest, StreamResponse, agent_service_client::AgentServiceClient,
-    stream_request::Message as Up, stream_response::Message as DownMessage,
+    Batch, GrantTable, Hello, StreamRequest, StreamResponse,
+    agent_service_client::AgentServiceClient, stream_request::Message as Up,
+    stream_response::Message as DownMessage,
 };
 use monitor_transport::{
     identity::Identity,
@@ -76,13 +77,25 @@ impl Scene {
     fn files(&self, identity: &str) -> TlsFiles {
         let identity: Identity = identity.parse().unwrap();
         let into = self.path().join(identity.role.as_str());
-        let (certificate, key) = (into.join(format!("{}.pem", identity.name)), into.join(format!("{}.key", identity.name)));
+        let (certificate, key) = (
+            into.join(format!("{}.pem", identity.name)),
+            into.join(format!("{}.key", identity.name)),
+        );
         if !certificate.exists() {
             let hosts = ["localhost".to_owned()];
-            let leaf = Leaf { identity: &identity, hosts: &hosts, not_before: SystemClock.now(), days: 1 };
+            let leaf = Leaf {
+                identity: &identity,
+                hosts: &hosts,
+                not_before: SystemClock.now(),
+                days: 1,
+            };
             self.authority.issue(&leaf, &into).unwrap();
         }
-        TlsFiles { ca: self.path().join("ca/ca.pem"), certificate, key }
+        TlsFiles {
+            ca: self.path().join("ca/ca.pem"),
+            certificate,
+            key,
+        }
     }
 
     fn tls(&self, identity: &str) -> Tls {
@@ -102,7 +115,9 @@ impl Scene {
     }
 
     async fn collector(&self, more: &str) -> Collector {
-        Collector::start(self.config(more), Arc::new(SystemClock)).await.unwrap()
+        Collector::start(self.config(more), Arc::new(SystemClock))
+            .await
+            .unwrap()
     }
 
     async fn dial(&self, identity: &str, collector: &Collector) -> Channel {
@@ -119,18 +134,38 @@ struct Agent {
 
 impl Agent {
     async fn connect(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        let channel = scene.dial(&format!("monitor://agent/{name}"), collector).await;
+        let channel = scene
+            .dial(&format!("monitor://agent/{name}"), collector)
+            .await;
         let (up, messages) = mpsc::channel(16);
-        let hello = Hello { version: "test".into(), boot: vec![1; 16], hooks: vec![] };
+        let hello = Hello {
+            version: "test".into(),
+            boot: vec![1; 16],
+            hooks: vec![],
+        };
         let agent = up.clone();
-        agent.send(StreamRequest { message: Some(Up::Hello(hello)) }).await.unwrap();
+        agent
+            .send(StreamRequest {
+                message: Some(Up::Hello(hello)),
+            })
+            .await
+            .unwrap();
         let mut client = AgentServiceClient::new(channel);
-        let down = client.stream(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let down = client
+            .stream(ReceiverStream::new(messages))
+            .await
+            .unwrap()
+            .into_inner();
         Self { up, down }
     }
 
     async fn say(&self, message: Up) {
-        self.up.send(StreamRequest { message: Some(message) }).await.unwrap();
+        self.up
+            .send(StreamRequest {
+                message: Some(message),
+            })
+            .await
+            .unwrap();
     }
 
     async fn send_bytes(&self, number: u64, events: Vec<Vec<u8>>) {
@@ -138,11 +173,17 @@ impl Agent {
     }
 
     async fn send(&self, number: u64, events: &[Event]) {
-        self.send_bytes(number, events.iter().map(monitor_proto::encode_event).collect()).await;
+        self.send_bytes(
+            number,
+            events.iter().map(monitor_proto::encode_event).collect(),
+        )
+        .await;
     }
 
     async fn next(&mut self) -> Result<Option<DownMessage>, Status> {
-        let message = tokio::time::timeout(DEADLINE, self.down.message()).await.expect("nothing came down in time");
+        let message = tokio::time::timeout(DEADLINE, self.down.message())
+            .await
+            .expect("nothing came down in time");
         Ok(message?.and_then(|response| response.message))
     }
 
@@ -193,7 +234,9 @@ async fn eventually<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() ->
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(DEADLINE, wait).await.expect("it did not come to hold in time")
+    tokio::time::timeout(DEADLINE, wait)
+        .await
+        .expect("it did not come to hold in time")
 }
 
 /// What a crash at this moment would leave: the folder as it stands on disk.

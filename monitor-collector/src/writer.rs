@@ -62,7 +62,9 @@ pub enum Failed {
     #[error("the events could not be put on disk; send them again")]
     Disk,
     /// Too many events of this agent cannot be decoded.
-    #[error("{QUARANTINED_MAX} events of this agent that cannot be decoded are set aside already; an operator must look at the collector's quarantine")]
+    #[error(
+        "{QUARANTINED_MAX} events of this agent that cannot be decoded are set aside already; an operator must look at the collector's quarantine"
+    )]
     Quarantine,
 }
 
@@ -193,8 +195,19 @@ impl Writer {
         let handle = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || runtime.block_on(worker.run(core)))
-            .map_err(|source| CoreError::Folder { path: "thread".into(), source })?;
-        Ok((Self { batches, requests, tables, groups }, Thread { handle }))
+            .map_err(|source| CoreError::Folder {
+                path: "thread".into(),
+                source,
+            })?;
+        Ok((
+            Self {
+                batches,
+                requests,
+                tables,
+                groups,
+            },
+            Thread { handle },
+        ))
     }
 
     /// Hands over a batch; waits while too many do.
@@ -202,7 +215,10 @@ impl Writer {
     /// # Errors
     /// [`Denied::Unavailable`] when the collector is stopping.
     pub async fn store(&self, job: Job) -> Result<(), Denied> {
-        self.batches.send(job).await.map_err(|_| Denied::Unavailable)
+        self.batches
+            .send(job)
+            .await
+            .map_err(|_| Denied::Unavailable)
     }
 
     /// Hands over what needs no answer; waits while too many do.
@@ -210,7 +226,10 @@ impl Writer {
     /// # Errors
     /// [`Denied::Unavailable`] when the collector is stopping.
     pub async fn tell(&self, request: Request) -> Result<(), Denied> {
-        self.requests.send(request).await.map_err(|_| Denied::Unavailable)
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| Denied::Unavailable)
     }
 
     /// Asks, and waits for the answer.
@@ -283,12 +302,16 @@ impl Worker {
     /// Takes what else waits.
     fn collect(&mut self, jobs: &mut Vec<Job>, requests: &mut Vec<Request>) {
         while requests.len() < REQUESTS_MAX {
-            let Ok(request) = self.requests.try_recv() else { break };
+            let Ok(request) = self.requests.try_recv() else {
+                break;
+            };
             requests.push(request);
         }
         let mut events: usize = jobs.iter().map(|job| job.batch.events.len()).sum();
         while events < GROUP_EVENTS_MAX {
-            let Ok(job) = self.batches.try_recv() else { break };
+            let Ok(job) = self.batches.try_recv() else {
+                break;
+            };
             events += job.batch.events.len();
             jobs.push(job);
         }
@@ -305,7 +328,12 @@ impl Worker {
     }
 
     /// One group: requests first, then batches; everything on disk at its end.
-    fn turn(&self, core: &mut Core, jobs: Vec<Job>, requests: Vec<Request>) -> Result<(), CoreError> {
+    fn turn(
+        &self,
+        core: &mut Core,
+        jobs: Vec<Job>,
+        requests: Vec<Request>,
+    ) -> Result<(), CoreError> {
         let after = core.tables().watermark;
         let mut answers: Vec<Answer> = Vec::new();
         for request in requests {
@@ -323,8 +351,14 @@ impl Worker {
         if early {
             ack(&waiting);
         }
-        debug!(events = stored.entries.len(), duplicates = stored.duplicates, "Stored.");
-        let done = core.follow(&stored.entries).and_then(|raised| core.publish().map(|()| raised));
+        debug!(
+            events = stored.entries.len(),
+            duplicates = stored.duplicates,
+            "Stored."
+        );
+        let done = core
+            .follow(&stored.entries)
+            .and_then(|raised| core.publish().map(|()| raised));
         let raised = match done {
             Ok(raised) => raised,
             Err(error) => {
@@ -343,7 +377,11 @@ impl Worker {
         items.extend(raised.into_iter().map(Item::Alert));
         if !items.is_empty() {
             // No reader is no failure: who comes later reads the ledgers.
-            _ = self.groups.send(Arc::new(Group { after, up_to: tables.watermark, items }));
+            _ = self.groups.send(Arc::new(Group {
+                after,
+                up_to: tables.watermark,
+                items,
+            }));
         }
         for answer in answers {
             answer(tables);

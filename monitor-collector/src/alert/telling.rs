@@ -53,7 +53,11 @@ pub enum Reader {
 pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> String {
     let event = &entry.judged.event;
     let sees = |tenant: &TenantId| reader == Reader::OfEverything || *tenant == entry.ledger;
-    let who = event.attribution.principal.as_ref().map_or("somebody", |id| id.as_str());
+    let who = event
+        .attribution
+        .principal
+        .as_ref()
+        .map_or("somebody", |id| id.as_str());
     let aside = match (standing, &event.attribution.tenant) {
         (Some(standing), _) if sees(&standing.tenant) => format!(
             " ({}, {}, {}, grant {})",
@@ -66,7 +70,11 @@ pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> S
         (Some(_), _) | (None, Some(_)) => " (in a session of another tenant)".to_owned(),
         (None, None) => String::new(),
     };
-    format!("{who}{aside} {} on {}", deed(event, &entry.judged.judgement.owner, &sees), event.id.agent)
+    format!(
+        "{who}{aside} {} on {}",
+        deed(event, &entry.judged.judgement.owner, &sees),
+        event.id.agent
+    )
 }
 
 /// What happened, with the owner of what it happened to.
@@ -78,8 +86,13 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         Owner::Ambiguous(ids) if ids.iter().all(sees) => sentence::whose(owner) + " ",
         Owner::Tenant(_) | Owner::Ambiguous(_) => "another tenant's ".to_owned(),
     };
-    let with = event.process.as_ref().and_then(|process| process.exe.as_ref());
-    let with = with.map(|exe| format!(" with {}", exe.text.file_name())).unwrap_or_default();
+    let with = event
+        .process
+        .as_ref()
+        .and_then(|process| process.exe.as_ref());
+    let with = with
+        .map(|exe| format!(" with {}", exe.text.file_name()))
+        .unwrap_or_default();
     let what = sentence::what(event);
     match &event.action {
         Action::Credential { object, mode, .. } => {

@@ -18,20 +18,31 @@ fn rule(id: &str, response: Response, after: u32) -> Rule {
 }
 
 fn alerter() -> Alerter {
-    let rules = vec![rule("notify", Response::Notify, 1), rule("revoke", Response::Revoke, 2)];
+    let rules = vec![
+        rule("notify", Response::Notify, 1),
+        rule("revoke", Response::Revoke, 2),
+    ];
     Alerter::new(rules, Duration::from_secs(60))
 }
 
 /// An out-of-scope read of globex's file by alice's session for acme.
 fn read(sequence: u64, path: &str, seconds: u64) -> Entry {
-    let mut event = credential(event_id("jump-3", Source::Priority { cpu: 0 }, sequence), "globex", path);
+    let mut event = credential(
+        event_id("jump-3", Source::Priority { cpu: 0 }, sequence),
+        "globex",
+        path,
+    );
     event.at = at_seconds(seconds);
     entry_of(event, sequence)
 }
 
 fn answer(alerter: &mut Alerter, entry: &Entry) -> Answer {
     let standing = telling::Standing::from(&grant("01JG", "alice", "acme"));
-    let moment = Moment { at: BASE, stamp: UnixNs(entry.stored_at.0 + 1), standing: Some(&standing) };
+    let moment = Moment {
+        at: BASE,
+        stamp: UnixNs(entry.stored_at.0 + 1),
+        standing: Some(&standing),
+    };
     alerter.answer(entry, &moment)
 }
 
@@ -44,7 +55,10 @@ fn raised(answer: Answer) -> Raised {
 
 #[test]
 fn an_alert_reads_like_a_sentence_and_names_no_other_tenant_to_a_ledgers_reader() {
-    let raised = raised(answer(&mut alerter(), &read(1, "/srv/globex/kubeconfig", 0)));
+    let raised = raised(answer(
+        &mut alerter(),
+        &read(1, "/srv/globex/kubeconfig", 0),
+    ));
     assert_eq!(
         raised.alert.sentence,
         "alice (acme, INC-4711, production, grant 01JG) read globex credential /srv/globex/kubeconfig with cat on jump-3"
@@ -58,9 +72,17 @@ fn an_alert_reads_like_a_sentence_and_names_no_other_tenant_to_a_ledgers_reader(
 #[test]
 fn the_second_match_of_a_session_revokes_once() {
     let mut alerter = alerter();
-    assert_eq!(raised(answer(&mut alerter, &read(1, "/srv/globex/a", 0))).alert.response, Response::Notify);
+    assert_eq!(
+        raised(answer(&mut alerter, &read(1, "/srv/globex/a", 0)))
+            .alert
+            .response,
+        Response::Notify
+    );
     let second = raised(answer(&mut alerter, &read(2, "/srv/globex/a", 1)));
-    assert_eq!((second.alert.response, second.alert.rule.as_str()), (Response::Revoke, "revoke"));
+    assert_eq!(
+        (second.alert.response, second.alert.rule.as_str()),
+        (Response::Revoke, "revoke")
+    );
     assert!(second.alert.order.is_some());
     let third = answer(&mut alerter, &read(3, "/srv/globex/b", 2));
     assert_eq!(raised(third).alert.response, Response::Notify);
@@ -70,20 +92,41 @@ fn the_second_match_of_a_session_revokes_once() {
 fn a_window_ends_on_its_border() {
     let mut inside = alerter();
     answer(&mut inside, &read(1, "/srv/globex/a", 0));
-    assert_eq!(raised(answer(&mut inside, &read(2, "/srv/globex/b", 3_599))).alert.response, Response::Revoke);
+    assert_eq!(
+        raised(answer(&mut inside, &read(2, "/srv/globex/b", 3_599)))
+            .alert
+            .response,
+        Response::Revoke
+    );
     let mut border = alerter();
     answer(&mut border, &read(1, "/srv/globex/a", 0));
-    assert_eq!(raised(answer(&mut border, &read(2, "/srv/globex/b", 3_600))).alert.response, Response::Notify);
+    assert_eq!(
+        raised(answer(&mut border, &read(2, "/srv/globex/b", 3_600)))
+            .alert
+            .response,
+        Response::Notify
+    );
 }
 
 #[test]
 fn like_alerts_are_folded_with_a_count_until_the_window_is_over() {
-    let mut alerter = Alerter::new(vec![rule("notify", Response::Notify, 1)], Duration::from_secs(60));
+    let mut alerter = Alerter::new(
+        vec![rule("notify", Response::Notify, 1)],
+        Duration::from_secs(60),
+    );
     let first = raised(answer(&mut alerter, &read(1, "/srv/globex/a", 0)));
-    let Answer::Fold(folded) = answer(&mut alerter, &read(2, "/srv/globex/a", 59)) else { panic!("not folded") };
+    let Answer::Fold(folded) = answer(&mut alerter, &read(2, "/srv/globex/a", 59)) else {
+        panic!("not folded")
+    };
     assert_eq!((folded.alert.id, folded.alert.count), (first.alert.id, 2));
-    assert!(matches!(answer(&mut alerter, &read(3, "/srv/globex/b", 59)), Answer::Raise(_)));
-    assert!(matches!(answer(&mut alerter, &read(4, "/srv/globex/a", 60)), Answer::Raise(_)));
+    assert!(matches!(
+        answer(&mut alerter, &read(3, "/srv/globex/b", 59)),
+        Answer::Raise(_)
+    ));
+    assert!(matches!(
+        answer(&mut alerter, &read(4, "/srv/globex/a", 60)),
+        Answer::Raise(_)
+    ));
 }
 
 #[test]
@@ -101,6 +144,10 @@ fn a_restart_between_two_matches_changes_nothing() {
 #[test]
 fn what_no_rule_names_raises_nothing() {
     let mut alerter = alerter();
-    let event = credential(event_id("jump-3", Source::Priority { cpu: 0 }, 1), "acme", "/srv/acme/a");
+    let event = credential(
+        event_id("jump-3", Source::Priority { cpu: 0 }, 1),
+        "acme",
+        "/srv/acme/a",
+    );
     assert_eq!(answer(&mut alerter, &entry_of(event, 1)), Answer::Nothing);
 }

@@ -41,7 +41,9 @@ pub(super) struct Alert {
 
 impl Default for Alert {
     fn default() -> Self {
-        Self { dedupe_seconds: unstated(60) }
+        Self {
+            dedupe_seconds: unstated(60),
+        }
     }
 }
 
@@ -54,7 +56,10 @@ pub(super) struct Subscription {
 
 impl Default for Subscription {
     fn default() -> Self {
-        Self { heartbeat_seconds: unstated(5), stall_seconds: unstated(10) }
+        Self {
+            heartbeat_seconds: unstated(5),
+            stall_seconds: unstated(10),
+        }
     }
 }
 

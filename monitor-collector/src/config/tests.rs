@@ -9,7 +9,9 @@ key = "c.key"
 "#;
 
 fn error(more: &str) -> String {
-    Config::parse(Path::new("/etc/collector.toml"), &format!("{LEAST}{more}")).unwrap_err().to_string()
+    Config::parse(Path::new("/etc/collector.toml"), &format!("{LEAST}{more}"))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -34,21 +36,40 @@ fn the_policy_version_follows_tenants_and_rules() {
     let two = Config::parse(Path::new("c.toml"), DEFAULT).unwrap();
     assert_eq!(one.policy_version().len(), 16);
     assert_ne!(one.policy_version(), two.policy_version());
-    assert_eq!(one.policy_version(), Config::parse(Path::new("c.toml"), LEAST).unwrap().policy_version());
+    assert_eq!(
+        one.policy_version(),
+        Config::parse(Path::new("c.toml"), LEAST)
+            .unwrap()
+            .policy_version()
+    );
 }
 
 #[test]
 fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
     for (more, parts) in [
-        ("[[tenant]]\nid = \"a b\"\n", &["/etc/collector.toml:8: tenant.id", "a b", "allowed"][..]),
-        ("[[tenant]]\nid = \"a\"\n[[tenant]]\nid = \"a\"\n", &[":10: tenant.id", "twice"]),
+        (
+            "[[tenant]]\nid = \"a b\"\n",
+            &["/etc/collector.toml:8: tenant.id", "a b", "allowed"][..],
+        ),
+        (
+            "[[tenant]]\nid = \"a\"\n[[tenant]]\nid = \"a\"\n",
+            &[":10: tenant.id", "twice"],
+        ),
         (
             "[[tenant]]\nid = \"a\"\n[[tenant.zone]]\nname = \"x\"\nnetworks = [\"10.0.0.0/33\"]\n",
-            &[":11: tenant.zone.networks", "10.0.0.0/33", "as in 10.20.0.0/24"],
+            &[
+                ":11: tenant.zone.networks",
+                "10.0.0.0/33",
+                "as in 10.20.0.0/24",
+            ],
         ),
         (
             "[[rule]]\nid = \"r\"\nverdicts = [\"in_scope\"]\nseverity = \"high\"\nresponse = \"notify\"\n",
-            &[":9: rule.verdicts", "in_scope", "out_of_scope, unattributed"],
+            &[
+                ":9: rule.verdicts",
+                "in_scope",
+                "out_of_scope, unattributed",
+            ],
         ),
         (
             "[[rule]]\nid = \"r\"\nverdicts = [\"out_of_scope\"]\nseverity = \"high\"\nresponse = \"kill\"\n",
@@ -58,9 +79,18 @@ fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
             "[[rule]]\nid = \"r\"\nverdicts = [\"out_of_scope\"]\nseverity = \"high\"\nresponse = \"revoke\"\nafter = 0\n",
             &[":12: rule.after", "0", "1 to 1000"],
         ),
-        ("[broker]\naddress = \"http://x\"\n", &[":8: broker.address", "http://x", "https://"]),
-        ("[broker]\naddress = \"https://x\"\nretry_ms_min = 9\nretry_ms_max = 3\n", &[":10: broker.retry_ms_max", "3"]),
-        ("[subscription]\nheartbeat_seconds = 0\n", &[":8: subscription.heartbeat_seconds", "1 to 3600"]),
+        (
+            "[broker]\naddress = \"http://x\"\n",
+            &[":8: broker.address", "http://x", "https://"],
+        ),
+        (
+            "[broker]\naddress = \"https://x\"\nretry_ms_min = 9\nretry_ms_max = 3\n",
+            &[":10: broker.retry_ms_max", "3"],
+        ),
+        (
+            "[subscription]\nheartbeat_seconds = 0\n",
+            &[":8: subscription.heartbeat_seconds", "1 to 3600"],
+        ),
         ("[brokr]\n", &[":7:", "brokr", "expected"]),
         ("x = \n", &[":7:"]),
     ] {
@@ -73,6 +103,8 @@ fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = Config::load(Path::new("/nonexistent/c.toml")).unwrap_err().to_string();
+    let error = Config::load(Path::new("/nonexistent/c.toml"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("/nonexistent/c.toml"), "{error}");
 }

@@ -35,10 +35,17 @@ impl Core {
         let lock = locked(config)?;
         let mut ledgers = BTreeMap::new();
         for tenant in &config.tenants {
-            ledgers.insert(tenant.id.clone(), Ledger::open(&config.data_dir, &tenant.id)?);
+            ledgers.insert(
+                tenant.id.clone(),
+                Ledger::open(&config.data_dir, &tenant.id)?,
+            );
         }
         let state = State::open(&config.data_dir)?;
-        let last = ledgers.values().map(|ledger| ledger.head().stored_at).max().unwrap_or_default();
+        let last = ledgers
+            .values()
+            .map(|ledger| ledger.head().stored_at)
+            .max()
+            .unwrap_or_default();
         let denied: Denied = state.denied()?;
         // Ascends over every start, so that what was shown before is never mistaken.
         let version = clock.now().0;
@@ -56,7 +63,11 @@ impl Core {
             denied,
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
-            tables: Tables { grants_version: version, denied_version: version, ..Tables::default() },
+            tables: Tables {
+                grants_version: version,
+                denied_version: version,
+                ..Tables::default()
+            },
             ledgers,
             state,
             tables_orders_moved: true,
@@ -90,7 +101,8 @@ impl Core {
         }
         for order in self.orders.values() {
             if order.cause.alert.is_some() {
-                self.alerter.remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
+                self.alerter
+                    .remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
             }
         }
         Ok(())
@@ -106,13 +118,24 @@ impl Core {
         let (mut after, up_to) = (self.state.followed()?, self.stamp);
         let mut made_good = 0;
         while after < up_to {
-            let (entries, seen) = merged(&readers, Span { after, up_to, limit: PAGE }, &Filter::default())?;
+            let (entries, seen) = merged(
+                &readers,
+                Span {
+                    after,
+                    up_to,
+                    limit: PAGE,
+                },
+                &Filter::default(),
+            )?;
             let entries: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
             made_good += self.follow(&entries)?.len();
             after = seen;
         }
         if made_good > 0 {
-            info!(alerts = made_good, "Alerts made good that a stop had left undone.");
+            info!(
+                alerts = made_good,
+                "Alerts made good that a stop had left undone."
+            );
         }
         Ok(())
     }
@@ -140,9 +163,16 @@ pub fn merged(
 }
 
 fn locked(config: &Config) -> Result<File, CoreError> {
-    let folder = |source| CoreError::Folder { path: config.data_dir.clone(), source };
+    let folder = |source| CoreError::Folder {
+        path: config.data_dir.clone(),
+        source,
+    };
     let mut private = std::fs::DirBuilder::new();
-    private.recursive(true).mode(0o700).create(&config.data_dir).map_err(folder)?;
+    private
+        .recursive(true)
+        .mode(0o700)
+        .create(&config.data_dir)
+        .map_err(folder)?;
     let path = config.data_dir.join("lock");
     let lock = File::create(&path).map_err(folder)?;
     match lock.try_lock() {

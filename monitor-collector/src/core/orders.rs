@@ -15,11 +15,14 @@ use monitor_model::{
     event::Receipt,
     grant::GrantState,
     id::{AgentName, OrderId, PrincipalId, SessionId},
-    revocation::{Affected, Cause, Order, Revoked, Target, Times},
+    revocation::{Affected, Cause, Order, Revoked, Target},
 };
 use tracing::{error, info, warn};
 
-use super::{Core, CoreError, Refusal, reach::affected};
+use super::{
+    Core, CoreError, Refusal,
+    reach::{affected, order, unknown},
+};
 use crate::{state::Denial, tables::Command};
 
 /// Most orders that are kept.
@@ -75,8 +78,12 @@ impl Core {
                 Some(sessions) => sessions,
                 None => return Ok(Err(unknown("session", id))),
             },
-            Target::Grant(id) if !self.world.grants.contains_key(id) => return Ok(Err(unknown("grant", id))),
-            Target::Tenant(id) if !self.ledgers.contains_key(id) => return Ok(Err(unknown("tenant", id))),
+            Target::Grant(id) if !self.world.grants.contains_key(id) => {
+                return Ok(Err(unknown("grant", id)));
+            }
+            Target::Tenant(id) if !self.ledgers.contains_key(id) => {
+                return Ok(Err(unknown("tenant", id)));
+            }
             Target::Engineer(_) | Target::Grant(_) | Target::Tenant(_) | Target::Serial(_) => {
                 self.reached(&wanted.target)
             }
@@ -95,7 +102,10 @@ impl Core {
             if known.target == wanted.target {
                 return Ok(Ok(known.clone()));
             }
-            return Ok(Err(Refusal::OrderDiffers { id: known.id, target: known.target.to_string() }));
+            return Ok(Err(Refusal::OrderDiffers {
+                id: known.id,
+                target: known.target.to_string(),
+            }));
         }
         if self.orders.len() >= ORDERS_MAX {
             return Ok(Err(Refusal::OrdersFull { max: ORDERS_MAX }));
@@ -108,7 +118,9 @@ impl Core {
 
     /// Gives the order of an alert, if it asks for one.
     pub(super) fn order_for(&mut self, alert: &Alert) -> Result<(), CoreError> {
-        let (Response::Revoke, Some(id), Some(session)) = (alert.response, alert.order, alert.session) else {
+        let (Response::Revoke, Some(id), Some(session)) =
+            (alert.response, alert.order, alert.session)
+        else {
             return Ok(());
         };
         let wanted = Wanted {
@@ -160,9 +172,19 @@ impl Core {
     }
 
     fn deny(&mut self, order: &Order) -> Result<(), CoreError> {
-        let mut denials: BTreeSet<Denial> =
-            order.sessions.iter().filter_map(|affected| affected.serial).map(Denial::Serial).collect();
-        denials.extend(order.revoked.iter().filter_map(|revoked| revoked.serial).map(Denial::Serial));
+        let mut denials: BTreeSet<Denial> = order
+            .sessions
+            .iter()
+            .filter_map(|affected| affected.serial)
+            .map(Denial::Serial)
+            .collect();
+        denials.extend(
+            order
+                .revoked
+                .iter()
+                .filter_map(|revoked| revoked.serial)
+                .map(Denial::Serial),
+        );
         match &order.target {
             Target::Serial(serial) => _ = denials.insert(Denial::Serial(*serial)),
             Target::Engineer(id) => _ = denials.insert(Denial::Principal(id.clone())),
@@ -188,7 +210,9 @@ impl Core {
     /// # Errors
     /// [`CoreError`].
     pub fn attempted(&mut self, attempt: Attempt) -> Result<(), CoreError> {
-        let Some(mut order) = self.orders.get(&attempt.order).cloned() else { return Ok(()) };
+        let Some(mut order) = self.orders.get(&attempt.order).cloned() else {
+            return Ok(());
+        };
         order.attempts = order.attempts.saturating_add(1);
         order.times.delivered.get_or_insert(attempt.asked_at);
         match attempt.answer {
@@ -230,7 +254,8 @@ impl Core {
         let open = |affected: &Affected| {
             affected.session == session
                 && receipt.is_none_or(|(agent, _)| affected.host == *agent)
-                && (affected.gone_at.is_none() || receipt.is_some_and(|(_, killed)| killed > affected.killed))
+                && (affected.gone_at.is_none()
+                    || receipt.is_some_and(|(_, killed)| killed > affected.killed))
         };
         let touched: Vec<OrderId> = self
             .orders
@@ -239,14 +264,24 @@ impl Core {
             .map(|order| order.id)
             .collect();
         for id in touched {
-            let Some(mut order) = self.orders.get(&id).cloned() else { continue };
+            let Some(mut order) = self.orders.get(&id).cloned() else {
+                continue;
+            };
             for affected in order.sessions.iter_mut().filter(|affected| open(affected)) {
                 affected.gone_at.get_or_insert(at);
                 affected.killed = receipt.map_or(affected.killed, |(_, killed)| killed);
                 info!(order = %id, %session, host = %affected.host, killed = affected.killed, "Session gone.");
             }
-            if order.sessions.iter().all(|affected| affected.gone_at.is_some()) {
-                order.times.last_process_gone = order.sessions.iter().filter_map(|affected| affected.gone_at).max();
+            if order
+                .sessions
+                .iter()
+                .all(|affected| affected.gone_at.is_some())
+            {
+                order.times.last_process_gone = order
+                    .sessions
+                    .iter()
+                    .filter_map(|affected| affected.gone_at)
+                    .max();
             }
             self.put_order(order)?;
         }
@@ -264,7 +299,9 @@ impl Core {
         let by_name = principal.and_then(|id| self.denied.principals.get(id));
         let ids: BTreeSet<OrderId> = by_serial.into_iter().chain(by_name).copied().collect();
         for id in ids {
-            let Some(order) = self.orders.get(&id) else { continue };
+            let Some(order) = self.orders.get(&id) else {
+                continue;
+            };
             let after = order.times.ordered.is_some_and(|ordered| at >= ordered);
             if after && order.times.first_refused_login.is_none() {
                 let mut order = order.clone();
@@ -278,13 +315,27 @@ impl Core {
     /// A login that an order in force denies is ended by that order: the host
     /// may have been away when it was given.
     pub(super) fn converge(&mut self, session: SessionId) -> Result<(), CoreError> {
-        let Some(login) = self.sessions.get(session).cloned() else { return Ok(()) };
+        let Some(login) = self.sessions.get(session).cloned() else {
+            return Ok(());
+        };
         let serial = login.session.credential.serial();
         let by_serial = serial.and_then(|serial| self.denied.serials.get(&serial));
-        let by_name = login.session.principal.as_ref().and_then(|id| self.denied.principals.get(id));
-        let Some(id) = by_serial.or(by_name).copied() else { return Ok(()) };
-        let Some(mut order) = self.orders.get(&id).cloned() else { return Ok(()) };
-        if order.sessions.iter().any(|affected| affected.session == session) {
+        let by_name = login
+            .session
+            .principal
+            .as_ref()
+            .and_then(|id| self.denied.principals.get(id));
+        let Some(id) = by_serial.or(by_name).copied() else {
+            return Ok(());
+        };
+        let Some(mut order) = self.orders.get(&id).cloned() else {
+            return Ok(());
+        };
+        if order
+            .sessions
+            .iter()
+            .any(|affected| affected.session == session)
+        {
             return Ok(());
         }
         warn!(order = %id, %session, host = %login.session.host, "Login against an order in force, ending it.");
@@ -311,7 +362,11 @@ impl Core {
         let mut commands = Vec::new();
         let mut asked = BTreeSet::new();
         for order in self.orders.values() {
-            for open in order.sessions.iter().filter(|affected| affected.gone_at.is_none()) {
+            for open in order
+                .sessions
+                .iter()
+                .filter(|affected| affected.gone_at.is_none())
+            {
                 if asked.insert(open.session) {
                     commands.push(Command {
                         order: order.id,
@@ -322,26 +377,11 @@ impl Core {
                 }
             }
         }
-        let unanswered = self.orders.values().filter(|order| order.times.broker_answered.is_none());
+        let unanswered = self
+            .orders
+            .values()
+            .filter(|order| order.times.broker_answered.is_none());
         self.tables.unanswered = Arc::new(unanswered.cloned().collect());
         self.tables.commands = Arc::new(commands);
     }
-}
-
-fn order(wanted: Wanted, sessions: Vec<Affected>) -> Order {
-    let Wanted { id, target, cause, kernel_event, alert } = wanted;
-    Order {
-        id,
-        target,
-        cause,
-        sessions,
-        revoked: Vec::new(),
-        attempts: 0,
-        last_error: String::new(),
-        times: Times { kernel_event, alert, ..Times::default() },
-    }
-}
-
-fn unknown(what: &'static str, name: &impl ToString) -> Refusal {
-    Refusal::Unknown { what, name: name.to_string() }
 }

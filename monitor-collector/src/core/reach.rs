@@ -6,10 +6,10 @@ use monitor_model::{
     alert::Alert,
     grant::{Grant, GrantState},
     id::{GrantId, SessionId},
-    revocation::{Affected, Order, Target},
+    revocation::{Affected, Order, Target, Times},
 };
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, Refusal, orders::Wanted};
 use crate::state::Login;
 
 impl Core {
@@ -24,7 +24,10 @@ impl Core {
                 Target::Tenant(id) => {
                     session.tenant.as_ref() == Some(id)
                         || session.grants.iter().any(|grant| {
-                            self.world.grants.get(grant).is_some_and(|grant| grant.tenant == *id)
+                            self.world
+                                .grants
+                                .get(grant)
+                                .is_some_and(|grant| grant.tenant == *id)
                         })
                 }
                 Target::Serial(serial) => session.credential.serial() == Some(*serial),
@@ -46,7 +49,11 @@ impl Core {
         first.gone_at = login.session.ended_at;
         let mut all = vec![first];
         if let Some(serial) = login.session.credential.serial() {
-            all.extend(self.reached(&Target::Serial(serial)).into_iter().filter(|other| other.session != id));
+            all.extend(
+                self.reached(&Target::Serial(serial))
+                    .into_iter()
+                    .filter(|other| other.session != id),
+            );
         }
         Ok(Some(all))
     }
@@ -54,9 +61,11 @@ impl Core {
     /// Grants that stand and that an order ends.
     pub(super) fn ended_by(&self, order: &Order) -> Vec<GrantId> {
         let sessions: BTreeSet<&GrantId> = match order.target {
-            Target::Session(_) | Target::Serial(_) => {
-                order.sessions.iter().flat_map(|affected| &affected.grants).collect()
-            }
+            Target::Session(_) | Target::Serial(_) => order
+                .sessions
+                .iter()
+                .flat_map(|affected| &affected.grants)
+                .collect(),
             Target::Engineer(_) | Target::Grant(_) | Target::Tenant(_) => BTreeSet::new(),
         };
         self.world
@@ -88,9 +97,15 @@ impl Core {
 
     fn grants_of(&self, alert: &Alert) -> Vec<GrantId> {
         let of = |grant: &&Grant| {
-            Some(&grant.principal) == alert.principal.as_ref() && Some(&grant.tenant) == alert.tenant.as_ref()
+            Some(&grant.principal) == alert.principal.as_ref()
+                && Some(&grant.tenant) == alert.tenant.as_ref()
         };
-        self.world.grants.values().filter(of).map(|grant| grant.id.clone()).collect()
+        self.world
+            .grants
+            .values()
+            .filter(of)
+            .map(|grant| grant.id.clone())
+            .collect()
     }
 }
 
@@ -105,5 +120,38 @@ pub(super) fn affected(login: &Login) -> Affected {
         grants: session.grants.clone(),
         gone_at: None,
         killed: 0,
+    }
+}
+
+/// An order as it begins.
+pub(super) fn order(wanted: Wanted, sessions: Vec<Affected>) -> Order {
+    let Wanted {
+        id,
+        target,
+        cause,
+        kernel_event,
+        alert,
+    } = wanted;
+    Order {
+        id,
+        target,
+        cause,
+        sessions,
+        revoked: Vec::new(),
+        attempts: 0,
+        last_error: String::new(),
+        times: Times {
+            kernel_event,
+            alert,
+            ..Times::default()
+        },
+    }
+}
+
+/// Nobody knows it.
+pub(super) fn unknown(what: &'static str, name: &impl ToString) -> Refusal {
+    Refusal::Unknown {
+        what,
+        name: name.to_string(),
     }
 }

@@ -24,7 +24,10 @@ use crate::{
 fn config(folder: &Path) -> Config {
     let mut config = Config::parse(&folder.join("collector.toml"), DEFAULT).unwrap();
     config.data_dir = folder.join("data");
-    let globex = monitor_model::tenant::Tenant { id: "globex".parse().unwrap(), zones: vec![] };
+    let globex = monitor_model::tenant::Tenant {
+        id: "globex".parse().unwrap(),
+        zones: vec![],
+    };
     config.tenants.push(globex);
     config
 }
@@ -36,18 +39,30 @@ fn open(folder: &Path) -> Core {
 fn batch(events: &[Event]) -> Batch {
     Batch {
         agent: "jump-1".parse().unwrap(),
-        events: events.iter().map(|event| (event.clone(), monitor_proto::encode_event(event))).collect(),
+        events: events
+            .iter()
+            .map(|event| (event.clone(), monitor_proto::encode_event(event)))
+            .collect(),
         aside: vec![],
     }
 }
 
 fn login(number: u64, session: SessionId, serial: u64) -> Event {
-    opened(event_id("jump-1", Source::Agent, number), session, "alice", serial)
+    opened(
+        event_id("jump-1", Source::Agent, number),
+        session,
+        "alice",
+        serial,
+    )
 }
 
 fn read(sequence: u64, tenant: &str) -> Event {
     let path = format!("/srv/{tenant}/key{sequence}");
-    credential(event_id("jump-1", Source::Priority { cpu: 0 }, sequence), tenant, &path)
+    credential(
+        event_id("jump-1", Source::Priority { cpu: 0 }, sequence),
+        tenant,
+        &path,
+    )
 }
 
 fn take(core: &mut Core, events: &[Event]) -> Vec<Arc<Raised>> {
@@ -58,18 +73,35 @@ fn take(core: &mut Core, events: &[Event]) -> Vec<Arc<Raised>> {
 }
 
 fn granted(core: &mut Core) {
-    assert!(core.put_grant(grant("01JG", "alice", "acme")).unwrap().unwrap());
+    assert!(
+        core.put_grant(grant("01JG", "alice", "acme"))
+            .unwrap()
+            .unwrap()
+    );
     core.publish().unwrap();
 }
 
 fn wanted(number: u128, target: Target) -> Wanted {
-    let cause = Cause { text: "offboarding".into(), alert: None, event: None, initiator: "bob".into() };
-    Wanted { id: OrderId::from_parts(BASE, number), target, cause, kernel_event: None, alert: None }
+    let cause = Cause {
+        text: "offboarding".into(),
+        alert: None,
+        event: None,
+        initiator: "bob".into(),
+    };
+    Wanted {
+        id: OrderId::from_parts(BASE, number),
+        target,
+        cause,
+        kernel_event: None,
+        alert: None,
+    }
 }
 
 fn alerts(folder: &Path) -> Vec<Raised> {
     let reader = StateReader::open(&config(folder).data_dir).unwrap();
-    reader.alerts(&AlertFilter::default(), UnixNs::MAX, 100).unwrap()
+    reader
+        .alerts(&AlertFilter::default(), UnixNs::MAX, 100)
+        .unwrap()
 }
 
 #[test]
@@ -77,15 +109,31 @@ fn replayed_batches_are_stored_once_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let events = [read(1, "acme"), read(2, "globex"), read(3, "acme")];
     let mut core = open(folder.path());
-    assert_eq!(core.store(vec![batch(&events), batch(&events)]).unwrap().entries.len(), 3);
+    assert_eq!(
+        core.store(vec![batch(&events), batch(&events)])
+            .unwrap()
+            .entries
+            .len(),
+        3
+    );
     drop(core);
     let mut core = open(folder.path());
     let stored = core.store(vec![batch(&events)]).unwrap();
     assert_eq!((stored.entries.len(), stored.duplicates), (0, 3));
     drop(core);
     let data = config(folder.path()).data_dir;
-    assert_eq!(verify::verify(&data, &"acme".parse().unwrap()).unwrap().position, 2);
-    assert_eq!(verify::verify(&data, &"globex".parse().unwrap()).unwrap().position, 1);
+    assert_eq!(
+        verify::verify(&data, &"acme".parse().unwrap())
+            .unwrap()
+            .position,
+        2
+    );
+    assert_eq!(
+        verify::verify(&data, &"globex".parse().unwrap())
+            .unwrap()
+            .position,
+        1
+    );
 }
 
 #[test]
@@ -94,7 +142,8 @@ fn alerts_are_raised_exactly_once_when_stopped_between_ledger_and_alert() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    core.store(vec![batch(&[read(1, "globex"), read(2, "globex")])]).unwrap();
+    core.store(vec![batch(&[read(1, "globex"), read(2, "globex")])])
+        .unwrap();
     drop(core);
     assert!(alerts(folder.path()).is_empty());
     let core = open(folder.path());
@@ -113,14 +162,20 @@ fn the_count_of_a_session_survives_a_restart() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    assert_eq!(take(&mut core, &[read(1, "globex")])[0].alert.response, Response::Notify);
+    assert_eq!(
+        take(&mut core, &[read(1, "globex")])[0].alert.response,
+        Response::Notify
+    );
     drop(core);
     let mut core = open(folder.path());
     let raised = take(&mut core, &[read(2, "globex")]);
     assert_eq!(raised[0].alert.response, Response::Revoke);
     drop(core);
     let mut core = open(folder.path());
-    assert_eq!(take(&mut core, &[read(3, "globex")])[0].alert.response, Response::Notify);
+    assert_eq!(
+        take(&mut core, &[read(3, "globex")])[0].alert.response,
+        Response::Notify
+    );
     assert_eq!(core.orders.len(), 1);
 }
 
@@ -129,8 +184,18 @@ fn an_order_ends_grants_denies_certificates_and_commands_hosts() {
     let folder = tempfile::tempdir().unwrap();
     let mut core = open(folder.path());
     granted(&mut core);
-    take(&mut core, &[login(1, session_id(1), 7), login(2, session_id(2), 7), login(3, session_id(3), 8)]);
-    let order = core.order(wanted(1, Target::Session(session_id(1)))).unwrap().unwrap();
+    take(
+        &mut core,
+        &[
+            login(1, session_id(1), 7),
+            login(2, session_id(2), 7),
+            login(3, session_id(3), 8),
+        ],
+    );
+    let order = core
+        .order(wanted(1, Target::Session(session_id(1))))
+        .unwrap()
+        .unwrap();
     core.publish().unwrap();
     // The other session of the same certificate goes with it.
     assert_eq!(order.sessions.len(), 2);
@@ -138,7 +203,10 @@ fn an_order_ends_grants_denies_certificates_and_commands_hosts() {
     assert_eq!(tables.commands.len(), 2);
     assert!(tables.denied.serials.contains_key(&7) && !tables.denied.serials.contains_key(&8));
     assert!(tables.grants_alive(BASE.max(SystemClock.now())).is_empty());
-    assert_eq!(core.sessions.get(session_id(1)).unwrap().session.state, SessionState::Contained);
+    assert_eq!(
+        core.sessions.get(session_id(1)).unwrap().session.state,
+        SessionState::Contained
+    );
     let mut later = read(1, "acme");
     later.at = SystemClock.now();
     let stored = core.store(vec![batch(&[later])]).unwrap();
@@ -152,13 +220,26 @@ fn restart_keeps_grants_sessions_and_orders() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    core.order(wanted(1, Target::Engineer("alice".parse().unwrap()))).unwrap().unwrap();
+    core.order(wanted(1, Target::Engineer("alice".parse().unwrap())))
+        .unwrap()
+        .unwrap();
     core.publish().unwrap();
-    let (orders, denied, grants) = (core.orders.clone(), core.denied.clone(), core.world.grants.clone());
+    let (orders, denied, grants) = (
+        core.orders.clone(),
+        core.denied.clone(),
+        core.world.grants.clone(),
+    );
     let commands = core.tables().commands.clone();
     drop(core);
     let core = open(folder.path());
-    assert_eq!((core.orders.clone(), core.denied.clone(), core.world.grants.clone()), (orders, denied, grants));
+    assert_eq!(
+        (
+            core.orders.clone(),
+            core.denied.clone(),
+            core.world.grants.clone()
+        ),
+        (orders, denied, grants)
+    );
     assert_eq!(core.tables().commands, commands);
     assert_eq!(core.sessions.iter().count(), 1);
 }
@@ -168,12 +249,28 @@ fn an_order_given_twice_is_one_order() {
     let folder = tempfile::tempdir().unwrap();
     let mut core = open(folder.path());
     granted(&mut core);
-    let first = core.order(wanted(1, Target::Grant("01JG".parse().unwrap()))).unwrap().unwrap();
-    assert_eq!(core.order(wanted(1, Target::Grant("01JG".parse().unwrap()))).unwrap().unwrap(), first);
+    let first = core
+        .order(wanted(1, Target::Grant("01JG".parse().unwrap())))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        core.order(wanted(1, Target::Grant("01JG".parse().unwrap())))
+            .unwrap()
+            .unwrap(),
+        first
+    );
     let other = core.order(wanted(1, Target::Serial(9))).unwrap();
     assert!(matches!(other, Err(Refusal::OrderDiffers { .. })));
-    let unknown = core.order(wanted(2, Target::Session(session_id(99)))).unwrap();
-    assert!(matches!(unknown, Err(Refusal::Unknown { what: "session", .. })));
+    let unknown = core
+        .order(wanted(2, Target::Session(session_id(99))))
+        .unwrap();
+    assert!(matches!(
+        unknown,
+        Err(Refusal::Unknown {
+            what: "session",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -182,7 +279,10 @@ fn a_plan_changes_nothing() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    let order = core.plan(wanted(1, Target::Tenant("acme".parse().unwrap()))).unwrap().unwrap();
+    let order = core
+        .plan(wanted(1, Target::Tenant("acme".parse().unwrap())))
+        .unwrap()
+        .unwrap();
     assert_eq!(order.sessions.len(), 1);
     assert!(core.orders.is_empty() && core.denied.is_empty());
 }
@@ -193,13 +293,35 @@ fn broker_receipt_and_refused_login_complete_an_order() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    let id = core.order(wanted(1, Target::Session(session_id(1)))).unwrap().unwrap().id;
+    let id = core
+        .order(wanted(1, Target::Session(session_id(1))))
+        .unwrap()
+        .unwrap()
+        .id;
     let now = SystemClock.now();
-    let failed = Attempt { order: id, asked_at: now, answer: Err("refused".into()) };
+    let failed = Attempt {
+        order: id,
+        asked_at: now,
+        answer: Err("refused".into()),
+    };
     core.attempted(failed).unwrap();
-    let revoked = vec![Revoked { serial: Some(9), grant: None, outcome: Outcome::Revoked, at: now }];
-    let answer = BrokerAnswer { revoked, published_at: Some(now), at: now };
-    core.attempted(Attempt { order: id, asked_at: UnixNs(now.0 + 5), answer: Ok(answer) }).unwrap();
+    let revoked = vec![Revoked {
+        serial: Some(9),
+        grant: None,
+        outcome: Outcome::Revoked,
+        at: now,
+    }];
+    let answer = BrokerAnswer {
+        revoked,
+        published_at: Some(now),
+        at: now,
+    };
+    core.attempted(Attempt {
+        order: id,
+        asked_at: UnixNs(now.0 + 5),
+        answer: Ok(answer),
+    })
+    .unwrap();
     let receipt = Receipt {
         order: id,
         session: session_id(1),
@@ -210,7 +332,11 @@ fn broker_receipt_and_refused_login_complete_an_order() {
         gone_at: Some(now),
     };
     core.receipt(&"jump-2".parse().unwrap(), &receipt).unwrap();
-    assert_eq!(core.orders[&id].state(), OrderState::BrokerAnswered, "another host's receipt counts for nothing");
+    assert_eq!(
+        core.orders[&id].state(),
+        OrderState::BrokerAnswered,
+        "another host's receipt counts for nothing"
+    );
     core.receipt(&"jump-1".parse().unwrap(), &receipt).unwrap();
     core.receipt(&"jump-1".parse().unwrap(), &receipt).unwrap();
     let refusal = Action::LoginRefused {
@@ -239,7 +365,12 @@ fn a_login_against_an_order_in_force_is_ended() {
     core.order(wanted(1, Target::Serial(7))).unwrap().unwrap();
     take(&mut core, &[login(1, session_id(1), 7)]);
     assert_eq!(core.tables().commands.len(), 1);
-    let end = event(event_id("jump-1", Source::Agent, 2), Action::SessionEnded { session: session_id(1) });
+    let end = event(
+        event_id("jump-1", Source::Agent, 2),
+        Action::SessionEnded {
+            session: session_id(1),
+        },
+    );
     take(&mut core, &[end]);
     assert!(core.tables().commands.is_empty());
 }
@@ -249,13 +380,31 @@ fn a_changed_grant_of_the_same_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut core = open(folder.path());
     granted(&mut core);
-    assert!(!core.put_grant(grant("01JG", "alice", "acme")).unwrap().unwrap());
+    assert!(
+        !core
+            .put_grant(grant("01JG", "alice", "acme"))
+            .unwrap()
+            .unwrap()
+    );
     let changed = core.put_grant(grant("01JG", "mallory", "acme")).unwrap();
     assert!(matches!(changed, Err(Refusal::GrantDiffers { .. })));
-    let ended = core.end_grant(&"01JG".parse().unwrap(), "done").unwrap().unwrap();
-    assert_eq!(core.end_grant(&"01JG".parse().unwrap(), "again").unwrap().unwrap(), ended);
+    let ended = core
+        .end_grant(&"01JG".parse().unwrap(), "done")
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        core.end_grant(&"01JG".parse().unwrap(), "again")
+            .unwrap()
+            .unwrap(),
+        ended
+    );
     // Putting it again does not bring an ended one back.
-    assert!(!core.put_grant(grant("01JG", "alice", "acme")).unwrap().unwrap());
+    assert!(
+        !core
+            .put_grant(grant("01JG", "alice", "acme"))
+            .unwrap()
+            .unwrap()
+    );
     assert_eq!(core.world.grants[&ended.id], ended);
 }
 

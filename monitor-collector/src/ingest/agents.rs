@@ -53,11 +53,20 @@ impl Agents {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.next += 1;
         let number = table.next;
-        let stream = Stream { number, shown: seen, stop: stop.clone() };
+        let stream = Stream {
+            number,
+            shown: seen,
+            stop: stop.clone(),
+        };
         if let Some(older) = table.streams.insert(agent.clone(), stream) {
             older.stop.cancel();
         }
-        Place { agents: Arc::clone(self), agent: agent.clone(), number, shown }
+        Place {
+            agents: Arc::clone(self),
+            agent: agent.clone(),
+            number,
+            shown,
+        }
     }
 
     /// Waits until every connected agent was shown this version of the grants,
@@ -65,12 +74,17 @@ impl Agents {
     pub async fn shown(&self, version: u64) -> Vec<AgentName> {
         let streams: Vec<(AgentName, watch::Receiver<u64>)> = {
             let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-            table.streams.iter().map(|(agent, stream)| (agent.clone(), stream.shown.clone())).collect()
+            table
+                .streams
+                .iter()
+                .map(|(agent, stream)| (agent.clone(), stream.shown.clone()))
+                .collect()
         };
         let deadline = tokio::time::Instant::now() + SHOWN_TIMEOUT;
         let mut names = Vec::with_capacity(streams.len());
         for (agent, mut shown) in streams {
-            let seen = tokio::time::timeout_at(deadline, shown.wait_for(|&seen| seen >= version)).await;
+            let seen =
+                tokio::time::timeout_at(deadline, shown.wait_for(|&seen| seen >= version)).await;
             if matches!(seen, Ok(Ok(_))) {
                 names.push(agent);
             }
@@ -89,7 +103,11 @@ impl Place {
     /// Why the collector ended the stream.
     #[must_use]
     pub fn why_ended(&self) -> Status {
-        let table = self.agents.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self
+            .agents
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match table.streams.get(&self.agent) {
             Some(stream) if stream.number != self.number => {
                 Status::aborted(format!("a newer stream of {} has taken over", self.agent))
@@ -101,8 +119,16 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut table = self.agents.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.streams.get(&self.agent).is_some_and(|stream| stream.number == self.number) {
+        let mut table = self
+            .agents
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if table
+            .streams
+            .get(&self.agent)
+            .is_some_and(|stream| stream.number == self.number)
+        {
             table.streams.remove(&self.agent);
         }
     }

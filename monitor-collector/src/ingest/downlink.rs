@@ -46,7 +46,9 @@ impl Downlink {
             if let Some(failed) = fate.failed {
                 return Err(match failed {
                     crate::writer::Failed::Disk => Status::unavailable(failed.to_string()),
-                    crate::writer::Failed::Quarantine => Status::resource_exhausted(failed.to_string()),
+                    crate::writer::Failed::Quarantine => {
+                        Status::resource_exhausted(failed.to_string())
+                    }
                 });
             }
             let tables = self.tables.borrow_and_update().clone();
@@ -71,17 +73,36 @@ impl Downlink {
 
     /// Sends what the agent does not have: denials and commands first, since
     /// they cannot wait.
-    async fn show(&self, tables: &Tables, desk: &mut CommandDesk, sent: &mut Sent) -> Result<(), Status> {
+    async fn show(
+        &self,
+        tables: &Tables,
+        desk: &mut CommandDesk,
+        sent: &mut Sent,
+    ) -> Result<(), Status> {
         if sent.denied != tables.denied_version {
             sent.denied = tables.denied_version;
             let serials = tables.denied.serials.keys().copied().collect();
-            let principals = tables.denied.principals.keys().map(ToString::to_string).collect();
-            self.send(Message::Deny(DenyTable { serials, principals })).await?;
+            let principals = tables
+                .denied
+                .principals
+                .keys()
+                .map(ToString::to_string)
+                .collect();
+            self.send(Message::Deny(DenyTable {
+                serials,
+                principals,
+            }))
+            .await?;
         }
         for command in desk.due(&tables.commands, self.clock.now()) {
             let order = command.order.to_bytes().to_vec();
             let session = command.session.to_bytes().to_vec();
-            self.send(Message::Contain(ContainCommand { order, session, reason: command.reason })).await?;
+            self.send(Message::Contain(ContainCommand {
+                order,
+                session,
+                reason: command.reason,
+            }))
+            .await?;
         }
         if sent.grants != tables.grants_version {
             sent.grants = tables.grants_version;

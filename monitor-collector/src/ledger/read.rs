@@ -120,8 +120,15 @@ impl Reader {
                 connection.busy_timeout(std::time::Duration::from_secs(5))?;
                 Ok(connection)
             })
-            .map_err(|source| LedgerError::Sqlite { path: path.clone(), source })?;
-        Ok(Self { tenant: tenant.clone(), path, connection })
+            .map_err(|source| LedgerError::Sqlite {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            tenant: tenant.clone(),
+            path,
+            connection,
+        })
     }
 
     /// Entries of a span that a filter admits, in stored order, and the
@@ -151,7 +158,10 @@ impl Reader {
         ];
         let entries = self.collect(&sql, values)?;
         let full = u32::try_from(entries.len()).unwrap_or(u32::MAX) >= span.limit;
-        let seen = entries.last().filter(|_| full).map_or(span.up_to, |last| last.stored_at);
+        let seen = entries
+            .last()
+            .filter(|_| full)
+            .map_or(span.up_to, |last| last.stored_at);
         Ok((entries, seen))
     }
 
@@ -183,18 +193,31 @@ impl Reader {
     /// # Errors
     /// As [`Reader::page`].
     pub fn find(&self, id: &EventId) -> Result<Option<Entry>, LedgerError> {
-        let sql = format!("{SELECT} WHERE agent = ?1 AND boot = ?2 AND source = ?3 AND sequence = ?4");
+        let sql =
+            format!("{SELECT} WHERE agent = ?1 AND boot = ?2 AND source = ?3 AND sequence = ?4");
         let (boot, source) = (id.boot.to_string(), id.source.to_string());
         let values = params![id.agent.as_str(), boot, source, integer(id.sequence)];
-        let row = self.connection.prepare_cached(&sql).and_then(|mut statement| {
-            statement.query_row(values, Raw::of).optional()
-        });
-        row.map_err(|source| self.sqlite(source))?.map(|raw| self.entry(&raw)).transpose()
+        let row = self
+            .connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_row(values, Raw::of).optional());
+        row.map_err(|source| self.sqlite(source))?
+            .map(|raw| self.entry(&raw))
+            .transpose()
     }
 
-    fn collect(&self, sql: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Entry>, LedgerError> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(|source| self.sqlite(source))?;
-        let mut rows = statement.query(values).map_err(|source| self.sqlite(source))?;
+    fn collect(
+        &self,
+        sql: &str,
+        values: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(sql)
+            .map_err(|source| self.sqlite(source))?;
+        let mut rows = statement
+            .query(values)
+            .map_err(|source| self.sqlite(source))?;
         let mut entries = Vec::new();
         while let Some(row) = rows.next().map_err(|source| self.sqlite(source))? {
             let raw = Raw::of(row).map_err(|source| self.sqlite(source))?;
@@ -219,7 +242,10 @@ impl Reader {
     }
 
     fn sqlite(&self, source: rusqlite::Error) -> LedgerError {
-        LedgerError::Sqlite { path: self.path.clone(), source }
+        LedgerError::Sqlite {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 

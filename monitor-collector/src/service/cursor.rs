@@ -38,7 +38,11 @@ impl Subject {
     pub fn new(identity: &Identity, filter: &monitor_proto::v1::EventFilter, alerts: bool) -> Self {
         let mut bytes = Vec::new();
         let name = identity.to_string();
-        for part in [name.as_bytes(), &filter.encode_to_vec(), &[u8::from(alerts)]] {
+        for part in [
+            name.as_bytes(),
+            &filter.encode_to_vec(),
+            &[u8::from(alerts)],
+        ] {
             bytes.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             bytes.extend(part);
         }
@@ -53,7 +57,9 @@ pub enum CursorError {
     #[error("not a cursor from an earlier answer")]
     Form,
     /// Made for somebody else or another filter, or forged.
-    #[error("the cursor is not of this identity and filter; give those it was made for, or start anew")]
+    #[error(
+        "the cursor is not of this identity and filter; give those it was made for, or start anew"
+    )]
     Seal,
 }
 
@@ -67,7 +73,11 @@ impl Seal {
     /// The cursor that goes on after a place.
     #[must_use]
     pub fn cursor(&self, subject: &Subject, after: UnixNs) -> String {
-        format!("{VERSION}.{:x}.{}", after.0, crate::hex::text(&self.seal(subject, after)))
+        format!(
+            "{VERSION}.{:x}.{}",
+            after.0,
+            crate::hex::text(&self.seal(subject, after))
+        )
     }
 
     /// The place that a cursor goes on after.
@@ -81,17 +91,23 @@ impl Seal {
         else {
             return Err(CursorError::Form);
         };
-        let after = u64::from_str_radix(after, 16).map(UnixNs).map_err(|_| CursorError::Form)?;
+        let after = u64::from_str_radix(after, 16)
+            .map(UnixNs)
+            .map_err(|_| CursorError::Form)?;
         let seal = bytes_of(seal).ok_or(CursorError::Form)?;
         if seal.len() != SEAL_BYTES {
             return Err(CursorError::Form);
         }
         let mac = self.mac(subject, after).ok_or(CursorError::Seal)?;
-        mac.verify_truncated_left(&seal).map(|()| after).map_err(|_| CursorError::Seal)
+        mac.verify_truncated_left(&seal)
+            .map(|()| after)
+            .map_err(|_| CursorError::Seal)
     }
 
     fn seal(&self, subject: &Subject, after: UnixNs) -> Vec<u8> {
-        let whole = self.mac(subject, after).map(|mac| mac.finalize().into_bytes().to_vec());
+        let whole = self
+            .mac(subject, after)
+            .map(|mac| mac.finalize().into_bytes().to_vec());
         let mut whole = whole.unwrap_or_default();
         whole.truncate(SEAL_BYTES);
         whole
@@ -107,7 +123,11 @@ impl Seal {
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     hex.as_bytes()
         .chunks(2)
         .map(|pair| match pair {
@@ -126,7 +146,10 @@ mod tests {
 
     fn subject(identity: &str, tenants: &[&str]) -> Subject {
         let tenants = tenants.iter().map(ToString::to_string).collect();
-        let filter = EventFilter { tenants, ..EventFilter::default() };
+        let filter = EventFilter {
+            tenants,
+            ..EventFilter::default()
+        };
         Subject::new(&identity.parse().unwrap(), &filter, false)
     }
 
@@ -140,8 +163,14 @@ mod tests {
         assert_eq!(seal.open(&other, &cursor), Err(CursorError::Seal));
         let wider = subject("monitor://auditor/eve?tenant=acme", &[]);
         assert_eq!(seal.open(&wider, &cursor), Err(CursorError::Seal));
-        assert_eq!(Seal::new([8; 32]).open(&eve, &cursor), Err(CursorError::Seal));
-        assert_eq!(seal.open(&eve, &cursor.replace(".2a.", ".2b.")), Err(CursorError::Seal));
+        assert_eq!(
+            Seal::new([8; 32]).open(&eve, &cursor),
+            Err(CursorError::Seal)
+        );
+        assert_eq!(
+            seal.open(&eve, &cursor.replace(".2a.", ".2b.")),
+            Err(CursorError::Seal)
+        );
     }
 
     proptest! {

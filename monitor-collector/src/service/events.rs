@@ -48,10 +48,16 @@ impl EventService for Edge {
             ("", true) => UnixNs(0),
             ("", false) if sight == Sight::Everything => now,
             ("", false) => self.clock.now(),
-            (cursor, _) => self.seal.open(&subject, cursor).map_err(|error| bad("cursor", error))?,
+            (cursor, _) => self
+                .seal
+                .open(&subject, cursor)
+                .map_err(|error| bad("cursor", error))?,
         };
         let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{} readers are served already; try again", super::READERS_MAX))
+            Status::resource_exhausted(format!(
+                "{} readers are served already; try again",
+                super::READERS_MAX
+            ))
         })?;
         let (items, items_out) = mpsc::channel(READER_QUEUE_MAX);
         let (last, last_out) = mpsc::channel(1);
@@ -75,10 +81,16 @@ impl EventService for Edge {
         Ok(Response::new(Box::pin(stream)))
     }
 
-    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<ExplainResponse>, Status> {
         let identity = Self::caller(&request, "Explain", &READERS)?;
         let sight = Sight::of(&identity);
-        let id = request.into_inner().id.ok_or_else(|| bad("id", "is missing"))?;
+        let id = request
+            .into_inner()
+            .id
+            .ok_or_else(|| bad("id", "is missing"))?;
         let id: EventId = id.try_into().map_err(|error| bad("id", error))?;
         let (ledgers, wanted) = (self.ledgers(&sight, &[])?, id.clone());
         let found = self
@@ -109,31 +121,67 @@ impl Edge {
     /// The ledgers that are asked for and seen. One that is not seen answers
     /// as one that is not there.
     fn ledgers(&self, sight: &Sight, asked: &[TenantId]) -> Result<Vec<TenantId>, Status> {
-        let seen = |id: &TenantId| sight.sees(id) && self.config.tenants.iter().any(|tenant| tenant.id == *id);
+        let seen = |id: &TenantId| {
+            sight.sees(id) && self.config.tenants.iter().any(|tenant| tenant.id == *id)
+        };
         if let Some(unknown) = asked.iter().find(|id| !seen(id)) {
             return Err(Status::not_found(format!("no tenant {unknown} is known")));
         }
-        let all = self.config.tenants.iter().map(|tenant| tenant.id.clone()).filter(seen);
-        Ok(if asked.is_empty() { all.collect() } else { asked.to_vec() })
+        let all = self
+            .config
+            .tenants
+            .iter()
+            .map(|tenant| tenant.id.clone())
+            .filter(seen);
+        Ok(if asked.is_empty() {
+            all.collect()
+        } else {
+            asked.to_vec()
+        })
     }
 }
 
 fn filter(message: EventFilter) -> Result<Filter, Status> {
-    let EventFilter { tenants, principals, sessions, hosts, kinds, verdicts } = message;
-    let longest = [tenants.len(), principals.len(), sessions.len(), hosts.len(), kinds.len(), verdicts.len()];
+    let EventFilter {
+        tenants,
+        principals,
+        sessions,
+        hosts,
+        kinds,
+        verdicts,
+    } = message;
+    let longest = [
+        tenants.len(),
+        principals.len(),
+        sessions.len(),
+        hosts.len(),
+        kinds.len(),
+        verdicts.len(),
+    ];
     if longest.into_iter().any(|length| length > FILTER_VALUES_MAX) {
-        return Err(bad("filter", format!("a part has more than {FILTER_VALUES_MAX} values")));
+        return Err(bad(
+            "filter",
+            format!("a part has more than {FILTER_VALUES_MAX} values"),
+        ));
     }
     Ok(Filter {
         tenants: each("filter.tenants", &tenants)?,
         principals: each("filter.principals", &principals)?,
         sessions: sessions
             .iter()
-            .map(|bytes| SessionId::from_slice(bytes).map_err(|error| bad("filter.sessions", error)))
+            .map(|bytes| {
+                SessionId::from_slice(bytes).map_err(|error| bad("filter.sessions", error))
+            })
             .collect::<Result<_, _>>()?,
         hosts: each("filter.hosts", &hosts)?,
-        kinds: kinds.iter().map(|name| kind(name)).collect::<Result<_, _>>()?,
-        verdicts: verdicts.into_iter().map(verdict).collect::<Result<_, _>>()?,
+        kinds: kinds
+            .iter()
+            .map(|name| kind(name))
+            .collect::<Result<_, _>>()?,
+        verdicts: verdicts
+            .into_iter()
+            .map(verdict)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -142,27 +190,46 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    texts.iter().map(|text| text.parse().map_err(|error| bad(field, error))).collect()
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|error| bad(field, error)))
+        .collect()
 }
 
 fn kind(name: &str) -> Result<Kind, Status> {
-    Kind::ALL.iter().copied().find(|kind| kind.as_str() == name).ok_or_else(|| {
-        let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        bad("filter.kinds", format!("{name:?} is none of {}", names.join(", ")))
-    })
+    Kind::ALL
+        .iter()
+        .copied()
+        .find(|kind| kind.as_str() == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+            bad(
+                "filter.kinds",
+                format!("{name:?} is none of {}", names.join(", ")),
+            )
+        })
 }
 
 fn verdict(number: i32) -> Result<VerdictKind, Status> {
     let wrong = || bad("filter.verdicts", format!("{number} is no verdict"));
-    v1::VerdictKind::try_from(number).ok().and_then(|kind| kind.try_into().ok()).ok_or_else(wrong)
+    v1::VerdictKind::try_from(number)
+        .ok()
+        .and_then(|kind| kind.try_into().ok())
+        .ok_or_else(wrong)
 }
 
 /// The verdict and the attribution in words, from what the reader may see.
 fn sentences(message: &v1::JudgedEvent) -> Result<(String, String), Status> {
-    let wrong = |error: monitor_proto::InvalidMessage| Status::internal(format!("the entry makes no sense: {error}"));
+    let wrong = |error: monitor_proto::InvalidMessage| {
+        Status::internal(format!("the entry makes no sense: {error}"))
+    };
     let event = monitor_proto::decode_event(&message.event).map_err(wrong)?;
-    let judgement: Judgement =
-        message.judgement.clone().unwrap_or_default().try_into().map_err(wrong)?;
+    let judgement: Judgement = message
+        .judgement
+        .clone()
+        .unwrap_or_default()
+        .try_into()
+        .map_err(wrong)?;
     Ok((verdict_sentence(&judgement), attribution_sentence(&event)))
 }
 
@@ -170,7 +237,9 @@ fn verdict_sentence(judgement: &Judgement) -> String {
     let mut text = judgement.verdict.to_string();
     match &judgement.owner {
         Owner::Host => {}
-        owner @ (Owner::Tenant(_) | Owner::Ambiguous(_)) => _ = write!(text, "; the target is {}'s", sentence::whose(owner)),
+        owner @ (Owner::Tenant(_) | Owner::Ambiguous(_)) => {
+            _ = write!(text, "; the target is {}'s", sentence::whose(owner));
+        }
         Owner::Unknown => text += "; whose the target is, is not known",
     }
     for considered in &judgement.considered {
@@ -191,7 +260,10 @@ fn attribution_sentence(event: &Event) -> String {
         Lineage::Unattributed => "to nobody",
     };
     let mut text = match (&who.principal, who.session) {
-        (Some(principal), Some(session)) => format!("{principal}, session {session} on {}, {how}", event.id.agent),
+        (Some(principal), Some(session)) => format!(
+            "{principal}, session {session} on {}, {how}",
+            event.id.agent
+        ),
         (None, Some(session)) => format!("session {session} on {}, {how}", event.id.agent),
         (_, None) => format!("{} on {}", how, event.id.agent),
     };

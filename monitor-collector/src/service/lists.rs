@@ -22,7 +22,10 @@ impl SessionService for Edge {
         let identity = Self::caller(&request, "ListSessions", &READERS)?;
         let sight = Sight::of(&identity);
         let asked = request.into_inner();
-        let (size, place) = (page::size(asked.page_size)?, page::place(&asked.page_token)?);
+        let (size, place) = (
+            page::size(asked.page_size)?,
+            page::place(&asked.page_token)?,
+        );
         let tenant = name_opt("tenant", &asked.tenant)?;
         let Some(tenants) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListSessionsResponse::default()));
@@ -33,12 +36,22 @@ impl SessionService for Edge {
             host: name_opt("host", &asked.host)?,
             ended: asked.include_ended,
         };
-        let mut found = self.ask_state(move |state| state.sessions(&filter, &place, size + 1)).await?;
-        let next_page_token =
-            page::cut(&mut found, size, |session| Place { at: session.opened_at, id: session.id.to_string() });
+        let mut found = self
+            .ask_state(move |state| state.sessions(&filter, &place, size + 1))
+            .await?;
+        let next_page_token = page::cut(&mut found, size, |session| Place {
+            at: session.opened_at,
+            id: session.id.to_string(),
+        });
         let grants = self.writer.tables().borrow().grants.clone();
-        let sessions = found.iter().map(|session| sight.session(session, &grants)).collect();
-        Ok(Response::new(ListSessionsResponse { sessions, next_page_token }))
+        let sessions = found
+            .iter()
+            .map(|session| sight.session(session, &grants))
+            .collect();
+        Ok(Response::new(ListSessionsResponse {
+            sessions,
+            next_page_token,
+        }))
     }
 }
 
@@ -51,7 +64,10 @@ impl AlertService for Edge {
         let identity = Self::caller(&request, "ListAlerts", &READERS)?;
         let sight = Sight::of(&identity);
         let asked = request.into_inner();
-        let (size, place) = (page::size(asked.page_size)?, page::place(&asked.page_token)?);
+        let (size, place) = (
+            page::size(asked.page_size)?,
+            page::place(&asked.page_token)?,
+        );
         let tenant = name_opt("tenant", &asked.tenant)?;
         let Some(ledgers) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListAlertsResponse::default()));
@@ -62,10 +78,18 @@ impl AlertService for Edge {
             session: session(&asked.session)?,
             severity_min: severity(asked.severity_min)?,
         };
-        let mut found = self.ask_state(move |state| state.alerts(&filter, place.at, size + 1)).await?;
-        let next_page_token = page::cut(&mut found, size, |raised| Place { at: raised.stamp, id: String::new() });
+        let mut found = self
+            .ask_state(move |state| state.alerts(&filter, place.at, size + 1))
+            .await?;
+        let next_page_token = page::cut(&mut found, size, |raised| Place {
+            at: raised.stamp,
+            id: String::new(),
+        });
         let alerts = found.iter().map(|raised| sight.alert(raised)).collect();
-        Ok(Response::new(ListAlertsResponse { alerts, next_page_token }))
+        Ok(Response::new(ListAlertsResponse {
+            alerts,
+            next_page_token,
+        }))
     }
 }
 
@@ -73,13 +97,18 @@ fn session(bytes: &[u8]) -> Result<Option<SessionId>, Status> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    SessionId::from_slice(bytes).map(Some).map_err(|error| bad("session", error))
+    SessionId::from_slice(bytes)
+        .map(Some)
+        .map_err(|error| bad("session", error))
 }
 
 fn severity(number: i32) -> Result<Option<Severity>, Status> {
     match v1::Severity::try_from(number) {
         Ok(v1::Severity::Unspecified) => Ok(None),
-        Ok(severity) => severity.try_into().map(Some).map_err(|error| bad("severity_min", error)),
+        Ok(severity) => severity
+            .try_into()
+            .map(Some)
+            .map_err(|error| bad("severity_min", error)),
         Err(_) => Err(bad("severity_min", format!("{number} is no severity"))),
     }
 }

@@ -19,7 +19,10 @@ pub fn size(asked: u32) -> Result<u32, Status> {
     match asked {
         0 => Ok(PAGE_DEFAULT),
         1..=PAGE_MAX => Ok(asked),
-        _ => Err(bad("page_size", format!("{asked}; give 1 to {PAGE_MAX}, or 0 for {PAGE_DEFAULT}"))),
+        _ => Err(bad(
+            "page_size",
+            format!("{asked}; give 1 to {PAGE_MAX}, or 0 for {PAGE_DEFAULT}"),
+        )),
     }
 }
 
@@ -37,13 +40,17 @@ pub fn place(token: &str) -> Result<Place, Status> {
     if id.len() > 256 {
         return Err(wrong());
     }
-    Ok(Place { at: UnixNs(at), id: id.to_owned() })
+    Ok(Place {
+        at: UnixNs(at),
+        id: id.to_owned(),
+    })
 }
 
 /// The token of the page after this one; empty when there is none.
 #[must_use]
 pub fn token(next: Option<Place>) -> String {
-    next.map(|place| format!("{:x}.{}", place.at.0, place.id)).unwrap_or_default()
+    next.map(|place| format!("{:x}.{}", place.at.0, place.id))
+        .unwrap_or_default()
 }
 
 /// Cuts what was read to a page; one more than the page was asked for.

@@ -20,10 +20,15 @@ const ROLES: [Role; 2] = [Role::Soc, Role::Admin];
 
 #[tonic::async_trait]
 impl RevocationService for Edge {
-    async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {
+    async fn revoke(
+        &self,
+        request: Request<RevokeRequest>,
+    ) -> Result<Response<RevokeResponse>, Status> {
         let identity = Self::caller(&request, "Revoke", &ROLES)?;
         let asked = request.into_inner();
-        let target = asked.target.ok_or_else(|| bad("target", "is missing; say what is to be revoked"))?;
+        let target = asked
+            .target
+            .ok_or_else(|| bad("target", "is missing; say what is to be revoked"))?;
         let id = match asked.order.as_slice() {
             [] => self.new_order()?,
             bytes => OrderId::from_slice(bytes).map_err(|error| bad("order", error))?,
@@ -41,18 +46,30 @@ impl RevocationService for Edge {
             alert: None,
         });
         let order = self.writer.ask(|reply| {
-            if asked.dry_run { Ask::Plan(wanted, reply) } else { Ask::Order(wanted, reply) }
+            if asked.dry_run {
+                Ask::Plan(wanted, reply)
+            } else {
+                Ask::Order(wanted, reply)
+            }
         });
         let order = order.await.map_err(denied)?;
-        Ok(Response::new(RevokeResponse { order: Some((&order).into()) }))
+        Ok(Response::new(RevokeResponse {
+            order: Some((&order).into()),
+        }))
     }
 
-    async fn get_order(&self, request: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
+    async fn get_order(
+        &self,
+        request: Request<GetOrderRequest>,
+    ) -> Result<Response<GetOrderResponse>, Status> {
         Self::caller(&request, "GetOrder", &ROLES)?;
-        let id = OrderId::from_slice(&request.into_inner().order).map_err(|error| bad("order", error))?;
+        let id = OrderId::from_slice(&request.into_inner().order)
+            .map_err(|error| bad("order", error))?;
         let found = self.ask_state(move |state| state.order(id)).await?;
         let order = found.ok_or_else(|| Status::not_found(format!("no order {id} is known")))?;
-        Ok(Response::new(GetOrderResponse { order: Some((&order).into()) }))
+        Ok(Response::new(GetOrderResponse {
+            order: Some((&order).into()),
+        }))
     }
 
     async fn list_orders(
@@ -61,11 +78,22 @@ impl RevocationService for Edge {
     ) -> Result<Response<ListOrdersResponse>, Status> {
         Self::caller(&request, "ListOrders", &ROLES)?;
         let asked = request.into_inner();
-        let (size, place) = (page::size(asked.page_size)?, page::place(&asked.page_token)?);
-        let mut found: Vec<Order> = self.ask_state(move |state| state.orders(&place, size + 1)).await?;
+        let (size, place) = (
+            page::size(asked.page_size)?,
+            page::place(&asked.page_token)?,
+        );
+        let mut found: Vec<Order> = self
+            .ask_state(move |state| state.orders(&place, size + 1))
+            .await?;
         let at = |order: &Order| order.times.ordered.unwrap_or(UnixNs(0));
-        let next_page_token = page::cut(&mut found, size, |order| Place { at: at(order), id: order.id.to_string() });
-        Ok(Response::new(ListOrdersResponse { orders: found.iter().map(Into::into).collect(), next_page_token }))
+        let next_page_token = page::cut(&mut found, size, |order| Place {
+            at: at(order),
+            id: order.id.to_string(),
+        });
+        Ok(Response::new(ListOrdersResponse {
+            orders: found.iter().map(Into::into).collect(),
+            next_page_token,
+        }))
     }
 }
 

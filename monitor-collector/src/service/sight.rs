@@ -35,7 +35,9 @@ impl Sight {
     pub fn of(identity: &Identity) -> Self {
         match identity.role {
             Role::Auditor => Self::Tenants(identity.tenants.clone()),
-            Role::Agent | Role::Collector | Role::Broker | Role::Soc | Role::Admin => Self::Everything,
+            Role::Agent | Role::Collector | Role::Broker | Role::Soc | Role::Admin => {
+                Self::Everything
+            }
         }
     }
 
@@ -55,7 +57,11 @@ impl Sight {
             Self::Everything => Some(asked.to_vec()),
             Self::Tenants(tenants) if asked.is_empty() => Some(tenants.clone()),
             Self::Tenants(tenants) => {
-                let both: Vec<TenantId> = asked.iter().filter(|asked| tenants.contains(asked)).cloned().collect();
+                let both: Vec<TenantId> = asked
+                    .iter()
+                    .filter(|asked| tenants.contains(asked))
+                    .cloned()
+                    .collect();
                 (!both.is_empty()).then_some(both)
             }
         }
@@ -99,7 +105,12 @@ impl Sight {
         if *self != Self::Everything {
             alert.sentence.clone_from(&raised.outside);
             alert.order.clear();
-            if raised.alert.tenant.as_ref().is_some_and(|tenant| !self.sees(tenant)) {
+            if raised
+                .alert
+                .tenant
+                .as_ref()
+                .is_some_and(|tenant| !self.sees(tenant))
+            {
                 alert.tenant.clear();
             }
         }
@@ -115,7 +126,9 @@ impl Sight {
     }
 
     fn redact_judgement(&self, judgement: &mut Judgement, grants: &HashMap<GrantId, Grant>) {
-        judgement.considered.retain(|considered| self.sees_grant(grants, &considered.grant));
+        judgement
+            .considered
+            .retain(|considered| self.sees_grant(grants, &considered.grant));
         match &mut judgement.owner {
             Owner::Tenant(id) if !self.sees(id) => judgement.owner = Owner::Unknown,
             Owner::Ambiguous(ids) => ids.retain(|id| self.sees(id)),
@@ -156,7 +169,11 @@ impl Sight {
             return;
         }
         session.grants.retain(|id| self.sees_grant(grants, id));
-        if session.tenant.as_ref().is_none_or(|tenant| !self.sees(tenant)) {
+        if session
+            .tenant
+            .as_ref()
+            .is_none_or(|tenant| !self.sees(tenant))
+        {
             session.tenant = None;
             session.ticket.clear();
             session.tier = None;
@@ -176,17 +193,31 @@ mod tests {
 
     #[test]
     fn an_auditor_reads_no_other_tenants_name_in_an_entry() {
-        let event = credential(event_id("jump-3", Source::Agent, 1), "globex", "/srv/globex/k");
+        let event = credential(
+            event_id("jump-3", Source::Agent, 1),
+            "globex",
+            "/srv/globex/k",
+        );
         let entry = entry_of(event, 1);
         assert_eq!(entry.ledger.as_str(), "globex");
         let grants = world().grants;
         let sight = Sight::Tenants(vec!["globex".parse().unwrap()]);
         let message = sight.entry(&entry, &grants);
-        let shown = format!("{:?} {:?}", monitor_proto::decode_event(&message.event).unwrap(), message.judgement);
-        assert!(!shown.contains("acme") && !shown.contains("01JG"), "{shown}");
+        let shown = format!(
+            "{:?} {:?}",
+            monitor_proto::decode_event(&message.event).unwrap(),
+            message.judgement
+        );
+        assert!(
+            !shown.contains("acme") && !shown.contains("01JG"),
+            "{shown}"
+        );
         assert!(message.hash.is_empty());
         let whole = Sight::Everything.entry(&entry, &grants);
-        assert_eq!((whole.event, whole.hash), (entry.judged.event_bytes, entry.hash.to_vec()));
+        assert_eq!(
+            (whole.event, whole.hash),
+            (entry.judged.event_bytes, entry.hash.to_vec())
+        );
     }
 
     #[test]
@@ -194,7 +225,10 @@ mod tests {
         let tenant = |name: &str| -> TenantId { name.parse().unwrap() };
         let sight = Sight::Tenants(vec![tenant("acme")]);
         assert_eq!(sight.narrow(&[]), Some(vec![tenant("acme")]));
-        assert_eq!(sight.narrow(&[tenant("globex"), tenant("acme")]), Some(vec![tenant("acme")]));
+        assert_eq!(
+            sight.narrow(&[tenant("globex"), tenant("acme")]),
+            Some(vec![tenant("acme")])
+        );
         assert_eq!(sight.narrow(&[tenant("globex")]), None);
         assert_eq!(Sight::Everything.narrow(&[]), Some(vec![]));
     }

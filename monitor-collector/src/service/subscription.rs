@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use monitor_model::clock::UnixNs;
-use monitor_proto::v1::{Cut, Heartbeat, LedgerHead, SubscribeResponse, subscribe_response::Item as Message};
+use monitor_proto::v1::{
+    Cut, Heartbeat, LedgerHead, SubscribeResponse, subscribe_response::Item as Message,
+};
 use tokio::{
     sync::{broadcast, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
@@ -67,7 +69,8 @@ impl Subscription {
             Err(End::Slow) => {
                 let seconds = self.edge.config.stall.as_secs();
                 warn!(seconds, "Reader too slow, cut off with a cursor.");
-                let reason = format!("nothing was taken for {seconds} s; the cursor goes on from here");
+                let reason =
+                    format!("nothing was taken for {seconds} s; the cursor goes on from here");
                 let cut = self.message(Message::Cut(Cut { reason }));
                 // There is one place, and this is the one message for it.
                 _ = self.last.try_send(Ok(cut));
@@ -92,11 +95,19 @@ impl Subscription {
     /// Hands over what the ledgers hold.
     async fn catch_up(&mut self, tables: &mut watch::Receiver<Tables>) -> Result<(), End> {
         loop {
-            let up_to = self.until.unwrap_or_else(|| tables.borrow_and_update().watermark);
+            let up_to = self
+                .until
+                .unwrap_or_else(|| tables.borrow_and_update().watermark);
             if self.at >= up_to {
                 return Ok(());
             }
-            let (items, seen) = self.page(Span { after: self.at, up_to, limit: PAGE }).await?;
+            let (items, seen) = self
+                .page(Span {
+                    after: self.at,
+                    up_to,
+                    limit: PAGE,
+                })
+                .await?;
             for item in items {
                 self.hand_over(&item).await?;
             }
@@ -107,16 +118,26 @@ impl Subscription {
     async fn page(&self, span: Span) -> Result<(Vec<Item>, UnixNs), End> {
         let (filter, alerts) = (self.filter.clone(), self.alerts);
         let read = self.edge.look_up(move |data_dir| {
-            let readers: Vec<Reader> =
-                filter.tenants.iter().map(|tenant| Reader::open(&data_dir, tenant)).collect::<Result<_, _>>()?;
+            let readers: Vec<Reader> = filter
+                .tenants
+                .iter()
+                .map(|tenant| Reader::open(&data_dir, tenant))
+                .collect::<Result<_, _>>()?;
             let (entries, mut seen) = merged(&readers, span, &filter)?;
-            let mut items: Vec<Item> = entries.into_iter().map(|entry| Item::Event(Arc::new(entry))).collect();
+            let mut items: Vec<Item> = entries
+                .into_iter()
+                .map(|entry| Item::Event(Arc::new(entry)))
+                .collect();
             if alerts {
                 let raised = StateReader::open(&data_dir)?.raised(span)?;
                 if raised.len() >= usize::try_from(span.limit).unwrap_or(usize::MAX) {
                     seen = seen.min(raised.last().map_or(seen, |last| last.stamp));
                 }
-                items.extend(raised.into_iter().map(|raised| Item::Alert(Arc::new(raised))));
+                items.extend(
+                    raised
+                        .into_iter()
+                        .map(|raised| Item::Alert(Arc::new(raised))),
+                );
                 items.retain(|item| item.stamp() <= seen);
                 items.sort_by_key(Item::stamp);
             }
@@ -151,7 +172,13 @@ impl Subscription {
     }
 
     async fn hand_over_group(&mut self, group: &Group) -> Result<(), End> {
-        for item in group.items.iter().filter(|item| item.stamp() > self.at).cloned().collect::<Vec<_>>() {
+        for item in group
+            .items
+            .iter()
+            .filter(|item| item.stamp() > self.at)
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             self.hand_over(&item).await?;
         }
         self.at = self.at.max(group.up_to);
@@ -200,7 +227,10 @@ impl Subscription {
             })
             .collect();
         heads.sort_by(|one, two| one.tenant.cmp(&two.tenant));
-        let beat = Heartbeat { at_unix_ns: self.edge.clock.now().0, heads };
+        let beat = Heartbeat {
+            at_unix_ns: self.edge.clock.now().0,
+            heads,
+        };
         let message = self.message(Message::Heartbeat(beat));
         self.send(message).await
     }
@@ -212,7 +242,10 @@ impl Subscription {
             Sight::Everything => self.at,
             Sight::Tenants(_) => self.shown,
         };
-        SubscribeResponse { item: Some(item), cursor: self.edge.seal.cursor(&self.subject, after) }
+        SubscribeResponse {
+            item: Some(item),
+            cursor: self.edge.seal.cursor(&self.subject, after),
+        }
     }
 
     async fn send(&self, message: SubscribeResponse) -> Result<(), End> {
@@ -229,5 +262,7 @@ impl Subscription {
 }
 
 fn stopping() -> End {
-    End::Failed(Status::unavailable("the collector is stopping; connect again with the last cursor"))
+    End::Failed(Status::unavailable(
+        "the collector is stopping; connect again with the last cursor",
+    ))
 }

@@ -62,7 +62,9 @@ impl State {
     /// [`StateError`].
     pub fn live_sessions(&self) -> Result<Vec<Login>, StateError> {
         let rows = self.rows("SELECT boot, message FROM session WHERE ended = 0")?;
-        rows.iter().map(|(boot, message)| login(&self.path, message, boot)).collect()
+        rows.iter()
+            .map(|(boot, message)| login(&self.path, message, boot))
+            .collect()
     }
 
     /// Every order.
@@ -115,7 +117,11 @@ impl State {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn alerts_after(&self, stamp: UnixNs, sessions: &[SessionId]) -> Result<Vec<Raised>, StateError> {
+    pub fn alerts_after(
+        &self,
+        stamp: UnixNs,
+        sessions: &[SessionId],
+    ) -> Result<Vec<Raised>, StateError> {
         let sql = format!(
             "{} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp",
             read::SELECT_ALERTS
@@ -130,9 +136,14 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn followed(&self) -> Result<UnixNs, StateError> {
         let select = "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'followed'";
-        let value: Option<String> =
-            self.connection.query_row(select, [], |row| row.get(0)).optional().map_err(|s| self.sqlite(s))?;
-        Ok(UnixNs(value.and_then(|text| text.parse().ok()).unwrap_or(0)))
+        let value: Option<String> = self
+            .connection
+            .query_row(select, [], |row| row.get(0))
+            .optional()
+            .map_err(|s| self.sqlite(s))?;
+        Ok(UnixNs(
+            value.and_then(|text| text.parse().ok()).unwrap_or(0),
+        ))
     }
 
     /// The stamp of the newest alert.
@@ -140,8 +151,13 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn last_alert(&self) -> Result<UnixNs, StateError> {
-        let last = self.connection.query_row("SELECT coalesce(max(stamp), 0) FROM alert", [], |row| row.get(0));
-        last.map(|stamp| UnixNs(crate::ledger::number(stamp))).map_err(|source| self.sqlite(source))
+        let last =
+            self.connection
+                .query_row("SELECT coalesce(max(stamp), 0) FROM alert", [], |row| {
+                    row.get(0)
+                });
+        last.map(|stamp| UnixNs(crate::ledger::number(stamp)))
+            .map_err(|source| self.sqlite(source))
     }
 
     /// The key that cursors are sealed with; `fresh` when there is none yet.
@@ -150,7 +166,10 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn cursor_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StateError> {
         self.connection
-            .execute("INSERT OR IGNORE INTO meta VALUES ('cursor_key', ?1)", params![fresh])
+            .execute(
+                "INSERT OR IGNORE INTO meta VALUES ('cursor_key', ?1)",
+                params![fresh],
+            )
             .and_then(|_| {
                 let select = "SELECT value FROM meta WHERE key = 'cursor_key'";
                 self.connection.query_row(select, [], |row| row.get(0))
@@ -162,24 +181,34 @@ impl State {
         self.connection
             .prepare(sql)
             .and_then(|mut statement| {
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+                statement
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
             })
             .map_err(|source| self.sqlite(source))
     }
 }
 
 /// A message from a row.
-pub(super) fn decoded<M, T>(path: &Path, what: &'static str, name: &str, bytes: &[u8]) -> Result<T, StateError>
+pub(super) fn decoded<M, T>(
+    path: &Path,
+    what: &'static str,
+    name: &str,
+    bytes: &[u8],
+) -> Result<T, StateError>
 where
     M: Message + Default,
     T: TryFrom<M, Error = monitor_proto::InvalidMessage>,
 {
-    M::decode(bytes).map_err(Into::into).and_then(T::try_from).map_err(|error| StateError::Row {
-        path: path.into(),
-        what,
-        name: name.to_owned(),
-        cause: error.to_string(),
-    })
+    M::decode(bytes)
+        .map_err(Into::into)
+        .and_then(T::try_from)
+        .map_err(|error| StateError::Row {
+            path: path.into(),
+            what,
+            name: name.to_owned(),
+            cause: error.to_string(),
+        })
 }
 
 /// A session from a row.

@@ -31,7 +31,10 @@ impl Place {
     /// Before everything.
     #[must_use]
     pub const fn first() -> Self {
-        Self { at: UnixNs::MAX, id: String::new() }
+        Self {
+            at: UnixNs::MAX,
+            id: String::new(),
+        }
     }
 }
 
@@ -80,7 +83,10 @@ impl StateReader {
                 connection.busy_timeout(std::time::Duration::from_secs(5))?;
                 Ok(connection)
             })
-            .map_err(|source| StateError::Sqlite { path: path.clone(), source })?;
+            .map_err(|source| StateError::Sqlite {
+                path: path.clone(),
+                source,
+            })?;
         Ok(Self { path, connection })
     }
 
@@ -88,7 +94,12 @@ impl StateReader {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn sessions(&self, filter: &SessionFilter, after: &Place, limit: u32) -> Result<Vec<Session>, StateError> {
+    pub fn sessions(
+        &self,
+        filter: &SessionFilter,
+        after: &Place,
+        limit: u32,
+    ) -> Result<Vec<Session>, StateError> {
         let sql = "SELECT id, message FROM session
              WHERE (opened_at, id) < (?1, ?2)
              AND (?3 IS NULL OR principal = ?3)
@@ -115,7 +126,12 @@ impl StateReader {
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn alerts(&self, filter: &AlertFilter, before: UnixNs, limit: u32) -> Result<Vec<Raised>, StateError> {
+    pub fn alerts(
+        &self,
+        filter: &AlertFilter,
+        before: UnixNs,
+        limit: u32,
+    ) -> Result<Vec<Raised>, StateError> {
         let sql = format!(
             "{SELECT_ALERTS} WHERE stamp < ?1
              AND (?2 IS NULL OR principal = ?2)
@@ -124,7 +140,9 @@ impl StateReader {
              AND severity >= ?5
              ORDER BY stamp DESC LIMIT ?6"
         );
-        let severity = filter.severity_min.map_or(0, |severity| i32::from(v1::Severity::from(severity)));
+        let severity = filter
+            .severity_min
+            .map_or(0, |severity| i32::from(v1::Severity::from(severity)));
         let values = params![
             integer(before.0),
             filter.principal.as_ref().map(PrincipalId::as_str),
@@ -141,7 +159,8 @@ impl StateReader {
     /// # Errors
     /// [`StateError`].
     pub fn raised(&self, span: crate::ledger::read::Span) -> Result<Vec<Raised>, StateError> {
-        let sql = format!("{SELECT_ALERTS} WHERE stamp > ?1 AND stamp <= ?2 ORDER BY stamp LIMIT ?3");
+        let sql =
+            format!("{SELECT_ALERTS} WHERE stamp > ?1 AND stamp <= ?2 ORDER BY stamp LIMIT ?3");
         let values = params![integer(span.after.0), integer(span.up_to.0), span.limit];
         alerts(&self.connection, &self.path, &sql, values)
     }
@@ -152,7 +171,12 @@ impl StateReader {
     /// [`StateError`].
     pub fn alerts_of(&self, event: &EventId) -> Result<Vec<Raised>, StateError> {
         let sql = format!("{SELECT_ALERTS} WHERE event = ?1");
-        alerts(&self.connection, &self.path, &sql, params![event.to_string()])
+        alerts(
+            &self.connection,
+            &self.path,
+            &sql,
+            params![event.to_string()],
+        )
     }
 
     /// Orders, newest first.
@@ -173,7 +197,10 @@ impl StateReader {
     /// # Errors
     /// [`StateError`].
     pub fn order(&self, id: OrderId) -> Result<Option<Order>, StateError> {
-        let rows = self.rows("SELECT id, message FROM ordered WHERE id = ?1", params![id.to_string()])?;
+        let rows = self.rows(
+            "SELECT id, message FROM ordered WHERE id = ?1",
+            params![id.to_string()],
+        )?;
         rows.first()
             .map(|(name, message)| decoded::<v1::Order, _>(&self.path, "order", name, message))
             .transpose()
@@ -183,9 +210,14 @@ impl StateReader {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| {
-                statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+                statement
+                    .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
             })
-            .map_err(|source| StateError::Sqlite { path: self.path.clone(), source })
+            .map_err(|source| StateError::Sqlite {
+                path: self.path.clone(),
+                source,
+            })
     }
 }
 
@@ -198,14 +230,25 @@ pub(super) fn alerts(
     let rows: Vec<(i64, Vec<u8>, String, String)> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
-            let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            let rows = statement.query_map(values, |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
             rows.collect()
         })
-        .map_err(|source| StateError::Sqlite { path: path.into(), source })?;
+        .map_err(|source| StateError::Sqlite {
+            path: path.into(),
+            source,
+        })?;
     rows.into_iter()
         .map(|(stamp, message, outside, fold)| {
-            let alert: Alert = decoded::<v1::Alert, _>(path, "alert", &stamp.to_string(), &message)?;
-            Ok(Raised { stamp: UnixNs(number(stamp)), alert, outside, fold })
+            let alert: Alert =
+                decoded::<v1::Alert, _>(path, "alert", &stamp.to_string(), &message)?;
+            Ok(Raised {
+                stamp: UnixNs(number(stamp)),
+                alert,
+                outside,
+                fold,
+            })
         })
         .collect()
 }

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use monitor_model::id::Source;
 use monitor_proto::v1::{
-    ExplainRequest, ListAlertsRequest, ListGrantsRequest, ListOrdersRequest, ListSessionsRequest,
-    PutGrantRequest, SubscribeRequest, EventFilter, alert_service_client::AlertServiceClient,
-    event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    revocation_service_client::RevocationServiceClient, session_service_client::SessionServiceClient,
+    EventFilter, ExplainRequest, ListAlertsRequest, ListGrantsRequest, ListOrdersRequest,
+    ListSessionsRequest, PutGrantRequest, SubscribeRequest,
+    alert_service_client::AlertServiceClient, event_service_client::EventServiceClient,
+    grant_service_client::GrantServiceClient, revocation_service_client::RevocationServiceClient,
+    session_service_client::SessionServiceClient,
 };
 use tonic::Code;
 
@@ -18,14 +19,30 @@ use crate::testing::{credential, event_id, grant, opened, session_id};
 async fn played(scene: &Scene) -> Collector {
     let collector = scene.collector("").await;
     let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", &collector).await);
-    let put = PutGrantRequest { grant: Some((&grant("01JG", "alice", "acme")).into()) };
+    let put = PutGrantRequest {
+        grant: Some((&grant("01JG", "alice", "acme")).into()),
+    };
     client.put_grant(put).await.unwrap();
     let mut agent = Agent::connect(scene, &collector, "jump-1").await;
     let read = |n: u64, tenant: &str| {
-        credential(event_id("jump-1", Source::Priority { cpu: 0 }, n), tenant, "/srv/key")
+        credential(
+            event_id("jump-1", Source::Priority { cpu: 0 }, n),
+            tenant,
+            "/srv/key",
+        )
     };
-    let login = opened(event_id("jump-1", Source::Agent, 1), session_id(1), "alice", 7);
-    agent.send(1, &[login, read(1, "acme"), read(2, "globex"), read(3, "globex")]).await;
+    let login = opened(
+        event_id("jump-1", Source::Agent, 1),
+        session_id(1),
+        "alice",
+        7,
+    );
+    agent
+        .send(
+            1,
+            &[login, read(1, "acme"), read(2, "globex"), read(3, "globex")],
+        )
+        .await;
     agent
         .until(|message| match message {
             DownMessage::Contain(_) => Some(()),
@@ -35,24 +52,63 @@ async fn played(scene: &Scene) -> Collector {
     collector
 }
 
+/// An auditor's sessions and grants, of which there are none, and the alerts.
+async fn own_lists(channel: &Channel) -> Vec<monitor_proto::v1::Alert> {
+    let mut sessions = SessionServiceClient::new(channel.clone());
+    let all = ListSessionsRequest {
+        include_ended: true,
+        ..Default::default()
+    };
+    assert!(
+        sessions
+            .list_sessions(all)
+            .await
+            .unwrap()
+            .into_inner()
+            .sessions
+            .is_empty()
+    );
+    let mut grants = GrantServiceClient::new(channel.clone());
+    let all = ListGrantsRequest {
+        include_ended: true,
+        ..Default::default()
+    };
+    assert!(
+        grants
+            .list_grants(all)
+            .await
+            .unwrap()
+            .into_inner()
+            .grants
+            .is_empty()
+    );
+    let mut alerts = AlertServiceClient::new(channel.clone());
+    let page = alerts
+        .list_alerts(ListAlertsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    page.alerts
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_auditor_sees_nothing_of_another_tenant() {
     let scene = Scene::new();
     let collector = played(&scene).await;
-    let channel = scene.dial("monitor://auditor/eve?tenant=globex", &collector).await;
+    let channel = scene
+        .dial("monitor://auditor/eve?tenant=globex", &collector)
+        .await;
     let mut shown = String::new();
-    let mut sessions = SessionServiceClient::new(channel.clone());
-    let all = ListSessionsRequest { include_ended: true, ..Default::default() };
-    assert!(sessions.list_sessions(all).await.unwrap().into_inner().sessions.is_empty());
-    let mut grants = GrantServiceClient::new(channel.clone());
-    let all = ListGrantsRequest { include_ended: true, ..Default::default() };
-    assert!(grants.list_grants(all).await.unwrap().into_inner().grants.is_empty());
-    let mut alerts = AlertServiceClient::new(channel.clone());
-    let alerts = alerts.list_alerts(ListAlertsRequest::default()).await.unwrap().into_inner().alerts;
+    let alerts = own_lists(&channel).await;
     assert_eq!(alerts.len(), 2);
     _ = write!(shown, "{alerts:?}");
     let mut events = EventServiceClient::new(channel);
-    let request = SubscribeRequest { from_start: true, until_now: true, include_alerts: true, ..Default::default() };
+    let request = SubscribeRequest {
+        from_start: true,
+        until_now: true,
+        include_alerts: true,
+        ..Default::default()
+    };
     let mut stream = events.subscribe(request).await.unwrap().into_inner();
     let (mut items, mut ids) = (0, vec![]);
     while let Some(response) = stream.message().await.unwrap() {
@@ -64,11 +120,24 @@ async fn an_auditor_sees_nothing_of_another_tenant() {
         }
         _ = write!(shown, "{response:?}");
     }
-    assert_eq!((items, ids.len()), (5, 2), "two events, two alerts, a last heartbeat");
-    let explain = events.explain(ExplainRequest { id: Some((&ids[0]).into()) }).await.unwrap().into_inner();
+    assert_eq!(
+        (items, ids.len()),
+        (5, 2),
+        "two events, two alerts, a last heartbeat"
+    );
+    let explain = events
+        .explain(ExplainRequest {
+            id: Some((&ids[0]).into()),
+        })
+        .await
+        .unwrap()
+        .into_inner();
     _ = write!(shown, "{explain:?}");
     for secret in ["acme", "01JG", "INC-4711"] {
-        assert!(!shown.contains(secret), "an auditor of globex reads {secret}: {shown}");
+        assert!(
+            !shown.contains(secret),
+            "an auditor of globex reads {secret}: {shown}"
+        );
     }
 }
 
@@ -76,21 +145,47 @@ async fn an_auditor_sees_nothing_of_another_tenant() {
 async fn absent_and_forbidden_answer_alike() {
     let scene = Scene::new();
     let collector = played(&scene).await;
-    let mut events =
-        EventServiceClient::new(scene.dial("monitor://auditor/eve?tenant=globex", &collector).await);
+    let mut events = EventServiceClient::new(
+        scene
+            .dial("monitor://auditor/eve?tenant=globex", &collector)
+            .await,
+    );
     let ask = |tenant: &str| {
-        let filter = Some(EventFilter { tenants: vec![tenant.into()], ..Default::default() });
-        SubscribeRequest { filter, ..Default::default() }
+        let filter = Some(EventFilter {
+            tenants: vec![tenant.into()],
+            ..Default::default()
+        });
+        SubscribeRequest {
+            filter,
+            ..Default::default()
+        }
     };
-    let (forbidden, absent) = (events.subscribe(ask("acme")).await, events.subscribe(ask("amce")).await);
+    let (forbidden, absent) = (
+        events.subscribe(ask("acme")).await,
+        events.subscribe(ask("amce")).await,
+    );
     let (forbidden, absent) = (forbidden.unwrap_err(), absent.unwrap_err());
-    assert_eq!((forbidden.code(), absent.code()), (Code::NotFound, Code::NotFound));
-    assert_eq!(forbidden.message().replace("acme", ""), absent.message().replace("amce", ""));
-    let event = |n: u64| ExplainRequest { id: Some((&event_id("jump-1", Source::Priority { cpu: 0 }, n)).into()) };
+    assert_eq!(
+        (forbidden.code(), absent.code()),
+        (Code::NotFound, Code::NotFound)
+    );
+    assert_eq!(
+        forbidden.message().replace("acme", ""),
+        absent.message().replace("amce", "")
+    );
+    let event = |n: u64| ExplainRequest {
+        id: Some((&event_id("jump-1", Source::Priority { cpu: 0 }, n)).into()),
+    };
     let forbidden = events.explain(event(1)).await.unwrap_err();
     let absent = events.explain(event(9)).await.unwrap_err();
-    assert_eq!((forbidden.code(), absent.code()), (Code::NotFound, Code::NotFound));
-    assert_eq!(forbidden.message().replace("/1", ""), absent.message().replace("/9", ""));
+    assert_eq!(
+        (forbidden.code(), absent.code()),
+        (Code::NotFound, Code::NotFound)
+    );
+    assert_eq!(
+        forbidden.message().replace("/1", ""),
+        absent.message().replace("/9", "")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,20 +194,35 @@ async fn a_wrong_role_is_refused_with_the_right_ones() {
     let collector = scene.collector("").await;
     let agent = scene.dial("monitor://agent/jump-1", &collector).await;
     let soc = scene.dial("monitor://soc/sam", &collector).await;
-    let auditor = scene.dial("monitor://auditor/eve?tenant=acme", &collector).await;
+    let auditor = scene
+        .dial("monitor://auditor/eve?tenant=acme", &collector)
+        .await;
     let refused = |status: Status| {
         assert_eq!(status.code(), Code::PermissionDenied);
         status.message().to_owned()
     };
-    let status = EventServiceClient::new(agent.clone()).subscribe(SubscribeRequest::default()).await.unwrap_err();
+    let status = EventServiceClient::new(agent.clone())
+        .subscribe(SubscribeRequest::default())
+        .await
+        .unwrap_err();
     assert!(refused(status).contains("soc or admin or auditor"));
-    let put = PutGrantRequest { grant: Some((&grant("01JG", "alice", "acme")).into()) };
-    let status = GrantServiceClient::new(soc.clone()).put_grant(put).await.unwrap_err();
+    let put = PutGrantRequest {
+        grant: Some((&grant("01JG", "alice", "acme")).into()),
+    };
+    let status = GrantServiceClient::new(soc.clone())
+        .put_grant(put)
+        .await
+        .unwrap_err();
     assert!(refused(status).contains("broker or admin"));
-    let status = RevocationServiceClient::new(auditor).list_orders(ListOrdersRequest::default()).await.unwrap_err();
+    let status = RevocationServiceClient::new(auditor)
+        .list_orders(ListOrdersRequest::default())
+        .await
+        .unwrap_err();
     assert!(refused(status).contains("soc or admin"));
     let (up, messages) = mpsc::channel(1);
-    let stream = AgentServiceClient::new(soc).stream(ReceiverStream::new(messages)).await;
+    let stream = AgentServiceClient::new(soc)
+        .stream(ReceiverStream::new(messages))
+        .await;
     drop(up);
     assert!(refused(stream.unwrap_err()).contains("takes agent"));
 }
@@ -122,10 +232,17 @@ async fn lists_come_by_page() {
     let scene = Scene::new();
     let collector = played(&scene).await;
     let mut alerts = AlertServiceClient::new(scene.dial("monitor://soc/sam", &collector).await);
-    let mut request = ListAlertsRequest { page_size: 1, ..Default::default() };
+    let mut request = ListAlertsRequest {
+        page_size: 1,
+        ..Default::default()
+    };
     let mut seen = vec![];
     loop {
-        let page = alerts.list_alerts(request.clone()).await.unwrap().into_inner();
+        let page = alerts
+            .list_alerts(request.clone())
+            .await
+            .unwrap()
+            .into_inner();
         seen.extend(page.alerts.into_iter().map(|alert| alert.at_unix_ns));
         if page.next_page_token.is_empty() {
             break;
@@ -135,7 +252,10 @@ async fn lists_come_by_page() {
     assert_eq!(seen.len(), 2);
     assert!(seen[0] >= seen[1]);
     request.page_token = "x".into();
-    assert_eq!(alerts.list_alerts(request).await.unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(
+        alerts.list_alerts(request).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +268,14 @@ async fn health_and_reflection_answer() {
     let scene = Scene::new();
     let collector = scene.collector("").await;
     let channel = scene.dial("monitor://soc/sam", &collector).await;
-    let check = HealthCheckRequest { service: "monitor.v1.EventService".into() };
-    let health = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
+    let check = HealthCheckRequest {
+        service: "monitor.v1.EventService".into(),
+    };
+    let health = HealthClient::new(channel.clone())
+        .check(check)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(health.status, 1);
     let request = ServerReflectionRequest {
         host: String::new(),
@@ -161,8 +287,14 @@ async fn health_and_reflection_answer() {
         .unwrap()
         .into_inner();
     let answer = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
-    assert!(list.service.iter().any(|service| service.name == "monitor.v1.RevocationService"));
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(
+        list.service
+            .iter()
+            .any(|service| service.name == "monitor.v1.RevocationService")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,11 +304,23 @@ async fn a_port_in_use_and_a_wrong_certificate_are_told() {
     let mut config = scene.config("");
     config.listen = collector.address();
     config.data_dir = scene.path().join("other");
-    let error = Collector::start(config, Arc::new(SystemClock)).await.unwrap_err().to_string();
-    assert!(error.contains("listen =") && error.contains("port 0"), "{error}");
+    let error = Collector::start(config, Arc::new(SystemClock))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("listen =") && error.contains("port 0"),
+        "{error}"
+    );
     let mut config = scene.config("");
     config.data_dir = scene.path().join("third");
     config.tls = scene.files("monitor://broker/b");
-    let error = Collector::start(config, Arc::new(SystemClock)).await.unwrap_err().to_string();
-    assert!(error.contains("role broker") && error.contains("role collector"), "{error}");
+    let error = Collector::start(config, Arc::new(SystemClock))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("role broker") && error.contains("role collector"),
+        "{error}"
+    );
 }

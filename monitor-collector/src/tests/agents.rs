@@ -16,7 +16,11 @@ fn tenant(name: &str) -> TenantId {
 }
 
 fn read(agent: &str, sequence: u64, tenant: &str) -> Event {
-    credential(event_id(agent, Source::Priority { cpu: 0 }, sequence), tenant, "/srv/key")
+    credential(
+        event_id(agent, Source::Priority { cpu: 0 }, sequence),
+        tenant,
+        "/srv/key",
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,15 +28,19 @@ async fn what_was_acked_is_on_disk_after_a_crash_and_replays_are_stored_once() {
     let scene = Scene::new();
     let collector = scene.collector("").await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
-    let events: Vec<Event> =
-        (1..=50).map(|n| read("jump-1", n, if n % 2 == 0 { "acme" } else { "globex" })).collect();
+    let events: Vec<Event> = (1..=50)
+        .map(|n| read("jump-1", n, if n % 2 == 0 { "acme" } else { "globex" }))
+        .collect();
     agent.send(1, &events[..20]).await;
     agent.send(2, &events[20..]).await;
     agent.acked(2).await;
     let crashed = scene.path().join("crashed");
     snapshot(&scene.data_dir(), &crashed);
     let count = |folder: &Path| -> u64 {
-        ["acme", "globex", "provider"].iter().map(|name| verify(folder, &tenant(name)).unwrap().position).sum()
+        ["acme", "globex", "provider"]
+            .iter()
+            .map(|name| verify(folder, &tenant(name)).unwrap().position)
+            .sum()
     };
     assert_eq!(count(&crashed), 50);
     let mut again = Agent::connect(&scene, &collector, "jump-1").await;
@@ -42,7 +50,9 @@ async fn what_was_acked_is_on_disk_after_a_crash_and_replays_are_stored_once() {
     assert_eq!(count(&scene.data_dir()), 50);
     let mut config = scene.config("");
     config.data_dir = crashed.clone();
-    let collector = Collector::start(config, Arc::new(SystemClock)).await.unwrap();
+    let collector = Collector::start(config, Arc::new(SystemClock))
+        .await
+        .unwrap();
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     agent.send(1, &events).await;
     agent.acked(1).await;
@@ -55,12 +65,20 @@ async fn an_event_in_another_agents_name_refuses_its_batch() {
     let scene = Scene::new();
     let collector = scene.collector("").await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
-    agent.send(1, &[read("jump-1", 1, "acme"), read("jump-2", 1, "acme")]).await;
+    agent
+        .send(1, &[read("jump-1", 1, "acme"), read("jump-2", 1, "acme")])
+        .await;
     let status = agent.refused().await;
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert!(status.message().contains("jump-2") && status.message().contains("jump-1"), "{status}");
+    assert!(
+        status.message().contains("jump-2") && status.message().contains("jump-1"),
+        "{status}"
+    );
     collector.drain().await;
-    assert_eq!(verify(&scene.data_dir(), &tenant("acme")).unwrap().position, 0);
+    assert_eq!(
+        verify(&scene.data_dir(), &tenant("acme")).unwrap().position,
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +91,10 @@ async fn what_cannot_be_decoded_is_set_aside_and_the_stream_goes_on() {
     agent.send_bytes(2, vec![vec![0xff; 9]]).await;
     agent.acked(2).await;
     collector.drain().await;
-    assert_eq!(verify(&scene.data_dir(), &tenant("acme")).unwrap().position, 1);
+    assert_eq!(
+        verify(&scene.data_dir(), &tenant("acme")).unwrap().position,
+        1
+    );
     let state = State::open(&scene.data_dir()).unwrap();
     assert_eq!(state.set_aside(&"jump-1".parse().unwrap()).unwrap(), 1);
 }
@@ -87,7 +108,8 @@ async fn batches_that_break_the_manners_are_refused_with_what_is_right() {
     twice.send(1, &[]).await;
     assert!(twice.refused().await.message().contains("ascend"));
     let mut many = Agent::connect(&scene, &collector, "jump-1").await;
-    many.send_bytes(1, vec![vec![]; crate::ingest::BATCH_EVENTS_MAX + 1]).await;
+    many.send_bytes(1, vec![vec![]; crate::ingest::BATCH_EVENTS_MAX + 1])
+        .await;
     assert!(many.refused().await.message().contains("10000"));
     let mut early = Agent::connect(&scene, &collector, "jump-1").await;
     early.say(Up::Hello(Hello::default())).await;
@@ -125,17 +147,26 @@ async fn a_grant_is_on_every_connected_agent_when_put_answers() {
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     assert!(agent.grants().await.grants.is_empty());
     let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", &collector).await);
-    let put = PutGrantRequest { grant: Some((&grant("01JG", "alice", "acme")).into()) };
+    let put = PutGrantRequest {
+        grant: Some((&grant("01JG", "alice", "acme")).into()),
+    };
     let answer = client.put_grant(put.clone()).await.unwrap().into_inner();
     assert_eq!(answer.hosts, ["jump-1"]);
     assert_eq!(agent.grants().await.grants[0].id, "01JG");
     client.put_grant(put).await.unwrap();
-    let changed = PutGrantRequest { grant: Some((&grant("01JG", "mallory", "acme")).into()) };
+    let changed = PutGrantRequest {
+        grant: Some((&grant("01JG", "mallory", "acme")).into()),
+    };
     let status = client.put_grant(changed).await.unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
-    let foreign = PutGrantRequest { grant: Some((&grant("01JH", "alice", "initech")).into()) };
+    let foreign = PutGrantRequest {
+        grant: Some((&grant("01JH", "alice", "initech")).into()),
+    };
     let status = client.put_grant(foreign).await.unwrap_err();
-    assert!(status.code() == Code::InvalidArgument && status.message().starts_with("grant.tenant"), "{status}");
+    assert!(
+        status.code() == Code::InvalidArgument && status.message().starts_with("grant.tenant"),
+        "{status}"
+    );
     collector.drain().await;
     let collector = scene.collector("").await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;

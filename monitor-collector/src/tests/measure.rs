@@ -34,7 +34,11 @@ async fn measure_ingest() {
     tokio::spawn(async move {
         for (number, events) in (1..).zip(encoded) {
             let batch = Batch { number, events };
-            up.send(StreamRequest { message: Some(Up::Batch(batch)) }).await.unwrap();
+            up.send(StreamRequest {
+                message: Some(Up::Batch(batch)),
+            })
+            .await
+            .unwrap();
         }
         // Held open until the last ack.
         std::future::pending::<()>().await;
@@ -42,7 +46,10 @@ async fn measure_ingest() {
     agent.acked(batches).await;
     let took = began.elapsed();
     let rate = u128::from(batches * events) * 1_000 / took.as_millis().max(1);
-    println!("ingest: {} events in {took:?}, {rate} events/s, acked from disk", batches * events);
+    println!(
+        "ingest: {} events in {took:?}, {rate} events/s, acked from disk",
+        batches * events
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,11 +64,20 @@ async fn measure_event_to_command() {
     for n in 1..=100u64 {
         let mut permission = grant("01JG", "alice", "acme");
         permission.id = format!("g{n}").parse().unwrap();
-        client.put_grant(PutGrantRequest { grant: Some((&permission).into()) }).await.unwrap();
+        client
+            .put_grant(PutGrantRequest {
+                grant: Some((&permission).into()),
+            })
+            .await
+            .unwrap();
         let session = session_id(u128::from(n));
         let login = opened(event_id("jump-1", Source::Agent, n), session, "alice", n);
         let read = |sequence: u64| {
-            let mut event = credential(event_id("jump-1", Source::Priority { cpu: 0 }, sequence), "globex", "/srv/k");
+            let mut event = credential(
+                event_id("jump-1", Source::Priority { cpu: 0 }, sequence),
+                "globex",
+                "/srv/k",
+            );
             event.attribution.session = Some(session);
             event
         };
@@ -71,12 +87,18 @@ async fn measure_event_to_command() {
         agent.send(n * 2 + 1, &[read(n * 2 + 1)]).await;
         agent
             .until(|message| match message {
-                DownMessage::Contain(command) => (command.session == session.to_bytes()).then_some(()),
+                DownMessage::Contain(command) => {
+                    (command.session == session.to_bytes()).then_some(())
+                }
                 DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => None,
             })
             .await;
         times.push(began.elapsed());
     }
     times.sort();
-    println!("event sent to command received: p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() - 2]);
+    println!(
+        "event sent to command received: p50 {:?}, p99 {:?}",
+        times[times.len() / 2],
+        times[times.len() - 2]
+    );
 }

@@ -7,9 +7,9 @@ use std::sync::{
 
 use monitor_model::{id::Source, revocation::Outcome};
 use monitor_proto::v1::{
-    ContainCommand, DescribeRequest, DescribeResponse, GetOrderRequest, Order, OrderState, PutGrantRequest,
-    Receipt, RevocationOutcome, RevocationTarget, RevokeCredentialsRequest, RevokeCredentialsResponse,
-    RevokeRequest, Revoked,
+    ContainCommand, DescribeRequest, DescribeResponse, GetOrderRequest, Order, OrderState,
+    PutGrantRequest, Receipt, RevocationOutcome, RevocationTarget, RevokeCredentialsRequest,
+    RevokeCredentialsResponse, RevokeRequest, Revoked,
     broker_service_server::{BrokerService, BrokerServiceServer},
     grant_service_client::GrantServiceClient,
     revocation_service_client::RevocationServiceClient,
@@ -38,7 +38,11 @@ impl BrokerService for Broker {
         assert_eq!(identity.to_string(), "monitor://collector/main");
         let request = request.into_inner();
         self.asked.lock().unwrap().push(request.clone());
-        let failed = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let failed = self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         if failed.is_ok() {
             return Err(Status::unavailable("no disk today"));
         }
@@ -48,10 +52,16 @@ impl BrokerService for Broker {
             outcome: RevocationOutcome::from(Outcome::Revoked).into(),
             at_unix_ns: 5,
         };
-        Ok(Response::new(RevokeCredentialsResponse { revoked: vec![revoked], published_at_unix_ns: Some(6) }))
+        Ok(Response::new(RevokeCredentialsResponse {
+            revoked: vec![revoked],
+            published_at_unix_ns: Some(6),
+        }))
     }
 
-    async fn describe(&self, _: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
+    async fn describe(
+        &self,
+        _: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
         Err(Status::unimplemented("not asked in these tests"))
     }
 }
@@ -64,7 +74,9 @@ async fn serve_broker(scene: &Scene, broker: Broker) -> String {
         .unwrap()
         .add_service(BrokerServiceServer::new(broker));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-    format!("[broker]\naddress = \"https://localhost:{port}\"\nretry_ms_min = 5\nretry_ms_max = 20\n")
+    format!(
+        "[broker]\naddress = \"https://localhost:{port}\"\nretry_ms_min = 5\nretry_ms_max = 20\n"
+    )
 }
 
 async fn put_grant(scene: &Scene, collector: &Collector) {
@@ -75,11 +87,20 @@ async fn put_grant(scene: &Scene, collector: &Collector) {
 
 fn read(sequence: u64, tenant: &str) -> Event {
     let path = format!("/srv/{tenant}/{sequence}");
-    credential(event_id("jump-1", Source::Priority { cpu: 0 }, sequence), tenant, &path)
+    credential(
+        event_id("jump-1", Source::Priority { cpu: 0 }, sequence),
+        tenant,
+        &path,
+    )
 }
 
 fn login() -> Event {
-    opened(event_id("jump-1", Source::Agent, 1), session_id(1), "alice", 7)
+    opened(
+        event_id("jump-1", Source::Agent, 1),
+        session_id(1),
+        "alice",
+        7,
+    )
 }
 
 async fn command(agent: &mut Agent) -> ContainCommand {
@@ -97,7 +118,11 @@ async fn order_at(scene: &Scene, collector: &Collector, id: Vec<u8>, state: Orde
     eventually(|| {
         let (mut client, order) = (client.clone(), id.clone());
         async move {
-            let answer = client.get_order(GetOrderRequest { order }).await.unwrap().into_inner();
+            let answer = client
+                .get_order(GetOrderRequest { order })
+                .await
+                .unwrap()
+                .into_inner();
             answer.order.filter(|order| order.state() == state)
         }
     })
@@ -119,43 +144,88 @@ fn receipt(command: &ContainCommand) -> Up {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_out_of_scope_event_revokes_at_a_broker_that_first_fails() {
     let scene = Scene::new();
-    let broker = Broker { failures: Arc::new(AtomicU32::new(2)), ..Broker::default() };
+    let broker = Broker {
+        failures: Arc::new(AtomicU32::new(2)),
+        ..Broker::default()
+    };
     let more = serve_broker(&scene, broker.clone()).await;
-    let collector = scene.collector("").await;
+    let collector = collector_with(&scene, &more).await;
     put_grant(&scene, &collector).await;
-    collector.drain().await;
-    let collector = Collector::start(
-        {
-            let mut config = scene.config("");
-            config.broker = Some(broker_of(&more));
-            config
-        },
-        Arc::new(SystemClock),
-    )
-    .await
-    .unwrap();
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
-    agent.send(1, &[login(), read(1, "acme"), read(2, "globex"), read(3, "globex")]).await;
+    agent
+        .send(
+            1,
+            &[
+                login(),
+                read(1, "acme"),
+                read(2, "globex"),
+                read(3, "globex"),
+            ],
+        )
+        .await;
     let command = command(&mut agent).await;
     assert_eq!(command.session, session_id(1).to_bytes());
-    assert!(command.reason.starts_with("alice (acme, INC-4711, production, grant 01JG) read globex"), "{}", command.reason);
+    assert!(
+        command
+            .reason
+            .starts_with("alice (acme, INC-4711, production, grant 01JG) read globex"),
+        "{}",
+        command.reason
+    );
     agent.say(receipt(&command)).await;
     agent.say(receipt(&command)).await;
-    let order = order_at(&scene, &collector, command.order.clone(), OrderState::Enforced).await;
+    let order = order_at(
+        &scene,
+        &collector,
+        command.order.clone(),
+        OrderState::Enforced,
+    )
+    .await;
     let asked = broker.asked.lock().unwrap().clone();
-    assert_eq!(asked.iter().map(|asked| asked.attempt).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(asked.iter().all(|asked| asked.order == command.order && asked.serials == [7] && asked.grants == ["01JG"]));
+    assert_eq!(
+        asked.iter().map(|asked| asked.attempt).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert!(asked.iter().all(|asked| asked.order == command.order
+        && asked.serials == [7]
+        && asked.grants == ["01JG"]));
     let times = order.times.unwrap();
     assert!(times.kernel_event_unix_ns.is_some() && times.alert_unix_ns <= times.ordered_unix_ns);
     assert!(times.delivered_unix_ns <= times.broker_answered_unix_ns);
-    assert_eq!((times.krl_published_unix_ns, times.last_process_gone_unix_ns), (Some(6), Some(3)));
-    assert_eq!((order.attempts, order.sessions[0].killed, order.initiator.as_str()), (3, 4, "rule again"));
-    assert!(order.last_error.contains("no disk today"), "{}", order.last_error);
+    assert_eq!(
+        (times.krl_published_unix_ns, times.last_process_gone_unix_ns),
+        (Some(6), Some(3))
+    );
+    assert_eq!(
+        (
+            order.attempts,
+            order.sessions[0].killed,
+            order.initiator.as_str()
+        ),
+        (3, 4, "rule again")
+    );
+    assert!(
+        order.last_error.contains("no disk today"),
+        "{}",
+        order.last_error
+    );
+}
+
+async fn collector_with(scene: &Scene, broker: &str) -> Collector {
+    let mut config = scene.config("");
+    config.broker = Some(broker_of(broker));
+    Collector::start(config, Arc::new(SystemClock))
+        .await
+        .unwrap()
 }
 
 fn broker_of(text: &str) -> crate::config::Broker {
     let address = text.split('"').nth(1).unwrap().to_owned();
-    crate::config::Broker { address, retry_min: Duration::from_millis(5), retry_max: Duration::from_millis(20) }
+    crate::config::Broker {
+        address,
+        retry_min: Duration::from_millis(5),
+        retry_max: Duration::from_millis(20),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,14 +234,14 @@ async fn an_order_waits_for_a_broker_that_is_away_and_survives_a_restart() {
     let collector = scene.collector("").await;
     put_grant(&scene, &collector).await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
-    agent.send(1, &[login(), read(1, "globex"), read(2, "globex")]).await;
+    agent
+        .send(1, &[login(), read(1, "globex"), read(2, "globex")])
+        .await;
     let id = command(&mut agent).await.order;
     collector.drain().await;
     let broker = Broker::default();
     let more = serve_broker(&scene, broker.clone()).await;
-    let mut config = scene.config("");
-    config.broker = Some(broker_of(&more));
-    let collector = Collector::start(config, Arc::new(SystemClock)).await.unwrap();
+    let collector = collector_with(&scene, &more).await;
     order_at(&scene, &collector, id.clone(), OrderState::BrokerAnswered).await;
     assert_eq!(broker.asked.lock().unwrap().len(), 1);
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
@@ -186,19 +256,39 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     agent.send(1, &[login()]).await;
     agent.acked(1).await;
-    let mut client = RevocationServiceClient::new(scene.dial("monitor://admin/ada", &collector).await);
-    let target = Some(RevocationTarget { target: Some(Target::Engineer("alice".into())) });
-    let mut request = RevokeRequest { target, reason: "offboarding".into(), dry_run: true, order: vec![] };
+    let mut client =
+        RevocationServiceClient::new(scene.dial("monitor://admin/ada", &collector).await);
+    let target = Some(RevocationTarget {
+        target: Some(Target::Engineer("alice".into())),
+    });
+    let mut request = RevokeRequest {
+        target,
+        reason: "offboarding".into(),
+        dry_run: true,
+        order: vec![],
+    };
     eventually(|| {
         let (mut client, request) = (client.clone(), request.clone());
         async move {
-            let order = client.revoke(request).await.unwrap().into_inner().order.unwrap();
+            let order = client
+                .revoke(request)
+                .await
+                .unwrap()
+                .into_inner()
+                .order
+                .unwrap();
             (order.sessions.len() == 1).then_some(())
         }
     })
     .await;
     request.dry_run = false;
-    let order = client.revoke(request.clone()).await.unwrap().into_inner().order.unwrap();
+    let order = client
+        .revoke(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .order
+        .unwrap();
     let first = command(&mut agent).await;
     assert_eq!(first.order, order.id);
     for _ in 0..2 {
@@ -211,7 +301,10 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
     loop {
         match agent.next().await.unwrap().unwrap() {
             DownMessage::Contain(command) => panic!("repeated after its receipt: {command:?}"),
-            DownMessage::Deny(table) => assert_eq!((table.serials, table.principals), (vec![7], vec!["alice".into()])),
+            DownMessage::Deny(table) => assert_eq!(
+                (table.serials, table.principals),
+                (vec![7], vec!["alice".into()])
+            ),
             // The table of grants is the last of what a new stream is shown.
             DownMessage::Grants(table) => break assert!(table.grants.is_empty()),
             DownMessage::Ack(_) => {}
@@ -219,5 +312,8 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
     }
     request.reason = "  ".into();
     let status = client.revoke(request).await.unwrap_err();
-    assert!(status.code() == Code::InvalidArgument && status.message().starts_with("reason"), "{status}");
+    assert!(
+        status.code() == Code::InvalidArgument && status.message().starts_with("reason"),
+        "{status}"
+    );
 }

@@ -14,9 +14,14 @@ fn reads(from: u64, to: u64) -> Vec<Event> {
     (from..=to)
         .map(|n| {
             let tenant = if n % 3 == 0 { "globex" } else { "acme" };
-            let mut event = credential(event_id("jump-1", Source::Bulk { cpu: 0 }, n), tenant, "/srv/key");
+            let mut event = credential(
+                event_id("jump-1", Source::Bulk { cpu: 0 }, n),
+                tenant,
+                "/srv/key",
+            );
             // In scope of nothing would raise alerts; these belong to nobody.
-            event.attribution = monitor_model::event::Attribution::none(monitor_model::event::NoSession::NoMark);
+            event.attribution =
+                monitor_model::event::Attribution::none(monitor_model::event::NoSession::NoMark);
             event
         })
         .collect()
@@ -28,16 +33,27 @@ async fn subscribe(
     request: SubscribeRequest,
 ) -> Result<Streaming<SubscribeResponse>, Status> {
     let mut client = EventServiceClient::new(scene.dial("monitor://soc/sam", collector).await);
-    client.subscribe(request).await.map(tonic::Response::into_inner)
+    client
+        .subscribe(request)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Option<SubscribeResponse> {
-    tokio::time::timeout(DEADLINE, stream.message()).await.expect("nothing came in time").unwrap()
+    tokio::time::timeout(DEADLINE, stream.message())
+        .await
+        .expect("nothing came in time")
+        .unwrap()
 }
 
 fn sequence(response: &SubscribeResponse) -> Option<u64> {
     match response.item.as_ref().unwrap() {
-        Item::Event(event) => Some(monitor_proto::decode_event(&event.event).unwrap().id.sequence),
+        Item::Event(event) => Some(
+            monitor_proto::decode_event(&event.event)
+                .unwrap()
+                .id
+                .sequence,
+        ),
         Item::Alert(_) | Item::Heartbeat(_) | Item::Cut(_) => None,
     }
 }
@@ -58,7 +74,11 @@ async fn resuming_by_cursor_loses_nothing_and_doubles_nothing() {
             collector = scene.collector("").await;
             agent = Agent::connect(&scene, &collector, "jump-1").await;
         }
-        let request = SubscribeRequest { cursor: cursor.clone(), from_start: true, ..SubscribeRequest::default() };
+        let request = SubscribeRequest {
+            cursor: cursor.clone(),
+            from_start: true,
+            ..SubscribeRequest::default()
+        };
         let mut stream = subscribe(&scene, &collector, request).await.unwrap();
         if round == 6 {
             agent.send(2, &reads(41, 60)).await;
@@ -79,11 +99,22 @@ async fn a_stream_until_now_ends_and_a_filter_holds() {
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     agent.send(1, &reads(1, 9)).await;
     agent.acked(1).await;
-    let filter = EventFilter { tenants: vec!["globex".into()], kinds: vec!["credential".into()], ..Default::default() };
-    let request = SubscribeRequest { filter: Some(filter), from_start: true, until_now: true, ..Default::default() };
+    let filter = EventFilter {
+        tenants: vec!["globex".into()],
+        kinds: vec!["credential".into()],
+        ..Default::default()
+    };
+    let request = SubscribeRequest {
+        filter: Some(filter),
+        from_start: true,
+        until_now: true,
+        ..Default::default()
+    };
     // The group is acked before it is told of: what is there now is the question.
     let seen = eventually(|| async {
-        let mut stream = subscribe(&scene, &collector, request.clone()).await.unwrap();
+        let mut stream = subscribe(&scene, &collector, request.clone())
+            .await
+            .unwrap();
         let mut seen = Vec::new();
         while let Some(response) = next(&mut stream).await {
             seen.extend(sequence(&response));
@@ -92,17 +123,56 @@ async fn a_stream_until_now_ends_and_a_filter_holds() {
     })
     .await;
     assert_eq!(seen, [3, 6, 9]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_filters_and_forged_cursors_are_refused_by_name() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
     for (filter, field) in [
-        (EventFilter { kinds: vec!["exce".into()], ..Default::default() }, "filter.kinds"),
-        (EventFilter { sessions: vec![vec![1]], ..Default::default() }, "filter.sessions"),
-        (EventFilter { verdicts: vec![77], ..Default::default() }, "filter.verdicts"),
+        (
+            EventFilter {
+                kinds: vec!["exce".into()],
+                ..Default::default()
+            },
+            "filter.kinds",
+        ),
+        (
+            EventFilter {
+                sessions: vec![vec![1]],
+                ..Default::default()
+            },
+            "filter.sessions",
+        ),
+        (
+            EventFilter {
+                verdicts: vec![77],
+                ..Default::default()
+            },
+            "filter.verdicts",
+        ),
     ] {
-        let request = SubscribeRequest { filter: Some(filter), ..Default::default() };
+        let request = SubscribeRequest {
+            filter: Some(filter),
+            ..Default::default()
+        };
         let status = subscribe(&scene, &collector, request).await.unwrap_err();
-        assert!(status.code() == Code::InvalidArgument && status.message().starts_with(field), "{status}");
+        assert!(
+            status.code() == Code::InvalidArgument && status.message().starts_with(field),
+            "{status}"
+        );
     }
-    let forged = SubscribeRequest { cursor: "1.ff.00112233445566778899aabbccddeeff".into(), ..Default::default() };
-    assert_eq!(subscribe(&scene, &collector, forged).await.unwrap_err().code(), Code::InvalidArgument);
+    let forged = SubscribeRequest {
+        cursor: "1.ff.00112233445566778899aabbccddeeff".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        subscribe(&scene, &collector, forged)
+            .await
+            .unwrap_err()
+            .code(),
+        Code::InvalidArgument
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,8 +181,13 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     let more = "[subscription]\nheartbeat_seconds = 1\nstall_seconds = 1";
     let collector = scene.collector(more).await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
-    let request = SubscribeRequest { from_start: true, ..Default::default() };
-    let mut slow = subscribe(&scene, &collector, request.clone()).await.unwrap();
+    let request = SubscribeRequest {
+        from_start: true,
+        ..Default::default()
+    };
+    let mut slow = subscribe(&scene, &collector, request.clone())
+        .await
+        .unwrap();
     let mut fast = subscribe(&scene, &collector, request).await.unwrap();
     let events = 40_000;
     let reader = tokio::spawn(async move {
@@ -129,7 +204,9 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
         }
     });
     for number in 0..events / 2_000 {
-        agent.send(number + 1, &reads(number * 2_000 + 1, (number + 1) * 2_000)).await;
+        agent
+            .send(number + 1, &reads(number * 2_000 + 1, (number + 1) * 2_000))
+            .await;
     }
     agent.acked(events / 2_000).await;
     reader.await.unwrap();
@@ -143,7 +220,10 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     };
     assert!(last < events, "it was never cut off");
     assert!(next(&mut slow).await.is_none());
-    let request = SubscribeRequest { cursor, ..Default::default() };
+    let request = SubscribeRequest {
+        cursor,
+        ..Default::default()
+    };
     let mut resumed = subscribe(&scene, &collector, request).await.unwrap();
     assert_eq!(sequence(&next(&mut resumed).await.unwrap()), Some(last + 1));
 }

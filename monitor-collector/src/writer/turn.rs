@@ -19,8 +19,14 @@ pub(super) struct Waiting {
 }
 
 /// Parts with batches whose set-aside events find no room.
-pub(super) fn admitted(core: &Core, jobs: Vec<Job>) -> Result<(Vec<Batch>, Vec<Waiting>), CoreError> {
-    let (mut batches, mut waiting) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+pub(super) fn admitted(
+    core: &Core,
+    jobs: Vec<Job>,
+) -> Result<(Vec<Batch>, Vec<Waiting>), CoreError> {
+    let (mut batches, mut waiting) = (
+        Vec::with_capacity(jobs.len()),
+        Vec::with_capacity(jobs.len()),
+    );
     for job in jobs {
         // After a batch that failed, none of the same stream is taken.
         if job.fate.borrow().failed.is_some() {
@@ -30,9 +36,18 @@ pub(super) fn admitted(core: &Core, jobs: Vec<Job>) -> Result<(Vec<Batch>, Vec<W
             fail(&[job], Failed::Quarantine);
             continue;
         }
-        let Job { batch, number, fate, permit } = job;
+        let Job {
+            batch,
+            number,
+            fate,
+            permit,
+        } = job;
         batches.push(batch);
-        waiting.push(Waiting { number, fate, _permit: permit });
+        waiting.push(Waiting {
+            number,
+            fate,
+            _permit: permit,
+        });
     }
     Ok((batches, waiting))
 }

@@ -1,0 +1,73 @@
+//! Why the core cannot go on, and why a request is refused.
+
+use std::path::PathBuf;
+
+use monitor_model::id::{GrantId, OrderId};
+
+use crate::{ledger::LedgerError, state::StateError};
+
+/// Why the core cannot go on. It must be opened anew.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// A ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Another collector uses the folder.
+    #[error("{}: another collector is running on this data_dir; stop it or choose another folder", path.display())]
+    InUse {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The folder cannot be used.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a request is refused; the core goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// A grant of that name is there and says something else.
+    #[error("grant {id} is there already and differs; a grant never changes: give a new id")]
+    GrantDiffers {
+        /// The grant.
+        id: GrantId,
+    },
+    /// The table is full.
+    #[error("{max} grants are known already; no more are taken")]
+    GrantsFull {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Too many orders.
+    #[error("{max} orders are in force already; no more are taken")]
+    OrdersFull {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nobody knows it.
+    #[error("no {what} {name} is known")]
+    Unknown {
+        /// What it would be.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// An order of that name is there and says something else.
+    #[error(
+        "order {id} is there already for {target}; an order never changes: give another id, or none"
+    )]
+    OrderDiffers {
+        /// The order.
+        id: OrderId,
+        /// What it revokes.
+        target: String,
+    },
+}

@@ -1,0 +1,63 @@
+//! Why a ledger cannot be used.
+
+use std::{io, path::PathBuf};
+
+use monitor_model::id::InvalidId;
+use monitor_proto::InvalidMessage;
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// SQLite failed.
+    #[error("ledger {}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The folder cannot be made or read.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file was written by another version, or for another tenant.
+    #[error("ledger {} holds {key} = {found:?}; this is {wanted:?}: give the right file or the right version", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Which of its facts.
+        key: &'static str,
+        /// What it says.
+        found: String,
+        /// What would be right.
+        wanted: String,
+    },
+    /// An entry is not what its hash says.
+    #[error("ledger {} is broken at position {position}: {cause}; keep the file as evidence and restore a copy", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that is wrong.
+        position: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// Why a row cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The event or judgement cannot be decoded.
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+    /// A name in it is none.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}

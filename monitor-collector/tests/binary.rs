@@ -1,0 +1,123 @@
+//! The program itself: configuration, a run, SIGTERM, and the check of its ledgers.
+
+#![expect(clippy::unwrap_used, reason = "tests may")]
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use monitor_model::clock::{Clock as _, SystemClock};
+use monitor_transport::{
+    identity::Identity,
+    pki::{Authority, Leaf},
+};
+
+fn collector(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder with certificates and a configuration.
+fn set_up(folder: &Path) -> String {
+    let identity: Identity = "monitor://collector/collector".parse().unwrap();
+    let authority = Authority::create(folder, SystemClock.now(), 2).unwrap();
+    let hosts = ["localhost".to_owned()];
+    let leaf = Leaf {
+        identity: &identity,
+        hosts: &hosts,
+        not_before: SystemClock.now(),
+        days: 1,
+    };
+    authority.issue(&leaf, folder).unwrap();
+    let text = monitor_collector::config::DEFAULT
+        .replace("127.0.0.1:7443", "127.0.0.1:0")
+        .replace("/var/lib/monitor-collector", "data");
+    let path = folder.join("collector.toml");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn it_runs_until_sigterm_and_its_ledgers_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = set_up(folder.path());
+    let checked = collector(&["check-config", "--config", &config]);
+    assert!(checked.status.success() && text(&checked.stdout).contains("ok, 2 tenants, 2 rules"));
+    let mut running = Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
+        .args(["run", "--config", &config, "--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (listen, began) = (folder.path().join("data/listen"), Instant::now());
+    while !listen.exists() {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "it never listened"
+        );
+        assert!(running.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::yield_now();
+    }
+    let second = collector(&["run", "--config", &config]);
+    assert!(!second.status.success());
+    let said = text(&second.stderr);
+    assert!(said.contains("another collector is running"), "{said}");
+    let signal = Command::new("kill")
+        .args(["-TERM", &running.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(signal.success());
+    let ended = running.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert!(
+        ended.status.success() && said.contains("everything taken is on disk"),
+        "{said}"
+    );
+    let data = folder.path().join("data").display().to_string();
+    let verified = collector(&["verify", "--data-dir", &data]);
+    let said = text(&verified.stdout);
+    assert!(
+        verified.status.success()
+            && said.contains("acme: ok, 0 entries")
+            && said.contains("provider: ok"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = set_up(folder.path());
+    let text_before = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text_before.replace("severity = \"high\"", "severity = \"huge\""),
+    )
+    .unwrap();
+    let checked = collector(&["check-config", "--config", &config]);
+    let said = text(&checked.stderr);
+    assert!(
+        !checked.status.success()
+            && said.contains("rule.severity = \"huge\"")
+            && said.contains("low, medium"),
+        "{said}"
+    );
+    let missing = collector(&["check-config", "--config", "/nonexistent.toml"]);
+    let said = text(&missing.stderr);
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+    let verified = collector(&["verify", "--data-dir", &folder.path().display().to_string()]);
+    assert!(!verified.status.success());
+}
+
+#[test]
+fn the_default_configuration_is_printed() {
+    let printed = collector(&["config", "--default"]);
+    assert_eq!(text(&printed.stdout), monitor_collector::config::DEFAULT);
+}
