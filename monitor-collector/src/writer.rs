@@ -319,7 +319,11 @@ impl Worker {
 
     fn reopen(&self) -> Option<Core> {
         match Core::open(&self.config, Arc::clone(&self.clock)) {
-            Ok(core) => Some(core),
+            Ok(core) => {
+                // What was made good may give orders.
+                self.tables.send_replace(core.tables().clone());
+                Some(core)
+            }
             Err(error) => {
                 error!(%error, "Store cannot be opened, agents keep spooling.");
                 None

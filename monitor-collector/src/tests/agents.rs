@@ -128,6 +128,36 @@ async fn an_agent_that_says_no_more_is_still_acked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_put_on_disk_is_not_acked_and_taken_when_it_can() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    agent.grants().await;
+    let other = rusqlite::Connection::open(crate::ledger::Ledger::path(
+        &scene.data_dir(),
+        &tenant("acme"),
+    ))
+    .unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let events = [read("jump-1", 1, "globex"), read("jump-1", 2, "acme")];
+    agent.send(1, &events).await;
+    let status = agent.refused().await;
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().contains("put on disk"), "{status}");
+    other.execute_batch("ROLLBACK").unwrap();
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    agent.send(1, &events).await;
+    agent.acked(1).await;
+    collector.drain().await;
+    for name in ["acme", "globex"] {
+        assert_eq!(
+            verify(&scene.data_dir(), &tenant(name)).unwrap().position,
+            1
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_stream_of_an_agent_ends_the_older() {
     let scene = Scene::new();
     let collector = scene.collector("").await;
