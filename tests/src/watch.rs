@@ -18,12 +18,10 @@ pub fn introduce(timeline: &Timeline) {
         "Watching this machine: programs of every login, and every connection.",
         "The machine's own sshd and PAM files are untouched, so its logins are bound to nobody and",
         "every event is judged `unattributed`. To bind them to engineers, tenants and grants, give",
-        "sshd the agent's two hooks: see \"Install an agent on a jump host\" in README.md.",
-        "",
+        "sshd the agent's two hooks: see \"Install on a jump host\" in README.md.",
     ] {
         timeline.says(line);
     }
-    timeline.head();
 }
 
 /// How to look from a second terminal.

@@ -213,6 +213,34 @@ fn agent_without_root_says_what_it_needs() {
 }
 
 #[test]
+fn missing_kernel_feature_is_named_with_what_would_help() {
+    let Some(mut ground) = test_stage::whole("feature").unwrap() else {
+        return;
+    };
+    ground.stage.services.kill("monitor-agent").unwrap();
+    let folder = &ground.stage.folder;
+    // The kernel's type information is hidden from this one process.
+    let script = "mount -t tmpfs tmpfs /sys/kernel/btf && exec \"$@\"";
+    let mut blind = command(
+        "unshare",
+        [
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ],
+    );
+    blind
+        .arg(folder.program("monitor-agent"))
+        .args(["run", "--config"])
+        .arg(folder.at("agent.toml"));
+    has_all(&failing(&mut blind), &["BTF", "CONFIG_DEBUG_INFO_BTF"]);
+}
+
+#[test]
 fn second_agent_says_that_one_runs() {
     let Some(ground) = test_stage::whole("second").unwrap() else {
         return;

@@ -78,8 +78,10 @@ fn on_stage(args: &DemoArgs, settings: &Settings) -> Result<ExitCode> {
 fn perform(args: &DemoArgs, stage: &mut Stage, timeline: &Arc<Timeline>) -> Result<ExitCode> {
     if args.host {
         watch::introduce(timeline);
-        let _facts = facts::shown_on(&stage.folder, timeline)?;
         watch::explain(stage, timeline);
+        timeline.says("");
+        timeline.head();
+        let _facts = facts::shown_on(&stage.folder, timeline)?;
         watch::until_interrupted(stage)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -97,6 +99,9 @@ fn perform(args: &DemoArgs, stage: &mut Stage, timeline: &Arc<Timeline>) -> Resu
     let report = scene::play(stage, &facts, timeline)?;
     if let Some(file) = &args.json {
         report.write(file)?;
+    }
+    if !report.happened {
+        interrupt::check()?;
     }
     let code = tell(&report, timeline);
     if !args.once && report.happened {
