@@ -1,6 +1,6 @@
 //! What runs on this machine, from /proc: a process is its pid and start time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -126,17 +126,21 @@ pub fn of_folder(folder: &Path) -> Result<Vec<Process>> {
 /// # Errors
 /// Some would not die.
 pub fn kill_until_none(find: impl Fn() -> Result<Vec<Process>>) -> Result<usize> {
-    let mut killed = std::collections::HashSet::new();
+    let mut killed = HashSet::new();
     let gone = poll::until_ignoring_interrupts(GONE_WITHIN, || {
-        let living = find()?;
-        for process in &living {
+        let found = find()?;
+        for process in &found {
             process.kill();
             killed.insert(*process);
         }
-        Ok(living.is_empty().then_some(()))
+        // One that is dying has lost its file and its namespace, by which it
+        // was found, before it gives back what it holds.
+        let are_over = killed.iter().all(|process| !process.lives());
+        Ok((found.is_empty() && are_over).then_some(()))
     })?;
     if gone.is_none() {
-        let left: Vec<String> = find()?
+        killed.retain(|process| process.lives());
+        let left: Vec<String> = killed
             .iter()
             .map(|process| format!("{} ({})", process.pid, process.arguments()))
             .collect();
