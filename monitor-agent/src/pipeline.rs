@@ -136,10 +136,11 @@ impl<H: Host> Pipeline<H> {
             biased;
             () = stop => Ok(Wake::Stop),
             Some(note) = self.notes.recv() => Ok(Wake::Note(Box::new(note))),
+            // Before the rings: a flood keeps those ready for ever.
+            _ = look.tick() => Ok(Wake::Look),
+            Ok(()) = self.acked.changed() => Ok(Wake::Acked),
             ready = self.rings.priority.ready(), if room != Room::Own => ready.map(|()| Wake::Read),
             ready = self.rings.bulk.ready(), if room == Room::All => ready.map(|()| Wake::Read),
-            Ok(()) = self.acked.changed() => Ok(Wake::Acked),
-            _ = look.tick() => Ok(Wake::Look),
         }
     }
 
