@@ -51,7 +51,7 @@ impl Connection {
         let channel = tls
             .connect(&dial.address)
             .await
-            .map_err(|error| undialled(error, dial, &identity))?;
+            .map_err(|error| undialled(error, &identity))?;
         Ok(Self {
             address: dial.address.clone(),
             identity,
@@ -283,15 +283,7 @@ pub fn status_text(status: &Status) -> String {
 }
 
 /// Why no connection came about.
-fn undialled(error: TlsError, dial: &Dial, identity: &Identity) -> CliError {
-    if let TlsError::Address { cause, .. } = &error
-        && cause.contains("KeyMismatch")
-    {
-        let (key, certificate) = (dial.tls.key.display(), dial.tls.certificate.display());
-        return CliError::Usage(format!(
-            "{key} is not the private key of {certificate}: give the two that were issued together"
-        ));
-    }
+fn undialled(error: TlsError, identity: &Identity) -> CliError {
     let hint = if let TlsError::Connect { cause, .. } = &error {
         advice(cause, identity)
     } else {

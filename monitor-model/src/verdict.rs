@@ -220,3 +220,70 @@ pub struct Judgement {
     /// Version of the policy, inventory and zones that it was made under.
     pub policy_version: String,
 }
+
+impl fmt::Display for Judgement {
+    /// The verdict, and whose the target is where that is what decided.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.verdict, &self.owner) {
+            (
+                Verdict::OutOfScope {
+                    reason: OutReason::WrongTenant,
+                    grant: Some(grant),
+                },
+                Owner::Tenant(tenant),
+            ) => write!(
+                f,
+                "out of scope: {tenant}'s, and grant {grant} is another tenant's"
+            ),
+            (
+                Verdict::OutOfScope {
+                    reason: OutReason::AmbiguousDestination,
+                    ..
+                },
+                Owner::Ambiguous(tenants),
+            ) => {
+                f.write_str("out of scope: nothing tells whether it is")?;
+                for (at, tenant) in tenants.iter().enumerate() {
+                    write!(f, "{} {tenant}'s", if at == 0 { "" } else { " or" })?;
+                }
+                Ok(())
+            }
+            (verdict, _) => verdict.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_tenant_is_named() {
+        let tenant = |name: &str| TenantId::new(name).unwrap();
+        let mut judgement = Judgement {
+            verdict: Verdict::OutOfScope {
+                reason: OutReason::WrongTenant,
+                grant: Some("g1".parse().unwrap()),
+            },
+            owner: Owner::Tenant(tenant("globex")),
+            ledger: tenant("globex"),
+            considered: vec![],
+            policy_version: String::new(),
+        };
+        assert_eq!(
+            judgement.to_string(),
+            "out of scope: globex's, and grant g1 is another tenant's"
+        );
+        judgement.verdict = Verdict::OutOfScope {
+            reason: OutReason::AmbiguousDestination,
+            grant: None,
+        };
+        judgement.owner = Owner::Ambiguous(vec![tenant("acme"), tenant("globex")]);
+        assert_eq!(
+            judgement.to_string(),
+            "out of scope: nothing tells whether it is acme's or globex's"
+        );
+        judgement.owner = Owner::Unknown;
+        assert_eq!(judgement.to_string(), judgement.verdict.to_string());
+    }
+}

@@ -161,7 +161,7 @@ fn files_that_are_missing_or_mixed_up_are_named() {
     };
     told(
         &sessions(address, &of_another),
-        2,
+        1,
         &["collector.key is not the private key of", "carol.pem"],
     );
     let swapped = TlsFiles {

@@ -68,7 +68,7 @@ fn a_line_is_a_sentence() {
         ran.out,
         "\
 2026-01-02 12:00:00.001  alice       S2A1B0  acme            read /srv/acme/kubeconfig (kubeconfig) with cat on jump-1  in scope of grant g-acme
-2026-01-02 12:00:00.002  alice       S2A1B0  acme -> globex  read /srv/globex/kubeconfig (kubeconfig) with cat on jump-1  out of scope: another tenant's (grant g-acme)
+2026-01-02 12:00:00.002  alice       S2A1B0  acme -> globex  read /srv/globex/kubeconfig (kubeconfig) with cat on jump-1  out of scope: globex's, and grant g-acme is another tenant's
 2026-01-02 12:00:02.001  ALERT high  alice (acme, INC-4711, production) read globex credential /srv/globex/kubeconfig with cat on jump-1  [out-of-scope] revoke, order S2D4E5
 2026-01-02 12:00:00.003  -           -       -               events 5 to 9 of stream b1 are missing: ring full on jump-1
 2026-01-02 12:00:00.004  alice       S2A1B0  acme            login as root\\x1b[2J\\xc2\\x9b31m\\x0a refused: no on jump-1
@@ -112,7 +112,7 @@ fn a_record_has_the_documented_shape() {
     );
     assert_eq!(
         event["verdict_text"],
-        "out of scope: another tenant's (grant g-acme)"
+        "out of scope: globex's, and grant g-acme is another tenant's"
     );
     assert_eq!(all[2]["alert"]["order"], facts::ORDER);
     assert_eq!(all[3]["event"]["action"]["kind"], "gap");

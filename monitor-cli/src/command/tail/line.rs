@@ -130,7 +130,7 @@ impl<'a> Printer<'a> {
             ),
         ];
         if !is_lifecycle(&judgement.verdict) {
-            parts.push((tone(&judgement.verdict), format!("  {}", judgement.verdict)));
+            parts.push((tone(&judgement.verdict), format!("  {judgement}")));
         }
         if self.screen.verbose {
             parts.push((Tone::Dim, format!("  [{}]", event.id)));
@@ -237,7 +237,7 @@ fn event_record(
         .with("event", event)
         .with("judgement", judgement)
         .with("what", sentence::what(event))
-        .with("verdict_text", judgement.verdict.to_string())
+        .with("verdict_text", judgement.to_string())
 }
 
 /// How a verdict looks.
