@@ -11,8 +11,8 @@ use aya::{
 };
 
 use super::{
-    btf::BtfError,
     KernelError, ProbeConfig,
+    btf::BtfError,
     hooks::{Attach, Family, HOOKS, Hook, Program, Tier},
     offsets::Offsets,
     pins::Pins,

@@ -65,13 +65,13 @@ mod table;
 pub mod watch;
 
 pub use batch::{Batch, BatchLimits, Cursor};
+pub use btf::BtfError;
 pub use clock::TimeOffset;
 pub use counters::{Counters, RingCount};
 pub use error::KernelError;
 pub use features::{Feature, FeatureReport, FeatureState, features, trial};
 pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
-pub use btf::BtfError;
 pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
 pub use ring::{RingReader, Rings, Waited};
