@@ -16,7 +16,7 @@ use crate::{
     redact::RedactError,
     spool::SpoolError,
     standing::StandingError,
-    watch::{LabelError, WatchError, Watcher},
+    watch::{Identities, LabelError, WatchError, Watcher},
 };
 
 mod ground;
@@ -131,9 +131,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         epoch,
     ) = probes::start(&config)?;
     let probes = Arc::new(probes);
+    let identities = Identities::open(&config.state_dir.join("state.db"), ground.origin.boot)
+        .map_err(LabelError::from)?;
     let watcher = Watcher::start(
         config.watches.clone(),
-        ground.labels.clone(),
+        (ground.labels.clone(), identities),
         Arc::clone(&probes),
         Arc::clone(&ground.counters),
     )?;

@@ -8,9 +8,10 @@
 //! because the kernel compares the directories above a file.
 //!
 //! - [`pattern`]: what a pattern says. [`resolve`]: which files fit it now.
+//! - [`identities`]: who a file is, asked once.
 //! - [`labels`]: the numbers in records, and what they mean.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use monitor_common::watch::{WATCH_DEVICES_MAX, WATCHES_MAX};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -22,10 +23,12 @@ use crate::{
     kernel::{KernelError, Probes, WatchEntry},
 };
 
+pub mod identities;
 pub mod labels;
 pub mod pattern;
 pub mod resolve;
 
+pub use identities::Identities;
 pub use labels::{Label, LabelError, SharedLabels};
 pub use pattern::{Pattern, PatternError};
 
@@ -67,6 +70,7 @@ pub enum WatchError {
 pub struct Watcher {
     rules: Vec<Rule>,
     labels: SharedLabels,
+    identities: Identities,
     probes: Arc<Probes>,
     counters: Arc<Counters>,
     changes: AsyncFd<OwnedFd>,
@@ -84,13 +88,14 @@ impl Watcher {
     /// [`WatchError`].
     pub fn start(
         rules: Vec<Rule>,
-        labels: SharedLabels,
+        (labels, identities): (SharedLabels, Identities),
         probes: Arc<Probes>,
         counters: Arc<Counters>,
     ) -> Result<Self, WatchError> {
         let mut watcher = Self {
             rules,
             labels,
+            identities,
             probes,
             counters,
             changes: follow()?,
@@ -128,12 +133,12 @@ impl Watcher {
     fn look(&mut self) -> Result<usize, WatchError> {
         // Directories are followed before they are read: what changes in
         // between comes as a change.
-        let mut resolved = resolve::resolve(&self.rules);
+        let mut resolved = resolve::resolve(&self.rules, &mut self.identities);
         for _ in 0..2 {
             if !self.follow(&resolved)? {
                 break;
             }
-            resolved = resolve::resolve(&self.rules);
+            resolved = resolve::resolve(&self.rules, &mut self.identities);
         }
         let mut entries = Vec::with_capacity(resolved.files.len());
         for (file, label) in &resolved.files {
@@ -272,16 +277,6 @@ fn follow() -> io::Result<AsyncFd<OwnedFd>> {
 /// A path of a rule that does not exist now, for `doctor`.
 #[must_use]
 pub fn missing(rules: &[Rule]) -> Vec<String> {
-    let absent = rules.iter().filter(|rule| {
-        resolve::resolve(std::slice::from_ref(*rule))
-            .files
-            .is_empty()
-    });
+    let absent = rules.iter().filter(|rule| !resolve::fits(rule));
     absent.map(|rule| rule.pattern.text().to_owned()).collect()
-}
-
-/// Where a pattern begins to vary, for messages.
-#[must_use]
-pub fn root(rule: &Rule) -> PathBuf {
-    rule.pattern.root()
 }

@@ -42,7 +42,7 @@ impl Label {
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The database.
-    #[error("labels of watches: {0}")]
+    #[error("watches in state.db: {0}")]
     Database(#[from] rusqlite::Error),
     /// All numbers are taken.
     #[error(

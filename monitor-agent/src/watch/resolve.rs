@@ -9,7 +9,7 @@ use std::{
 use monitor_common::watch::WATCHES_MAX;
 use monitor_model::id::TenantId;
 
-use super::{Label, Rule, pattern::Component};
+use super::{Identities, Label, Rule, pattern::Component};
 use crate::kernel::FileIdentity;
 
 /// What fits, and where changes matter.
@@ -18,8 +18,11 @@ pub struct Resolved {
     /// Files and directories with what they are; of two rules the first counts.
     pub files: BTreeMap<FileIdentity, Label>,
     /// Directories that patterns lead through, and what matters in each.
-    pub directories: BTreeMap<PathBuf, Vec<Filter>>,
+    pub directories: Directories,
 }
+
+/// What matters in directories.
+pub type Directories = BTreeMap<PathBuf, Vec<Filter>>;
 
 /// Which names in a directory matter.
 #[derive(Clone, Debug)]
@@ -35,62 +38,54 @@ impl Filter {
 
 /// Resolves all rules.
 #[must_use]
-pub fn resolve(rules: &[Rule]) -> Resolved {
+pub fn resolve(rules: &[Rule], identities: &mut Identities) -> Resolved {
     let mut resolved = Resolved::default();
     for rule in rules {
-        let walk = Walk {
-            rule,
-            resolved: &mut resolved,
-        };
-        walk.run();
+        for (path, tenant) in reach(rule, &mut resolved.directories) {
+            // Gone meanwhile: its directory tells.
+            let Ok(file) = identities.of(&path) else {
+                continue;
+            };
+            let mut label = rule.label.clone();
+            if tenant.is_some() {
+                label.tenant = tenant;
+            }
+            resolved.files.entry(file).or_insert(label);
+        }
     }
     resolved
 }
 
-struct Walk<'a> {
-    rule: &'a Rule,
-    resolved: &'a mut Resolved,
+/// Whether anything fits a rule now.
+#[must_use]
+pub fn fits(rule: &Rule) -> bool {
+    !reach(rule, &mut BTreeMap::new()).is_empty()
 }
 
-impl Walk<'_> {
-    /// Goes down component by component; a list instead of recursion, because
-    /// the depth comes from outside.
-    fn run(self) {
-        let mut reached = vec![(PathBuf::from("/"), None::<TenantId>)];
-        for component in self.rule.pattern.components() {
-            let mut next = Vec::new();
-            for (directory, tenant) in reached {
-                let filter = Filter(component.clone());
-                self.resolved
-                    .directories
-                    .entry(directory.clone())
-                    .or_default()
-                    .push(filter);
-                follow_link(&directory, &component.clone(), self.resolved);
-                for (path, named) in fitting(&directory, component) {
-                    if next.len() > WATCHES_MAX {
-                        break;
-                    }
-                    next.push((path, named.or_else(|| tenant.clone())));
+/// Goes down component by component; a list instead of recursion, because the
+/// depth comes from outside.
+fn reach(rule: &Rule, directories: &mut Directories) -> Vec<(PathBuf, Option<TenantId>)> {
+    let mut reached = vec![(PathBuf::from("/"), None::<TenantId>)];
+    for component in rule.pattern.components() {
+        let mut next = Vec::new();
+        for (directory, tenant) in reached {
+            let filters = directories.entry(directory.clone()).or_default();
+            filters.push(Filter(component.clone()));
+            follow_link(&directory, component, directories);
+            for (path, named) in fitting(&directory, component) {
+                if next.len() > WATCHES_MAX {
+                    break;
                 }
+                next.push((path, named.or_else(|| tenant.clone())));
             }
-            reached = next;
         }
-        for (path, tenant) in reached {
-            let Ok(file) = FileIdentity::of(&path) else {
-                continue;
-            };
-            let mut label = self.rule.label.clone();
-            if tenant.is_some() {
-                label.tenant = tenant;
-            }
-            self.resolved.files.entry(file).or_insert(label);
-        }
+        reached = next;
     }
+    reached
 }
 
 /// Where a fixed name is a symbolic link, what it leads to may change too.
-fn follow_link(directory: &Path, component: &Component, resolved: &mut Resolved) {
+fn follow_link(directory: &Path, component: &Component, directories: &mut Directories) {
     let Component::Name(name) = component else {
         return;
     };
@@ -105,8 +100,7 @@ fn follow_link(directory: &Path, component: &Component, resolved: &mut Resolved)
         (target.parent(), target.file_name().and_then(|n| n.to_str()))
     {
         let filter = Filter(Component::Name(name.to_owned()));
-        resolved
-            .directories
+        directories
             .entry(parent.to_owned())
             .or_default()
             .push(filter);
@@ -160,7 +154,7 @@ mod tests {
     }
 
     fn found(rules: &[Rule]) -> Vec<(bool, Option<String>)> {
-        let resolved = resolve(rules);
+        let resolved = resolve(rules, &mut Identities::default());
         let mut found: Vec<_> = resolved
             .files
             .iter()
@@ -187,6 +181,7 @@ mod tests {
         assert_eq!(found(&[rule(root, "acme/a.pem")]), [(false, None)]);
         assert_eq!(found(&[rule(root, "acme/*.pem")]), [(false, None)]);
         assert_eq!(found(&[rule(root, "acme/nothing")]), []);
+        assert!(fits(&rule(root, "acme/*.pem")) && !fits(&rule(root, "acme/*.key")));
         let tenants = [Some("acme".to_owned()), Some("globex".to_owned())];
         let wanted = |is_directory| tenants.clone().map(|tenant| (is_directory, tenant));
         assert_eq!(
@@ -200,13 +195,13 @@ mod tests {
     fn a_new_file_is_found_where_its_directory_is_followed() {
         let folder = tempfile::tempdir().unwrap();
         let rules = [rule(folder.path(), "acme/*.pem")];
-        let before = resolve(&rules);
+        let before = resolve(&rules, &mut Identities::default());
         assert!(before.files.is_empty());
         let filters = &before.directories[folder.path()];
         assert!(filters.iter().any(|filter| filter.matches(b"acme")));
         assert!(!filters.iter().any(|filter| filter.matches(b"other")));
         fs::create_dir(folder.path().join("acme")).unwrap();
-        let between = resolve(&rules);
+        let between = resolve(&rules, &mut Identities::default());
         let filters = &between.directories[&folder.path().join("acme")];
         assert!(filters.iter().any(|filter| filter.matches(b"x.pem")));
         assert!(!filters.iter().any(|filter| filter.matches(b"x.txt")));
@@ -218,7 +213,7 @@ mod tests {
         fs::write(folder.path().join("a"), "").unwrap();
         let mut rules = [rule(folder.path(), "a"), rule(folder.path(), "*")];
         rules[0].label.class = "first".into();
-        let resolved = resolve(&rules);
+        let resolved = resolve(&rules, &mut Identities::default());
         let classes: Vec<_> = resolved
             .files
             .values()
@@ -234,7 +229,7 @@ mod tests {
         fs::create_dir(root.join("real")).unwrap();
         fs::write(root.join("real/key"), "").unwrap();
         std::os::unix::fs::symlink("real/key", root.join("key")).unwrap();
-        let resolved = resolve(&[rule(&root, "key")]);
+        let resolved = resolve(&[rule(&root, "key")], &mut Identities::default());
         assert_eq!(resolved.files.len(), 1);
         assert!(
             resolved.directories[&root.join("real")]
