@@ -97,7 +97,7 @@ impl<H: Host> Pipeline<H> {
         let mut counted = None;
         // What lies in the rings is of before this start: sessions that ended
         // meanwhile tell it there. The others are looked for afterwards.
-        self.read().await?;
+        self.read(&mut stop).await?;
         self.worker.close_dead_sessions();
         loop {
             match self.wake(&mut stop, &mut look).await? {
@@ -114,13 +114,13 @@ impl<H: Host> Pipeline<H> {
                 }
                 Wake::Read => {}
             }
-            self.read().await?;
+            self.read(&mut stop).await?;
             if !self.rings.priority.has_records()
                 && !self.rings.bulk.has_records()
                 && let Some(counted) = counted.take()
             {
                 self.worker.settle(&counted);
-                self.commit().await?;
+                self.commit(&mut stop).await?;
             }
         }
         self.drain().await
@@ -145,7 +145,10 @@ impl<H: Host> Pipeline<H> {
     }
 
     /// One reading: everything that is there now, to disk, then free.
-    async fn read(&mut self) -> Result<(), PipelineError> {
+    async fn read(
+        &mut self,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<(), PipelineError> {
         while let Ok(note) = self.notes.try_recv() {
             self.worker.take_note(note);
         }
@@ -167,7 +170,7 @@ impl<H: Host> Pipeline<H> {
             let kernel = self.probes.counters()?;
             self.worker.overdue(&streams(&kernel));
         }
-        self.commit().await?;
+        self.commit(stop).await?;
         let [priority, bulk] = freed;
         if let Some(cursor) = priority {
             self.rings.priority.commit(cursor);
@@ -178,9 +181,12 @@ impl<H: Host> Pipeline<H> {
         Ok(())
     }
 
-    /// Writes until it is written: while the disk fails the kernel's rings hold
-    /// what comes, and count what they cannot hold.
-    async fn commit(&mut self) -> Result<(), PipelineError> {
+    /// Writes until it is written or the agent is to stop: while the disk fails
+    /// the kernel's rings hold what comes, and count what they cannot hold.
+    async fn commit(
+        &mut self,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<(), PipelineError> {
         let mut failed = false;
         loop {
             match tokio::task::block_in_place(|| self.worker.commit()) {
@@ -197,11 +203,10 @@ impl<H: Host> Pipeline<H> {
                     if !std::mem::replace(&mut failed, true) {
                         error!(%error, "The spool cannot be written; events wait in the kernel's rings.");
                     }
-                    if self.acked.has_changed().is_err() {
-                        // The other tasks are gone: the agent stops.
-                        return Err(error.into());
+                    tokio::select! {
+                        () = &mut *stop => return Err(error.into()),
+                        () = tokio::time::sleep(DISK_PAUSE) => {}
                     }
-                    tokio::time::sleep(DISK_PAUSE).await;
                 }
             }
         }
@@ -221,8 +226,9 @@ impl<H: Host> Pipeline<H> {
 
     async fn drain(mut self) -> Result<(), PipelineError> {
         let began = tokio::time::Instant::now();
+        let mut enough = std::pin::pin!(tokio::time::sleep(DRAIN));
         while began.elapsed() < DRAIN && self.worker.room() == Room::All {
-            self.read().await?;
+            self.read(&mut enough).await?;
             if !self.rings.priority.has_records() && !self.rings.bulk.has_records() {
                 break;
             }

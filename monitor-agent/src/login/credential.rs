@@ -243,4 +243,14 @@ mod tests {
         assert_eq!(method("publickey ssh-new AAAA"), other("publickey ssh-new"));
         assert!(Presented::read("publickey ssh-ed25519-cert-v01@openssh.com AAAA").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_credential_or_an_error(text: String, base64 in "[A-Za-z0-9+/=]{0,200}") {
+            let _ = Presented::read(&text);
+            let _ = text.parse::<KeyId>();
+            let _ = Presented::read(&format!("publickey ssh-ed25519-cert-v01@openssh.com {base64}"));
+            let _ = Presented::read(&format!("publickey ecdsa-sha2-nistp256 {base64}"));
+        }
+    }
 }

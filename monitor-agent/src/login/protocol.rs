@@ -176,4 +176,12 @@ mod tests {
         let long = Answer::refused(&"x".repeat(LINE_BYTES_MAX));
         assert!(matches!(line(&long), Err(ProtocolError::TooLong)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_request_or_an_error(bytes: Vec<u8>, text: String) {
+            let _ = read_request(&bytes);
+            let _ = read_request(text.as_bytes());
+        }
+    }
 }

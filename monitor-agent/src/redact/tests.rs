@@ -224,3 +224,18 @@ fn any_bytes_pass_without_harm() {
     assert_eq!((found.len(), count), (4, 1));
     assert_eq!(redactor().arguments(&[]), (Vec::new(), 0));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_arguments_pass_and_keep_their_number(argv: Vec<Vec<u8>>, secret in "[a-zA-Z0-9]{8,20}") {
+        let mut argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        let option = format!("--password={secret}");
+        argv.push(b"last");
+        argv.push(option.as_bytes());
+        let (found, count) = redactor().arguments(&argv);
+        proptest::prop_assert_eq!(found.len(), argv.len());
+        proptest::prop_assert!(count >= 1);
+        let last = String::from_utf8(found[argv.len() - 1].clone()).unwrap();
+        proptest::prop_assert!(!last.contains(&secret), "{}", last);
+    }
+}

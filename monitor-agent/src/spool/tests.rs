@@ -229,3 +229,19 @@ fn a_full_spool_leaves_the_bulk_ring_first_and_keeps_room_for_the_agent() {
     spool.acked(60).unwrap();
     assert_eq!(spool.room(), Room::All);
 }
+
+#[test]
+fn a_reading_that_could_not_be_written_is_written_whole_when_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.database.busy_timeout(Duration::ZERO).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let one = reading(&[b"a"], 1);
+    assert!(spool.append(&one).is_err());
+    assert_eq!((spool.newest(), spool.bytes()), (0, 0));
+    other.execute_batch("ROLLBACK").unwrap();
+    spool.append(&one).unwrap();
+    assert_eq!(all(&path), [(1, vec![b"a".to_vec()])]);
+}
