@@ -69,9 +69,13 @@ impl From<tonic::Status> for Lost {
         if refusals.contains(&status.code()) {
             Self::Refused { status }
         } else {
-            Self::Broken {
-                cause: causes(&status),
-            }
+            let said = status.message();
+            let cause = if said.is_empty() {
+                causes(&status)
+            } else {
+                said.to_owned()
+            };
+            Self::Broken { cause }
         }
     }
 }

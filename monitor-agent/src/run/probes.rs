@@ -37,6 +37,19 @@ pub(super) fn start(config: &Config) -> Result<(Started, String), RunError> {
             "This kernel lets nothing be seen of a family."
         );
     }
+    for (reader, bytes) in [
+        (&started.rings.priority, config.priority_bytes),
+        (&started.rings.bulk, config.bulk_bytes),
+    ] {
+        if reader.bytes() != u64::from(bytes) {
+            warn!(
+                ring = reader.ring().name(),
+                bytes = reader.bytes(),
+                configured = bytes,
+                "A ring keeps the size it was loaded with; `monitor-agent detach` and a new start give it the configured one."
+            );
+        }
+    }
     let epoch = epoch(&config.pin_dir).map_err(|source| RunError::File {
         path: config.pin_dir.clone(),
         source,
