@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Core, CoreError, Refusal,
-    reach::{affected, order, unknown},
+    reach::{affected, order, short, unknown},
 };
 use crate::{state::Denial, tables::Command};
 
@@ -127,7 +127,7 @@ impl Core {
             id,
             target: Target::Session(session),
             cause: Cause {
-                text: alert.sentence.clone(),
+                text: short(&alert.sentence),
                 alert: Some(alert.id),
                 event: Some(alert.event.clone()),
                 initiator: format!("rule {}", alert.rule),
@@ -142,10 +142,12 @@ impl Core {
             error!(alert = %alert.id, max = ORDERS_MAX, "Too many orders, the alert gives none.");
             return Ok(());
         }
-        let mut sessions = self.behind_session(session)?.unwrap_or_default();
-        if !sessions.iter().any(|affected| affected.session == session) {
-            sessions.insert(0, self.unlisted(session, alert));
-        }
+        // An agent speaks for its own host only.
+        let sessions = self.behind_session(session)?.filter(|sessions| {
+            let first = sessions.first();
+            first.is_some_and(|affected| affected.host == alert.host)
+        });
+        let sessions = sessions.unwrap_or_else(|| vec![self.unlisted(session, alert)]);
         self.enforce(order(wanted, sessions)).map(|_| ())
     }
 
@@ -160,7 +162,9 @@ impl Core {
             }
         }
         for affected in &order.sessions {
-            if let Some(login) = self.sessions.contain(affected.session) {
+            let known = self.sessions.get(affected.session);
+            let same = known.is_some_and(|login| login.session.host == affected.host);
+            if same && let Some(login) = self.sessions.contain(affected.session) {
                 self.state.put_session(&login)?;
             }
         }
@@ -318,14 +322,7 @@ impl Core {
         let Some(login) = self.sessions.get(session).cloned() else {
             return Ok(());
         };
-        let serial = login.session.credential.serial();
-        let by_serial = serial.and_then(|serial| self.denied.serials.get(&serial));
-        let by_name = login
-            .session
-            .principal
-            .as_ref()
-            .and_then(|id| self.denied.principals.get(id));
-        let Some(id) = by_serial.or(by_name).copied() else {
+        let Some(id) = self.against(&login.session) else {
             return Ok(());
         };
         let Some(mut order) = self.orders.get(&id).cloned() else {
@@ -367,7 +364,7 @@ impl Core {
                 .iter()
                 .filter(|affected| affected.gone_at.is_none())
             {
-                if asked.insert(open.session) {
+                if asked.insert((open.session, &open.host)) {
                     commands.push(Command {
                         order: order.id,
                         session: open.session,

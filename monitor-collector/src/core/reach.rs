@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use monitor_model::{
     alert::Alert,
     grant::{Grant, GrantState},
-    id::{GrantId, SessionId},
+    id::{GrantId, OrderId, SessionId},
     revocation::{Affected, Order, Target, Times},
+    session::Session,
 };
 
 use super::{Core, CoreError, Refusal, orders::Wanted};
-use crate::state::Login;
+use crate::{service::REASON_BYTES_MAX, state::Login};
 
 impl Core {
     /// Live sessions that an order for anything but a session reaches.
@@ -82,6 +83,36 @@ impl Core {
             .collect()
     }
 
+    /// The order in force that a login stands against: its certificate or
+    /// person is denied, or an order for its grant or tenant ended its grant,
+    /// whether the broker has told that grant's certificates or not.
+    pub(super) fn against(&self, session: &Session) -> Option<OrderId> {
+        let serial = session.credential.serial();
+        let by_serial = serial.and_then(|serial| self.denied.serials.get(&serial));
+        let person = session.principal.as_ref();
+        let by_name = person.and_then(|id| self.denied.principals.get(id));
+        let by_grant = || session.grants.iter().find_map(|id| self.ender_of(id));
+        by_serial.or(by_name).copied().or_else(by_grant)
+    }
+
+    /// The order for a grant or its tenant that ended the grant. Where more
+    /// than one reaches it, the one that was given when it ended did it.
+    fn ender_of(&self, id: &GrantId) -> Option<OrderId> {
+        let grant = self.world.grants.get(id)?;
+        let GrantState::Ended { at, .. } = &grant.state else {
+            return None;
+        };
+        let ended = |order: &&Order| {
+            order.times.ordered == Some(*at)
+                && match &order.target {
+                    Target::Grant(of) => of == id,
+                    Target::Tenant(of) => *of == grant.tenant,
+                    Target::Engineer(_) | Target::Session(_) | Target::Serial(_) => false,
+                }
+        };
+        self.orders.values().find(ended).map(|order| order.id)
+    }
+
     /// A session that is only known from the events in it.
     pub(super) fn unlisted(&self, session: SessionId, alert: &Alert) -> Affected {
         Affected {
@@ -146,6 +177,20 @@ pub(super) fn order(wanted: Wanted, sessions: Vec<Affected>) -> Order {
             ..Times::default()
         },
     }
+}
+
+/// An alert's sentence as the reason of an order, which brokers take up to a
+/// length: names of files and programs, which others choose, must not make it
+/// one that is refused. The alert has the whole.
+pub(super) fn short(sentence: &str) -> String {
+    const CUT: &str = "...";
+    if sentence.len() <= REASON_BYTES_MAX {
+        return sentence.to_owned();
+    }
+    let most = REASON_BYTES_MAX - CUT.len();
+    let ends = sentence.char_indices().map(|(at, _)| at);
+    let end = ends.take_while(|at| *at <= most).last().unwrap_or(0);
+    sentence.get(..end).unwrap_or_default().to_owned() + CUT
 }
 
 /// Nobody knows it.

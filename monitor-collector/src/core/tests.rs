@@ -446,3 +446,82 @@ proptest! {
         prop_assert_eq!(whole.len(), distinct.len());
     }
 }
+
+#[test]
+fn names_that_others_choose_do_not_make_an_order_that_brokers_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = open(folder.path());
+    granted(&mut core);
+    take(&mut core, &[login(1, session_id(1), 7)]);
+    let long = |sequence| {
+        let mut event = read(sequence, "globex");
+        let program = event.process.as_mut().unwrap().exe.as_mut().unwrap();
+        program.text = monitor_model::bytes::ByteText([b"/tmp/".as_slice(), &[1; 255]].concat());
+        event
+    };
+    let raised = take(&mut core, &[long(1), long(2)]);
+    assert_eq!(raised[1].alert.response, Response::Revoke);
+    assert!(raised[1].alert.sentence.len() > crate::service::REASON_BYTES_MAX);
+    let text = &core.orders.values().next().unwrap().cause.text;
+    assert!(text.len() <= crate::service::REASON_BYTES_MAX && text.ends_with("..."));
+    assert!(text.starts_with("alice (acme, INC-4711, production, grant 01JG) read globex"));
+}
+
+#[test]
+fn a_late_login_under_a_revoked_grant_is_ended_though_the_broker_is_silent() {
+    for (target, number) in [
+        (Target::Grant("01JG".parse().unwrap()), 1),
+        (Target::Tenant("acme".parse().unwrap()), 2),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut core = open(folder.path());
+        granted(&mut core);
+        core.put_grant(grant("01JH", "carol", "acme"))
+            .unwrap()
+            .unwrap();
+        let order = core.order(wanted(number, target)).unwrap().unwrap();
+        core.put_grant(grant("01JI", "carol", "acme"))
+            .unwrap()
+            .unwrap();
+        // The host was away: it tells of its logins now.
+        let mut later = login(2, session_id(2), 8);
+        let Action::SessionOpened { session } = &mut later.action else {
+            unreachable!();
+        };
+        session.grants = vec!["01JI".parse().unwrap()];
+        take(&mut core, &[login(1, session_id(1), 7), later]);
+        let commands = core.tables().commands.clone();
+        assert_eq!(commands.len(), 1);
+        assert_eq!(
+            (commands[0].order, commands[0].session),
+            (order.id, session_id(1))
+        );
+    }
+}
+
+#[test]
+fn an_agent_cannot_have_a_session_of_another_host_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = open(folder.path());
+    granted(&mut core);
+    take(&mut core, &[login(1, session_id(1), 7)]);
+    let forged = |sequence| {
+        let id = event_id("jump-2", Source::Priority { cpu: 0 }, sequence);
+        credential(id, "globex", "/srv/globex/key")
+    };
+    let raised = take(&mut core, &[forged(1), forged(2)]);
+    assert_eq!(raised.last().unwrap().alert.response, Response::Revoke);
+    let commands = core.tables().commands.clone();
+    assert_eq!(commands.len(), 1);
+    assert_eq!(commands[0].host.as_str(), "jump-2");
+    assert!(core.denied.serials.is_empty());
+    let login = core.sessions.get(session_id(1)).unwrap();
+    assert_eq!(login.session.state, SessionState::Live);
+    // Nor can it, by never answering, keep that session from being ended.
+    let target = Target::Session(session_id(1));
+    core.order(wanted(9, target)).unwrap().unwrap();
+    core.publish().unwrap();
+    let commands = core.tables().commands.clone();
+    let hosts: Vec<_> = commands.iter().map(|open| open.host.as_str()).collect();
+    assert!(hosts.contains(&"jump-1"), "{hosts:?}");
+}
