@@ -26,6 +26,16 @@ pub struct TestStage {
     pub stage: Stage,
 }
 
+impl Drop for TestStage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for words in self.stage.services.last_words() {
+                eprintln!("{words}");
+            }
+        }
+    }
+}
+
 /// A whole stage in a folder of the test's own; none, said aloud, without root.
 ///
 /// # Errors
