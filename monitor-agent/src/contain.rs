@@ -167,7 +167,8 @@ impl Containment {
     fn refuse(&self, command: &Command, received_at: UnixNs) -> Receipt {
         let now = self.clock.now();
         let living = tokio::task::block_in_place(|| self.marks.processes(command.session));
-        let left = count(living.map_or(0, |living| living.len()));
+        // What cannot be looked for is not told as gone.
+        let left = count(living.map_or(1, |living| living.len()));
         warn!(
             order = %command.order, session = %command.session, left,
             "An order names a session that is not in this host's table; nothing was touched."

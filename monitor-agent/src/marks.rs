@@ -101,6 +101,8 @@ pub(crate) mod tests {
         pub(crate) asked: Mutex<Vec<String>>,
         /// Processes that survive one kill.
         pub(crate) stubborn: Mutex<usize>,
+        /// Processes cannot be listed.
+        pub(crate) blind: Mutex<bool>,
     }
 
     impl FakeMarks {
@@ -154,6 +156,9 @@ pub(crate) mod tests {
         }
 
         fn processes(&self, session: SessionId) -> Result<Vec<u32>, KernelError> {
+            if *self.blind.lock().unwrap() {
+                return Err(KernelError::NoSession);
+            }
             Ok(self
                 .marked
                 .lock()

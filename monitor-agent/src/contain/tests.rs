@@ -149,6 +149,12 @@ async fn a_mark_that_is_not_in_the_table_is_not_touched() {
         (receipt.killed, receipt.left, receipt.gone_at.is_some()),
         (0, 0, true)
     );
+    *bench.marks.blind.lock().unwrap() = true;
+    let receipt = bench
+        .containment
+        .carry_out(&command(1, session(3).id), UnixNs(5))
+        .await;
+    assert_eq!((receipt.left, receipt.gone_at), (1, None), "nobody looked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,8 @@ enum AskError {
     Protocol(#[from] ProtocolError),
     #[error("it hung up without an answer")]
     Silent,
+    #[error("{} is held by the account {uid}, and the agent is root's", path.display())]
+    Impostor { path: PathBuf, uid: u32 },
 }
 
 impl Hook {
@@ -134,6 +136,15 @@ impl Hook {
             source,
         };
         let stream = UnixStream::connect(&self.socket).map_err(failed)?;
+        // While the agent is away anybody could sit here, if the folder let them.
+        let holder = rustix::net::sockopt::socket_peercred(&stream);
+        let holder = holder.map_err(|error| failed(error.into()))?.uid;
+        if !holder.is_root() {
+            return Err(AskError::Impostor {
+                path: self.socket.clone(),
+                uid: holder.as_raw(),
+            });
+        }
         stream.set_read_timeout(Some(WAIT)).map_err(failed)?;
         stream.set_write_timeout(Some(WAIT)).map_err(failed)?;
         (&stream)

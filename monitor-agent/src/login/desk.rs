@@ -33,6 +33,9 @@ use crate::{
 /// sshd asks more than once for one attempt: the same refusal is told once in this time.
 const SAME_REFUSAL: Duration = Duration::from_secs(2);
 
+/// Anybody can knock as often as the machine allows: told once in this time.
+const STRANGERS: Duration = Duration::from_secs(60);
+
 /// What the answers are made from.
 #[derive(Debug)]
 pub struct Desk {
@@ -50,18 +53,31 @@ pub struct Desk {
     pub counters: Arc<Counters>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// The last refusal that was told.
+    /// The last refusals that were told.
     pub last_refusal: LastRefusal,
 }
 
-/// The last refusal that was told, and when.
+/// The last refusal that was told, and when; and when a stranger was.
 #[derive(Debug, Default)]
-pub struct LastRefusal(Mutex<Option<(UnixNs, Action)>>);
+pub struct LastRefusal {
+    login: Mutex<Option<(UnixNs, Action)>>,
+    stranger: Mutex<Option<UnixNs>>,
+}
 
 impl LastRefusal {
+    /// Whether no stranger was told of lately; it counts as told.
+    pub(super) fn is_first_stranger(&self, now: UnixNs) -> bool {
+        let mut last = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = last.is_none_or(|at| now.since(at) >= STRANGERS);
+        if first {
+            *last = Some(now);
+        }
+        first
+    }
+
     /// Whether it was told just now.
     fn is_again(&self, action: &Action, now: UnixNs) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.login.lock().unwrap_or_else(PoisonError::into_inner);
         let again = last
             .as_ref()
             .is_some_and(|(at, told)| told == action && now.since(*at) < SAME_REFUSAL);
@@ -75,8 +91,15 @@ impl LastRefusal {
 impl Desk {
     /// Somebody asked who may not.
     pub fn stranger(&self, uid: u32) {
-        self.counters.asks_refused.add(1);
-        warn!(uid, "An account that may not ask the login socket did.");
+        let refused = &self.counters.asks_refused;
+        refused.add(1);
+        if self.last_refusal.is_first_stranger(self.clock.now()) {
+            let total = refused.get();
+            warn!(
+                uid,
+                total, "An account that may not ask the login socket did."
+            );
+        }
     }
 
     /// Which principals of a certificate open an account.

@@ -3,7 +3,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use monitor_model::{clock::SystemClock, event::Action, id::BootId, session::Credential};
+use monitor_model::{
+    clock::{SystemClock, UnixNs},
+    event::Action,
+    id::BootId,
+    session::Credential,
+};
 use monitor_proto::v1;
 use tokio::sync::mpsc;
 
@@ -382,4 +387,53 @@ fn accounts_are_found_by_name_or_number() {
     assert!(find("1234").unwrap().may_ask(1234));
     assert!(find("nobody").unwrap().may_ask(0) && !find("nobody").unwrap().may_ask(1));
     assert!(matches!(find("ghost"), Err(LoginError::Account { .. })));
+}
+
+#[test]
+fn strangers_cannot_flood_the_log() {
+    let (last, now) = (LastRefusal::default(), UnixNs::from_seconds(1_790_000_000));
+    assert!(last.is_first_stranger(now));
+    assert!(!last.is_first_stranger(now.plus(Duration::from_secs(59))));
+    assert!(last.is_first_stranger(now.plus(Duration::from_secs(60))));
+}
+
+#[test]
+fn who_sits_on_the_socket_while_the_agent_is_away_is_not_believed() {
+    if !is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let socket = folder.path().join("agent.sock");
+    let place = socket.clone();
+    // Only this thread becomes another account.
+    let impostor = std::thread::spawn(move || {
+        let nobody = rustix::process::Uid::from_raw(65_534);
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        std::os::unix::net::UnixListener::bind(place).unwrap()
+    });
+    let listener = impostor.join().unwrap();
+    let answering = std::thread::spawn(move || {
+        use std::io::Write as _;
+        let (mut stream, _) = listener.accept().unwrap();
+        let answer = Answer::Allowed {
+            session: String::new(),
+        };
+        let _ = stream.write_all(&protocol::line(&answer).unwrap());
+    });
+    let hook = Hook {
+        socket,
+        break_glass: vec![],
+    };
+    let said = hook.pam_session(|name| match name {
+        "PAM_TYPE" => Some("open_session".to_owned()),
+        "PAM_USER" => Some("deploy".to_owned()),
+        _ => None,
+    });
+    answering.join().unwrap();
+    assert_eq!(said.exit_code, 1, "{said:?}");
+    assert!(
+        said.error[0].contains("held by the account 65534"),
+        "{said:?}"
+    );
 }
