@@ -21,6 +21,8 @@ use crate::{
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time for a client to say who it is: before that anybody can connect.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle connection is tried.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -197,6 +199,7 @@ impl Tls {
         ServerTlsConfig::new()
             .identity(self.pair.clone())
             .client_ca_root(self.ca.clone())
+            .timeout(HANDSHAKE_TIMEOUT)
     }
 
     /// Where to dial, with this identity shown and the server's checked

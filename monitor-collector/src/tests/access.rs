@@ -324,3 +324,17 @@ async fn a_port_in_use_and_a_wrong_certificate_are_told() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_and_does_not_say_who_it_is_is_hung_up_on() {
+    use tokio::io::AsyncReadExt as _;
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut silent = tokio::net::TcpStream::connect(collector.address())
+        .await
+        .unwrap();
+    let mut byte = [0; 1];
+    let ended = silent.read(&mut byte);
+    let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
+    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+}
