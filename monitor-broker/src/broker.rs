@@ -5,7 +5,8 @@
 //! blocks on the disk; the service runs them beside its own threads.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, Permissions, TryLockError},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -67,7 +68,10 @@ impl Broker {
     /// [`OpenError`] says what is wrong and what would be right.
     pub fn open(places: &Places, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let folder = &places.data_dir;
-        fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
+        // Also where a package or an older start made it: nobody else's.
+        let made = fs::create_dir_all(folder)
+            .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)));
+        made.map_err(|source| OpenError::Folder {
             path: folder.clone(),
             source,
         })?;

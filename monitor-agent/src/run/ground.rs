@@ -100,10 +100,9 @@ fn state_dir(path: &Path) -> Result<OwnedFd, RunError> {
         let path = path.to_owned();
         move |source| RunError::File { path, source }
     };
-    if !path.exists() {
-        fs::create_dir_all(path).map_err(failed(path))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed(path))?;
-    }
+    fs::create_dir_all(path).map_err(failed(path))?;
+    // Also where a package or an older start made it.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed(path))?;
     let file = path.join("lock");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let lock = rustix::fs::open(&file, flags, Mode::from_raw_mode(0o600))
@@ -128,4 +127,21 @@ fn boot_id() -> Result<BootId, RunError> {
         .ok()
         .and_then(|number| BootId::from_slice(&number.to_be_bytes()).ok())
         .ok_or(RunError::Boot { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_folder_is_roots_alone_whoever_made_it_and_used_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let _lock = state_dir(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(matches!(state_dir(&path), Err(RunError::Locked { .. })));
+    }
 }

@@ -586,3 +586,14 @@ fn pending_is_what_the_collector_does_not_know() {
     scene.pass(9 * HOUR);
     assert!(names(&broker).is_empty());
 }
+
+#[test]
+fn the_folder_is_nobody_elses_whoever_made_it() {
+    let scene = Scene::new();
+    let folder = &scene.places.data_dir;
+    fs::create_dir(folder).unwrap();
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    let _broker = scene.open().unwrap();
+    let mode = fs::metadata(folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}

@@ -1,6 +1,11 @@
 //! A start: what is on disk is read, checked, and made good.
 
-use std::{collections::BTreeMap, fs::File, os::unix::fs::DirBuilderExt as _, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::{File, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    sync::Arc,
+};
 
 use monitor_model::{
     clock::{Clock, UnixNs},
@@ -167,11 +172,9 @@ fn locked(config: &Config) -> Result<File, CoreError> {
         path: config.data_dir.clone(),
         source,
     };
-    let mut private = std::fs::DirBuilder::new();
-    private
-        .recursive(true)
-        .mode(0o700)
-        .create(&config.data_dir)
+    // Also where a package or an older start made it: nobody else's.
+    std::fs::create_dir_all(&config.data_dir)
+        .and_then(|()| std::fs::set_permissions(&config.data_dir, Permissions::from_mode(0o700)))
         .map_err(folder)?;
     let path = config.data_dir.join("lock");
     let lock = File::create(&path).map_err(folder)?;

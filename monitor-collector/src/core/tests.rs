@@ -525,3 +525,15 @@ fn an_agent_cannot_have_a_session_of_another_host_ended() {
     let hosts: Vec<_> = commands.iter().map(|open| open.host.as_str()).collect();
     assert!(hosts.contains(&"jump-1"), "{hosts:?}");
 }
+
+#[test]
+fn the_folder_is_nobody_elses_whoever_made_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let data = config(folder.path()).data_dir;
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _core = open(folder.path());
+    let mode = std::fs::metadata(&data).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
