@@ -218,7 +218,12 @@ impl Uplink {
         while flight.sent < newest && flight.in_flight() < most {
             let next = tokio::task::block_in_place(|| flight.reader.next(flight.sent))?;
             let Some(batch) = next else {
-                flight.sent = newest;
+                // Everything up to the newest is acked and deleted; were only
+                // one of the two moved on, it would count as under way.
+                if flight.in_flight() == 0 {
+                    flight.sent = newest;
+                    flight.acked = newest;
+                }
                 break;
             };
             if flight.in_flight() == 0 {

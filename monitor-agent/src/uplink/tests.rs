@@ -34,6 +34,9 @@ use crate::{
     standing::tests::grant,
 };
 
+/// The serial that every stream begins with denying.
+const FIRST_DENIED: u64 = 4_711;
+
 /// What the collector of a test does and saw.
 #[derive(Debug, Default)]
 struct Collected {
@@ -187,6 +190,11 @@ async fn serve(collected: &Arc<Collected>, tls: &Tls) -> u16 {
 }
 
 async fn bench(role: &str) -> Bench {
+    bench_after(role, 0).await
+}
+
+/// An agent that starts again after so many batches, all of them acked.
+async fn bench_after(role: &str, earlier: usize) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::create(folder.path(), SystemClock.now(), 1).unwrap();
     let server = tls(folder.path(), &authority, "monitor://collector/c1");
@@ -197,11 +205,25 @@ async fn bench(role: &str) -> Bench {
     );
     let collected = Arc::new(Collected::default());
     collected.acks.store(true, Ordering::SeqCst);
+    // Who has this table has looked at its spool before.
+    let deny = v1::DenyTable {
+        serials: vec![FIRST_DENIED],
+        principals: Vec::new(),
+    };
+    *collected.first.lock().unwrap() = vec![stream_response::Message::Deny(deny)];
     let port = serve(&collected, &server).await;
     let path = folder.path().join("spool.db");
     let boot = BootId::from_parts(UnixNs(1), 1);
-    let (spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
-    let (newest, newest_out) = watch::channel(0);
+    let (mut spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
+    for _ in 0..earlier {
+        let reading = Reading {
+            events: vec![b"earlier".to_vec()],
+            ..Reading::default()
+        };
+        spool.append(&reading).unwrap();
+    }
+    spool.acked(spool.newest()).unwrap();
+    let (newest, newest_out) = watch::channel(spool.newest());
     let (acked, acked_out) = watch::channel(0);
     let standing = Standing::open(&folder.path().join("state.db")).unwrap();
     let marks = Arc::new(FakeMarks::default());
@@ -318,6 +340,19 @@ async fn batches_come_in_order_and_are_acked() {
             .values()
             .all(|times| *times == 1)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_spool_was_empty_at_its_start_sends_what_comes() {
+    let mut bench = bench_after("agent", 2 * IN_FLIGHT_MAX).await;
+    let standing = bench.standing.clone();
+    until("the first table is in force", || {
+        standing.lock().denied_serials.contains(&FIRST_DENIED)
+    })
+    .await;
+    bench.write(2 * IN_FLIGHT_MAX);
+    bench.all_acked().await;
+    assert_eq!(bench.events(), bench.written());
 }
 
 #[tokio::test(flavor = "multi_thread")]
