@@ -1,6 +1,6 @@
 //! The one way that services log: to standard error, filtered by `RUST_LOG`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io::IsTerminal as _, str::FromStr};
 
 use tracing_subscriber::EnvFilter;
 
@@ -34,11 +34,13 @@ impl FromStr for Format {
     }
 }
 
-/// Starts logging; `info` and up unless `RUST_LOG` says otherwise.
+/// Starts logging; `info` and up unless `RUST_LOG` says otherwise. Coloured
+/// only on a terminal.
 pub fn start(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         Format::Text => builder.init(),
