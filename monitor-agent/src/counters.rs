@@ -59,6 +59,7 @@ counters! {
     logins_bound: "Sessions that were bound to a person.",
     logins_unattributed: "Sessions that were let in without a person.",
     logins_refused: "Logins that were refused.",
+    refusals_untold: "Refused logins that were too many in a second to be told one by one.",
     asks_refused: "Requests on the socket from accounts that may not ask.",
     contained: "Sessions that were ended by order.",
     secrets_removed: "Secrets taken out of arguments.",

@@ -33,6 +33,11 @@ use crate::{
 /// sshd asks more than once for one attempt: the same refusal is told once in this time.
 const SAME_REFUSAL: Duration = Duration::from_secs(2);
 
+/// Most refused logins that are told in a second. Who may ask for principals
+/// can ask for any: the rest is counted.
+const REFUSALS_A_SECOND_MAX: u32 = 50;
+/// Most bytes of a text of the person who asks that a refused login tells.
+const REFUSAL_TEXT_BYTES_MAX: usize = 512;
 /// Anybody can knock as often as the machine allows: told once in this time.
 const STRANGERS: Duration = Duration::from_secs(60);
 
@@ -61,10 +66,22 @@ pub struct Desk {
 #[derive(Debug, Default)]
 pub struct LastRefusal {
     login: Mutex<Option<(UnixNs, Action)>>,
+    /// How many were told in which second.
+    second: Mutex<(u64, u32)>,
     stranger: Mutex<Option<UnixNs>>,
 }
 
 impl LastRefusal {
+    /// The how manieth one more is in this second.
+    fn count(&self, now: UnixNs) -> u32 {
+        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.0 != now.as_seconds() {
+            *second = (now.as_seconds(), 0);
+        }
+        second.1 = second.1.saturating_add(1);
+        second.1
+    }
+
     /// Whether no stranger was told of lately; it counts as told.
     pub(super) fn is_first_stranger(&self, now: UnixNs) -> bool {
         let mut last = self.stranger.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,19 +299,44 @@ impl Desk {
         refusal: &Refusal,
     ) -> Answer {
         let action = Action::LoginRefused {
-            account: account.to_owned(),
+            account: short(account),
             principal: certificate.and_then(claimed),
             serial: certificate.map(|certificate| certificate.serial),
-            reason: refusal.to_string(),
+            reason: short(&refusal.to_string()),
         };
-        if !self.last_refusal.is_again(&action, self.clock.now()) {
+        let now = self.clock.now();
+        if !self.last_refusal.is_again(&action, now) {
             self.counters.logins_refused.add(1);
-            info!(account, reason = %refusal, "A login was refused.");
+            let count = self.last_refusal.count(now);
+            if count > REFUSALS_A_SECOND_MAX {
+                self.counters.refusals_untold.add(1);
+                if count == REFUSALS_A_SECOND_MAX + 1 {
+                    let most = REFUSALS_A_SECOND_MAX;
+                    warn!(
+                        most,
+                        "More logins are refused in a second than are told; the rest is counted."
+                    );
+                }
+                return Answer::refused(refusal);
+            }
+            if let Action::LoginRefused {
+                account, reason, ..
+            } = &action
+            {
+                info!(account, reason, "A login was refused.");
+            }
             // The agent is stopping: the login is refused all the same.
             let _ = self.notes.tell(Note::about_nobody(action)).await;
         }
         Answer::refused(refusal)
     }
+}
+
+/// As much of a text as is told.
+fn short(text: &str) -> String {
+    let ends = text.char_indices().map(|(at, sign)| at + sign.len_utf8());
+    let end = ends.take_while(|end| *end <= REFUSAL_TEXT_BYTES_MAX).last();
+    text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }
 
 fn claimed(certificate: &Certificate) -> Option<PrincipalId> {

@@ -437,3 +437,42 @@ fn who_sits_on_the_socket_while_the_agent_is_away_is_not_believed() {
         "{said:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_without_end_does_not_fill_the_spool() {
+    if !is_root() {
+        return;
+    }
+    let mut bench = bench();
+    let socket = bench.hook.socket.clone();
+    let asks = 400;
+    let took = tokio::task::spawn_blocking(move || {
+        let began = std::time::Instant::now();
+        let hook = Hook {
+            socket,
+            break_glass: vec![],
+        };
+        let account = "x".repeat(20_000);
+        for number in 0..asks {
+            let said = hook.principals(&format!("{number}{account}"), "ssh-rsa", "AAAA");
+            assert!(said.output.is_empty());
+        }
+        began.elapsed()
+    });
+    let told = async {
+        let mut told = 0;
+        while let Ok(Some((action, _))) =
+            tokio::time::timeout(Duration::from_secs(1), bench.notes.recv()).await
+        {
+            let Action::LoginRefused { account, .. } = action else {
+                panic!("{action:?}")
+            };
+            assert!(account.len() <= 512);
+            told += 1;
+        }
+        told
+    };
+    let (took, told) = tokio::join!(took, told);
+    let seconds = took.unwrap().as_secs() + 2;
+    assert!((1..=50 * seconds).contains(&told), "{told} in {seconds} s");
+}
