@@ -7,7 +7,8 @@
 //!
 //! What counts as one: values of options and variables with a telling name,
 //! options that certain programs take passwords by, passwords in URLs and
-//! headers, tokens of known make, private keys. [`rules`] holds the lists.
+//! headers, tokens of known make, private keys. [`rules`] holds the lists,
+//! [`shell`] looks into commands for a shell.
 
 use std::{
     fs::{self, OpenOptions},
@@ -21,6 +22,7 @@ use monitor_model::{bytes::ByteText, event::Action};
 use sha2::Sha256;
 
 pub mod rules;
+mod shell;
 
 use rules::{Flag, Rules};
 
@@ -122,7 +124,7 @@ impl Redactor {
     pub fn arguments(&self, argv: &[&[u8]]) -> (Vec<Vec<u8>>, u32) {
         let mut count = 0;
         let mut cleaned = Vec::with_capacity(argv.len());
-        let mut program = argv.first().map_or(&b""[..], |first| file_name(first));
+        let mut programs: Vec<&[u8]> = Vec::new();
         let mut awaited = false;
         let mut logs_in = false;
         for argument in argv {
@@ -132,11 +134,11 @@ impl Redactor {
                 continue;
             }
             if rules::takes_passwords(file_name(argument)) {
-                // `sudo mysql -p...`, `env X=1 sshpass -p ...`: the later program counts.
-                program = file_name(argument);
+                // `sudo mysql -p...`; `mysql -h docker -p...`: any of them may be meant.
+                programs.push(file_name(argument));
             }
             logs_in |= *argument == b"login";
-            match self.rules.flag((program, logs_in), argument) {
+            match self.rules.flag((&programs, logs_in), argument) {
                 Flag::None => {
                     let (text, found) = self.within(argument);
                     count += found;

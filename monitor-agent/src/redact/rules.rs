@@ -31,7 +31,18 @@ const SHORT: &[(&str, &str, Place)] = &[
     ("rar", "-p", Place::Joined),
     ("unrar", "-p", Place::Joined),
     ("sshpass", "-p", Place::Both),
+    ("az", "-p", Place::Login),
+    ("buildah", "-p", Place::Login),
     ("docker", "-p", Place::Login),
+    ("nerdctl", "-p", Place::Login),
+    ("oras", "-p", Place::Login),
+    ("skopeo", "-p", Place::Login),
+    ("skopeo", "--creds", Place::Colon),
+    ("skopeo", "--src-creds", Place::Colon),
+    ("skopeo", "--dest-creds", Place::Colon),
+    ("podman", "--creds", Place::Colon),
+    ("buildah", "--creds", Place::Colon),
+    ("etcdctl", "--user", Place::Colon),
     ("podman", "-p", Place::Login),
     ("helm", "-p", Place::Login),
     ("oc", "-p", Place::Login),
@@ -206,11 +217,11 @@ impl Rules {
         }
     }
 
-    /// Whether an argument of a program, after the word `login` or not, is an
-    /// option with a secret.
+    /// Whether an argument of some program, after the word `login` or not, is
+    /// an option with a secret.
     #[must_use]
-    pub fn flag(&self, program: (&[u8], bool), argument: &[u8]) -> Flag {
-        match short(program, argument) {
+    pub fn flag(&self, programs: (&[&[u8]], bool), argument: &[u8]) -> Flag {
+        match short(programs, argument) {
             Flag::None => self.long(argument),
             found @ (Flag::ValueFollows | Flag::ValueFrom(_)) => found,
         }
@@ -247,6 +258,7 @@ impl Rules {
             .iter()
             .flat_map(|pattern| pattern.captures_iter(argument))
             .filter_map(|found| found.get(1).map(|secret| secret.range()))
+            .chain(super::shell::spans(argument))
             .filter(|span| !span.is_empty())
             .collect();
         spans.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end)));
@@ -276,9 +288,11 @@ fn compile(pattern: &str) -> Option<Regex> {
         .ok()
 }
 
-fn short((program, logs_in): (&[u8], bool), argument: &[u8]) -> Flag {
+/// Whether an argument is a short option with a secret of one of the programs
+/// that were named before it.
+pub(super) fn short((programs, logs_in): (&[&[u8]], bool), argument: &[u8]) -> Flag {
     for (known, option, place) in SHORT {
-        if known.as_bytes() != program {
+        if !programs.contains(&known.as_bytes()) {
             continue;
         }
         let Some(rest) = argument.strip_prefix(option.as_bytes()) else {

@@ -34,6 +34,27 @@ const SECRETS: &[(&[&str], &[&str])] = &[
         &["sudo", "/usr/bin/mysqldump", "-pS3cret"],
         &["sudo", "/usr/bin/mysqldump", "-p*"],
     ),
+    // A host that is called as a program is.
+    (
+        &["mysql", "-h", "docker", "-pS3cret"],
+        &["mysql", "-h", "docker", "-p*"],
+    ),
+    (
+        &["sh", "-c", "docker login -u bob -p S3cret r && ls"],
+        &["sh", "-c", "docker login -u bob -p * r && ls"],
+    ),
+    (
+        &["ssh", "h", "ldapsearch -x -w 'S3cret word' -b dc=x"],
+        &["ssh", "h", "ldapsearch -x -w '*' -b dc=x"],
+    ),
+    (
+        &["sh", "-c", "cd /x; smbclient //h/s -Ubob%S3cret|cat"],
+        &["sh", "-c", "cd /x; smbclient //h/s -Ubob%*|cat"],
+    ),
+    (
+        &["az", "login", "-u", "bob", "-p", "S3cret"],
+        &["az", "login", "-u", "bob", "-p", "*"],
+    ),
     (&["mysql", "--password=S3cret"], &["mysql", "--password=*"]),
     (
         &["x", "--db-password", "S3cret", "y"],
@@ -159,6 +180,9 @@ fn what_is_no_secret_stays() {
         &["scp", "bob@host:/x", "."],
         &["ssh", "deploy@10.20.0.5", "uptime"],
         &["rsync", "rsync://host/module", "."],
+        &["sh", "-c", "docker run -p 80:80 nginx; mkdir -p /a"],
+        &["sh", "-c", "zip x.zip y; ssh -P x"],
+        &["sh", "-c", "'\"unfinished ; ("],
     ];
     for given in cases {
         let (found, count) = cleaned(given);
