@@ -132,7 +132,7 @@ pub(crate) fn print_times(order: &Order, screen: &mut Screen) -> Result<(), CliE
             vec![
                 Cell::new(*name),
                 Cell::new(after),
-                Cell::maybe(at.map(|at| screen.moment(at))),
+                Cell::maybe(at.map(|at| screen.exact_moment(at))),
             ]
         })
         .collect();
@@ -184,7 +184,7 @@ fn print_revoked(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
                 Cell::maybe(revoked.serial),
                 Cell::maybe(revoked.grant.as_ref()),
                 Cell::new(revoked.outcome.as_str()).tone(tone),
-                Cell::new(screen.moment(revoked.at)),
+                Cell::new(screen.exact_moment(revoked.at)),
             ]
         })
         .collect();

@@ -169,6 +169,12 @@ impl Screen {
         time::local_seconds(at, &self.zone)
     }
 
+    /// Local date and time to the millisecond.
+    #[must_use]
+    pub fn exact_moment(&self, at: UnixNs) -> String {
+        time::local_millis(at, &self.zone)
+    }
+
     /// The last six characters of an id; all of them when verbose.
     #[must_use]
     pub fn id(&self, id: &impl ToString) -> String {

@@ -33,14 +33,19 @@ pub fn local(at: UnixNs, now: UnixNs, zone: &TimeZone) -> String {
 /// Local date and time to the second.
 #[must_use]
 pub fn local_seconds(at: UnixNs, zone: &TimeZone) -> String {
+    formed(at, zone, "%Y-%m-%d %H:%M:%S")
+}
+
+/// Local date and time to the millisecond.
+#[must_use]
+pub fn local_millis(at: UnixNs, zone: &TimeZone) -> String {
+    formed(at, zone, "%Y-%m-%d %H:%M:%S.%3f")
+}
+
+fn formed(at: UnixNs, zone: &TimeZone, form: &str) -> String {
     timestamp(at).map_or_else(
         || "never".to_owned(),
-        |timestamp| {
-            timestamp
-                .to_zoned(zone.clone())
-                .strftime("%Y-%m-%d %H:%M:%S")
-                .to_string()
-        },
+        |timestamp| timestamp.to_zoned(zone.clone()).strftime(form).to_string(),
     )
 }
 

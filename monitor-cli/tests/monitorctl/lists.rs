@@ -148,18 +148,18 @@ fn an_order_shows_its_times_from_the_kernel_event_on() {
 order 01JG3Y2E8QW0X9V5T4R3S2D4E5 against engineer alice: enforced
 offboarding (soc/carol)
 STEP                       AFTER    AT
-kernel event               +0       2026-01-02 12:00:02
-alert                      +1 ms    2026-01-02 12:00:02
-order on disk              +3 ms    2026-01-02 12:00:02
-broker asked               +4 ms    2026-01-02 12:00:02
-broker answered            +180 ms  2026-01-02 12:00:02
-revocation list published  +179 ms  2026-01-02 12:00:02
-last process gone          +44 ms   2026-01-02 12:00:02
+kernel event               +0       2026-01-02 12:00:02.000
+alert                      +1 ms    2026-01-02 12:00:02.001
+order on disk              +3 ms    2026-01-02 12:00:02.003
+broker asked               +4 ms    2026-01-02 12:00:02.004
+broker answered            +180 ms  2026-01-02 12:00:02.180
+revocation list published  +179 ms  2026-01-02 12:00:02.179
+last process gone          +44 ms   2026-01-02 12:00:02.044
 first login refused        -        -
 SESSION  HOST    ENGINEER  SERIAL  STATE             KILLED
 S2A1B0   jump-1  alice     7       gone after 44 ms  3
 SERIAL  GRANT   BROKER   AT
-7       g-acme  revoked  2026-01-02 12:00:02
+7       g-acme  revoked  2026-01-02 12:00:02.180
 "
     );
     let record = &records(&shown(&["order", facts::ORDER]))[0];

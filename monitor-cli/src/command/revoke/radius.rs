@@ -109,11 +109,11 @@ impl Radius {
     #[must_use]
     pub fn sentence(&self) -> String {
         format!(
-            "{} on {}, {} and {}",
+            "{} on {}, {} and {} in use",
             count(self.order.sessions.len(), "live session"),
             count(self.hosts().len(), "host"),
             count(self.grants.len(), "grant"),
-            count(self.serials().len(), "certificate in use"),
+            count(self.serials().len(), "certificate"),
         )
     }
 
