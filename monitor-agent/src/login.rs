@@ -9,6 +9,7 @@
 //!
 //! - [`protocol`]: the lines. [`client`]: the hooks. [`parent`]: whom to mark.
 //! - [`credential`]: what opened a login. [`decide`]: whether it may.
+//!   [`authority`]: whose certificates count.
 //! - [`desk`]: the answers.
 
 use std::{
@@ -27,6 +28,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+pub mod authority;
 pub mod client;
 pub mod credential;
 pub mod decide;
@@ -34,6 +36,7 @@ pub mod desk;
 pub mod parent;
 pub mod protocol;
 
+pub use authority::Authorities;
 pub use desk::Desk;
 use protocol::{Answer, Ask, LINE_BYTES_MAX};
 
@@ -52,6 +55,14 @@ pub enum LoginError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The authorities' keys.
+    #[error("ssh.user_ca: {}: {cause}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
     },
     /// An account that does not exist.
     #[error(

@@ -8,7 +8,7 @@ use monitor_agent::{
     cli::{Cli, Command, ConfigFile, HookOptions},
     config::{Config, DEFAULT},
     doctor, kernel,
-    login::{Askers, client::Hook},
+    login::{Askers, Authorities, client::Hook},
     run,
 };
 use monitor_transport::{causes, logging};
@@ -107,6 +107,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
         &fs::read_to_string("/etc/passwd").unwrap_or_default(),
     )
     .with_context(|| path.display().to_string())?;
+    Authorities::read(config.user_ca.as_deref()).with_context(|| path.display().to_string())?;
     say(&format!("{}: ok\n", path.display()))
 }
 

@@ -15,6 +15,16 @@ pub enum Refusal {
     /// What was shown cannot be read.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// Signed by somebody else.
+    #[error(
+        "certificate {serial} is of the authority {authority}, which ssh.user_ca of the agent does not name"
+    )]
+    Authority {
+        /// Its serial.
+        serial: u64,
+        /// Fingerprint of the key that signed it.
+        authority: String,
+    },
     /// The certificate was revoked.
     #[error("certificate {serial} is revoked")]
     Serial {

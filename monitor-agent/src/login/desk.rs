@@ -10,12 +10,14 @@ use monitor_common::mark::SESSIONS_MAX;
 use monitor_model::{
     clock::{Clock, UnixNs},
     event::Action,
+    grant::Grant,
     id::{PrincipalId, SessionId},
     session::{Session, SessionState},
 };
 use tracing::{info, warn};
 
 use super::{
+    authority::Authorities,
     credential::{Certificate, Presented},
     decide::{self, Refusal},
     parent::Parent,
@@ -46,6 +48,8 @@ const STRANGERS: Duration = Duration::from_secs(60);
 pub struct Desk {
     /// Under which name events go out.
     pub origin: Origin,
+    /// Whose certificates count.
+    pub authorities: Authorities,
     /// Grants and denials.
     pub standing: Standing,
     /// Sessions.
@@ -125,11 +129,9 @@ impl Desk {
             Ok(certificate) => certificate,
             Err(error) => return self.refuse(&asked.account, None, &error.into()).await,
         };
-        let decided = decide::grant(&certificate, &self.standing.lock(), self.clock.now())
-            .map(monitor_model::grant::Grant::certificate_principal);
-        match decided {
-            Ok(principal) => Answer::Principals {
-                principals: vec![principal],
+        match self.grant_of(&certificate) {
+            Ok(grant) => Answer::Principals {
+                principals: vec![grant.certificate_principal()],
             },
             Err(refusal) => {
                 self.refuse(&asked.account, Some(&certificate), &refusal)
@@ -235,15 +237,21 @@ impl Desk {
         }
     }
 
-    fn grant(&self, presented: &Presented) -> Result<Option<monitor_model::grant::Grant>, Refusal> {
+    fn grant(&self, presented: &Presented) -> Result<Option<Grant>, Refusal> {
         match presented {
-            Presented::Certificate(certificate) => {
-                decide::grant(certificate, &self.standing.lock(), self.clock.now())
-                    .cloned()
-                    .map(Some)
-            }
+            Presented::Certificate(certificate) => self.grant_of(certificate).map(Some),
             Presented::Other(_) => Ok(None),
         }
+    }
+
+    fn grant_of(&self, certificate: &Certificate) -> Result<Grant, Refusal> {
+        if !self.authorities.trust(&certificate.ca_fingerprint) {
+            return Err(Refusal::Authority {
+                serial: certificate.serial,
+                authority: certificate.ca_fingerprint.clone(),
+            });
+        }
+        decide::grant(certificate, &self.standing.lock(), self.clock.now()).cloned()
     }
 
     fn session(

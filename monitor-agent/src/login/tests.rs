@@ -62,6 +62,10 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_of(Authorities::default())
+}
+
+fn bench_of(authorities: Authorities) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let (way, mut told) = Notes::channel();
     let standing = Standing::open(&folder.path().join("state.db")).unwrap();
@@ -72,6 +76,7 @@ fn bench() -> Bench {
             agent: "jump-1".parse().unwrap(),
             boot: BootId::from_slice(&[1; 16]).unwrap(),
         },
+        authorities,
         standing: standing.clone(),
         sessions: sessions.clone(),
         marks: marks.clone(),
@@ -475,4 +480,37 @@ async fn who_asks_without_end_does_not_fill_the_spool() {
     let (took, told) = tokio::join!(took, told);
     let seconds = took.unwrap().as_secs() + 2;
     assert!((1..=50 * seconds).contains(&told), "{told} in {seconds} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_an_authority_that_is_not_named_opens_nothing() {
+    if !is_root() {
+        return;
+    }
+    let ours = tempfile::tempdir().unwrap();
+    let issued = certificate(ours.path(), KEY_ID, "acme-production");
+    let bench = bench_of(Authorities::read(Some(&ours.path().join("ca.pub"))).unwrap());
+    bench.grant();
+    assert_eq!(bench.principals(&issued).await.output, ["acme-production"]);
+    // An engineer's own authority, in anybody's name.
+    let own = certificate(bench.folder.path(), KEY_ID, "acme-production");
+    let said = bench.principals(&own).await;
+    assert!(said.output.is_empty() && said.error[0].contains("is of the authority SHA256:"));
+    let said = bench
+        .pam("open_session", &format!("publickey {} {}", own.0, own.1))
+        .await;
+    assert_eq!(said.exit_code, 1, "{said:?}");
+    assert!(bench.marks.take_asked().is_empty());
+}
+
+#[test]
+fn a_file_of_authorities_says_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pub");
+    let error = || Authorities::read(Some(&path)).unwrap_err().to_string();
+    assert!(error().contains("ssh.user_ca") && error().contains("ca.pub"));
+    fs::write(&path, "# nothing\n\n").unwrap();
+    assert!(error().contains("holds no key"));
+    fs::write(&path, "ssh-ed25519 nonsense\n").unwrap();
+    assert!(error().contains("is not a public key"));
 }

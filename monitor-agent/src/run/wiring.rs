@@ -13,7 +13,7 @@ use crate::{
     contain::{Containment, Receipts},
     counters::Counters,
     kernel::{ArmReport, Probes, Rings},
-    login::{Desk, Door, desk::LastRefusal},
+    login::{Authorities, Desk, Door, desk::LastRefusal},
     marks::Marks,
     note::Notes,
     pipeline::{Pipeline, Worker, worker::Parts},
@@ -48,8 +48,9 @@ impl Shared {
         }
     }
 
-    fn desk(&self) -> Desk {
-        Desk {
+    fn desk(&self, config: &Config) -> Result<Desk, RunError> {
+        Ok(Desk {
+            authorities: Authorities::read(config.user_ca.as_deref())?,
             origin: self.origin.clone(),
             standing: self.standing.clone(),
             sessions: self.sessions.clone(),
@@ -58,7 +59,7 @@ impl Shared {
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
             last_refusal: LastRefusal::default(),
-        }
+        })
     }
 
     fn parts(
@@ -148,7 +149,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let parts = shared.parts(spool, labels, redactor)?;
     let mut worker = Worker::new(parts, recovered, epoch);
     worker.take_note(probes::started_note(&report, hooks));
-    let door = Door::open(&config.socket, askers, Arc::new(shared.desk()))?;
+    let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
     let others = spawn(door, uplink, lock);
     let counters = shared.counters;
     let (notes, acked) = (notes_in, acked_out);
