@@ -193,16 +193,27 @@ async fn bench(role: &str) -> Bench {
     bench_after(role, 0).await
 }
 
+/// A spool after so many batches, all of them acked.
+fn emptied(path: &Path, boot: BootId, earlier: usize) -> Spool {
+    let (mut spool, _) = Spool::open(path, boot, 1 << 30).unwrap();
+    for _ in 0..earlier {
+        let reading = Reading {
+            events: vec![b"earlier".to_vec()],
+            ..Reading::default()
+        };
+        spool.append(&reading).unwrap();
+    }
+    spool.acked(spool.newest()).unwrap();
+    spool
+}
+
 /// An agent that starts again after so many batches, all of them acked.
 async fn bench_after(role: &str, earlier: usize) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::create(folder.path(), SystemClock.now(), 1).unwrap();
     let server = tls(folder.path(), &authority, "monitor://collector/c1");
-    let client = tls(
-        folder.path(),
-        &authority,
-        &format!("monitor://{role}/jump-1"),
-    );
+    let name = format!("monitor://{role}/jump-1");
+    let client = tls(folder.path(), &authority, &name);
     let collected = Arc::new(Collected::default());
     collected.acks.store(true, Ordering::SeqCst);
     // Who has this table has looked at its spool before.
@@ -214,15 +225,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let port = serve(&collected, &server).await;
     let path = folder.path().join("spool.db");
     let boot = BootId::from_parts(UnixNs(1), 1);
-    let (mut spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
-    for _ in 0..earlier {
-        let reading = Reading {
-            events: vec![b"earlier".to_vec()],
-            ..Reading::default()
-        };
-        spool.append(&reading).unwrap();
-    }
-    spool.acked(spool.newest()).unwrap();
+    let spool = emptied(&path, boot, earlier);
     let (newest, newest_out) = watch::channel(spool.newest());
     let (acked, acked_out) = watch::channel(0);
     let standing = Standing::open(&folder.path().join("state.db")).unwrap();
