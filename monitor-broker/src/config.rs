@@ -1,13 +1,14 @@
 //! The configuration file, read raw and checked once.
 
 use std::{
-    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use monitor_transport::tls::TlsFiles;
+use monitor_transport::{configuration::Document, tls::TlsFiles};
+
+pub use monitor_transport::configuration::ConfigError;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -30,41 +31,6 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The collector's address, `https://`.
     pub collector: String,
-}
-
-/// Why a configuration is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Not TOML, or a key that is missing, unknown or of the wrong kind.
-    #[error("{}: {cause}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// Line, key and what is wrong.
-        cause: String,
-    },
-    /// A value that makes no sense.
-    #[error("{}, line {line}: {key} is {value:?}; {right}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The key.
-        key: &'static str,
-        /// The value found.
-        value: String,
-        /// What would be right.
-        right: String,
-    },
 }
 
 #[derive(Deserialize)]
@@ -90,11 +56,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names file, line, key and value, and what would be right.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.into(),
-            source,
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &Document::read(path)?)
     }
 
     /// Checks a file's text; relative paths are relative to the file.
@@ -102,17 +64,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Form {
-            path: path.into(),
-            cause: error.to_string().trim_end().to_owned(),
-        })?;
-        let wrong = |at: usize, key, value: &dyn ToString, right: &str| ConfigError::Value {
-            path: path.into(),
-            line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
-            key,
-            value: value.to_string(),
-            right: right.to_owned(),
-        };
+        let document = Document::new(path, text);
+        let raw: Raw = document.parse()?;
         let Raw {
             listen,
             data_dir,
@@ -122,67 +75,41 @@ impl Config {
             collector,
         } = raw;
         let address = listen.get_ref().parse().map_err(|_| {
-            wrong(
-                listen.span().start,
+            document.wrong(
                 "listen",
-                listen.get_ref(),
+                &listen,
                 "give an address and port, as in 127.0.0.1:7444 or [::1]:7444",
             )
         })?;
         for (path, key) in [(&data_dir, "data_dir"), (&krl, "krl")] {
             if path.get_ref().file_name().is_none() {
-                return Err(wrong(
-                    path.span().start,
-                    key,
-                    &path.get_ref().display(),
-                    "give a path that ends in a name",
-                ));
+                return Err(document.wrong(key, path, "give a path that ends in a name"));
             }
         }
         let seconds = *certificate_seconds_max.get_ref();
         if !CERTIFICATE_SECONDS.contains(&seconds) {
             let (first, last) = (CERTIFICATE_SECONDS.start(), CERTIFICATE_SECONDS.end());
             let right = format!("give {first} to {last} seconds");
-            return Err(wrong(
-                certificate_seconds_max.span().start,
-                "certificate_seconds_max",
-                &seconds,
-                &right,
-            ));
+            return Err(document.wrong("certificate_seconds_max", &certificate_seconds_max, right));
         }
         let dialled = collector.address.get_ref();
         if !dialled.starts_with("https://") || dialled.len() == "https://".len() {
-            return Err(wrong(
-                collector.address.span().start,
+            return Err(document.wrong(
                 "collector.address",
-                dialled,
+                &collector.address,
                 "give an address as in https://collector.example:7443",
             ));
         }
-        let base = path.parent().unwrap_or_else(|| Path::new(""));
         Ok(Self {
             listen: address,
             places: Places {
-                data_dir: base.join(data_dir.into_inner()),
-                krl: base.join(krl.into_inner()),
+                data_dir: document.beside(data_dir.into_inner()),
+                krl: document.beside(krl.into_inner()),
                 certificate_max: Duration::from_secs(seconds),
             },
-            tls: beside(base, &tls),
+            tls: document.tls_beside(&tls),
             collector: collector.address.into_inner(),
         })
-    }
-}
-
-fn beside(base: &Path, files: &TlsFiles) -> TlsFiles {
-    let TlsFiles {
-        ca,
-        certificate,
-        key,
-    } = files;
-    TlsFiles {
-        ca: base.join(ca),
-        certificate: base.join(certificate),
-        key: base.join(key),
     }
 }
 
@@ -231,7 +158,7 @@ mod tests {
         for (from, to, key, right) in cases {
             let told = told(from, to);
             for part in [
-                &format!("b.toml, line {}:", line(key)),
+                &format!("b.toml:{}:", line(key)),
                 key,
                 right,
                 to.trim_matches(['"', '=', ' ']),
@@ -241,6 +168,6 @@ mod tests {
         }
         assert!(told("krl = ", "krll = ").contains("krll"));
         assert!(told("krl = \"/etc/ssh/monitor.krl\"", "").contains("krl"));
-        assert!(told("= 3600", "= \"x\"").contains("line 17"));
+        assert!(told("= 3600", "= \"x\"").contains("b.toml:17:"));
     }
 }

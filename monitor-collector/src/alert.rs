@@ -1,9 +1,9 @@
 //! Verdicts that somebody must act on, by rules that are data. Pure.
 //!
 //! In: judged events in stored order. Out: at most one alert an event, or a
-//! count on an earlier one. Bound: [`SUBJECTS_MAX`] counted sessions and
-//! [`FOLDS_MAX`] remembered alerts; the longest idle is forgotten, which can
-//! raise an alert once more but never loses one. Loss: none; what the dedupe
+//! count on an earlier one. Bound: [`SUBJECTS_MAX`] counted sessions, as many
+//! revoked ones, and [`FOLDS_MAX`] remembered alerts; the longest idle is
+//! forgotten, which can raise an alert once more but never loses one. Loss: none; what the dedupe
 //! window swallows is counted in the alert it is folded into, and a revocation
 //! is never swallowed.
 
@@ -126,7 +126,7 @@ impl Alerter {
             fold,
         } = raised;
         if let (Response::Revoke, Some(session)) = (alert.response, alert.session) {
-            self.revoked.insert(session, alert.event_at);
+            self.revoke_once(session, alert.event_at);
         }
         self.make_room();
         self.folds.insert(
@@ -142,7 +142,18 @@ impl Alerter {
     /// Remembers an order that an alert gave before a restart.
     pub fn remember_revoked(&mut self, target: &Target, at: UnixNs) {
         if let Target::Session(session) = target {
-            self.revoked.insert(*session, at);
+            self.revoke_once(*session, at);
+        }
+    }
+
+    /// Remembers that a session was revoked; the one of longest ago is forgotten.
+    fn revoke_once(&mut self, session: SessionId, at: UnixNs) {
+        self.revoked.insert(session, at);
+        if self.revoked.len() > SUBJECTS_MAX {
+            let oldest = self.revoked.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                self.revoked.remove(&oldest);
+            }
         }
     }
 

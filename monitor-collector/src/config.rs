@@ -3,7 +3,6 @@
 //! An error names the file, the line, the key, the value, and what would be right.
 
 use std::{
-    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +14,9 @@ use monitor_model::{
     tenant::Tenant,
     verdict::{OutReason, VerdictKind},
 };
-use monitor_transport::tls::TlsFiles;
+use monitor_transport::{configuration::Document, tls::TlsFiles};
+
+pub use monitor_transport::configuration::ConfigError;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -33,8 +34,6 @@ pub const RULES_MAX: usize = 256;
 pub const WINDOW_SECONDS_MAX: u64 = 86_400;
 /// Most matches that a rule may wait for.
 pub const AFTER_MAX: u32 = 1_000;
-/// Longest file in bytes.
-const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Where the broker is and how it is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,62 +92,13 @@ pub struct Config {
     pub stall: Duration,
 }
 
-/// Why the configuration is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is larger than any configuration.
-    #[error("{}: {bytes} bytes; a configuration has at most {FILE_BYTES_MAX}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: usize,
-    },
-    /// Not TOML, a key that does not exist, or a value of another type.
-    #[error("{}:{line}: {cause}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        cause: String,
-    },
-    /// A value that makes no sense.
-    #[error("{}:{line}: {key} = {value}: {wanted}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The key.
-        key: &'static str,
-        /// The value found.
-        value: String,
-        /// What is wrong and what would be right.
-        wanted: String,
-    },
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// [`ConfigError`] names file, line, key, value and what would be right.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.into(),
-            source,
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &Document::read(path)?)
     }
 
     /// Checks a configuration's text; `path` is for errors and relative paths.
@@ -156,24 +106,9 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        if text.len() > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge {
-                path: path.into(),
-                bytes: text.len(),
-            });
-        }
-        let raw: raw::Config = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.into(),
-            line: line_of(text, error.span().map_or(0, |span| span.start)),
-            cause: error.message().to_owned(),
-        })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        check::checked(raw, folder).map_err(|wrong| ConfigError::Value {
-            path: path.into(),
-            line: line_of(text, wrong.span.start),
-            key: wrong.key,
-            value: wrong.value,
-            wanted: wrong.wanted,
+        let document = Document::new(path, text);
+        check::checked(document.parse()?, &document).map_err(|wrong| {
+            document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
         })
     }
 
@@ -186,10 +121,6 @@ impl Config {
             .take(16)
             .collect()
     }
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count()
 }
 
 #[cfg(test)]

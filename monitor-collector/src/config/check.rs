@@ -1,6 +1,6 @@
 //! From what is written to what is meant.
 
-use std::{collections::BTreeSet, ops::Range, path::Path, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use monitor_model::{
     alert::{Response, Severity},
@@ -10,7 +10,7 @@ use monitor_model::{
     tenant::{Tenant, Zone},
     verdict::{OutReason, VerdictKind},
 };
-use monitor_transport::tls::TlsFiles;
+use monitor_transport::configuration::Document;
 use toml::Spanned;
 
 use super::{AFTER_MAX, Broker, Config, RULES_MAX, Rule, TENANTS_MAX, WINDOW_SECONDS_MAX, raw};
@@ -23,7 +23,7 @@ pub(super) struct Wrong {
     pub(super) wanted: String,
 }
 
-pub(super) fn checked(raw: raw::Config, folder: &Path) -> Result<Config, Wrong> {
+pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Config, Wrong> {
     let raw::Config {
         listen,
         data_dir,
@@ -34,19 +34,14 @@ pub(super) fn checked(raw: raw::Config, folder: &Path) -> Result<Config, Wrong> 
         tenant,
         rule,
     } = raw;
-    let tls = TlsFiles {
-        ca: folder.join(tls.ca),
-        certificate: folder.join(tls.certificate),
-        key: folder.join(tls.key),
-    };
     Ok(Config {
         listen: parsed(
             "listen",
             &listen,
             "not an address with a port, as in 127.0.0.1:7443",
         )?,
-        data_dir: folder.join(data_dir),
-        tls,
+        data_dir: document.beside(data_dir),
+        tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
         tenants: checked_tenants(tenant)?,
         rules: checked_rules(rule)?,
