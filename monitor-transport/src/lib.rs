@@ -1,6 +1,7 @@
-//! Mutual TLS, the identity a certificate carries, and logging: what every service needs at its edge.
+//! Mutual TLS, the identity a certificate carries, configuration files and logging: what every service needs at its edge.
 //!
 //! # Layout
+//! - [`configuration`]: TOML files, with errors that name file, line, key and value.
 //! - [`identity`]: roles and names, from certificates only.
 //! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
 //! - [`pki`]: a small certificate authority of one's own.
@@ -9,6 +10,7 @@
 
 use std::error::Error;
 
+pub mod configuration;
 pub mod identity;
 pub mod logging;
 pub mod pki;
