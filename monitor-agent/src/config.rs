@@ -5,13 +5,14 @@
 //! right. Relative paths are relative to the file.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use monitor_model::{grant::Tier, id::TenantId};
-use monitor_transport::tls::TlsFiles;
+use monitor_transport::{configuration::Document, tls::TlsFiles};
+
+pub use monitor_transport::configuration::ConfigError;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -66,41 +67,6 @@ pub struct Collector {
     pub retry_min: Duration,
     /// Longest pause.
     pub retry_max: Duration,
-}
-
-/// Why a configuration is wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is no TOML, or has keys that mean nothing or are missing.
-    #[error("{}: {error}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// Where and what.
-        error: Box<toml::de::Error>,
-    },
-    /// A value makes no sense.
-    #[error("{}, line {line}: {key} is {value}: {wanted}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// The key.
-        key: &'static str,
-        /// The value found.
-        value: String,
-        /// What would be right.
-        wanted: String,
-    },
 }
 
 #[derive(Deserialize)]
@@ -222,11 +188,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&Document::read(path)?, path)
     }
 
     /// Checks the text of a file.
@@ -234,48 +196,39 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Form {
-            path: path.to_owned(),
-            error: Box::new(error),
-        })?;
-        Check { text, path }.config(raw)
+        let document = Document::new(path, text);
+        Check(document).config(document.parse()?)
     }
 }
 
-struct Check<'a> {
-    text: &'a str,
-    path: &'a Path,
-}
+struct Check<'a>(Document<'a>);
 
 impl Check<'_> {
     fn config(&self, raw: Raw) -> Result<Config, ConfigError> {
-        let tls = TlsFiles {
-            ca: self.beside(raw.tls.ca),
-            certificate: self.beside(raw.tls.certificate),
-            key: self.beside(raw.tls.key),
-        };
         let bytes_max = *raw.spool.bytes_max.get_ref();
         if bytes_max < SPOOL_BYTES_MIN {
             let wanted = format!("at least {SPOOL_BYTES_MIN}");
-            return Err(self.wrong(("spool.bytes_max", &raw.spool.bytes_max), wanted));
+            return Err(self
+                .0
+                .wrong("spool.bytes_max", &raw.spool.bytes_max, wanted));
         }
         let watches: Result<Vec<_>, _> = raw.watch.iter().map(|rule| self.rule(rule)).collect();
         let watches = watches?;
         if let (true, Some(beyond)) = (watches.len() > RULES_MAX, raw.watch.get(RULES_MAX)) {
             let wanted =
                 format!("the rule after the {RULES_MAX} that are allowed; join some by globs");
-            return Err(self.wrong(("watch.pattern", &beyond.pattern), wanted));
+            return Err(self.0.wrong("watch.pattern", &beyond.pattern, wanted));
         }
         Ok(Config {
-            state_dir: self.beside(raw.state_dir),
-            socket: self.beside(raw.socket),
-            pin_dir: self.beside(raw.pin_dir),
+            state_dir: self.0.beside(raw.state_dir),
+            socket: self.0.beside(raw.socket),
+            pin_dir: self.0.beside(raw.pin_dir),
             collector: self.collector(&raw.collector)?,
-            tls,
+            tls: self.0.tls_beside(&raw.tls),
             priority_bytes: self.ring("rings.priority_bytes", &raw.rings.priority_bytes)?,
             bulk_bytes: self.ring("rings.bulk_bytes", &raw.rings.bulk_bytes)?,
             spool_bytes_max: bytes_max,
-            user_ca: raw.ssh.user_ca.map(|path| self.beside(path)),
+            user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,
             break_glass_accounts: raw.ssh.break_glass_accounts,
             watches,
@@ -286,16 +239,20 @@ impl Check<'_> {
         let address = raw.address.get_ref();
         if !address.starts_with("https://") {
             let wanted = "an address such as \"https://collector.example:7443\"".to_owned();
-            return Err(self.wrong(("collector.address", &raw.address), wanted));
+            return Err(self.0.wrong("collector.address", &raw.address, wanted));
         }
         let (min, max) = (*raw.retry_ms_min.get_ref(), *raw.retry_ms_max.get_ref());
         if min == 0 {
             let wanted = "at least 1".to_owned();
-            return Err(self.wrong(("collector.retry_ms_min", &raw.retry_ms_min), wanted));
+            return Err(self
+                .0
+                .wrong("collector.retry_ms_min", &raw.retry_ms_min, wanted));
         }
         if max < min {
             let wanted = format!("at least retry_ms_min, which is {min}");
-            return Err(self.wrong(("collector.retry_ms_max", &raw.retry_ms_max), wanted));
+            return Err(self
+                .0
+                .wrong("collector.retry_ms_max", &raw.retry_ms_max, wanted));
         }
         Ok(Collector {
             address: address.clone(),
@@ -310,27 +267,29 @@ impl Check<'_> {
             return Ok(value);
         }
         let wanted = format!("a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX}");
-        Err(self.wrong((key, bytes), wanted))
+        Err(self.0.wrong(key, bytes, wanted))
     }
 
     fn rule(&self, raw: &RawWatch) -> Result<Rule, ConfigError> {
-        let pattern = Pattern::new(raw.pattern.get_ref())
-            .map_err(|error| self.wrong(("watch.pattern", &raw.pattern), error.to_string()))?;
+        let pattern = Pattern::new(raw.pattern.get_ref()).map_err(|error| {
+            self.0
+                .wrong("watch.pattern", &raw.pattern, error.to_string())
+        })?;
         if raw.class.get_ref().is_empty() {
             let wanted = "a word such as \"kubeconfig\"".to_owned();
-            return Err(self.wrong(("watch.class", &raw.class), wanted));
+            return Err(self.0.wrong("watch.class", &raw.class, wanted));
         }
         if let (true, Some(tenant)) = (pattern.names_tenant(), &raw.tenant) {
             let wanted = "nothing: the pattern names the tenant by {tenant}".to_owned();
-            return Err(self.wrong(("watch.tenant", tenant), wanted));
+            return Err(self.0.wrong("watch.tenant", tenant, wanted));
         }
         let tenant = raw.tenant.as_ref().map(|tenant| {
             TenantId::new(tenant.get_ref().clone())
-                .map_err(|error| self.wrong(("watch.tenant", tenant), error.to_string()))
+                .map_err(|error| self.0.wrong("watch.tenant", tenant, error.to_string()))
         });
         let tier = raw.tier.as_ref().map(|tier| {
             let parsed: Result<Tier, _> = tier.get_ref().parse();
-            parsed.map_err(|error| self.wrong(("watch.tier", tier), error.to_string()))
+            parsed.map_err(|error| self.0.wrong("watch.tier", tier, error.to_string()))
         });
         let label = Label {
             class: raw.class.get_ref().clone(),
@@ -338,29 +297,6 @@ impl Check<'_> {
             tier: tier.transpose()?,
         };
         Ok(Rule { pattern, label })
-    }
-
-    fn wrong<T: std::fmt::Debug>(
-        &self,
-        (key, value): (&'static str, &Spanned<T>),
-        wanted: String,
-    ) -> ConfigError {
-        let before = self.text.get(..value.span().start).unwrap_or_default();
-        ConfigError::Value {
-            path: self.path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            key,
-            value: format!("{:?}", value.get_ref()),
-            wanted,
-        }
-    }
-
-    /// Relative to the file.
-    fn beside(&self, path: PathBuf) -> PathBuf {
-        match self.path.parent() {
-            Some(folder) => folder.join(path),
-            None => path,
-        }
     }
 }
 

@@ -58,27 +58,27 @@ fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
     let cases = [
         (
             "[rings]\npriority_bytes = 5000",
-            "line 9: rings.priority_bytes is 5000: a power of two",
+            ":9: rings.priority_bytes is 5000: a power of two",
         ),
         (
             "[spool]\nbytes_max = 5",
-            "line 9: spool.bytes_max is 5: at least 16777216",
+            ":9: spool.bytes_max is 5: at least 16777216",
         ),
         (
             "[[watch]]\npattern = \"srv\"\nclass = \"x\"",
-            "line 9: watch.pattern is \"srv\": it does not start with /",
+            ":9: watch.pattern is \"srv\": it does not start with /",
         ),
         (
             "[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"",
-            "line 11: watch.tenant is \"a\": nothing",
+            ":11: watch.tenant is \"a\": nothing",
         ),
         (
             "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"",
-            "line 11: watch.tier is \"gold\": tier \"gold\" is not one of standard",
+            ":11: watch.tier is \"gold\": tier \"gold\" is not one of standard",
         ),
         (
             "[[watch]]\npattern = \"/x\"\nclass = \"\"",
-            "line 10: watch.class is \"\": a word",
+            ":10: watch.class is \"\": a word",
         ),
         ("[other]", "unknown field `other`"),
         (
@@ -96,10 +96,10 @@ fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
     let error = parse(&MINIMAL.replace("https", "http"))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("line 3: collector.address"), "{error}");
+    assert!(error.contains(":3: collector.address"), "{error}");
     assert!(parse("").unwrap_err().to_string().contains("collector"));
     assert!(matches!(
         Config::load(Path::new("/nonexistent")),
-        Err(ConfigError::Read { .. })
+        Err(ConfigError::File { .. })
     ));
 }
