@@ -3,9 +3,9 @@
 //! In: judged events in stored order. Out: at most one alert an event, or a
 //! count on an earlier one. Bound: [`SUBJECTS_MAX`] counted sessions, as many
 //! revoked ones, and [`FOLDS_MAX`] remembered alerts; the longest idle is
-//! forgotten, which can raise an alert once more but never loses one. Loss: none; what the dedupe
-//! window swallows is counted in the alert it is folded into, and a revocation
-//! is never swallowed.
+//! forgotten, which can raise an alert once more but never loses one. Loss:
+//! none; what the dedupe window swallows is counted in the alert it is folded
+//! into, and a revocation is never swallowed.
 
 use std::{
     cmp::Reverse,

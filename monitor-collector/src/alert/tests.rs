@@ -151,3 +151,15 @@ fn what_no_rule_names_raises_nothing() {
     );
     assert_eq!(answer(&mut alerter, &entry_of(event, 1)), Answer::Nothing);
 }
+
+#[test]
+fn revoked_sessions_without_end_are_not_remembered_without_end() {
+    let mut alerter = alerter();
+    let most = u64::try_from(SUBJECTS_MAX).unwrap();
+    let session = |number: u64| crate::testing::session_id(number.into());
+    for number in 0..=most {
+        alerter.remember_revoked(&Target::Session(session(number)), UnixNs(number));
+    }
+    assert_eq!(alerter.revoked.len(), SUBJECTS_MAX);
+    assert!(alerter.revoked.contains_key(&session(most)));
+}
