@@ -133,11 +133,18 @@ impl Edge {
             .iter()
             .map(|tenant| tenant.id.clone())
             .filter(seen);
-        Ok(if asked.is_empty() {
+        let found: Vec<TenantId> = if asked.is_empty() {
             all.collect()
         } else {
             asked.to_vec()
-        })
+        };
+        // In a filter, none would be all.
+        if found.is_empty() {
+            return Err(Status::not_found(
+                "no tenant of this certificate is known here",
+            ));
+        }
+        Ok(found)
     }
 }
 

@@ -338,3 +338,19 @@ async fn who_connects_and_does_not_say_who_it_is_is_hung_up_on() {
     let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
     assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_of_a_tenant_that_is_gone_sees_nothing_of_the_others() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let channel = scene
+        .dial("monitor://auditor/eve?tenant=initech", &collector)
+        .await;
+    let mut events = EventServiceClient::new(channel);
+    let request = SubscribeRequest {
+        include_alerts: true,
+        ..Default::default()
+    };
+    let refused = events.subscribe(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
+}
