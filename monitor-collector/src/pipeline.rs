@@ -20,7 +20,7 @@ use monitor_transport::{
     identity::Role,
     tls::{Tls, TlsError},
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::RoutesBuilder,
@@ -34,7 +34,9 @@ use crate::{
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
     revoke::Revoker,
-    service::{Edge, LOOKUPS_MAX, READERS_MAX, cursor::Seal},
+    service::{
+        AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
+    },
     state::{State, StateError},
     writer::{Thread, Writer},
 };
@@ -143,8 +145,8 @@ impl Collector {
             clock: Arc::clone(&clock),
             seal,
             stop: stop.clone(),
-            readers: Arc::new(Semaphore::new(READERS_MAX)),
-            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            seats: Seats::new(READERS_MAX, LOOKUPS_MAX),
+            outside: Seats::new(AUDITORS_MAX, AUDITOR_LOOKUPS_MAX),
         };
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use tracing::{error, info};
 
+use self::sight::Sight;
 use crate::{
     config::Config,
     core::Refusal,
@@ -40,8 +41,12 @@ pub mod subscription;
 
 /// Most streams of events at once.
 pub const READERS_MAX: usize = 256;
+/// Most streams of auditors at once, beside those.
+pub const AUDITORS_MAX: usize = 64;
 /// Most look-ups in files at once; further ones wait.
 pub const LOOKUPS_MAX: usize = 16;
+/// Most look-ups of auditors at once, beside those.
+pub const AUDITOR_LOOKUPS_MAX: usize = 4;
 /// Longest text that people give as a reason.
 pub const REASON_BYTES_MAX: usize = 1_024;
 
@@ -60,10 +65,30 @@ pub struct Edge {
     pub seal: cursor::Seal,
     /// Ends every stream.
     pub stop: CancellationToken,
-    /// Places for readers.
-    pub readers: Arc<Semaphore>,
-    /// Places for look-ups.
-    pub lookups: Arc<Semaphore>,
+    /// Places for those who see everything.
+    pub seats: Seats,
+    /// Places for auditors: who is outside cannot take those inside.
+    pub outside: Seats,
+}
+
+/// Places that calls take.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    /// For streams, and how many there are.
+    readers: (Arc<Semaphore>, usize),
+    /// For look-ups.
+    lookups: Arc<Semaphore>,
+}
+
+impl Seats {
+    /// So many for streams and look-ups.
+    #[must_use]
+    pub fn new(readers: usize, lookups: usize) -> Self {
+        Self {
+            readers: (Arc::new(Semaphore::new(readers)), readers),
+            lookups: Arc::new(Semaphore::new(lookups)),
+        }
+    }
 }
 
 impl Edge {
@@ -79,12 +104,23 @@ impl Edge {
         allowed.map(|()| identity)
     }
 
+    /// The same, with the places of who sees this much.
+    fn seated(&self, sight: &Sight) -> Self {
+        match sight {
+            Sight::Everything => self.clone(),
+            Sight::Tenants(_) => Self {
+                seats: self.outside.clone(),
+                ..self.clone()
+            },
+        }
+    }
+
     /// Reads from files, away from the threads that must not wait.
     async fn look_up<T: Send + 'static>(
         &self,
         read: impl FnOnce(PathBuf) -> Result<T, LookUpError> + Send + 'static,
     ) -> Result<T, Status> {
-        let permit = Arc::clone(&self.lookups).acquire_owned().await;
+        let permit = Arc::clone(&self.seats.lookups).acquire_owned().await;
         let permit = permit.map_err(|_| Status::unavailable("the collector is stopping"))?;
         let data_dir = self.config.data_dir.clone();
         let done = tokio::task::spawn_blocking(move || {

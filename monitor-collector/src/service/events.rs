@@ -53,16 +53,15 @@ impl EventService for Edge {
                 .open(&subject, cursor)
                 .map_err(|error| bad("cursor", error))?,
         };
-        let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!(
-                "{} readers are served already; try again",
-                super::READERS_MAX
-            ))
+        let edge = self.seated(&sight);
+        let (places, most) = &edge.seats.readers;
+        let permit = Arc::clone(places).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{most} readers are served already; try again"))
         })?;
         let (items, items_out) = mpsc::channel(READER_QUEUE_MAX);
         let (last, last_out) = mpsc::channel(1);
         let subscription = Subscription {
-            edge: self.clone(),
+            edge,
             sight,
             filter,
             subject,
@@ -93,7 +92,8 @@ impl EventService for Edge {
             .ok_or_else(|| bad("id", "is missing"))?;
         let id: EventId = id.try_into().map_err(|error| bad("id", error))?;
         let (ledgers, wanted) = (self.ledgers(&sight, &[])?, id.clone());
-        let found = self
+        let edge = self.seated(&sight);
+        let found = edge
             .look_up(move |data_dir| {
                 for tenant in &ledgers {
                     if let Some(entry) = Reader::open(&data_dir, tenant)?.find(&wanted)? {
@@ -104,7 +104,7 @@ impl EventService for Edge {
             })
             .await?;
         let entry = found.ok_or_else(|| Status::not_found(format!("no event {id} is known")))?;
-        let raised = self.ask_state(move |state| state.alerts_of(&id)).await?;
+        let raised = edge.ask_state(move |state| state.alerts_of(&id)).await?;
         let grants = self.writer.tables().borrow().grants.clone();
         let event = sight.entry(&entry, &grants);
         let (verdict_sentence, attribution_sentence) = sentences(&event)?;

@@ -37,6 +37,7 @@ impl SessionService for Edge {
             ended: asked.include_ended,
         };
         let mut found = self
+            .seated(&sight)
             .ask_state(move |state| state.sessions(&filter, &place, size + 1))
             .await?;
         let next_page_token = page::cut(&mut found, size, |session| Place {
@@ -79,6 +80,7 @@ impl AlertService for Edge {
             severity_min: severity(asked.severity_min)?,
         };
         let mut found = self
+            .seated(&sight)
             .ask_state(move |state| state.alerts(&filter, place.at, size + 1))
             .await?;
         let next_page_token = page::cut(&mut found, size, |raised| Place {

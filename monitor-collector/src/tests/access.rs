@@ -354,3 +354,23 @@ async fn an_auditor_of_a_tenant_that_is_gone_sees_nothing_of_the_others() {
     let refused = events.subscribe(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auditors_cannot_take_the_places_of_the_soc() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let channel = scene
+        .dial("monitor://auditor/eve?tenant=acme", &collector)
+        .await;
+    let mut auditor = EventServiceClient::new(channel);
+    let mut streams = Vec::new();
+    for _ in 0..crate::service::AUDITORS_MAX {
+        let stream = auditor.subscribe(SubscribeRequest::default()).await;
+        streams.push(stream.unwrap());
+    }
+    let refused = auditor.subscribe(SubscribeRequest::default()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+    let channel = scene.dial("monitor://soc/sam", &collector).await;
+    let mut soc = EventServiceClient::new(channel);
+    soc.subscribe(SubscribeRequest::default()).await.unwrap();
+}
