@@ -107,10 +107,12 @@ fn agent_text(folder: &Folder, ports: Ports) -> String {
          [collector]\naddress = \"https://localhost:{}\"\n\
          {tls}\
          [ssh]\nprincipals_users = [\"nobody\"]\nbreak_glass_accounts = [\"{BREAK_GLASS_ACCOUNT}\"]\n\
+         user_ca = \"{ca}\"\n\
          [[watch]]\npattern = \"{root}/srv/{{tenant}}/kubeconfig\"\nclass = \"kubeconfig\"\n",
         ports.collector,
         root = folder.root().display(),
         socket = folder.agent_socket().display(),
+        ca = folder.user_ca().display(),
         tls = tls(folder, AGENT),
     )
 }

@@ -62,11 +62,12 @@ impl Services {
     pub fn start_core(&mut self, ports: Ports) -> Result<()> {
         self.start_broker()?;
         self.start_collector()?;
-        self.start_agent()?;
         let (ca, krl) = (self.folder.user_ca(), self.folder.krl());
         self.wait_for("monitor-broker", "the broker listening", || {
             ca.exists() && krl.exists() && listens(ports.broker)
         })?;
+        // It reads the authority that the broker has just made.
+        self.start_agent()?;
         self.wait_for("monitor-collector", "the collector listening", || {
             listens(ports.collector)
         })?;
