@@ -15,7 +15,10 @@ use std::{collections::HashMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use monitor_common::watch::{WATCH_DEVICES_MAX, WATCHES_MAX};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -112,8 +115,10 @@ impl Watcher {
 
     /// Follows changes until the task is ended.
     pub async fn run(mut self) {
+        // An instant, not a pause: changes that mean nothing do not put it off.
+        let mut rescan_at = Instant::now() + RESCAN;
         loop {
-            let changed = tokio::time::timeout(RESCAN, self.changed()).await;
+            let changed = tokio::time::timeout_at(rescan_at, self.changed()).await;
             match changed {
                 Ok(Ok(Changed::Nothing)) => continue,
                 Ok(Ok(Changed::Something)) | Err(_) => {}
@@ -126,6 +131,7 @@ impl Watcher {
                 warn!(%error, "The watched files could not be brought up to date; trying again.");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
+            rescan_at = Instant::now() + RESCAN;
         }
     }
 
