@@ -190,7 +190,8 @@ fn configurations_are_printed_and_checked() {
     fs::write(&bad, scene.config_text().replace("= 3600", "= 1")).unwrap();
     let told = check(&bad);
     assert!(
-        told.status.code() == Some(1) && text(&told).contains("line 4: certificate_seconds_max"),
+        told.status.code() == Some(1)
+            && text(&told).contains("bad.toml:4: certificate_seconds_max is 1: "),
         "{}",
         text(&told)
     );

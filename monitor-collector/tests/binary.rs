@@ -105,7 +105,7 @@ fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
     let said = text(&checked.stderr);
     assert!(
         !checked.status.success()
-            && said.contains("rule.severity = \"huge\"")
+            && said.contains("collector.toml:60: rule.severity is \"huge\"")
             && said.contains("low, medium"),
         "{said}"
     );
