@@ -200,7 +200,9 @@ impl Seen {
             return;
         }
         match record {
-            Record::Exec { exec, argv, path } => {
+            Record::Exec {
+                exec, argv, path, ..
+            } => {
                 self.exec |=
                     exec.argv_bytes_true > 10_000 && argv.len() == 4_096 && path.is_whole();
             }
@@ -210,7 +212,7 @@ impl Seen {
             Record::Credential { credential, .. } => {
                 self.open |= credential.watch_id == 42 && credential.file.inode == file.inode;
             }
-            Record::Fork(_) | Record::Exit(_) | Record::SessionEnded(_) => {}
+            _ => {}
         }
     }
 }

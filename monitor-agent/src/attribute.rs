@@ -152,7 +152,9 @@ impl<H: Host> Attributor<H> {
 
     fn action(&mut self, record: &Record<'_>) -> Action {
         match record {
-            Record::Exec { exec, path, argv } => exec_action(exec, label(*path), argv),
+            Record::Exec {
+                exec, path, argv, ..
+            } => exec_action(exec, label(*path), argv),
             Record::Fork(fork) => {
                 let child = (fork.child_pid, fork.child_start_boot_ns);
                 let parent = (fork.header.pid, fork.header.start_boot_ns);
@@ -169,15 +171,22 @@ impl<H: Host> Attributor<H> {
                 destination: self.destination(connect),
                 denied: connect.flags & Connect::DENIED != 0,
             },
-            Record::Credential { credential, path } => {
-                self.credential_action(credential, label(*path))
-            }
+            Record::Credential {
+                credential, path, ..
+            } => self.credential_action(credential, label(*path)),
             Record::SessionEnded(ended) => match marks::session_of(ended.header.session) {
                 Some(session) => Action::SessionEnded { session },
                 // The kernel tells this of sessions only; the bytes still are
                 // what happened: a task ended.
                 None => Action::Exit { status: 0 },
             },
+            // No program makes these yet.
+            Record::LocalConnect(_)
+            | Record::Socket(_)
+            | Record::Memory(_)
+            | Record::Identity(_)
+            | Record::Signal(_)
+            | Record::HostChange { .. } => Action::Exit { status: 0 },
         }
     }
 

@@ -8,7 +8,8 @@ use core::fmt;
 use zerocopy::FromBytes;
 
 use crate::{
-    ABI_VERSION, Connect, Credential, Exec, Exit, Fork, Header, Kind, PathLabel, Ring, SessionEnded,
+    ABI_VERSION, Connect, Credential, Exec, Exit, Fork, Header, HostChange, Identity, Kind,
+    LocalConnect, Memory, PathLabel, Ring, SessionEnded, Signal, Socket,
 };
 
 /// One record.
@@ -22,6 +23,10 @@ pub enum Record<'a> {
         path: PathLabel<'a>,
         /// The first bytes of the arguments: each is ended by a zero byte.
         argv: &'a [u8],
+        /// The path as the caller gave it: evidence.
+        given: &'a [u8],
+        /// The interpreter's name as the script gave it: evidence.
+        interpreter: &'a [u8],
     },
     /// A process of a session made another.
     Fork(&'a Fork),
@@ -29,11 +34,30 @@ pub enum Record<'a> {
     Exit(&'a Exit),
     /// A socket was connected.
     Connect(&'a Connect),
-    /// A watched file was opened.
+    /// A socket that does not speak IP was connected.
+    LocalConnect(&'a LocalConnect),
+    /// A socket was made, bound, made to listen, or accepted.
+    Socket(&'a Socket),
+    /// Something was done to a watched file.
     Credential {
         /// The fixed part.
         credential: &'a Credential,
         /// Path of the file.
+        path: PathLabel<'a>,
+        /// The new name of a rename or link; empty otherwise.
+        other: PathLabel<'a>,
+    },
+    /// A process reached into another one's memory.
+    Memory(&'a Memory),
+    /// A process changed its user or group.
+    Identity(&'a Identity),
+    /// A signal went to another process.
+    Signal(&'a Signal),
+    /// The ground that the monitor stands on was changed.
+    HostChange {
+        /// The fixed part.
+        change: &'a HostChange,
+        /// Where; empty where it does not apply.
         path: PathLabel<'a>,
     },
     /// The last task of a session ended.
@@ -50,6 +74,12 @@ impl<'a> Record<'a> {
             Self::Exit(exit) => &exit.header,
             Self::Connect(connect) => &connect.header,
             Self::Credential { credential, .. } => &credential.header,
+            Self::LocalConnect(connect) => &connect.header,
+            Self::Socket(socket) => &socket.header,
+            Self::Memory(memory) => &memory.header,
+            Self::Identity(identity) => &identity.header,
+            Self::Signal(signal) => &signal.header,
+            Self::HostChange { change, .. } => &change.header,
             Self::SessionEnded(ended) => &ended.header,
         }
     }
@@ -166,6 +196,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         Kind::CONNECT => Ok(Record::Connect(fixed(bytes)?.0)),
         Kind::CREDENTIAL => decode_credential(bytes),
         Kind::SESSION_ENDED => Ok(Record::SessionEnded(fixed(bytes)?.0)),
+        Kind::LOCAL_CONNECT => Ok(Record::LocalConnect(fixed(bytes)?.0)),
+        Kind::SOCKET => Ok(Record::Socket(fixed(bytes)?.0)),
+        Kind::MEMORY => Ok(Record::Memory(fixed(bytes)?.0)),
+        Kind::IDENTITY => Ok(Record::Identity(fixed(bytes)?.0)),
+        Kind::SIGNAL => Ok(Record::Signal(fixed(bytes)?.0)),
+        Kind::HOST_CHANGE => decode_host_change(bytes),
         Kind(kind) => Err(DecodeError::UnknownKind { kind }),
     }
 }
@@ -173,16 +209,34 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
 fn decode_exec(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     let (exec, tail) = fixed::<Exec>(bytes)?;
     let (path, tail) = split(tail, exec.path.bytes)?;
-    let (argv, _) = split(tail, exec.argv_bytes)?;
-    let path = PathLabel::new(path, exec.path.flags);
-    Ok(Record::Exec { exec, path, argv })
+    let (argv, tail) = split(tail, exec.argv_bytes)?;
+    let (given, tail) = split(tail, exec.given_bytes)?;
+    let (interpreter, _) = split(tail, exec.interpreter_bytes)?;
+    Ok(Record::Exec {
+        exec,
+        path: PathLabel::new(path, exec.path.flags),
+        argv,
+        given,
+        interpreter,
+    })
 }
 
 fn decode_credential(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     let (credential, tail) = fixed::<Credential>(bytes)?;
-    let (path, _) = split(tail, credential.path.bytes)?;
-    let path = PathLabel::new(path, credential.path.flags);
-    Ok(Record::Credential { credential, path })
+    let (path, tail) = split(tail, credential.path.bytes)?;
+    let (other, _) = split(tail, credential.other.bytes)?;
+    Ok(Record::Credential {
+        credential,
+        path: PathLabel::new(path, credential.path.flags),
+        other: PathLabel::new(other, credential.other.flags),
+    })
+}
+
+fn decode_host_change(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let (change, tail) = fixed::<HostChange>(bytes)?;
+    let (path, _) = split(tail, change.path.bytes)?;
+    let path = PathLabel::new(path, change.path.flags);
+    Ok(Record::HostChange { change, path })
 }
 
 fn fixed<T>(bytes: &[u8]) -> Result<(&T, &[u8]), DecodeError>

@@ -62,6 +62,9 @@ impl PathTail {
     /// The file is below no mount of a namespace (`memfd_create`, a lazily
     /// unmounted disk): the label begins nowhere.
     pub const DETACHED: u32 = 8;
+    /// The label begins at the root of the file's own file system: the hook is
+    /// not told which mount was used. User space knows where that is mounted.
+    pub const BELOW_MOUNT: u32 = 16;
 }
 
 /// The path of a file, as the dentries spelled it: for people, never for

@@ -21,6 +21,18 @@ impl Kind {
     pub const CREDENTIAL: Self = Self(5);
     /// [`crate::SessionEnded`].
     pub const SESSION_ENDED: Self = Self(6);
+    /// [`crate::LocalConnect`].
+    pub const LOCAL_CONNECT: Self = Self(7);
+    /// [`crate::Socket`].
+    pub const SOCKET: Self = Self(8);
+    /// [`crate::Memory`].
+    pub const MEMORY: Self = Self(9);
+    /// [`crate::Identity`].
+    pub const IDENTITY: Self = Self(10);
+    /// [`crate::Signal`].
+    pub const SIGNAL: Self = Self(11);
+    /// [`crate::HostChange`].
+    pub const HOST_CHANGE: Self = Self(12);
 }
 
 /// Value of [`Header::loginuid`] and [`Header::audit_session`] where audit has

@@ -7,8 +7,10 @@
 //!
 //! # Layout
 //! - [`header`]: what every record begins with: who did it, when, in which session.
-//! - [`exec`], [`fork`], [`exit`], [`connect`], [`credential`],
+//! - [`exec`], [`fork`], [`exit`], [`connect`], [`local_connect`], [`socket`],
+//!   [`credential`], [`memory`], [`identity`], [`signal`], [`host_change`],
 //!   [`session_ended`]: one record each.
+//! - [`process`]: another process that a record speaks of.
 //! - [`file`]: the identity of a file, and the path that labels it.
 //! - [`mark`]: the session mark, and the tables that hold it.
 //! - [`watch`]: the table of watched files.
@@ -27,13 +29,20 @@ pub mod fault;
 pub mod file;
 pub mod fork;
 pub mod header;
+pub mod host_change;
+pub mod identity;
+pub mod local_connect;
 pub mod mark;
+pub mod memory;
+pub mod process;
 pub mod ring;
 pub mod session_ended;
+pub mod signal;
+pub mod socket;
 pub mod watch;
 
 pub use connect::Connect;
-pub use credential::Credential;
+pub use credential::{Credential, Operation};
 pub use decode::{DecodeError, Record, decode};
 pub use exec::Exec;
 pub use exit::Exit;
@@ -41,10 +50,17 @@ pub use fault::Fault;
 pub use file::{FileObject, PathLabel};
 pub use fork::Fork;
 pub use header::{Header, Kind};
+pub use host_change::{Change, HostChange};
+pub use identity::Identity;
+pub use local_connect::LocalConnect;
 pub use mark::SessionMark;
+pub use memory::{Memory, MemoryAccess};
+pub use process::ProcessRef;
 pub use ring::Ring;
 pub use session_ended::SessionEnded;
+pub use signal::Signal;
+pub use socket::{Socket, SocketOperation};
 
 /// Version of everything in this crate. Raised by any change of a layout or of
 /// a meaning; probes of one version are never read by an agent of another.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 2;

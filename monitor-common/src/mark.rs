@@ -49,6 +49,23 @@ pub struct TaskMark {
     /// Set by the exit hook on the leading thread, once the exit of the whole
     /// process was told: threads that end at the same moment tell it once.
     pub exit_told: u64,
+    /// Real user id when last looked at, where [`Self::IDS_KNOWN`] is set.
+    pub uid: u32,
+    /// Effective user id, likewise.
+    pub euid: u32,
+    /// Real group id, likewise.
+    pub gid: u32,
+    /// Bits of this type's constants; those of a process are on its leading
+    /// thread.
+    pub flags: u32,
+}
+
+impl TaskMark {
+    /// This program opened a watched file, or descends by fork from one that
+    /// did. Cleared when another program is started.
+    pub const HOLDS: u32 = 1;
+    /// The ids are known.
+    pub const IDS_KNOWN: u32 = 2;
 }
 
 /// Value of `PROCESS_MARKS`, whose key is the process id (u32).

@@ -112,6 +112,10 @@ pub unsafe fn inherit(child: Object, session: SessionMark) {
     let mut mark = TaskMark {
         session,
         exit_told: 0,
+        uid: 0,
+        euid: 0,
+        gid: 0,
+        flags: 0,
     };
     // SAFETY: `child` is a task.
     if unsafe { TASK_MARKS.get_or_insert(child, &mut mark) }.is_some() {

@@ -32,18 +32,21 @@ pub fn identify(inode: Object) -> Option<FileObject> {
     })
 }
 
+/// Stands for a file that is not there.
+pub const NO_FILE: FileObject = FileObject {
+    device: 0,
+    inode: 0,
+    generation: 0,
+    mode: 0,
+    owner_uid: 0,
+    links: 0,
+};
+
 /// Stands for a file whose inode cannot be read; counted.
 #[inline(always)]
 pub fn unknown() -> FileObject {
     fault(Fault::KernelUnreadable);
-    FileObject {
-        device: 0,
-        inode: 0,
-        generation: 0,
-        mode: 0,
-        owner_uid: 0,
-        links: 0,
-    }
+    NO_FILE
 }
 
 /// Where a walk is.

@@ -86,6 +86,10 @@ pub(crate) fn exec(sequence: u64, mark: SessionMark, argv: &[&str]) -> Vec<u8> {
         argv_bytes_true: u64::try_from(argv.len()).unwrap(),
         argv_bytes: u32::try_from(argv.len()).unwrap(),
         flags: 0,
+        script: zerocopy::FromZeros::new_zeroed(),
+        argv_digest: 0,
+        given_bytes: 0,
+        interpreter_bytes: 0,
     };
     [exec.as_bytes(), path, &argv].concat()
 }
@@ -293,6 +297,9 @@ fn a_credential_has_the_label_of_its_watch() {
         open_mode: 2,
         syscall: 257,
         descriptor: 3,
+        other: PathTail::default(),
+        operation: monitor_common::Operation::OPENED,
+        flags: 0,
     };
     let mut found = |watch_id| {
         let action = bench

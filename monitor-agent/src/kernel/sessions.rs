@@ -167,6 +167,7 @@ impl SessionTables {
         let value = TaskMark {
             session: mark,
             exit_told: 0,
+            ..TaskMark::default()
         };
         let pid = process.pid;
         self.tasks

@@ -49,7 +49,9 @@ fn after(rig: &mut Rig, act: &[&str]) -> Vec<(Credential, String)> {
     let seen = rig.collect_until_ended();
     rig.probes.forget_session(rig.mark).unwrap();
     let credential = |seen| match seen {
-        Seen::Credential { credential, path } => Some((credential, path)),
+        Seen::Credential {
+            credential, path, ..
+        } => Some((credential, path)),
         _ => None,
     };
     seen.into_iter().filter_map(credential).collect()

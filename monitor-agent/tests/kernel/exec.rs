@@ -12,7 +12,10 @@ use crate::{
 fn execs(seen: &[Seen]) -> Vec<(&Exec, &str, &[u8])> {
     let mut execs = Vec::new();
     for seen in seen {
-        if let Seen::Exec { exec, path, argv } = seen {
+        if let Seen::Exec {
+            exec, path, argv, ..
+        } = seen
+        {
             execs.push((exec, path.as_str(), argv.as_slice()));
         }
     }

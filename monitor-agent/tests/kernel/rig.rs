@@ -10,7 +10,10 @@ use monitor_agent::kernel::{
     ArmReport, BatchLimits, KernelError, ProbeConfig, Probes, RingReader, Rings, SessionMark,
     Started, detach, ensure_bpffs,
 };
-use monitor_common::{Connect, Credential, Exec, Exit, Fork, Header, Record, SessionEnded, decode};
+use monitor_common::{
+    Connect, Credential, Exec, Exit, Fork, Header, HostChange, Identity, LocalConnect, Memory,
+    Record, SessionEnded, Signal, Socket, decode,
+};
 
 /// Longest wait for something that must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,12 +31,24 @@ pub(crate) enum Seen {
         exec: Exec,
         path: String,
         argv: Vec<u8>,
+        given: Vec<u8>,
+        interpreter: Vec<u8>,
     },
     Fork(Fork),
     Exit(Exit),
     Connect(Connect),
+    LocalConnect(LocalConnect),
+    Socket(Socket),
     Credential {
         credential: Credential,
+        path: String,
+        other: String,
+    },
+    Memory(Memory),
+    Identity(Identity),
+    Signal(Signal),
+    HostChange {
+        change: HostChange,
         path: String,
     },
     SessionEnded(SessionEnded),
@@ -47,16 +62,38 @@ impl Seen {
             String::from_utf8_lossy(&spelled).into_owned()
         };
         match decode(bytes).unwrap() {
-            Record::Exec { exec, path, argv } => Self::Exec {
+            Record::Exec {
+                exec,
+                path,
+                argv,
+                given,
+                interpreter,
+            } => Self::Exec {
                 exec: *exec,
                 path: spell(path),
                 argv: argv.to_vec(),
+                given: given.to_vec(),
+                interpreter: interpreter.to_vec(),
             },
             Record::Fork(fork) => Self::Fork(*fork),
             Record::Exit(exit) => Self::Exit(*exit),
             Record::Connect(connect) => Self::Connect(*connect),
-            Record::Credential { credential, path } => Self::Credential {
+            Record::LocalConnect(connect) => Self::LocalConnect(*connect),
+            Record::Socket(socket) => Self::Socket(*socket),
+            Record::Credential {
+                credential,
+                path,
+                other,
+            } => Self::Credential {
                 credential: *credential,
+                path: spell(path),
+                other: spell(other),
+            },
+            Record::Memory(memory) => Self::Memory(*memory),
+            Record::Identity(identity) => Self::Identity(*identity),
+            Record::Signal(signal) => Self::Signal(*signal),
+            Record::HostChange { change, path } => Self::HostChange {
+                change: *change,
                 path: spell(path),
             },
             Record::SessionEnded(ended) => Self::SessionEnded(*ended),
@@ -70,6 +107,12 @@ impl Seen {
             Self::Exit(exit) => &exit.header,
             Self::Connect(connect) => &connect.header,
             Self::Credential { credential, .. } => &credential.header,
+            Self::LocalConnect(connect) => &connect.header,
+            Self::Socket(socket) => &socket.header,
+            Self::Memory(memory) => &memory.header,
+            Self::Identity(identity) => &identity.header,
+            Self::Signal(signal) => &signal.header,
+            Self::HostChange { change, .. } => &change.header,
             Self::SessionEnded(ended) => &ended.header,
         }
     }

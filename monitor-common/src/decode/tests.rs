@@ -133,7 +133,7 @@ fn device_number_of_stat_becomes_the_kernels() {
 proptest! {
     #[test]
     fn any_bytes_give_a_record_or_an_error(
-        kind in 0u16..9,
+        kind in 0u16..15,
         size in prop_oneof![Just(None), any::<u32>().prop_map(Some)],
         ring in 0u8..4,
         tail in proptest::collection::vec(any::<u8>(), 0..512),
@@ -152,7 +152,7 @@ proptest! {
         }
         if let Ok(record) = decode(Aligned::new(&bytes).bytes()) {
             prop_assert_eq!(usize::try_from(record.header().size), Ok(bytes.len()));
-            if let Record::Exec { path, .. } | Record::Credential { path, .. } = record {
+            if let Record::Exec { path, .. } | Record::Credential { path, .. } | Record::HostChange { path, .. } = record {
                 path.spell(|_| ());
             }
         }

@@ -12,7 +12,7 @@ use monitor_common::{Exec, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
 use crate::{
     kernel::{Object, load, probe},
     marks, offsets as at,
-    path::{identify, unknown, walk},
+    path::{NO_FILE, identify, unknown, walk},
     sink::{self, PATH_ROOM, Scratch},
     task,
 };
@@ -45,6 +45,10 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     let file: Object = unsafe { load(bprm, &at::BINPRM_FILE) };
     let inode: Option<Object> = probe(file, &at::FILE_INODE);
     exec.exe = inode.and_then(identify).unwrap_or_else(unknown);
+    exec.script = NO_FILE;
+    exec.argv_digest = 0;
+    exec.given_bytes = 0;
+    exec.interpreter_bytes = 0;
     let tail = record.wrapping_add(size_of::<Exec>());
     // SAFETY: a scratch record has room for path and arguments.
     unsafe { walk(file, tail, &raw mut exec.path) };

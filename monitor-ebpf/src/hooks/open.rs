@@ -10,7 +10,8 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{
-    Credential, Fault, Kind, Ring,
+    Credential, Fault, Kind, Operation, Ring,
+    file::PathTail,
     watch::{WATCH_LEVELS_MAX, WatchKey, WatchValue},
 };
 
@@ -242,6 +243,9 @@ unsafe fn tell(record: *mut u8, open: &Open) {
         );
     };
     credential.file = identify(open.inode).unwrap_or_else(unknown);
+    credential.other = PathTail { bytes: 0, flags: 0 };
+    credential.operation = Operation::OPENED;
+    credential.flags = 0;
     credential.watch_id = open.hit.watch_id;
     credential.levels = open.hit.levels;
     credential.open_flags = probe(open.file, &at::FILE_FLAGS).unwrap_or(0);
