@@ -26,13 +26,15 @@ use rustix::mount::{MountFlags, mount};
 
 const PINS: &str = "/sys/fs/bpf/monitor-vm-check";
 /// Names of programs, as far as the kernel keeps them.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 8] = [
     "task_exit",
     "task_fork",
     "task_exec",
     "connect_v4",
     "connect_v6",
     "syscall_exit",
+    "syscall_birth",
+    "open_syscall",
 ];
 const MARK: SessionMark = SessionMark([7; 16]);
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -14,6 +14,7 @@
 //! - [`file`]: the identity of a file, and the path that labels it.
 //! - [`mark`]: the session mark, and the tables that hold it.
 //! - [`watch`]: the table of watched files.
+//! - [`syscall`]: which program looks at which system call.
 //! - [`ring`]: the two rings, their counters and their wake-up word.
 //! - [`fault`]: why something that should have been told was not.
 //! - [`decode`]: bytes to record, pure.
@@ -39,6 +40,7 @@ pub mod ring;
 pub mod session_ended;
 pub mod signal;
 pub mod socket;
+pub mod syscall;
 pub mod watch;
 
 pub use connect::Connect;

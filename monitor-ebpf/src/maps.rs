@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type},
-    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf},
     helpers::generated::bpf_task_storage_get,
     macros::btf_map,
 };
@@ -11,6 +11,7 @@ use monitor_common::{
     fault::FAULTS_MAX,
     mark::{PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
     ring::{RingCounters, RingWake},
+    syscall::{SYSCALL_ENTRIES, SYSCALL_SLOTS_MAX},
     watch::{WATCH_DEVICES_MAX, WATCHES_MAX, WatchKey, WatchValue},
 };
 
@@ -50,6 +51,15 @@ pub static WATCH: HashMap<WatchKey, WatchValue, WATCHES_MAX> = HashMap::new();
 /// Devices that have watched directories; the value is not used.
 #[btf_map]
 pub static WATCH_DEVICES: HashMap<u64, u64, WATCH_DEVICES_MAX> = HashMap::new();
+/// By number of the system call: the slot of the program that looks at it.
+#[btf_map]
+pub static SYSCALL_SLOTS: Array<u32, SYSCALL_ENTRIES> = Array::new();
+/// Those programs.
+#[btf_map]
+pub static SYSCALL_PROGRAMS: ProgramArray<{ SYSCALL_SLOTS_MAX as usize }> = ProgramArray::new();
+/// What the test of the tiers saw: one number a tier.
+#[btf_map]
+pub static TRIAL: Array<u64, 2> = Array::new();
 
 /// Task storage: aya-ebpf has no type for it. The layout is that of its own
 /// map definitions, which loaders read from BTF. Minimum kernel: 5.11.

@@ -1,4 +1,4 @@
-//! Offsets of kernel fields and numbers of system calls, set at load.
+//! Offsets of kernel fields, set at load.
 //!
 //! The agent overrides each of these by its name (`kernel/offsets.rs` there).
 //! They lie in frozen memory, so the verifier knows them as constants and
@@ -80,13 +80,4 @@ globals! {
     /// Optional: kernels without network namespaces lack it.
     SOCK_NET,
     PT_REGS_SYSCALL,
-    NR_OPEN,
-    NR_OPENAT,
-    NR_OPENAT2,
-    NR_CREAT,
-    NR_OPEN_BY_HANDLE_AT,
-    NR_FORK,
-    NR_VFORK,
-    NR_CLONE,
-    NR_CLONE3,
 }

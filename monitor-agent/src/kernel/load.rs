@@ -2,21 +2,27 @@
 //!
 //! Every program is loaded by itself, so that one that this kernel refuses
 //! takes nothing else with it; the tail of the verifier's words is kept.
+//!
+//! - [`attach`]: one program, by what it is attached to. [`trial`]: whether
+//!   this kernel calls what is attached.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
-use aya::{
-    Btf, Ebpf, EbpfLoader,
-    programs::{BtfTracePoint, CgroupAttachMode, CgroupSockAddr, ProgramError, links::FdLink},
-};
+use aya::{Btf, Ebpf, EbpfLoader};
 
 use super::{
     KernelError, ProbeConfig,
     btf::BtfError,
-    hooks::{Attach, Family, HOOKS, Hook, Program, Tier},
+    hooks::{Attach, DISPATCHER, Family, Hook, Tier, rows},
     offsets::Offsets,
     pins::Pins,
 };
+
+mod attach;
+mod trial;
+
+pub(super) use attach::cgroup_root;
+use trial::Trial;
 
 /// Maps that user space opens again by their pins.
 pub(super) const MAPS: &[&str] = &[
@@ -31,10 +37,9 @@ pub(super) const MAPS: &[&str] = &[
     "SESSION_LIVE",
     "WATCH",
     "WATCH_DEVICES",
+    "SYSCALL_SLOTS",
+    "SYSCALL_PROGRAMS",
 ];
-
-/// Most of a verifier's log that an error keeps: its end says what is wrong.
-const VERIFIER_LOG_BYTES_MAX: usize = 2_000;
 
 /// What was armed, and what was not and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,11 +101,14 @@ pub(super) fn load(
             error: std::io::Error::other(error),
         })?;
     }
+    let trial = Trial::of_this_kernel(&mut ebpf, &btf);
     let mut armory = Armory {
         ebpf: &mut ebpf,
         btf: &btf,
         offsets: &offsets,
         pins,
+        trial,
+        is_dispatching: false,
     };
     let families = Family::ALL
         .iter()
@@ -150,10 +158,6 @@ pub(super) fn resume(pins: &Pins) -> ArmReport {
     }
 }
 
-fn rows(family: Family) -> impl Iterator<Item = &'static Hook> {
-    HOOKS.iter().filter(move |hook| hook.family == family)
-}
-
 fn report(family: Family, armed: Option<&Hook>, refusals: Vec<Refusal>) -> FamilyReport {
     let best = rows(family).next();
     FamilyReport {
@@ -170,6 +174,9 @@ struct Armory<'a> {
     btf: &'a Btf,
     offsets: &'a Offsets,
     pins: &'a Pins,
+    trial: Trial,
+    /// Whether the dispatcher of system calls is attached.
+    is_dispatching: bool,
 }
 
 impl Armory<'_> {
@@ -189,9 +196,17 @@ impl Armory<'_> {
     }
 
     fn arm_hook(&mut self, hook: &Hook) -> Result<(), String> {
+        self.trial.allows(hook.tier)?;
         let missing = self.offsets.missing(hook.needs);
         if !missing.is_empty() {
             return Err(format!("this kernel has no {}", missing.join(", ")));
+        }
+        if hook
+            .programs
+            .iter()
+            .any(|program| matches!(program.attach, Attach::Syscall(_)))
+        {
+            self.dispatch()?;
         }
         for program in hook.programs {
             if let Err(reason) = self.arm_program(program) {
@@ -206,75 +221,23 @@ impl Armory<'_> {
         Ok(())
     }
 
-    fn arm_program(&mut self, program: &Program) -> Result<(), String> {
-        let loaded = self
-            .ebpf
-            .program_mut(program.name)
-            .ok_or("not in the object")?;
-        let link = match program.attach {
-            Attach::Tracepoint(event) => {
-                let loaded: &mut BtfTracePoint = loaded.try_into().map_err(say)?;
-                loaded.load(event, self.btf).map_err(say)?;
-                let id = loaded.attach().map_err(say)?;
-                FdLink::from(loaded.take_link(id).map_err(say)?)
-            }
-            Attach::CgroupRoot => {
-                let root = cgroup_root().ok_or("no control group version 2 is mounted")?;
-                let root = fs::File::open(&root)
-                    .map_err(|error| format!("{}: {error}", root.display()))?;
-                let loaded: &mut CgroupSockAddr = loaded.try_into().map_err(say)?;
-                loaded.load().map_err(say)?;
-                // A link always allows others beside it; the kernel refuses the flag.
-                let id = loaded.attach(root, CgroupAttachMode::Single).map_err(say)?;
-                let link = loaded.take_link(id).map_err(say)?;
-                FdLink::try_from(link).map_err(|error| error.to_string())?
-            }
-        };
-        link.pin(self.pins.link(program.name))
-            .map(drop)
-            .map_err(|error| error.to_string())
+    /// Attaches the dispatcher of system calls, once.
+    fn dispatch(&mut self) -> Result<(), String> {
+        if !self.is_dispatching {
+            self.arm_program(&DISPATCHER)
+                .map_err(|reason| format!("{}: {reason}", DISPATCHER.name))?;
+            self.is_dispatching = true;
+        }
+        Ok(())
     }
 
     /// Takes away what a family armed before one of its programs failed.
-    fn disarm(&self, hook: &Hook) {
+    fn disarm(&mut self, hook: &Hook) {
         for program in hook.programs {
             let _ = fs::remove_file(self.pins.link(program.name));
+            if let Attach::Syscall(calls) = program.attach {
+                let _ = attach::give_slot(self.ebpf, calls, 0);
+            }
         }
     }
-}
-
-/// The error in words, with the end of the verifier's log.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "used as a function on errors"
-)]
-fn say(error: ProgramError) -> String {
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = &error
-    else {
-        return match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-    };
-    let log = verifier_log.to_string();
-    let start = log.len().saturating_sub(VERIFIER_LOG_BYTES_MAX);
-    let tail: String = log
-        .char_indices()
-        .filter(|(at, _)| *at >= start)
-        .map(|(_, c)| c)
-        .collect();
-    format!("{io_error}; the verifier says: {}", tail.trim())
-}
-
-/// Where control groups version 2 are mounted.
-pub(super) fn cgroup_root() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ');
-        let target = fields.nth(1)?;
-        (fields.next()? == "cgroup2").then(|| PathBuf::from(target))
-    })
 }

@@ -191,28 +191,6 @@ const FIELDS: &[Field] = &[
     ),
 ];
 
-/// Numbers of system calls; some architectures lack the older ones.
-#[cfg(target_arch = "x86_64")]
-const SYSCALLS: &[(&str, libc::c_long)] = &[
-    ("NR_OPEN", libc::SYS_open),
-    ("NR_OPENAT", libc::SYS_openat),
-    ("NR_OPENAT2", libc::SYS_openat2),
-    ("NR_CREAT", libc::SYS_creat),
-    ("NR_OPEN_BY_HANDLE_AT", libc::SYS_open_by_handle_at),
-    ("NR_FORK", libc::SYS_fork),
-    ("NR_VFORK", libc::SYS_vfork),
-    ("NR_CLONE", libc::SYS_clone),
-    ("NR_CLONE3", libc::SYS_clone3),
-];
-#[cfg(not(target_arch = "x86_64"))]
-const SYSCALLS: &[(&str, libc::c_long)] = &[
-    ("NR_OPENAT", libc::SYS_openat),
-    ("NR_OPENAT2", libc::SYS_openat2),
-    ("NR_OPEN_BY_HANDLE_AT", libc::SYS_open_by_handle_at),
-    ("NR_CLONE", libc::SYS_clone),
-    ("NR_CLONE3", libc::SYS_clone3),
-];
-
 /// Where the kernel keeps its BTF.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
@@ -230,7 +208,7 @@ impl Offsets {
     }
 
     fn of(btf: &Btf) -> Self {
-        let mut globals = Vec::with_capacity(FIELDS.len() + SYSCALLS.len() + 1);
+        let mut globals = Vec::with_capacity(FIELDS.len() + 1);
         let mut missing = Vec::new();
         for field in FIELDS {
             let offset = field
@@ -250,9 +228,6 @@ impl Offsets {
             missing.push((Need::All, String::from("upid")));
         }
         globals.push(("UPID_SIZE", upid.unwrap_or(ABSENT)));
-        for (global, number) in SYSCALLS {
-            globals.push((global, u32::try_from(*number).unwrap_or(ABSENT)));
-        }
         Self { globals, missing }
     }
 

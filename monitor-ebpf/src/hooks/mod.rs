@@ -7,3 +7,6 @@ pub mod exec;
 pub mod exit;
 pub mod fork;
 pub mod open;
+pub mod security;
+pub mod syscall;
+pub mod trial;

@@ -1,10 +1,8 @@
 //! Sees: the open of a watched file, or of any file below a watched directory,
-//! by its inode: through whatever name, link, mount or namespace. Also kills
-//! newborn tasks of killed sessions, which return from their own birth here.
+//! by its inode: through whatever name, link, mount or namespace.
 //! Misses: opens by io_uring; a descriptor that another thread replaces before
 //! the hook looks; descriptors that arrive over a socket.
-//! Minimum kernel: 5.11. Cost: every system call pays an empty program; every
-//! open pays seven reads and one look-up.
+//! Minimum kernel: 5.11. Cost: every open pays seven reads and one look-up.
 //!
 //! `TP_PROTO(struct pt_regs *regs, long ret)`
 
@@ -16,21 +14,14 @@ use monitor_common::{
 };
 
 use crate::{
-    kernel::{Object, current_task, has, load, probe, probe_at},
+    hooks::syscall::number,
+    kernel::{Object, current_task, load, probe, probe_at},
     maps::{WATCH, WATCH_DEVICES, fault},
     marks, offsets as at,
     path::{identify, unknown, walk},
     sink::{self, PATH_ROOM, Scratch},
     task,
 };
-
-/// What a system call is to this hook.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Call {
-    Open,
-    Birth,
-    Other,
-}
 
 /// A watched file was hit.
 struct Hit {
@@ -39,75 +30,14 @@ struct Hit {
 }
 
 #[btf_tracepoint(function = "sys_exit")]
-pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
+pub fn open_syscall(ctx: BtfTracePointContext) -> i32 {
     let regs: Object = ctx.arg(0);
     let returned: i64 = ctx.arg(1);
-    if returned < 0 {
-        return 0;
-    }
-    // SAFETY: a field of the saved registers.
-    let number: u64 = unsafe { load(regs, &at::PT_REGS_SYSCALL) };
-    let current = current_task();
-    // SAFETY: `current` is the current task.
-    match unsafe { classify(number as u32, current) } {
-        // SAFETY: `current` is the current task.
-        Call::Open => unsafe { on_open(current, returned as u32, number as u32) },
-        // SAFETY: `current` is the current task.
-        Call::Birth if returned == 0 => unsafe { on_birth(current) },
-        Call::Birth | Call::Other => {}
+    if returned >= 0 {
+        // SAFETY: the helper gives the current task.
+        unsafe { on_open(current_task(), returned as u32, number(regs)) };
     }
     0
-}
-
-/// A 32-bit caller on x86 counts system calls otherwise.
-#[inline(always)]
-unsafe fn classify(number: u32, current: Object) -> Call {
-    const TS_COMPAT: u32 = 2;
-    /// Bit in the number of an x32 call.
-    const X32: u32 = 0x4000_0000;
-    if has(&at::TASK_THREAD_STATUS) {
-        // SAFETY: a field of a task.
-        let status: u32 = unsafe { load(current, &at::TASK_THREAD_STATUS) };
-        if status & TS_COMPAT != 0 {
-            return classify_ia32(number);
-        }
-    }
-    let number = number & !X32;
-    if number == at::NR_OPENAT.load()
-        || number == at::NR_OPEN.load()
-        || number == at::NR_OPENAT2.load()
-        || number == at::NR_CREAT.load()
-        || number == at::NR_OPEN_BY_HANDLE_AT.load()
-    {
-        Call::Open
-    } else if number == at::NR_CLONE.load()
-        || number == at::NR_CLONE3.load()
-        || number == at::NR_VFORK.load()
-        || number == at::NR_FORK.load()
-    {
-        Call::Birth
-    } else {
-        Call::Other
-    }
-}
-
-/// Numbers from `arch/x86/entry/syscalls/syscall_32.tbl`.
-#[inline(always)]
-fn classify_ia32(number: u32) -> Call {
-    match number {
-        5 | 8 | 295 | 342 | 437 => Call::Open,
-        2 | 120 | 190 | 435 => Call::Birth,
-        _ => Call::Other,
-    }
-}
-
-#[inline(always)]
-unsafe fn on_birth(current: Object) {
-    // SAFETY: `current` is the current task.
-    let session = unsafe { marks::of_task(current) };
-    if !session.is_none() {
-        marks::kill_if_wanted(session);
-    }
 }
 
 #[inline(always)]

@@ -1,0 +1,69 @@
+//! One body, two programs: a hook of the BPF security module, and the entry of
+//! the kernel function `security_...` that calls it. Both get the same
+//! arguments; only the first can refuse.
+
+use aya_ebpf::{
+    Argument,
+    programs::{BtfTracePointContext, FEntryContext, LsmContext},
+};
+
+/// Go on.
+pub const ALLOW: i32 = 0;
+/// Refuse: `EPERM`.
+pub const DENY: i32 = -1;
+
+/// Arguments of a hook, whatever it is attached to.
+pub trait Arguments {
+    /// Whether what the body returns counts.
+    const CAN_DENY: bool;
+
+    /// The `n`th, from 0.
+    fn argument<T: Argument>(&self, n: usize) -> T;
+}
+
+impl Arguments for LsmContext {
+    const CAN_DENY: bool = true;
+
+    #[inline(always)]
+    fn argument<T: Argument>(&self, n: usize) -> T {
+        self.arg(n)
+    }
+}
+
+impl Arguments for FEntryContext {
+    const CAN_DENY: bool = false;
+
+    #[inline(always)]
+    fn argument<T: Argument>(&self, n: usize) -> T {
+        self.arg(n)
+    }
+}
+
+impl Arguments for BtfTracePointContext {
+    const CAN_DENY: bool = false;
+
+    #[inline(always)]
+    fn argument<T: Argument>(&self, n: usize) -> T {
+        self.arg(n)
+    }
+}
+
+/// Makes the two programs of one body. The agent's table says what each is
+/// attached to.
+macro_rules! security_hook {
+    ($(#[$doc:meta])* $lsm:ident, $fentry:ident => $body:ident) => {
+        $(#[$doc])*
+        #[aya_ebpf::macros::lsm]
+        pub fn $lsm(ctx: aya_ebpf::programs::LsmContext) -> i32 {
+            $body(&ctx)
+        }
+
+        $(#[$doc])*
+        #[aya_ebpf::macros::fentry]
+        pub fn $fentry(ctx: aya_ebpf::programs::FEntryContext) -> i32 {
+            let _ = $body(&ctx);
+            0
+        }
+    };
+}
+pub(crate) use security_hook;

@@ -1,0 +1,22 @@
+//! Whether hooks of a tier are really called: on kernels whose list of
+//! security modules lacks bpf, programs of that tier load, attach, and are
+//! never called. The agent attaches these for a moment, does what they see,
+//! and looks.
+
+use super::security::{ALLOW, Arguments, security_hook};
+use crate::{atomic::Number, maps::TRIAL};
+
+security_hook! {
+    /// `int sb_statfs(struct dentry *dentry)`
+    trial_lsm, trial_fentry => count
+}
+
+#[inline(always)]
+fn count<C: Arguments>(_: &C) -> i32 {
+    let entry = if C::CAN_DENY { 0 } else { 1 };
+    if let Some(count) = TRIAL.get_ptr_mut(entry) {
+        // SAFETY: the number is a map value.
+        unsafe { Number::at(count) }.fetch_add(1);
+    }
+    ALLOW
+}
