@@ -18,8 +18,8 @@ use std::{
 };
 
 use monitor_agent::kernel::{
-    BatchLimits, FileIdentity, KernelError, ProbeConfig, Probes, SessionMark, Started, WatchEntry,
-    detach, ensure_bpffs,
+    BatchLimits, FileIdentity, KernelError, ProbeConfig, Probes, SessionMark, Started, Tier,
+    WatchEntry, detach, ensure_bpffs,
 };
 use monitor_common::{Record, decode};
 use rustix::mount::{MountFlags, mount};
@@ -104,10 +104,18 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     } = started;
     let blind: Vec<_> = report
         .blind()
+        .filter(|family| !family.refusals.is_empty())
         .map(|family| format!("{}: {:?}", family.family.name(), family.refusals))
         .collect();
     if !blind.is_empty() {
         return Err(format!("not armed: {}", blind.join("; ")).into());
+    }
+    for family in &report.families {
+        let tier = family.armed.map_or("not seen", Tier::name);
+        println!("family {}: {tier}", family.family.name());
+        for refusal in &family.refusals {
+            println!("  not {}: {}", refusal.tier.name(), refusal.reason);
+        }
     }
     probes.mark(std::process::id(), MARK)?;
     let watched = std::env::temp_dir().join("monitor-vm-check-credential");

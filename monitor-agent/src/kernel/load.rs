@@ -164,7 +164,11 @@ fn report(family: Family, armed: Option<&Hook>, refusals: Vec<Refusal>) -> Famil
         family,
         armed: armed.map(|hook| hook.tier),
         sees: armed.map_or("", |hook| hook.sees),
-        misses: armed.map_or(best.map_or("", |hook| hook.sees), |hook| hook.misses),
+        misses: match (armed, best) {
+            (Some(hook), _) => hook.misses,
+            (None, Some(hook)) => hook.sees,
+            (None, None) => family.subject(),
+        },
         refusals,
     }
 }
