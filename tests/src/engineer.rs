@@ -177,6 +177,18 @@ impl Engineer {
         })
     }
 
+    /// The client that would log in, for a remote command and options of one's own.
+    #[must_use]
+    pub fn client(&self, account: &str) -> Command {
+        self.ssh(account)
+    }
+
+    /// The folder of their key, certificate and list of known hosts.
+    #[must_use]
+    pub fn place(&self) -> &std::path::Path {
+        &self.place
+    }
+
     fn broker(&self, arguments: &[&str]) -> Result<Command> {
         let mut broker = command(self.stage.program("monitor-broker"), arguments);
         broker.envs(config::variables(&self.stage, "issuer.env")?);

@@ -184,8 +184,22 @@ impl Facts {
     /// # Errors
     /// None came in time: the error says `what` was waited for.
     pub fn wait(&self, what: &str, deadline: Duration, is: impl Fn(&Fact) -> bool) -> Result<Fact> {
+        self.wait_after(0, what, deadline, is)
+    }
+
+    /// The same, of those that came after the first `from`.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub fn wait_after(
+        &self,
+        from: usize,
+        what: &str,
+        deadline: Duration,
+        is: impl Fn(&Fact) -> bool,
+    ) -> Result<Fact> {
         let start = Instant::now();
-        let mut next = 0;
+        let mut next = from;
         loop {
             let mut seen = self.shared.seen();
             let from = next.max(seen.dropped).saturating_sub(seen.dropped);
@@ -212,6 +226,14 @@ impl Facts {
     pub fn all(&self, is: impl Fn(&Fact) -> bool) -> Vec<Fact> {
         let seen = self.shared.seen();
         seen.facts.iter().filter(|fact| is(fact)).cloned().collect()
+    }
+
+    /// Every fact that came after the first `from`.
+    #[must_use]
+    pub fn since(&self, from: usize) -> Vec<Fact> {
+        let seen = self.shared.seen();
+        let skipped = from.saturating_sub(seen.dropped);
+        seen.facts.iter().skip(skipped).cloned().collect()
     }
 
     /// How many came so far.

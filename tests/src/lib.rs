@@ -15,10 +15,12 @@
 //! - `timeline`: one line an event on the screen
 //! - `test_stage`: a stage for one end-to-end test
 //! - `completeness`: whether the ledgers hold every number, once
+//! - `cases`: cases as data, played one after another
 //! - `watch`: the real sessions of this machine instead of a scene
 //! - `bench`: the loop from kernel event to refused login, many times
 
 pub mod bench;
+pub mod cases;
 pub mod clock;
 pub mod command;
 pub mod completeness;

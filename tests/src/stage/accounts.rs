@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::folder::{SSHD, write};
-use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder};
+use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder, Shape};
 use crate::command::{self, command};
 
 /// The first user id that is tried for the accounts.
@@ -21,7 +21,7 @@ const UID_FIRST: u32 = 54_711;
 ///
 /// # Errors
 /// The machine's own cannot be read, or the disk refused.
-pub fn write_all(folder: &Folder) -> Result<()> {
+pub fn write_all(folder: &Folder, shape: Shape) -> Result<()> {
     let place = folder.at("accounts");
     fs::create_dir_all(place.join("pam.d"))
         .with_context(|| format!("making {}", place.display()))?;
@@ -49,7 +49,29 @@ pub fn write_all(folder: &Folder) -> Result<()> {
     write(&place.join("passwd"), &passwd, 0o644)?;
     write(&place.join("group"), &group, 0o644)?;
     write(&place.join("shadow"), &shadow, 0o600)?;
-    write_pam(folder, &place.join("pam.d"))
+    write_pam(folder, &place.join("pam.d"))?;
+    if shape == Shape::Cases {
+        let sudoers =
+            format!("root ALL=(ALL:ALL) NOPASSWD: ALL\n{ACCOUNT} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+        write(&place.join("sudoers"), &sudoers, 0o440)?;
+        let all = "auth sufficient pam_permit.so\naccount sufficient pam_permit.so\nsession sufficient pam_permit.so\n";
+        for service in ["su", "su-l", "sudo", "sudo-i", "runuser", "runuser-l"] {
+            write(&place.join("pam.d").join(service), all, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of the shared account, of user and group.
+///
+/// # Errors
+/// The accounts are not written yet.
+pub fn id_of_account(folder: &Folder) -> Result<u32> {
+    let text = fs::read_to_string(folder.at("accounts/passwd"))?;
+    let start = format!("{ACCOUNT}:");
+    let line = text.lines().find_map(|line| line.strip_prefix(&start));
+    line.and_then(|line| line.split(':').nth(1)?.parse().ok())
+        .with_context(|| format!("{ACCOUNT} has no number"))
 }
 
 /// PAM services of the private sshd only. Newer versions of sshd are always

@@ -26,7 +26,11 @@ pub fn write_all(folder: &Folder, shape: Shape) -> Result<Ports> {
         &collector_text(folder, ports, shape)?,
         0o644,
     )?;
-    write(&folder.at("agent.toml"), &agent_text(folder, ports), 0o644)?;
+    write(
+        &folder.at("agent.toml"),
+        &agent_text(folder, ports, shape),
+        0o644,
+    )?;
     write(
         &folder.at("monitorctl.env"),
         &reader_text(folder, ports),
@@ -76,7 +80,7 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
     if shape == Shape::Host {
         return Ok(text);
     }
-    for tenant in TENANTS {
+    for (tenant, own) in TENANTS.iter().zip(network::OWN) {
         write!(
             text,
             "[[tenant]]\nid = \"{tenant}\"\n  [[tenant.zone]]\n  name = \"lan\"\n  \
@@ -84,11 +88,25 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
             network::RANGE,
             network::interface(tenant),
         )?;
+        if shape == Shape::Cases {
+            let networks = own.networks;
+            write!(
+                text,
+                "  [[tenant.zone]]\n  name = \"own\"\n  networks = {networks:?}\n"
+            )?;
+        }
     }
-    for (id, severity, response, after) in [
+    let rules = [
         ("out-of-scope", "high", "notify", 1),
         ("out-of-scope-again", "critical", "revoke", 2),
-    ] {
+    ];
+    // A case goes on after what is out of scope: nothing is revoked.
+    let count = if shape == Shape::Cases {
+        1
+    } else {
+        rules.len()
+    };
+    for (id, severity, response, after) in rules.into_iter().take(count) {
         write!(
             text,
             "[[rule]]\nid = \"{id}\"\nverdicts = [\"out_of_scope\"]\n\
@@ -99,7 +117,22 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
     Ok(text)
 }
 
-fn agent_text(folder: &Folder, ports: Ports) -> String {
+fn agent_text(folder: &Folder, ports: Ports, shape: Shape) -> String {
+    let mut text = scene_agent_text(folder, ports);
+    if shape == Shape::Cases {
+        let root = folder.root().display();
+        for (place, class) in [("cases/{tenant}/**", "case"), ("end/key", "end")] {
+            // A String takes whatever is written.
+            let _ = write!(
+                text,
+                "[[watch]]\npattern = \"{root}/{place}\"\nclass = \"{class}\"\n"
+            );
+        }
+    }
+    text
+}
+
+fn scene_agent_text(folder: &Folder, ports: Ports) -> String {
     format!(
         "state_dir = \"{root}/agent\"\n\
          socket = \"{socket}\"\n\

@@ -56,6 +56,10 @@ pub struct Settings {
 pub enum Shape {
     /// Everything.
     Scene,
+    /// Everything, and what cases may use: root may log in, programs that
+    /// change the account let everybody, addresses that one tenant alone has,
+    /// and a policy that only tells.
+    Cases,
     /// The three services only, watching the machine as it is.
     Host,
 }
@@ -80,6 +84,18 @@ impl Stage {
     /// Whatever could not be set, with what would help; everything that stood
     /// by then is taken down again.
     pub fn set(settings: &Settings, shape: Shape) -> Result<Self> {
+        Self::set_prepared(settings, shape, |_| Ok(()))
+    }
+
+    /// The same, with something put into the folder before a program runs.
+    ///
+    /// # Errors
+    /// As [`Self::set`], or those of `prepare`.
+    pub fn set_prepared(
+        settings: &Settings,
+        shape: Shape,
+        prepare: impl FnOnce(&Folder) -> Result<()>,
+    ) -> Result<Self> {
         require_root()?;
         let lock = Lock::take(settings.patience)?;
         cleanup::sweep()?;
@@ -91,22 +107,27 @@ impl Stage {
             is_down: false,
             _lock: lock,
         };
-        stage.raise(settings, shape)?;
+        stage.folder.fill(settings)?;
+        prepare(&stage.folder)?;
+        stage.raise(shape)?;
         Ok(stage)
     }
 
-    fn raise(&mut self, settings: &Settings, shape: Shape) -> Result<()> {
-        self.folder.fill(settings)?;
+    fn raise(&mut self, shape: Shape) -> Result<()> {
         certificates::make(&self.folder)?;
         let ports = config::write_all(&self.folder, shape)?;
-        if shape == Shape::Scene {
+        if shape != Shape::Host {
             Network::lay()?;
             self.services.start_tenants()?;
         }
+        if shape == Shape::Cases {
+            Network::widen()?;
+            self.services.start_wide_tenants()?;
+        }
         self.services.start_core(ports)?;
-        if shape == Shape::Scene {
-            accounts::write_all(&self.folder)?;
-            self.sshd = Some(Sshd::start(&self.folder)?);
+        if shape != Shape::Host {
+            accounts::write_all(&self.folder, shape)?;
+            self.sshd = Some(Sshd::start(&self.folder, shape)?);
             self.services.tenants_answer()?;
         }
         Ok(())

@@ -16,6 +16,37 @@ pub const RANGE: &str = "10.20.0.0/24";
 /// A tenant's service.
 pub const SERVICE: &str = "10.20.0.10:8080";
 
+/// What one tenant alone has: addresses of both families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Networks of its zone.
+    pub networks: [&'static str; 2],
+    /// Its service, IPv4.
+    pub v4: &'static str,
+    /// Its service, IPv6.
+    pub v6: &'static str,
+    /// This side of the link, with the lengths of the networks.
+    here: [&'static str; 2],
+}
+
+/// What each of [`TENANTS`] alone has, in their order.
+pub const OWN: [Own; 2] = [
+    Own {
+        networks: ["10.21.0.0/24", "fd21::/64"],
+        v4: "10.21.0.10",
+        v6: "fd21::10",
+        here: ["10.21.0.1/24", "fd21::1/64"],
+    },
+    Own {
+        networks: ["10.22.0.0/24", "fd22::/64"],
+        v4: "10.22.0.10",
+        v6: "fd22::10",
+        here: ["10.22.0.1/24", "fd22::1/64"],
+    },
+];
+/// The port of a tenant's service at its own addresses.
+pub const OWN_PORT: u16 = 9000;
+
 /// The name of a tenant's namespace.
 #[must_use]
 pub fn namespace(tenant: &str) -> String {
@@ -56,6 +87,28 @@ impl Network {
             )
             .with_context(|| format!("laying the network within {tenant}"))?;
             loosen_reverse_path(&interface)?;
+        }
+        Ok(())
+    }
+
+    /// Adds each tenant's own addresses.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn widen() -> Result<()> {
+        for (tenant, own) in TENANTS.iter().zip(OWN) {
+            let (namespace, interface) = (namespace(tenant), interface(tenant));
+            let [here_v4, here_v6] = own.here;
+            let host_side = format!(
+                "addr add {here_v4} dev {interface}\naddr add {here_v6} dev {interface} nodad\n"
+            );
+            command::feed(&mut command("ip", ["-batch", "-"]), &host_side)?;
+            let tenant_side = format!(
+                "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n",
+                own.v4, own.v6
+            );
+            let mut within = command("ip", ["-netns", &namespace, "-batch", "-"]);
+            command::feed(&mut within, &tenant_side)?;
         }
         Ok(())
     }

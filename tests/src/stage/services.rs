@@ -123,6 +123,20 @@ impl Services {
         Ok(())
     }
 
+    /// Starts each tenant's service at its own addresses, without waiting.
+    ///
+    /// # Errors
+    /// One could not be started.
+    pub fn start_wide_tenants(&mut self) -> Result<()> {
+        for tenant in TENANTS {
+            let mut inside =
+                network::within(tenant, &self.folder.program("monitor-tenant-service"));
+            inside.args([&format!("[::]:{}", network::OWN_PORT), tenant]);
+            self.start(&format!("wide-service-{tenant}"), inside)?;
+        }
+        Ok(())
+    }
+
     /// Waits until each tenant's service answers with its own name.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::folder::{SSHD, write};
 use super::services::{free_ports, last_lines};
-use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder};
+use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder, Shape};
 use crate::command::{self, command};
 use crate::poll;
 use crate::processes::{self, Process};
@@ -37,7 +37,7 @@ impl Sshd {
     ///
     /// # Errors
     /// It ended, with its last words, or did not listen in time.
-    pub fn start(folder: &Folder) -> Result<Self> {
+    pub fn start(folder: &Folder, shape: Shape) -> Result<Self> {
         let place = folder.at("sshd");
         fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
         let key = place.join("host_key");
@@ -51,10 +51,10 @@ impl Sshd {
         let [port] = free_ports()?;
         write(
             &place.join("sshd_config"),
-            &configuration(folder, port),
+            &configuration(folder, port, shape),
             0o644,
         )?;
-        write(&place.join("start.sh"), &start_script(folder), 0o755)?;
+        write(&place.join("start.sh"), &start_script(folder, shape), 0o755)?;
         let log = folder.at("log/sshd.log");
         let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         let mut unshare = command(
@@ -107,7 +107,11 @@ impl Sshd {
 
 /// Certificates only, checked against the broker's CA, its list of revoked
 /// keys, and the agent.
-fn configuration(folder: &Folder, port: u16) -> String {
+fn configuration(folder: &Folder, port: u16, shape: Shape) -> String {
+    let (root, may_root) = match shape {
+        Shape::Cases => (" root", "prohibit-password"),
+        Shape::Scene | Shape::Host => ("", "no"),
+    };
     let place = folder.at("sshd");
     format!(
         "# The private sshd of the demo: certificates only.\n\
@@ -126,8 +130,8 @@ fn configuration(folder: &Folder, port: u16) -> String {
          RevokedKeys {krl}\n\
          AuthorizedPrincipalsCommand {agent} principals --socket {socket} --break-glass {glass} %u %t %k\n\
          AuthorizedPrincipalsCommandUser nobody\n\
-         AllowUsers {ACCOUNT} {BREAK_GLASS_ACCOUNT}\n\
-         PermitRootLogin no\n\
+         AllowUsers {ACCOUNT} {BREAK_GLASS_ACCOUNT}{root}\n\
+         PermitRootLogin {may_root}\n\
          X11Forwarding no\n\
          PrintMotd no\n\
          PrintLastLog no\n\
@@ -145,7 +149,16 @@ fn configuration(folder: &Folder, port: u16) -> String {
 /// Lays the copies over the machine's files, then becomes sshd. /run is new
 /// and empty there, so that no name service answers from outside; so is
 /// /var/log, where sshd would write its login records.
-fn start_script(folder: &Folder) -> String {
+/// Cases may enter the tenants' namespaces, and become another account.
+fn start_script(folder: &Folder, shape: Shape) -> String {
+    let (keep, give_back) = match shape {
+        Shape::Cases => (
+            "mkdir netns\nmount --rbind /run/netns netns\n\
+             if [ -e /etc/sudoers ]; then mount --bind accounts/sudoers /etc/sudoers; fi\n",
+            "mkdir -m 755 /run/netns\nmount --rbind netns /run/netns\n",
+        ),
+        Shape::Scene | Shape::Host => ("", ""),
+    };
     format!(
         "set -eu\n\
          cd {root}\n\
@@ -153,8 +166,10 @@ fn start_script(folder: &Folder) -> String {
          mount --bind accounts/group /etc/group\n\
          if [ -e /etc/shadow ]; then mount --bind accounts/shadow /etc/shadow; fi\n\
          mount --bind accounts/pam.d /etc/pam.d\n\
+         {keep}\
          mount -t tmpfs -o mode=755,size=1m tmpfs /run\n\
          mkdir -m 755 /run/sshd\n\
+         {give_back}\
          mount -t tmpfs -o mode=755,size=1m tmpfs /var/log\n\
          exec {root}/bin/{SSHD} -D -e -f {root}/sshd/sshd_config\n",
         root = folder.root().display(),

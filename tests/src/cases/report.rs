@@ -1,0 +1,194 @@
+//! The table and the JSON.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::compare::Found;
+use super::sensing::Sensing;
+
+/// How a case came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As expected.
+    Ok,
+    /// Something differs.
+    Failed,
+    /// Not seen, and said not to be.
+    Blind,
+    /// A need is not met.
+    CannotRun,
+}
+
+/// What became of one case.
+#[derive(Debug, Clone, Serialize)]
+pub struct CaseReport {
+    /// Its id.
+    pub id: String,
+    /// What is done in it.
+    pub title: String,
+    /// How it came out.
+    pub result: Outcome,
+    /// Whether everything was seen, as often as it should be.
+    pub seen: Option<bool>,
+    /// Whether all of it is of the right session.
+    pub attributed: Option<bool>,
+    /// Whether all of it has the right verdict.
+    pub judged: Option<bool>,
+    /// What differs, why it cannot run, or why it is not seen.
+    pub reasons: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Each expectation.
+    pub expects: Vec<Found>,
+}
+
+impl CaseReport {
+    /// Its line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let result = match self.result {
+            Outcome::Ok => "ok",
+            Outcome::Failed => "FAILED",
+            Outcome::Blind => "blind",
+            Outcome::CannotRun => "cannot run here",
+        };
+        let mut line = format!(
+            "{:<6} {:<46} {:<5} {:<11} {:<7} {result}",
+            self.id,
+            cut(&self.title, 46),
+            word(self.seen),
+            word(self.attributed),
+            word(self.judged)
+        );
+        for reason in &self.reasons {
+            line.push_str("\n         ");
+            line.push_str(reason);
+        }
+        line
+    }
+}
+
+/// The names of the columns.
+#[must_use]
+pub fn head() -> String {
+    format!(
+        "{:<6} {:<46} {:<5} {:<11} {:<7} result",
+        "case", "what", "seen", "attributed", "judged"
+    )
+}
+
+const fn word(is: Option<bool>) -> &'static str {
+    match is {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "-",
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// What became of all cases on one kernel.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The kernel's release.
+    pub release: String,
+    /// What the agent said it can see.
+    pub sensing: Option<Sensing>,
+    /// Each case.
+    pub cases: Vec<CaseReport>,
+    /// Why the run was broken off; none if it was not.
+    pub error: Option<String>,
+}
+
+impl Report {
+    /// How many came out so.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.cases
+            .iter()
+            .filter(|case| case.result == outcome)
+            .count()
+    }
+
+    /// Whether nothing failed.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.error.is_none() && self.count(Outcome::Failed) == 0
+    }
+
+    /// The closing line.
+    #[must_use]
+    pub fn sum(&self) -> String {
+        format!(
+            "{}: {} ok, {} failed, {} blind, {} cannot run here",
+            self.release,
+            self.count(Outcome::Ok),
+            self.count(Outcome::Failed),
+            self.count(Outcome::Blind),
+            self.count(Outcome::CannotRun)
+        )
+    }
+
+    /// Writes the JSON, on disk when this returns.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        let write = || {
+            let mut open = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(file)?;
+            // A device keeps its size.
+            if open.metadata()?.is_file() {
+                open.set_len(0)?;
+            }
+            open.write_all(text.as_bytes())?;
+            open.sync_all()
+        };
+        write().with_context(|| format!("writing {}", file.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_says_what_differs_below_it() {
+        let report = CaseReport {
+            id: "A1".to_owned(),
+            title: "x".repeat(60),
+            result: Outcome::Failed,
+            seen: Some(true),
+            attributed: Some(false),
+            judged: None,
+            reasons: vec!["why".to_owned()],
+            seconds: 1.0,
+            expects: Vec::new(),
+        };
+        let line = report.line();
+        assert!(
+            line.contains("yes   no          -       FAILED\n"),
+            "{line}"
+        );
+        assert!(
+            line.ends_with("         why") && line.contains('…'),
+            "{line}"
+        );
+    }
+}

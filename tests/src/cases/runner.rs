@@ -1,0 +1,392 @@
+//! One case after another, each in a session of its own, on one stage.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::compare::{self, Found, Names, Object};
+use super::discover::Case;
+use super::end::Ends;
+use super::ground::{self, Ground};
+use super::needs;
+use super::report::{CaseReport, Outcome, Report, head};
+use super::sensing::Sensing;
+use super::session::{Play, run_as_root};
+use crate::clock::now_unix_ns;
+use crate::engineer::{Engineer, Grant};
+use crate::facts::{Fact, Facts};
+use crate::interrupt;
+use crate::poll;
+use crate::stage::{ACCOUNT, Settings, Shape, Stage, TENANTS};
+
+/// How long anything may take to be told, natively.
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
+/// How long what a script leaves may outlive it, natively.
+const LEFT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is run, and how.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The stage.
+    pub settings: Settings,
+    /// The cases.
+    pub cases: Vec<Case>,
+    /// Where their built programs are: a folder for each case that has some.
+    pub built: Option<PathBuf>,
+    /// How much slower this machine is than one that does not emulate.
+    pub slowness: u32,
+}
+
+/// Who plays, on what.
+struct Theatre {
+    stage: Stage,
+    facts: Facts,
+    ends: Ends,
+    sensing: Sensing,
+    own: Engineer,
+    other: Engineer,
+    slowness: u32,
+}
+
+/// Plays every case; `tell` is given each line as it comes.
+///
+/// # Errors
+/// The stage could not be set. What went wrong later is in the report.
+pub fn run(run: &Run, mut tell: impl FnMut(&str)) -> Result<Report> {
+    let stage = Stage::set_prepared(&run.settings, Shape::Cases, |folder| {
+        ground::prepare(folder, &run.cases, run.built.as_deref())
+    })?;
+    tell("the stage is set");
+    let theatre = Theatre::open(stage, run.slowness)?;
+    let mut report = Report {
+        release: theatre.sensing.release.clone(),
+        sensing: Some(theatre.sensing.clone()),
+        cases: Vec::new(),
+        error: None,
+    };
+    tell(&head());
+    let mut theatre = theatre;
+    for case in &run.cases {
+        match theatre.play(case) {
+            Ok(done) => {
+                tell(&done.line());
+                report.cases.push(done);
+            }
+            Err(error) => {
+                report.error = Some(format!("{}: {error:#}", case.id));
+                break;
+            }
+        }
+    }
+    if report.error.is_some() {
+        theatre
+            .stage
+            .services
+            .last_words()
+            .iter()
+            .for_each(|words| tell(words));
+    }
+    drop(theatre.facts);
+    theatre.stage.take_down()?;
+    Ok(report)
+}
+
+/// What a case did, before it is compared.
+#[derive(Default)]
+struct Done {
+    /// How many facts there were, and when it was, before it began.
+    from: usize,
+    began_unix_ns: u64,
+    names: Names,
+    facts: Vec<Fact>,
+    wrong: Vec<String>,
+}
+
+impl Theatre {
+    fn open(stage: Stage, slowness: u32) -> Result<Self> {
+        let facts = Facts::read(&stage.folder, Box::new(|_| {}))?;
+        let within = TOLD_WITHIN.saturating_mul(slowness);
+        let started = facts.wait("an agent that watches", within, |fact| {
+            fact.is_event("agent_started")
+        })?;
+        let sensing = Sensing::of(&started, &stage.folder)?;
+        let [own, other] = [("alice", 0), ("bob", 1)].map(|(name, tenant)| {
+            let tenant = TENANTS.get(tenant).copied().unwrap_or_default();
+            certified(&stage, name, tenant, within)
+        });
+        let (own, other) = (own?, other?);
+        let port = stage.sshd()?.port;
+        ground::write_ssh(&stage.folder, &own, port)?;
+        Ok(Self {
+            ends: Ends::of(&stage.folder)?,
+            stage,
+            facts,
+            sensing,
+            own,
+            other,
+            slowness,
+        })
+    }
+
+    fn within(&self, natively: Duration) -> Duration {
+        natively.saturating_mul(self.slowness)
+    }
+
+    /// An error means that no later case could be played either.
+    fn play(&mut self, case: &Case) -> Result<CaseReport> {
+        let start = Instant::now();
+        let unmet: Vec<String> = case
+            .expectations
+            .needs
+            .iter()
+            .filter_map(|need| needs::unmet(need))
+            .collect();
+        if !unmet.is_empty() {
+            return Ok(finished(case, start, Outcome::CannotRun, unmet, Vec::new()));
+        }
+        let ground = Ground::of(&self.stage.folder, case, self.stage.sshd()?.port)?;
+        let mut done = Done::default();
+        let played = self.perform(case, &ground, &mut done);
+        if played.is_err() {
+            // What broke off in the middle must not reach into the next case.
+            self.end_all_sessions()?;
+        }
+        let cleaned = run_as_root(case, &ground, "cleanup.sh", self.within(TOLD_WITHIN));
+        for result in [played, cleaned] {
+            match result {
+                Err(error) if error.is::<interrupt::Interrupted>() => return Err(error),
+                Err(error) => done.wrong.push(format!("{error:#}")),
+                Ok(()) => {}
+            }
+        }
+        self.stage.services.check()?;
+        Ok(self.judge(case, done, start))
+    }
+
+    fn perform(&mut self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
+        for (source, name) in case.sources()? {
+            if !ground.place.join(&name).is_file() {
+                bail!("{} was not built", source.display());
+            }
+        }
+        run_as_root(case, ground, "setup.sh", self.within(TOLD_WITHIN))?;
+        let before = ground.objects(&case.expectations);
+        (done.from, done.began_unix_ns) = (self.facts.count(), now_unix_ns());
+        let mut other = None;
+        if case.file("other.sh").is_some() {
+            let mut play = Play::start(&self.other, case, ground, "other.sh")?;
+            play.waits_for(&ground.work.join("ready"), self.within(TOLD_WITHIN))?;
+            done.names.other = self.session_of("bob", done)?;
+            other = Some(play);
+        }
+        let played = self.play_script(case, ground, done);
+        if let Some(mut other) = other {
+            std::fs::write(ground.work.join("over"), "")?;
+            if other.ends(self.within(LEFT_WITHIN)).is_err() {
+                self.end_all_sessions()?;
+            }
+        }
+        self.settle(case, done)?;
+        self.collect(case, ground, &before, done)?;
+        played
+    }
+
+    fn play_script(&self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
+        let mut play = Play::start(&self.own, case, ground, "script.sh")?;
+        let session = self.session_of("alice", done);
+        let ended = play.ends(self.within(Duration::from_secs(case.expectations.seconds)));
+        done.names.own = session?;
+        let code = ended?.code().unwrap_or(-1);
+        if !case.expectations.exit.contains(&code) {
+            let words = crate::stage::services::last_lines(&play.log);
+            done.wrong
+                .push(format!("the script ended with {code}; {words}"));
+        }
+        Ok(())
+    }
+
+    /// The first session that a person opened since.
+    fn session_of(&self, principal: &str, done: &Done) -> Result<String> {
+        let (from, at) = (done.from, done.began_unix_ns);
+        let what = format!("{principal}'s login");
+        let fact = self
+            .facts
+            .wait_after(from, &what, self.within(TOLD_WITHIN), |fact| {
+                fact.is_event("session_opened")
+                    && fact.text("/event/action/session/principal") == principal
+                    && fact.number("/event/at").is_some_and(|opened| opened >= at)
+            })?;
+        Ok(fact.text("/event/action/session/id").to_owned())
+    }
+
+    /// Waits until the sessions are over, makes them be, and until all is told.
+    fn settle(&mut self, case: &Case, done: &mut Done) -> Result<()> {
+        let from = done.from;
+        let sessions = [done.names.own.clone(), done.names.other.clone()];
+        for (place, session) in sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, session)| !session.is_empty())
+        {
+            let is_over = |fact: &Fact| {
+                fact.is_event("session_ended") && fact.text("/event/action/session") == session
+            };
+            let what = format!("the end of session {session}");
+            if self
+                .facts
+                .wait_after(from, &what, self.within(LEFT_WITHIN), is_over)
+                .is_ok()
+            {
+                continue;
+            }
+            interrupt::check()?;
+            if place == 0 && !case.expectations.leaves {
+                done.wrong.push(self.what_is_left()?);
+            }
+            self.end_all_sessions()?;
+            if let Err(error) =
+                self.facts
+                    .wait_after(from, &what, self.within(LEFT_WITHIN), is_over)
+            {
+                done.wrong.push(format!("{error:#}"));
+            }
+        }
+        self.end_all_sessions()?;
+        self.ends.wait(&self.facts, self.within(TOLD_WITHIN))
+    }
+
+    fn what_is_left(&self) -> Result<String> {
+        let left = self.stage.sshd()?.login_processes()?;
+        let names: Vec<String> = left.iter().map(|process| process.arguments()).collect();
+        Ok(format!(
+            "processes outlive the script: {}",
+            names.join("; ")
+        ))
+    }
+
+    fn end_all_sessions(&self) -> Result<()> {
+        let sshd = self.stage.sshd()?;
+        crate::processes::kill_until_none(|| sshd.login_processes()).map(drop)
+    }
+
+    fn collect(
+        &self,
+        case: &Case,
+        ground: &Ground,
+        before: &BTreeMap<String, Object>,
+        done: &mut Done,
+    ) -> Result<()> {
+        done.names.objects = ground.names(before, &case.expectations)?;
+        done.names.variables.clone_from(&ground.variables);
+        done.facts = self.facts.since(done.from);
+        let at = done.began_unix_ns;
+        let is_of_case = |fact: &Fact| fact.number("/event/at").is_some_and(|when| when >= at);
+        done.facts
+            .retain(|fact| is_of_case(fact) && !self.ends.has(fact));
+        Ok(())
+    }
+
+    fn judge(&self, case: &Case, done: Done, start: Instant) -> CaseReport {
+        let Done {
+            names,
+            facts,
+            mut wrong,
+            ..
+        } = done;
+        let mut expects: Vec<Found> = Vec::new();
+        let mut blind_for = Vec::new();
+        for sight in &case.expectations.expect {
+            let mut found = compare::look_for(sight, &facts, &names);
+            match self.blindness(case, &sight.name, &found) {
+                Ok(None) => wrong.extend(found.differs.iter().cloned()),
+                Ok(Some(reason)) => {
+                    found.differs = vec![reason.clone()];
+                    blind_for.push(reason);
+                }
+                Err(error) => wrong.push(format!("{}: {error:#}", sight.name)),
+            }
+            expects.push(found);
+        }
+        for sight in &case.expectations.never {
+            wrong.extend(compare::look_for_forbidden(sight, &facts, &names));
+        }
+        wrong.dedup();
+        blind_for.dedup();
+        match (wrong.is_empty(), blind_for.is_empty()) {
+            (false, _) => finished(case, start, Outcome::Failed, wrong, expects),
+            (true, false) => finished(case, start, Outcome::Blind, blind_for, expects),
+            (true, true) => finished(case, start, Outcome::Ok, Vec::new(), expects),
+        }
+    }
+
+    /// Why something is not seen, if it need not be; an error where that is
+    /// said and not so, or so and not said by the agent.
+    fn blindness(&self, case: &Case, name: &str, found: &Found) -> Result<Option<String>> {
+        for blind in &case.expectations.blind {
+            let is_meant = blind.expect.is_empty() || blind.expect.iter().any(|one| one == name);
+            if !is_meant || !self.sensing.concerns(blind)? {
+                continue;
+            }
+            if found.found > 0 {
+                bail!(
+                    "said not to be seen ({}), and seen {} times",
+                    blind.reason,
+                    found.found
+                );
+            }
+            if !self.sensing.admits(blind) {
+                bail!("not seen ({}), and doctor does not say so", blind.reason);
+            }
+            return Ok(Some(blind.reason.clone()));
+        }
+        Ok(None)
+    }
+}
+
+fn finished(
+    case: &Case,
+    start: Instant,
+    result: Outcome,
+    reasons: Vec<String>,
+    expects: Vec<Found>,
+) -> CaseReport {
+    let all = |of: fn(&Found) -> Option<bool>| {
+        let mut said = expects.iter().filter_map(of).peekable();
+        said.peek().is_some().then(|| said.all(|yes| yes))
+    };
+    CaseReport {
+        id: case.id.clone(),
+        title: case.expectations.title.clone(),
+        result,
+        seen: all(|found| Some(found.seen)),
+        attributed: all(|found| found.attributed),
+        judged: all(|found| found.judged),
+        reasons,
+        seconds: start.elapsed().as_secs_f64(),
+        expects,
+    }
+}
+
+/// A person with a grant and a certificate, who can log in.
+fn certified(stage: &Stage, name: &str, tenant: &str, within: Duration) -> Result<Engineer> {
+    let engineer = Engineer::new(stage, name)?;
+    let grant = Grant {
+        id: format!("{name}-{tenant}-1"),
+        tenant: tenant.to_owned(),
+        ticket: "INC-4711".to_owned(),
+        purpose: "cases".to_owned(),
+        valid_seconds: 3600,
+    };
+    engineer.is_granted(&grant)?;
+    engineer.gets_certificate(&grant)?;
+    let mut last = String::new();
+    let logged_in = poll::until(&format!("{name} being let in"), within, || {
+        let attempt = engineer.tries_to_log_in(ACCOUNT)?;
+        last.clone_from(&attempt.said);
+        Ok(attempt.status.success().then_some(()))
+    });
+    logged_in.with_context(|| format!("the client said: {last}"))?;
+    Ok(engineer)
+}
