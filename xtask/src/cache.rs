@@ -69,6 +69,11 @@ impl Project {
         self.cache.join("kernels")
     }
 
+    /// Disks of whole jump hosts.
+    pub(crate) fn jump_host(&self) -> PathBuf {
+        self.cache.join("jump-host")
+    }
+
     /// An sshd that was unpacked because this machine has none.
     pub(crate) fn unpacked_sshd(&self) -> PathBuf {
         self.cache.join("sshd/usr/sbin/sshd")

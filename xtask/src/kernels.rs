@@ -50,6 +50,26 @@ pub(crate) struct Kernel {
     pub(crate) release: String,
 }
 
+impl Kernel {
+    /// The folder that its packages were unpacked into.
+    ///
+    /// # Errors
+    /// The image lies at the root of the file system.
+    pub(crate) fn folder(&self) -> Result<&Path> {
+        let boot = self.image.parent().and_then(Path::parent);
+        boot.context("the kernel's image has no folder")
+    }
+}
+
+/// The Debian archive that this machine uses, if it uses one.
+pub(crate) fn debian_mirror(machine: &Machine) -> Option<String> {
+    let mirrors = mirrors_of(&machine_sources(machine));
+    let main = mirrors
+        .into_iter()
+        .find(|mirror| mirror.kind == Archive::Main);
+    main.map(|mirror| mirror.address)
+}
+
 /// Returns the kernel of a series, fetching the newest if there is none yet.
 pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     let project = machine.project();

@@ -12,6 +12,7 @@
 //! - `test_run`: runs test binaries and counts what they say
 //! - `suite`, `steps`: runs and reports the steps of `test`; what each does
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
+//! - `jump_host`: the disks of a whole jump host; `cases`: what is played on it
 //! - `demo`: the scene
 
 use std::path::PathBuf;
@@ -23,9 +24,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod artifacts;
 mod bpf;
 mod cache;
+mod cases;
 mod demo;
 mod host_build;
 mod initramfs;
+mod jump_host;
 mod kernels;
 mod machine;
 mod needs;
@@ -90,6 +93,8 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
     },
+    /// Play cases, each in a real session, and check what is seen of them.
+    Cases(cases::CasesArgs),
     /// Play the main job on this machine: a real ssh session is seen, judged, cut off.
     Demo(demo::DemoArgs),
     /// Remove whatever an interrupted demo left behind.
@@ -124,6 +129,10 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         Task::Vm { kernel, program } => {
             setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
             return vm::run_command(&project, kernel, program.as_deref());
+        }
+        Task::Cases(args) => {
+            setup::ensure_steps(&project, &args.steps())?;
+            return cases::run(&project, &args);
         }
         Task::Demo(demo_args) => {
             if !demo_args.is_prepared() {

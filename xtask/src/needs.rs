@@ -9,7 +9,10 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::machine::{Machine, is_executable};
-use crate::{packages, process, toolchain, tools};
+use crate::{jump_host, packages, process, toolchain, tools};
+
+/// The steps that play cases in QEMU.
+const VM_CASES: &[&str] = &["cases-6.1", "cases-6.12"];
 
 /// What a machine is set up for; each includes the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -155,9 +158,29 @@ pub(crate) const NEEDS: &[Need] = &[
         what: "QEMU",
         why: "the probes are tried in other kernels",
         goal: Goal::Test,
-        steps: &["vm-6.1", "vm-6.12"],
+        steps: &["vm-6.1", "vm-6.12", "cases-6.1", "cases-6.12"],
         present: |machine| machine.program("qemu-system-x86_64").is_some(),
         fix: Fix::Packages(&["qemu-system-x86"]),
+    },
+    Need {
+        what: "debootstrap, mke2fs, depmod and xz",
+        why: "cases are played on a whole jump host in QEMU: they make its disks",
+        goal: Goal::Test,
+        steps: VM_CASES,
+        present: |machine| {
+            ["debootstrap", "mke2fs", "depmod", "xz"]
+                .iter()
+                .all(|name| machine.program(name).is_some())
+        },
+        fix: Fix::Packages(&["debootstrap", "e2fsprogs", "kmod", "xz-utils"]),
+    },
+    Need {
+        what: "the disk of a jump host",
+        why: "cases are played on it, in other kernels",
+        goal: Goal::Test,
+        steps: VM_CASES,
+        present: jump_host::is_there,
+        fix: Fix::Make("debootstrap, into the cache folder", jump_host::make),
     },
     Need {
         what: "npm",

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::artifacts::Artifact;
 use crate::cache::Project;
+use crate::cases::{self, Place};
 use crate::host_build::{self, Built, Profile};
 use crate::kernels::Series;
 use crate::machine::Machine;
@@ -102,6 +103,21 @@ pub(crate) const STEPS: &[Step] = &[
         name: "vm-6.12",
         about: "the probes in Debian's 6.12, in QEMU",
         run: |suite| suite.vm(Series::V6_12),
+    },
+    Step {
+        name: "cases-host",
+        about: "cases in the running kernel, each in a session (root)",
+        run: |suite| suite.cases(Place::Host),
+    },
+    Step {
+        name: "cases-6.1",
+        about: "cases on a whole jump host with Debian's 6.1, in QEMU",
+        run: |suite| suite.cases(Place::Vm(Series::V6_1)),
+    },
+    Step {
+        name: "cases-6.12",
+        about: "cases on a whole jump host with Debian's 6.12, in QEMU",
+        run: |suite| suite.cases(Place::Vm(Series::V6_12)),
     },
     Step {
         name: "e2e",
@@ -212,6 +228,11 @@ impl<'a> Suite<'a> {
         let said = vm::check(self.project, &built.object, series)?;
         eprintln!("  {said}");
         Ok(Counts::one_passed())
+    }
+
+    fn cases(&self, place: Place) -> Result<Counts> {
+        let (built, _) = self.built()?;
+        cases::step(self.project, &built.programs, place)
     }
 
     /// Runs a check that prints only what is wrong.

@@ -27,7 +27,7 @@ const CHECK_PROGRAM: &str = "vm_probe_check";
 /// From power-on to power-off, in emulation.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 const MEMORY_MIB: &str = "1024";
-const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet mitigations=off lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
+pub(crate) const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet mitigations=off lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
 /// What the check's last line begins with, on the serial console.
 const MARK: &str = "VM-CHECK ";
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::expect::{OneOf, Sight, Whose};
 use crate::facts::Fact;
@@ -49,7 +49,7 @@ impl Names {
 }
 
 /// What one expectation found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// The expectation.
     pub name: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::expect::{Blind, kernel_is, kernel_number};
@@ -12,7 +12,7 @@ use crate::facts::Fact;
 use crate::stage::Folder;
 
 /// What became of one family of hooks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
     /// The tier that was armed; `none` when nothing was.
     pub tier: String,
@@ -21,7 +21,7 @@ pub struct Family {
 }
 
 /// What the agent says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sensing {
     /// The kernel's release.
     pub release: String,

@@ -1,0 +1,320 @@
+//! `cargo xtask cases`: plays the cases of a folder, here and in whole jump
+//! hosts in QEMU, and prints what was seen, attributed and judged.
+//!
+//! The format is `docs/reference/cases.md`; `monitor-cases`, a program of the
+//! tests, plays. Here is what goes on around it: programs of the cases are
+//! compiled, a machine is started, results of several kernels are put together.
+
+mod host;
+mod vm;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+use monitor_tests::cases::discover::{self, Case};
+use monitor_tests::cases::report::{Outcome, Report};
+
+use crate::cache::Project;
+use crate::host_build::{self, Profile};
+use crate::kernels::Series;
+use crate::process;
+use crate::test_run::Counts;
+
+/// The program that plays.
+const PLAYER: &str = "monitor-cases";
+/// What is needed to play here, and there: steps of `test` with the same needs.
+const NEEDS_HOST: &[&str] = &["cases-host"];
+const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12"];
+
+/// What is played, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CasesArgs {
+    /// Only in this kernel, in QEMU; without it and --host: in each, and here.
+    #[arg(long, value_enum, conflicts_with = "host")]
+    kernel: Option<Series>,
+    /// Only in the running kernel.
+    #[arg(long)]
+    host: bool,
+    /// A folder of cases; without it those of this repository.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Only these, by id, with commas between.
+    #[arg(long, value_name = "ID")]
+    only: Option<String>,
+    /// Write the results to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The folder of programs that are built already.
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+}
+
+/// Where cases are played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the running kernel.
+    Host,
+    /// In a machine of its own.
+    Vm(Series),
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Vm(series) => series.name(),
+        }
+    }
+}
+
+impl CasesArgs {
+    /// The steps of `test` whose needs this run has.
+    pub(crate) fn steps(&self) -> Vec<&'static str> {
+        let places = self.places();
+        let mut steps = Vec::new();
+        if places.contains(&Place::Host) {
+            steps.extend(NEEDS_HOST);
+        }
+        if places.iter().any(|place| *place != Place::Host) {
+            steps.extend(NEEDS_VM);
+        }
+        steps
+    }
+
+    fn places(&self) -> Vec<Place> {
+        match (self.kernel, self.host) {
+            (Some(series), _) => vec![Place::Vm(series)],
+            (None, true) => vec![Place::Host],
+            (None, false) => {
+                let kernels = Series::ALL.into_iter().map(Place::Vm);
+                kernels.chain([Place::Host]).collect()
+            }
+        }
+    }
+}
+
+/// Cases, and the programs that play them.
+pub(crate) struct Play {
+    folder: PathBuf,
+    only: Option<String>,
+    programs: PathBuf,
+    built: PathBuf,
+}
+
+impl Play {
+    /// The cases of this repository.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(crate) fn own(project: &Project, programs: &Path) -> Result<Self> {
+        Self::of(project, own_folder(project), None, programs)
+    }
+
+    /// Reads the cases, and compiles what is to be compiled.
+    ///
+    /// # Errors
+    /// A case cannot be read, or does not compile.
+    fn of(
+        project: &Project,
+        folder: PathBuf,
+        only: Option<String>,
+        programs: &Path,
+    ) -> Result<Self> {
+        let cases = discover::cases(&folder, only.as_deref())?;
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,".contains(c);
+        if let Some(only) = only.as_deref().filter(|only| !only.chars().all(is_plain)) {
+            bail!("--only {only:?}: ids have letters and digits, with commas between");
+        }
+        let built = project.cache().join("cases-built");
+        compile(&cases, &built)?;
+        Ok(Self {
+            folder,
+            only,
+            programs: programs.to_path_buf(),
+            built,
+        })
+    }
+
+    /// Plays them at a place.
+    ///
+    /// # Errors
+    /// They could not be played at all.
+    pub(crate) fn at(&self, project: &Project, place: Place) -> Result<Report> {
+        match place {
+            Place::Host => host::play(project, self),
+            Place::Vm(series) => vm::play(project, self, series),
+        }
+    }
+}
+
+/// A step of `test`: each case is one check.
+///
+/// # Errors
+/// They could not be played at all.
+pub(crate) fn step(project: &Project, programs: &Path, place: Place) -> Result<Counts> {
+    let report = Play::own(project, programs)?.at(project, place)?;
+    if let Some(error) = &report.error {
+        bail!("broken off at {error}");
+    }
+    let count = |outcome| u64::try_from(report.count(outcome)).unwrap_or(u64::MAX);
+    let mut counts = Counts {
+        passed: count(Outcome::Ok).saturating_add(count(Outcome::Blind)),
+        failed: count(Outcome::Failed),
+        ..Counts::default()
+    };
+    for case in report
+        .cases
+        .iter()
+        .filter(|case| case.result == Outcome::CannotRun)
+    {
+        counts.add(Counts::one_skipped(&format!(
+            "{} ({})",
+            case.reasons.join("; "),
+            case.id
+        )));
+    }
+    Ok(counts)
+}
+
+/// `cargo xtask cases`.
+///
+/// # Errors
+/// They could not be played at all, or the results not be written.
+pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
+    let programs = match &args.programs {
+        Some(programs) => programs.clone(),
+        None => host_build::build_all(project, Profile::Dev)?.programs,
+    };
+    let folder = args.dir.clone().unwrap_or_else(|| own_folder(project));
+    let folder = fs::canonicalize(&folder).with_context(|| format!("{}", folder.display()))?;
+    let play = Play::of(project, folder, args.only.clone(), &programs)?;
+    let mut reports: Vec<(&str, Report)> = Vec::new();
+    let mut is_good = true;
+    for place in args.places() {
+        process::say(&format!("== {}", place.name()));
+        match play.at(project, place) {
+            Ok(report) => {
+                is_good &= report.is_good();
+                reports.push((place.name(), report));
+            }
+            Err(error) => {
+                is_good = false;
+                eprintln!("error: {}: {error:#}", place.name());
+            }
+        }
+    }
+    if reports.len() > 1 {
+        for line in matrix(&reports) {
+            process::say(&line);
+        }
+    }
+    if let Some(file) = &args.json {
+        write(file, &reports)?;
+    }
+    Ok(if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn own_folder(project: &Project) -> PathBuf {
+    project.root().join("tests/cases")
+}
+
+fn write(file: &Path, reports: &[(&str, Report)]) -> Result<()> {
+    let runs: Vec<serde_json::Value> = reports
+        .iter()
+        .map(|(name, report)| serde_json::json!({"kernel": name, "report": report}))
+        .collect();
+    let text =
+        serde_json::to_string_pretty(&serde_json::json!({"schema_version": 1, "runs": runs}))?;
+    fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
+}
+
+/// Case by kernel.
+fn matrix(reports: &[(&str, Report)]) -> Vec<String> {
+    let mut rows: BTreeMap<usize, (String, BTreeMap<&str, &str>)> = BTreeMap::new();
+    for (name, report) in reports {
+        for (place, case) in report.cases.iter().enumerate() {
+            let word = match case.result {
+                Outcome::Ok => "ok",
+                Outcome::Failed => "FAILED",
+                Outcome::Blind => "blind",
+                Outcome::CannotRun => "cannot run",
+            };
+            let row = rows
+                .entry(place)
+                .or_insert_with(|| (case.id.clone(), BTreeMap::new()));
+            row.1.insert(name, word);
+        }
+    }
+    let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
+    let line = |first: &str, words: Vec<&str>| {
+        let mut line = format!("{first:<8}");
+        for word in words {
+            let _ = write!(line, " {word:<12}");
+        }
+        line.trim_end().to_owned()
+    };
+    let mut lines = vec![line("case", names.clone())];
+    for (id, words) in rows.values() {
+        let words = names
+            .iter()
+            .map(|name| words.get(name).copied().unwrap_or("-"));
+        lines.push(line(id, words.collect()));
+    }
+    lines
+}
+
+/// Compiles every C program that has changed, statically: they run wherever
+/// the cases do.
+fn compile(cases: &[Case], built: &Path) -> Result<()> {
+    let mut wrong = Vec::new();
+    for case in cases {
+        for (source, name) in case.sources()? {
+            let place = built.join(&case.name);
+            fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
+            let program = place.join(name);
+            if is_newer(&program, &source) {
+                continue;
+            }
+            let mut cc = Command::new("cc");
+            cc.args(["-O1", "-static", "-pthread", "-Wall", "-o"])
+                .arg(&program)
+                .arg(&source);
+            if let Err(error) = process::quiet_stdout_of(&mut cc) {
+                wrong.push(format!("{}: {error:#}", source.display()));
+            }
+        }
+    }
+    if !wrong.is_empty() {
+        bail!("these do not compile:\n{}", wrong.join("\n"));
+    }
+    Ok(())
+}
+
+fn is_newer(program: &Path, source: &Path) -> bool {
+    let changed = |file: &Path| fs::metadata(file).and_then(|meta| meta.modified()).ok();
+    changed(program).is_some_and(|program| Some(program) > changed(source))
+}
+
+/// What is played, for the command line of the player.
+fn arguments(play: &Play) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if let Some(only) = &play.only {
+        arguments.extend(["--only".to_owned(), only.clone()]);
+    }
+    arguments
+}
+
+/// Reads what the player wrote; a disk is filled with zeros behind it.
+fn read_report(file: &Path) -> Result<Report> {
+    let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    serde_json::from_slice(text).context("the player left no results: its last words are above")
+}

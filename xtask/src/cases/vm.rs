@@ -1,0 +1,257 @@
+//! In a whole jump host in QEMU.
+//!
+//! In: the disks of `jump_host`, and one made for this run, with the programs
+//! and the cases. Out: the table line by line from the console, the results
+//! from a disk of their own. Bound: a time limit, after which QEMU is killed.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use monitor_tests::cases::report::Report;
+use monitor_tests::stage::folder::PROGRAMS;
+
+use super::{PLAYER, Play, arguments, read_report};
+use crate::cache::Project;
+use crate::jump_host::{self, pack};
+use crate::kernels::{self, Kernel, Series};
+use crate::machine::Machine;
+use crate::process::{self, time_text};
+use crate::vm::COMMAND_LINE;
+
+/// From power-on to power-off, in emulation.
+const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// How much slower things may be there.
+const SLOWNESS: u32 = 6;
+const MEMORY_MIB: &str = "2048";
+/// How much the results may be.
+const RESULT_BYTES: u64 = 16 << 20;
+/// What the lines of the player begin with, on the serial console.
+const MARK: &str = "CASES| ";
+/// Lines of the console that wait to be read.
+const LINES_MAX: usize = 1_000;
+
+const RUN: &str = r"#!/bin/bash
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o mode=620,ptmxmode=666,gid=5 devpts /dev/pts
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t tmpfs -o mode=755 run /run
+mount -t tmpfs -o mode=1777 tmp /tmp
+mount -t securityfs security /sys/kernel/security
+mount -t tracefs tracing /sys/kernel/tracing
+mount -t bpf bpf /sys/fs/bpf
+mount -t cgroup2 cgroup /sys/fs/cgroup
+ln -sf /proc/self/fd /dev/fd
+ln -sf /proc/self/fd/0 /dev/stdin
+ln -sf /proc/self/fd/1 /dev/stdout
+ln -sf /proc/self/fd/2 /dev/stderr
+mount --make-rshared /
+hostname jump
+ip link set lo up
+echo 0 > /proc/sys/kernel/yama/ptrace_scope
+dmesg -n 1
+/monitor/programs/monitor-cases --cases /monitor/cases --built /monitor/built \
+  --programs /monitor/programs --sshd /usr/sbin/sshd --json /dev/vdd @MORE@ 2>&1 </dev/null |
+  sed -u 's/^/CASES| /'
+sync
+echo CASES-OVER
+echo o > /proc/sysrq-trigger
+sleep 60
+";
+
+pub(super) fn play(project: &Project, play: &Play, series: Series) -> Result<Report> {
+    let start = Instant::now();
+    let kernel = kernels::fetch(&Machine::here(project), series)?;
+    let disks = Disks::make(project, play, &kernel)?;
+    process::say(&format!(
+        "{} boots ({} for its disks)",
+        kernel.release,
+        time_text(start.elapsed())
+    ));
+    let log = project.log(&format!("cases-{}", series.name()));
+    let mut machine = boot(project, &kernel, &disks)?;
+    let ended = follow(&mut machine, &log);
+    let _ = machine.kill();
+    let _ = machine.wait();
+    ended.with_context(|| format!("the console is in {}", log.display()))?;
+    process::say(&format!("{} in all", time_text(start.elapsed())));
+    read_report(&disks.result)
+}
+
+/// The files that are the machine's disks.
+struct Disks {
+    root: PathBuf,
+    content: PathBuf,
+    modules: PathBuf,
+    result: PathBuf,
+    initrd: PathBuf,
+}
+
+impl Disks {
+    fn make(project: &Project, play: &Play, kernel: &Kernel) -> Result<Self> {
+        let root = jump_host::root(project)?;
+        let modules = jump_host::modules(project, kernel)?;
+        let at = |name: &str| {
+            project
+                .jump_host()
+                .join(format!("{}-{name}", kernel.release))
+        };
+        let disks = Self {
+            root,
+            modules,
+            content: at("cases.ext4"),
+            result: at("result"),
+            initrd: at("initrd"),
+        };
+        jump_host::write_initrd(project, kernel, &disks.initrd)?;
+        let tree = at("tree");
+        let _ = fs::remove_dir_all(&tree);
+        fill(&tree, play)?;
+        pack(&tree, &disks.content)?;
+        fs::remove_dir_all(&tree)?;
+        fs::File::create(&disks.result)?.set_len(RESULT_BYTES)?;
+        Ok(disks)
+    }
+}
+
+/// What the machine sees as `/monitor`.
+fn fill(tree: &Path, play: &Play) -> Result<()> {
+    let programs = tree.join("programs");
+    fs::create_dir_all(&programs)?;
+    for name in PROGRAMS.into_iter().chain([PLAYER]) {
+        let mut strip = Command::new("strip");
+        strip
+            .args(["--strip-debug", "-o"])
+            .arg(programs.join(name))
+            .arg(play.programs.join(name));
+        process::quiet_stdout_of(&mut strip)?;
+    }
+    for (from, name) in [(&play.folder, "cases"), (&play.built, "built")] {
+        if from.is_dir() {
+            let mut copy = Command::new("cp");
+            process::quiet_stdout_of(copy.arg("-rL").arg(from).arg(tree.join(name)))?;
+        }
+    }
+    fs::write(tree.join("is-a-test-machine"), "")?;
+    // Ids are checked: nothing of it means anything to a shell.
+    let more = format!("--slowness {SLOWNESS} {}", arguments(play).join(" "));
+    let init = tree.join("init");
+    fs::write(&init, RUN.replace("@MORE@", &more))?;
+    process::quiet_stdout_of(Command::new("chmod").arg("755").arg(&init))?;
+    Ok(())
+}
+
+fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
+    let qemu = Machine::here(project)
+        .program("qemu-system-x86_64")
+        .context("qemu-system-x86_64 is not there: `cargo xtask setup` installs it")?;
+    let mut command = Command::new(qemu);
+    command.args([
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        MEMORY_MIB,
+    ]);
+    command.args([
+        "-nographic",
+        "-no-reboot",
+        "-nic",
+        "none",
+        "-device",
+        "virtio-rng-pci",
+    ]);
+    for (file, how) in [
+        (&disks.root, "snapshot=on"),
+        (&disks.content, "readonly=on"),
+        (&disks.modules, "readonly=on"),
+        (&disks.result, "snapshot=off"),
+    ] {
+        let drive = format!(
+            "file={},format=raw,if=virtio,cache=unsafe,{how}",
+            file.display()
+        );
+        command.args(["-drive", &drive]);
+    }
+    command
+        .args(["-append", COMMAND_LINE, "-kernel"])
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(&disks.initrd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    command
+        .spawn()
+        .with_context(|| format!("`{}` could not be started", process::shown(&command)))
+}
+
+/// Shows the player's lines as they come, until the machine is over.
+fn follow(machine: &mut Child, log: &Path) -> Result<()> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = fs::File::create(log).with_context(|| format!("writing {}", log.display()))?;
+    let lines = lines_of(machine)?;
+    let start = Instant::now();
+    let mut last: Vec<String> = Vec::new();
+    loop {
+        match lines.recv_timeout(Duration::from_millis(200)) {
+            Ok(line) => {
+                let line = line.trim_end().to_owned();
+                writeln!(file, "{line}")?;
+                if let Some((_, said)) = line.split_once(MARK) {
+                    process::say(said);
+                } else if line.ends_with("CASES-OVER") {
+                    return Ok(());
+                }
+                last.push(line);
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!(
+                "the machine stopped before the cases were over; its last words:\n{}",
+                process::last_lines(&last.join("\n"))
+            ),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if start.elapsed() > TIME_LIMIT {
+            bail!(
+                "the cases were not over within {}; the last words of the machine:\n{}",
+                time_text(TIME_LIMIT),
+                process::last_lines(&last.join("\n"))
+            );
+        }
+    }
+}
+
+fn lines_of(machine: &mut Child) -> Result<Receiver<String>> {
+    let console = machine.stdout.take().context("QEMU has no output")?;
+    let (sender, lines) = sync_channel(LINES_MAX);
+    thread::spawn(move || {
+        let mut reader = BufReader::new(console);
+        let mut bytes = Vec::new();
+        while reader
+            .read_until(b'\n', &mut bytes)
+            .is_ok_and(|read| read > 0)
+        {
+            if sender
+                .send(String::from_utf8_lossy(&bytes).into_owned())
+                .is_err()
+            {
+                break;
+            }
+            bytes.clear();
+        }
+    });
+    Ok(lines)
+}

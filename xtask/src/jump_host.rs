@@ -1,0 +1,368 @@
+//! A whole jump host for a machine in QEMU: disks that are made once.
+//!
+//! - the root: Debian by debootstrap, made as root, kept in the cache folder
+//!   under a name that changes with what is in it; never written to (snapshot)
+//! - the modules of a kernel: one disk a release
+//! - the initial file system: loads what the disks need, and switches to the root
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::Project;
+use crate::initramfs::Initramfs;
+use crate::kernels::{self, Kernel};
+use crate::machine::Machine;
+use crate::process;
+
+/// The release, and what is in it: what cases use. No service of it starts.
+const SUITE: &str = "bookworm";
+const PACKAGES: &[&str] = &[
+    "acl",
+    "attr",
+    "bsdextrautils",
+    "busybox",
+    "ca-certificates",
+    "curl",
+    "e2fsprogs",
+    "file",
+    "gawk",
+    "gdb",
+    "iproute2",
+    "keyutils",
+    "kmod",
+    "less",
+    "libcap2-bin",
+    "libpam-modules",
+    "netcat-openbsd",
+    "openssh-client",
+    "openssh-server",
+    "openssl",
+    "perl",
+    "procps",
+    "python3",
+    "rsync",
+    "socat",
+    "strace",
+    "sudo",
+    "tar",
+    "tmux",
+    "util-linux",
+    "vim-tiny",
+    "xxd",
+    "zip",
+];
+/// Raised when something else than the packages changes.
+const REVISION: u32 = 1;
+/// The size that the disk has for its file systems; the file is sparse.
+const ROOT_SIZE: &str = "2G";
+/// Made smaller: nobody reads it there.
+const UNREAD: [&str; 5] = [
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+];
+/// Parts of a kernel's modules that are of use without hardware.
+const MODULES: [&str; 9] = [
+    "arch",
+    "block",
+    "crypto",
+    "fs",
+    "lib",
+    "net",
+    "drivers/block",
+    "drivers/char",
+    "drivers/net",
+];
+/// What the disks need before there is a root.
+const DISK_MODULES: [&str; 2] = ["virtio_pci", "virtio_blk"];
+
+/// The name of the root disk, which tells what is in it.
+fn root_file(project: &Project) -> PathBuf {
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in PACKAGES.join(",").bytes() {
+        sum = (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    project
+        .jump_host()
+        .join(format!("root-{SUITE}-{REVISION}-{sum:016x}.ext4"))
+}
+
+/// Whether the root disk is there.
+pub(crate) fn is_there(machine: &Machine) -> bool {
+    root_file(machine.project()).is_file()
+}
+
+/// The root disk.
+///
+/// # Errors
+/// It was not made yet.
+pub(crate) fn root(project: &Project) -> Result<PathBuf> {
+    let file = root_file(project);
+    if !file.is_file() {
+        bail!("there is no disk of a jump host yet: `cargo xtask setup` makes it");
+    }
+    Ok(file)
+}
+
+/// Makes the root disk.
+pub(crate) fn make(machine: &Machine) -> Result<()> {
+    let project = machine.project();
+    let file = root_file(project);
+    let folder = project.jump_host();
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mirror = kernels::debian_mirror(machine).with_context(|| {
+        format!(
+            "the jump host is Debian's {SUITE}, and this machine ({}) has no Debian archive among its package sources",
+            machine.distribution()
+        )
+    })?;
+    let (tree, half) = (folder.join("tree"), folder.join("half.ext4"));
+    let shown = |path: &Path| path.display().to_string();
+    // debootstrap's own choice of dependencies fails for some packages: apt
+    // chooses them, and no service starts. Made by root, removed by root; nothing of it is left behind.
+    let script = format!(
+        "set -eu\n\
+         rm -rf '{tree}' '{half}'\n\
+         trap \"rm -rf '{tree}' '{half}'\" EXIT\n\
+         debootstrap --variant=minbase {SUITE} '{tree}' '{mirror}'\n\
+         printf 'exit 101\\n' > '{tree}/usr/sbin/policy-rc.d'\n\
+         chmod 755 '{tree}/usr/sbin/policy-rc.d'\n\
+         cp /etc/resolv.conf '{tree}/etc/resolv.conf'\n\
+         chroot '{tree}' env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
+         --no-install-recommends install {packages}\n\
+         cd '{tree}'\n\
+         for place in {unread}; do find \"$place\" -mindepth 1 -delete; done\n\
+         mkdir -p monitor usr/lib/modules root etc\n\
+         echo jump > etc/hostname\n\
+         echo '127.0.0.1 localhost jump' > etc/hosts\n\
+         truncate -s {ROOT_SIZE} '{half}'\n\
+         mke2fs -q -t ext4 -F -d '{tree}' '{half}'\n\
+         chown --reference='{folder}' '{half}'\n\
+         mv '{half}' '{file}'\n",
+        tree = shown(&tree),
+        half = shown(&half),
+        folder = shown(&folder),
+        file = shown(&file),
+        packages = PACKAGES.join(" "),
+        unread = UNREAD.join(" "),
+    );
+    let mut command = machine.as_root("sh", &["-c", &script])?;
+    process::run_logged(&mut command, &project.log("jump-host"))
+}
+
+/// The disk of a kernel's modules.
+///
+/// # Errors
+/// The kernel came without modules, or the disk could not be made.
+pub(crate) fn modules(project: &Project, kernel: &Kernel) -> Result<PathBuf> {
+    let file = project
+        .jump_host()
+        .join(format!("modules-{}.ext4", kernel.release));
+    if file.is_file() {
+        return Ok(file);
+    }
+    let from = modules_folder(kernel)?;
+    let tree = project
+        .jump_host()
+        .join(format!("modules-{}", kernel.release));
+    let to = tree.join(&kernel.release);
+    let _ = fs::remove_dir_all(&tree);
+    for part in MODULES {
+        let (from, to) = (from.join("kernel").join(part), to.join("kernel").join(part));
+        if !from.is_dir() {
+            continue;
+        }
+        fs::create_dir_all(to.parent().unwrap_or(&to))?;
+        process::quiet_stdout_of(Command::new("cp").arg("-r").arg(&from).arg(&to))?;
+    }
+    for entry in fs::read_dir(&from)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("modules.") {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    depmod(project, &tree, &kernel.release)?;
+    fs::copy(to.join("modules.dep"), dep_file(project, kernel))?;
+    pack(&tree, &file)?;
+    Ok(fs::remove_dir_all(&tree).map(|()| file)?)
+}
+
+/// Which module needs which, kept beside the disk.
+fn dep_file(project: &Project, kernel: &Kernel) -> PathBuf {
+    project
+        .jump_host()
+        .join(format!("modules-{}.dep", kernel.release))
+}
+
+/// Writes which module needs which, for those that are there.
+fn depmod(project: &Project, tree: &Path, release: &str) -> Result<()> {
+    let depmod = Machine::here(project)
+        .program("depmod")
+        .context("depmod is not there: `cargo xtask setup` installs kmod")?;
+    // It looks for lib/modules below a folder.
+    let base = tree.with_extension("base");
+    let _ = fs::remove_dir_all(&base);
+    fs::create_dir_all(base.join("lib"))?;
+    std::os::unix::fs::symlink(tree, base.join("lib/modules"))?;
+    process::quiet_stdout_of(Command::new(depmod).arg("-b").arg(&base).arg(release))?;
+    Ok(fs::remove_dir_all(&base)?)
+}
+
+fn modules_folder(kernel: &Kernel) -> Result<PathBuf> {
+    let folder = kernel.folder()?;
+    let places = ["lib/modules", "usr/lib/modules"];
+    let mut found = places
+        .iter()
+        .map(|place| folder.join(place).join(&kernel.release));
+    found
+        .find(|place| place.is_dir())
+        .with_context(|| format!("{} came without modules", kernel.release))
+}
+
+/// Makes a disk from a folder, as large as it needs to be.
+///
+/// # Errors
+/// mke2fs failed.
+pub(crate) fn pack(tree: &Path, file: &Path) -> Result<()> {
+    let said = process::quiet_stdout_of(Command::new("du").args(["-sm"]).arg(tree))?;
+    let used: u64 = said
+        .split_whitespace()
+        .next()
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("du said {said:?}"))?;
+    let size = used.saturating_add(used / 4).saturating_add(16);
+    let half = file.with_extension("half");
+    let _ = fs::remove_file(&half);
+    fs::File::create(&half)?.set_len(size << 20)?;
+    let mut command = Command::new("mke2fs");
+    command.args([
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-m",
+        "0",
+        "-E",
+        "root_owner=0:0",
+        "-F",
+        "-d",
+    ]);
+    process::quiet_stdout_of(command.arg(tree).arg(&half))?;
+    Ok(fs::rename(&half, file)?)
+}
+
+/// Writes the initial file system: vda becomes the root, vdb is `/monitor`,
+/// vdc the modules, whose disk is there already.
+///
+/// # Errors
+/// A module is missing, or the disk refused.
+pub(crate) fn write_initrd(project: &Project, kernel: &Kernel, file: &Path) -> Result<()> {
+    let dep = fs::read_to_string(dep_file(project, kernel))
+        .context("reading which module needs which")?;
+    let out = fs::File::create(file).with_context(|| format!("writing {}", file.display()))?;
+    let mut archive = Initramfs::new(BufWriter::new(out));
+    for folder in ["bin", "dev", "proc", "sys", "new", "modules"] {
+        archive.folder(folder)?;
+    }
+    archive.console()?;
+    let busybox = fs::read(&kernel.busybox)?;
+    archive.program("bin/busybox", &busybox)?;
+    let mut load = String::new();
+    let tree = modules_folder(kernel)?;
+    for (number, module) in in_order(&dep, &DISK_MODULES).iter().enumerate() {
+        let name = format!("modules/{number}.ko");
+        archive.program(&name, &plain(&tree.join(module))?)?;
+        writeln!(load, "insmod /{name}")?;
+    }
+    archive.program("init", INIT.replace("@LOAD@", &load).as_bytes())?;
+    archive.finish()?;
+    Ok(())
+}
+
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+@LOAD@
+mount -t ext4 /dev/vda /new && mount -t ext4 -o ro /dev/vdb /new/monitor &&
+mount -t ext4 -o ro /dev/vdc /new/usr/lib/modules || { echo "no disks"; poweroff -f; }
+mount --move /dev /new/dev
+umount /proc /sys
+exec switch_root /new /monitor/init
+"#;
+
+/// The files of the modules for the disks, each after those it needs; none of
+/// one that is built in.
+fn in_order(dep: &str, wanted: &[&str]) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    for name in wanted {
+        let line = dep.lines().find(|line| {
+            let file = line.split(':').next().unwrap_or_default();
+            let base = file.rsplit('/').next().unwrap_or_default();
+            base.split('.')
+                .next()
+                .is_some_and(|stem| stem.replace('-', "_") == *name)
+        });
+        let Some((file, needs)) = line.and_then(|line| line.split_once(':')) else {
+            continue;
+        };
+        // The nearest need is named first, what that one needs after it.
+        for file in needs.split_whitespace().rev().chain([file]) {
+            if !order.iter().any(|known| known == file) {
+                order.push(file.to_owned());
+            }
+        }
+    }
+    order
+}
+
+/// A module's bytes, unpacked: the first ones are loaded without any program.
+fn plain(file: &Path) -> Result<Vec<u8>> {
+    let unpacker = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        _ => return fs::read(file).with_context(|| format!("reading {}", file.display())),
+    };
+    let mut command = Command::new(unpacker);
+    let output = command.args(["-d", "-c"]).arg(file).output();
+    let output = output.with_context(|| format!("`{unpacker}` could not be started"))?;
+    if !output.status.success() {
+        bail!("{} cannot be unpacked by {unpacker}", file.display());
+    }
+    Ok(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_after_what_they_need() {
+        let dep = "kernel/drivers/virtio/virtio_pci.ko.xz: kernel/drivers/virtio/virtio_pci_modern_dev.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz kernel/drivers/virtio/virtio.ko.xz\n\
+            kernel/drivers/block/virtio_blk.ko.xz: kernel/drivers/virtio/virtio_ring.ko.xz kernel/drivers/virtio/virtio.ko.xz\n";
+        let stems: Vec<String> = in_order(dep, &DISK_MODULES)
+            .iter()
+            .map(|file| file.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            stems,
+            [
+                "virtio.ko.xz",
+                "virtio_ring.ko.xz",
+                "virtio_pci_modern_dev.ko.xz",
+                "virtio_pci.ko.xz",
+                "virtio_blk.ko.xz"
+            ]
+        );
+        assert!(in_order("", &DISK_MODULES).is_empty(), "built in");
+    }
+}
