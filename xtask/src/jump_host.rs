@@ -69,7 +69,7 @@ const UNREAD: [&str; 5] = [
     "usr/share/locale",
 ];
 /// Parts of a kernel's modules that are of use without hardware.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "arch",
     "block",
     "crypto",
@@ -79,7 +79,10 @@ const MODULES: [&str; 9] = [
     "drivers/block",
     "drivers/char",
     "drivers/net",
+    "drivers/virtio",
 ];
+/// Raised when they change.
+const MODULES_REVISION: u32 = 2;
 /// What the disks need before there is a root.
 const DISK_MODULES: [&str; 2] = ["virtio_pci", "virtio_blk"];
 
@@ -164,7 +167,7 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
 pub(crate) fn modules(project: &Project, kernel: &Kernel) -> Result<PathBuf> {
     let file = project
         .jump_host()
-        .join(format!("modules-{}.ext4", kernel.release));
+        .join(format!("modules-{MODULES_REVISION}-{}.ext4", kernel.release));
     if file.is_file() {
         return Ok(file);
     }
@@ -197,7 +200,7 @@ pub(crate) fn modules(project: &Project, kernel: &Kernel) -> Result<PathBuf> {
 fn dep_file(project: &Project, kernel: &Kernel) -> PathBuf {
     project
         .jump_host()
-        .join(format!("modules-{}.dep", kernel.release))
+        .join(format!("modules-{MODULES_REVISION}-{}.dep", kernel.release))
 }
 
 /// Writes which module needs which, for those that are there.
