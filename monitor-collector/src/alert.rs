@@ -16,7 +16,7 @@ use std::{
 use monitor_model::{
     alert::{Alert, Response},
     clock::UnixNs,
-    event::{Action, Event, Kind},
+    event::{Action, Event, Kind, facts},
     id::{AgentName, AlertId, EventId, OrderId, SessionId},
     revocation::Target,
     verdict::{OutReason, Verdict, VerdictKind},
@@ -108,7 +108,10 @@ impl Alerter {
     /// The verdicts that some rule looks at.
     #[must_use]
     pub fn verdicts(&self) -> Vec<VerdictKind> {
-        let named = |kind: &VerdictKind| self.rules.iter().any(|rule| rule.verdicts.contains(kind));
+        let named = |kind: &VerdictKind| {
+            let mut rules = self.rules.iter();
+            rules.any(|rule| rule.verdicts.is_empty() || rule.verdicts.contains(kind))
+        };
         VerdictKind::ALL.into_iter().filter(named).collect()
     }
 
@@ -299,7 +302,7 @@ fn alert(rule: &Rule, response: Response, entry: &Entry, moment: &Moment<'_>) ->
     Alert {
         id: alert_id(&event.id, entry.stored_at),
         rule: rule.id.clone(),
-        technique: rule.technique.clone(),
+        technique: technique(rule, event),
         severity: rule.severity,
         at: moment.at,
         event_at: event.at,
@@ -313,6 +316,17 @@ fn alert(rule: &Rule, response: Response, entry: &Entry, moment: &Moment<'_>) ->
         response,
         order: (response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
         count: 1,
+    }
+}
+
+/// The rule's technique, or that of the object by the watch list.
+fn technique(rule: &Rule, event: &Event) -> String {
+    match &event.action {
+        Action::Credential {
+            technique: Some(technique),
+            ..
+        } if rule.technique.is_empty() => technique.clone(),
+        _ => rule.technique.clone(),
     }
 }
 
@@ -348,9 +362,14 @@ fn matches(rule: &Rule, entry: &Entry) -> bool {
         Verdict::OutOfScope { reason, .. } => Some(*reason),
         Verdict::InScope { .. } | Verdict::Unattributed { .. } | Verdict::Exempt { .. } => None,
     };
-    rule.verdicts.contains(&verdict.kind())
+    (rule.verdicts.is_empty() || rule.verdicts.contains(&verdict.kind()))
+        && (rule.facts.is_empty() || facts_match(rule, &entry.judged.event))
         && (rule.kinds.is_empty() || rule.kinds.contains(&kind))
         && (rule.reasons.is_empty() || reason.is_some_and(|reason| rule.reasons.contains(&reason)))
+}
+
+fn facts_match(rule: &Rule, event: &Event) -> bool {
+    facts(event).iter().any(|fact| rule.facts.contains(fact))
 }
 
 /// Alike are: the rule, whose it is, the ledger, and the object.
@@ -364,7 +383,12 @@ fn fold_key(rule: &Rule, entry: &Entry) -> String {
         Action::Exec { exe, .. } => exe.path.to_string(),
         Action::Credential { object, .. } => object.path.to_string(),
         Action::Connect { destination, .. } => destination.address.to_string(),
-        Action::Fork { .. }
+        Action::LocalConnect { socket, .. } => socket.to_string(),
+        Action::Memory { target, .. } | Action::Signal { target, .. } => target.pid.to_string(),
+        Action::Host { change, .. } => change.as_str().to_owned(),
+        Action::Socket { .. }
+        | Action::Identity { .. }
+        | Action::Fork { .. }
         | Action::Exit { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }

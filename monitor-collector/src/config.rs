@@ -10,7 +10,7 @@ use std::{
 
 use monitor_model::{
     alert::{Response, Severity},
-    event::Kind,
+    event::{Fact, Kind},
     tenant::Tenant,
     verdict::{OutReason, VerdictKind},
 };
@@ -51,12 +51,15 @@ pub struct Broker {
 pub struct Rule {
     /// Its name.
     pub id: String,
-    /// Verdicts it looks at; at least one.
+    /// Verdicts it looks at; none means all, where it looks at facts.
     pub verdicts: Vec<VerdictKind>,
     /// Kinds of events it looks at; none means all that are judged.
     pub kinds: Vec<Kind>,
     /// Reasons it looks at; none means all.
     pub reasons: Vec<OutReason>,
+    /// Facts of which an event must have one; none means that it looks at
+    /// verdicts alone.
+    pub facts: Vec<Fact>,
     /// How urgent its alerts are.
     pub severity: Severity,
     /// ATT&CK technique; may be empty.

@@ -70,6 +70,12 @@ impl Sessions {
             | Action::Exit { .. }
             | Action::Connect { .. }
             | Action::Credential { .. }
+            | Action::LocalConnect { .. }
+            | Action::Socket { .. }
+            | Action::Memory { .. }
+            | Action::Identity { .. }
+            | Action::Signal { .. }
+            | Action::Host { .. }
             | Action::LoginRefused { .. }
             | Action::Gap { .. } => Vec::new(),
         }

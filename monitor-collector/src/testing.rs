@@ -3,7 +3,7 @@
 use monitor_model::{
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Action, Attribution, Event, FileObject, Lineage, OpenMode, Process},
+    event::{Action, Attribution, Event, FileObject, Lineage, Operation, Process},
     grant::{Grant, GrantKind, GrantState, Scope, Tier},
     id::{AgentName, BootId, EventId, SessionId, Source, TenantId},
     judge::{World, judge},
@@ -69,7 +69,10 @@ pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
             class: "kubeconfig".into(),
             tenant: Some(TenantId::new(tenant).unwrap()),
             tier: None,
-            mode: OpenMode::Read,
+            technique: None,
+            operation: Operation::Read,
+            other: None,
+            denied: false,
             flags: 0,
         },
     );

@@ -1,6 +1,9 @@
 //! What happened, attributed.
 //!
 //! - [`actor`]: who did it, and how that is known.
+//! - [`operation`]: what was done to a watched file.
+//! - [`local`]: sockets, other processes, identities, the host.
+//! - [`fact`]: what stands out in an event, whoever did it.
 
 use std::{fmt, net::IpAddr};
 
@@ -15,8 +18,16 @@ use crate::{
 };
 
 pub mod actor;
+pub mod fact;
+pub mod local;
+pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
+pub use fact::{Fact, facts};
+pub use local::{
+    HostChange, Ids, LocalAddress, MemoryAccess, ProcessRef, SocketAddress, SocketOperation,
+};
+pub use operation::Operation;
 
 /// A file as the kernel knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,45 +108,6 @@ pub struct Destination {
     pub mark: u32,
 }
 
-/// What a watched file was opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OpenMode {
-    /// To read.
-    Read,
-    /// To write.
-    Write,
-    /// To read and write.
-    ReadWrite,
-    /// As a path only (`O_PATH`).
-    PathOnly,
-}
-
-impl OpenMode {
-    /// From the flags of open(2).
-    #[must_use]
-    pub const fn from_flags(flags: u32) -> Self {
-        const O_PATH: u32 = 0o10_000_000;
-        match (flags & O_PATH != 0, flags & 0o3) {
-            (true, _) => Self::PathOnly,
-            (false, 0) => Self::Read,
-            (false, 1) => Self::Write,
-            (false, _) => Self::ReadWrite,
-        }
-    }
-
-    /// The verb a person would use.
-    #[must_use]
-    pub const fn verb(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "wrote",
-            Self::ReadWrite => "opened for change",
-            Self::PathOnly => "took a handle on",
-        }
-    }
-}
-
 /// Why sequence numbers are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,6 +179,18 @@ pub enum Action {
         argv_truncated: bool,
         /// How many secrets were removed.
         redacted: u32,
+        /// Keyed digest of all arguments, also of those that were cut; none
+        /// where the kernel could not make one. Equal arguments have equal
+        /// digests on one host, as long as its key stays.
+        argv_digest: Option<u64>,
+        /// The script that the executable was started for, as an object; none
+        /// where there is none or the kernel's tier cannot tell.
+        script: Option<FileObject>,
+        /// The path as the caller gave it: evidence.
+        given: ByteText,
+        /// The interpreter as the script names it: evidence; empty where the
+        /// executable was started itself.
+        interpreter: ByteText,
     },
     /// A process was made.
     Fork {
@@ -227,9 +211,9 @@ pub enum Action {
         /// Whether the kernel refused it on the agent's behalf.
         denied: bool,
     },
-    /// A watched file was opened.
+    /// Something was done to a watched file.
     Credential {
-        /// The file.
+        /// The file; where something new was made, its directory.
         object: FileObject,
         /// Class from the watch list: `kubeconfig`, `ssh-key`...
         class: String,
@@ -237,10 +221,88 @@ pub enum Action {
         tenant: Option<TenantId>,
         /// The tier it needs, by the watch list; none means any.
         tier: Option<Tier>,
-        /// What it was opened for.
-        mode: OpenMode,
-        /// The flags of open(2).
+        /// ATT&CK technique of such an access, by the watch list.
+        technique: Option<String>,
+        /// What was done.
+        operation: Operation,
+        /// The flags of open(2); the new mode or owner where that was set.
         flags: u32,
+        /// The new name, where it got one.
+        other: Option<PathLabel>,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
+    },
+    /// A socket that does not speak IP was connected.
+    LocalConnect {
+        /// Where to.
+        socket: LocalAddress,
+        /// The file of a unix socket with a path.
+        object: Option<FileObject>,
+        /// Who listens, where the kernel knows.
+        peer: Option<ProcessRef>,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
+    },
+    /// A socket was made, bound, made to listen, or accepted.
+    Socket {
+        /// What happened.
+        operation: SocketOperation,
+        /// Address family, by its Linux number.
+        family: u16,
+        /// Socket type, by its Linux number: 1 stream, 2 datagrams, 3 raw.
+        socket_type: u16,
+        /// Protocol, as the family numbers them.
+        protocol: u16,
+        /// Own address.
+        local: Option<SocketAddress>,
+        /// Peer of an accepted connection.
+        peer: Option<SocketAddress>,
+        /// Inode of the socket's network namespace.
+        net_ns: u32,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
+    },
+    /// A process reached into another one's memory.
+    Memory {
+        /// Whose.
+        target: ProcessRef,
+        /// By what means.
+        access: MemoryAccess,
+        /// Number of the system call, where known.
+        syscall: Option<u32>,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
+    },
+    /// A process changed its user or group.
+    Identity {
+        /// What it was.
+        before: Ids,
+        /// What it is.
+        after: Ids,
+        /// By starting a program with the set-user-id bit, not by a call.
+        by_exec: bool,
+    },
+    /// A signal that dumps memory, or crosses from one session to another.
+    Signal {
+        /// To whom.
+        target: ProcessRef,
+        /// Its number.
+        number: u32,
+    },
+    /// The ground that the monitor stands on was changed.
+    Host {
+        /// What was changed.
+        change: HostChange,
+        /// A number that says more: command, type or flags.
+        number: u64,
+        /// A name that says more; any bytes.
+        detail: ByteText,
+        /// Where, for mounts.
+        path: Option<PathLabel>,
+        /// Whose login id.
+        target: Option<ProcessRef>,
+        /// Whether the kernel refused it on the agent's behalf.
+        denied: bool,
     },
     /// A login was bound.
     SessionOpened {
@@ -302,6 +364,12 @@ impl Action {
             Self::Exit { .. } => Kind::Exit,
             Self::Connect { .. } => Kind::Connect,
             Self::Credential { .. } => Kind::Credential,
+            Self::LocalConnect { .. } => Kind::LocalConnect,
+            Self::Socket { .. } => Kind::Socket,
+            Self::Memory { .. } => Kind::Memory,
+            Self::Identity { .. } => Kind::Identity,
+            Self::Signal { .. } => Kind::Signal,
+            Self::Host { .. } => Kind::Host,
             Self::SessionOpened { .. } => Kind::SessionOpened,
             Self::SessionEnded { .. } => Kind::SessionEnded,
             Self::LoginRefused { .. } => Kind::LoginRefused,
@@ -337,7 +405,13 @@ kinds! {
     Fork => "fork", "A process was made.";
     Exit => "exit", "A process ended.";
     Connect => "connect", "A connection was tried.";
-    Credential => "credential", "A watched file was opened.";
+    Credential => "credential", "Something was done to a watched file.";
+    LocalConnect => "local_connect", "A socket that does not speak IP was connected.";
+    Socket => "socket", "A socket was made, bound, made to listen, or accepted.";
+    Memory => "memory", "A process reached into another one's memory.";
+    Identity => "identity", "A process changed its user or group.";
+    Signal => "signal", "A signal dumps memory or crosses sessions.";
+    Host => "host", "The ground that the monitor stands on was changed.";
     SessionOpened => "session_opened", "A login was bound.";
     SessionEnded => "session_ended", "A session's last process is gone.";
     LoginRefused => "login_refused", "A login was refused by the agent.";

@@ -55,6 +55,12 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Memory { .. }
+        | Action::Identity { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
         | Action::LoginRefused { .. }
@@ -87,6 +93,12 @@ fn target_of(action: &Action) -> Option<Target<'_>> {
         Action::Credential { object, .. } => Some(Target::Credential(&object.path)),
         Action::Fork { .. }
         | Action::Exit { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Memory { .. }
+        | Action::Identity { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
         | Action::LoginRefused { .. }

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use crate::{
     bytes::ByteText,
-    event::{Action, Destination, Event, Process, Receipt},
+    event::{
+        Action, Destination, Event, HostChange, MemoryAccess, Process, ProcessRef, Receipt,
+        SocketOperation,
+    },
     session::Session,
     tenant::Owner,
 };
@@ -52,17 +55,69 @@ pub fn what(event: &Event) -> String {
         Action::Credential {
             object,
             class,
-            mode,
+            operation,
+            other,
+            denied,
             ..
         } => {
-            format!(
-                "{} {} ({}){}",
-                mode.verb(),
-                object.path,
-                shown(class),
-                with()
-            )
+            let verb = match denied {
+                true => format!("was refused: {}", operation.verb()),
+                false => operation.verb().to_owned(),
+            };
+            let to = other.as_ref().map(|other| format!(" to {other}"));
+            let to = to.unwrap_or_default();
+            format!("{verb} {}{to} ({}){}", object.path, shown(class), with())
         }
+        Action::LocalConnect {
+            socket,
+            peer,
+            denied,
+            ..
+        } => {
+            let verb = if *denied {
+                "was refused a connection"
+            } else {
+                "connected"
+            };
+            let peer = peer.as_ref().map(|peer| format!(" of {}", other(peer)));
+            format!("{verb} to {socket}{}{}", peer.unwrap_or_default(), with())
+        }
+        Action::Socket { .. } => format!("{}{}", socket(&event.action), with()),
+        Action::Memory {
+            target,
+            access,
+            denied,
+            ..
+        } => {
+            let verb = if *denied {
+                "was refused to reach"
+            } else {
+                "reached"
+            };
+            let how = match access {
+                MemoryAccess::Attached => "attached to",
+                MemoryAccess::TracedByParent => "asked to be traced by",
+                MemoryAccess::Environment => "opened the environment of",
+                MemoryAccess::MemoryFile => "opened the memory of",
+            };
+            format!("{verb} into memory: {how} {}{}", other(target), with())
+        }
+        Action::Identity {
+            before,
+            after,
+            by_exec,
+        } => {
+            let how = if *by_exec {
+                " by a set-user-id program"
+            } else {
+                ""
+            };
+            format!("became {after}, was {before}{how}{}", with())
+        }
+        Action::Signal { target, number } => {
+            format!("sent signal {number} to {}{}", other(target), with())
+        }
+        Action::Host { .. } => format!("{}{}", host_change(&event.action), with()),
         Action::SessionOpened { session } => opened(session),
         Action::SessionEnded { .. } => "last process gone".to_owned(),
         Action::LoginRefused {
@@ -114,6 +169,81 @@ pub fn what(event: &Event) -> String {
             )
         }
     }
+}
+
+/// Another process, as a person would call it.
+fn other(process: &ProcessRef) -> String {
+    let mut text = match &process.exe {
+        Some(exe) => format!("{} ({})", exe.text.file_name(), process.pid),
+        None => format!("process {}", process.pid),
+    };
+    if let Some(session) = process.session {
+        text.push_str(" of session ");
+        text.push_str(&session.to_string());
+    }
+    if process.holds_credentials {
+        text.push_str(", which holds credentials");
+    }
+    text
+}
+
+fn socket(action: &Action) -> String {
+    let Action::Socket {
+        operation,
+        family,
+        socket_type,
+        protocol,
+        local,
+        peer,
+        denied,
+        ..
+    } = action
+    else {
+        return String::new();
+    };
+    let refused = if *denied { "was refused: " } else { "" };
+    let local = local.map_or_else(
+        || format!("a socket of family {family}"),
+        |at| at.to_string(),
+    );
+    match operation {
+        SocketOperation::Created => format!(
+            "{refused}made a socket of family {family}, type {socket_type}, protocol {protocol}"
+        ),
+        SocketOperation::Bound => format!("{refused}took the address {local}"),
+        SocketOperation::Listening => format!("{refused}listens on {local}"),
+        SocketOperation::Accepted => match peer {
+            Some(peer) => format!("{refused}accepted a connection from {peer} on {local}"),
+            None => format!("{refused}accepted a connection on {local}"),
+        },
+    }
+}
+
+fn host_change(action: &Action) -> String {
+    let Action::Host {
+        change,
+        number,
+        detail,
+        path,
+        target,
+        denied,
+    } = action
+    else {
+        return String::new();
+    };
+    let mut parts = vec![change.verb().to_owned()];
+    parts.extend(path.as_ref().map(ToString::to_string));
+    parts.extend((!detail.0.is_empty()).then(|| detail.to_string()));
+    parts.extend(
+        target
+            .as_ref()
+            .map(|target| format!("of {}", other(target))),
+    );
+    if matches!(change, HostChange::Bpf | HostChange::Perf) {
+        parts.push(format!("({number})"));
+    }
+    let refused = if *denied { "was refused: " } else { "" };
+    format!("{refused}{}", parts.join(" "))
 }
 
 fn place(to: &Destination) -> String {

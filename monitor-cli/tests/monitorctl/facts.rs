@@ -4,7 +4,8 @@ use monitor_model::{
     alert::{Alert, Response, Severity},
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Action, Attribution, Event, FileObject, GapCause, Lineage, OpenMode, Process},
+    event::{Action, Attribution, Event, FileObject, GapCause, HookState, Lineage, Operation, Process},
+    host::Host,
     grant::{Grant, GrantKind, GrantState, Scope, Tier},
     id::{EventId, Source},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
@@ -76,10 +77,35 @@ pub(crate) fn credential(sequence: u64, path: &str, tenant: &str) -> Event {
             class: "kubeconfig".into(),
             tenant: Some(tenant.parse().unwrap()),
             tier: None,
-            mode: OpenMode::Read,
+            technique: None,
+            operation: Operation::Read,
+            other: None,
+            denied: false,
             flags: 0,
         },
     )
+}
+
+/// A host whose agent is blind for memory.
+pub(crate) fn host() -> Host {
+    let hook = |family: &str, tier: Option<&str>, unseen: &str| HookState {
+        family: family.into(),
+        tier: tier.map(Into::into),
+        unseen: unseen.into(),
+    };
+    Host {
+        host: "jump-1".parse().unwrap(),
+        boot: BOOT.parse().unwrap(),
+        started_at: at(0),
+        version: "0.1.0".into(),
+        kernel: "6.12.1".into(),
+        resumed: false,
+        hooks: vec![
+            hook("exec", Some("tracepoint"), "scripts"),
+            hook("life", Some("tracepoint"), ""),
+            hook("memory", None, "everything"),
+        ],
+    }
 }
 
 pub(crate) fn gap(sequence: u64) -> Event {

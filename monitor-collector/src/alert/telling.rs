@@ -95,8 +95,11 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         .unwrap_or_default();
     let what = sentence::what(event);
     match &event.action {
-        Action::Credential { object, mode, .. } => {
-            format!("{} {owner}credential {}{with}", mode.verb(), object.path)
+        Action::Credential {
+            object, operation, ..
+        } => {
+            let verb = operation.verb();
+            format!("{verb} {owner}credential {}{with}", object.path)
         }
         Action::Connect { .. } => match what.split_once(" to ") {
             Some((verb, rest)) => format!("{verb} to {owner}{rest}"),
@@ -105,6 +108,12 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Memory { .. }
+        | Action::Identity { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
         | Action::LoginRefused { .. }

@@ -1,4 +1,4 @@
-use monitor_model::{alert::Severity, id::Source, verdict::VerdictKind};
+use monitor_model::{alert::Severity, event::Fact, id::Source, verdict::VerdictKind};
 
 use super::*;
 use crate::testing::{BASE, at_seconds, credential, entry_of, event_id, grant};
@@ -9,6 +9,7 @@ fn rule(id: &str, response: Response, after: u32) -> Rule {
         verdicts: vec![VerdictKind::OutOfScope],
         kinds: vec![Kind::Credential, Kind::Connect],
         reasons: vec![],
+        facts: vec![],
         severity: Severity::High,
         technique: "T1078".into(),
         response,
@@ -162,4 +163,52 @@ fn revoked_sessions_without_end_are_not_remembered_without_end() {
     }
     assert_eq!(alerter.revoked.len(), SUBJECTS_MAX);
     assert!(alerter.revoked.contains_key(&session(most)));
+}
+
+/// A program of an engineer whose first argument is this.
+fn program(first: &str) -> Entry {
+    let mut event = credential(
+        event_id("jump-3", Source::Priority { cpu: 0 }, 1),
+        "acme",
+        "/srv/acme/a",
+    );
+    let Action::Credential { object, .. } = &event.action else {
+        panic!("no credential")
+    };
+    let mut exe = object.clone();
+    exe.path.text = "/usr/bin/cat".into();
+    event.action = Action::Exec {
+        exe,
+        argv: vec![first.into()],
+        argv_bytes: 4,
+        argv_truncated: false,
+        redacted: 0,
+        argv_digest: None,
+        script: None,
+        given: "/bin/cat".into(),
+        interpreter: "".into(),
+    };
+    entry_of(event, 1)
+}
+
+#[test]
+fn a_rule_about_a_fact_fires_whatever_the_verdict_and_only_on_that_fact() {
+    let alerter = || {
+        Alerter::new(
+            vec![Rule {
+                verdicts: vec![],
+                kinds: vec![],
+                facts: vec![Fact::Disguise],
+                ..rule("disguise", Response::Notify, 1)
+            }],
+            Duration::from_secs(60),
+        )
+    };
+    let alert = raised(answer(&mut alerter(), &program("sshd"))).alert;
+    assert_eq!(alert.rule, "disguise");
+    for honest in ["cat", "/bin/cat", "-cat"] {
+        assert_eq!(answer(&mut alerter(), &program(honest)), Answer::Nothing);
+    }
+    let other = read(1, "/srv/globex/a", 0);
+    assert_eq!(answer(&mut alerter(), &other), Answer::Nothing);
 }

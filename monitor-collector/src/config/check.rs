@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::Range, time::Duration};
 
 use monitor_model::{
     alert::{Response, Severity},
-    event::Kind,
+    event::{Fact, Kind},
     grant::{PortRange, Tier},
     id::TenantId,
     tenant::{Tenant, Zone},
@@ -195,6 +195,7 @@ fn checked_rule(raw: raw::Rule, seen: &mut BTreeSet<String>) -> Result<Rule, Wro
         verdicts,
         kinds,
         reasons,
+        facts,
         severity,
         technique,
         response,
@@ -214,24 +215,33 @@ fn checked_rule(raw: raw::Rule, seen: &mut BTreeSet<String>) -> Result<Rule, Wro
     if seen.len() > RULES_MAX {
         return Err(wrong("rule.id", &id, "more than 256 rules; merge some"));
     }
-    if verdicts.get_ref().is_empty() {
+    if verdicts.is_empty() && facts.is_empty() {
         return Err(wrong(
             "rule.verdicts",
-            &verdicts,
-            "give at least one of out_of_scope, unattributed",
+            &id,
+            "give this rule at least one of out_of_scope, unattributed, or facts",
         ));
     }
     let alarming = [VerdictKind::OutOfScope, VerdictKind::Unattributed];
-    let judged = [Kind::Exec, Kind::Connect, Kind::Credential];
+    let judged = [
+        Kind::Exec,
+        Kind::Connect,
+        Kind::Credential,
+        Kind::Socket,
+        Kind::Memory,
+        Kind::Signal,
+        Kind::Host,
+    ];
     let after = checked_after(&after)?;
     Ok(Rule {
         verdicts: named(
             "rule.verdicts",
-            verdicts.get_ref(),
+            &verdicts,
             &alarming,
             VerdictKind::as_str,
         )?,
         kinds: named("rule.kinds", &kinds, &judged, Kind::as_str)?,
+        facts: named("rule.facts", &facts, Fact::ALL, Fact::as_str)?,
         reasons: named("rule.reasons", &reasons, &OutReason::ALL, OutReason::as_str)?,
         severity: one("rule.severity", &severity, &Severity::ALL, Severity::as_str)?,
         response: one(

@@ -88,11 +88,14 @@ pub(super) struct Zone {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) id: Spanned<String>,
-    pub(super) verdicts: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) verdicts: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) kinds: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) reasons: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) facts: Vec<Spanned<String>>,
     pub(super) severity: Spanned<String>,
     #[serde(default)]
     pub(super) technique: String,

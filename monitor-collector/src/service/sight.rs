@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use monitor_model::{
-    event::{Action, Event},
+    event::{Action, Event, ProcessRef},
     grant::Grant,
-    id::{GrantId, TenantId},
+    id::{GrantId, SessionId, TenantId},
     session::{Credential, Session},
     tenant::Owner,
     verdict::{Judgement, Verdict},
@@ -152,15 +152,39 @@ impl Sight {
                     *tenant = None;
                 }
             }
+            Action::Memory { target, .. } | Action::Signal { target, .. } => {
+                self.redact_process(target, who.session);
+            }
+            Action::LocalConnect { peer, .. } => {
+                if let Some(peer) = peer {
+                    self.redact_process(peer, who.session);
+                }
+            }
+            Action::Host { target, .. } => {
+                if let Some(target) = target {
+                    self.redact_process(target, who.session);
+                }
+            }
             Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }
             | Action::Connect { .. }
+            | Action::Socket { .. }
+            | Action::Identity { .. }
             | Action::SessionEnded { .. }
             | Action::LoginRefused { .. }
             | Action::Contained { .. }
             | Action::Gap { .. }
             | Action::AgentStarted { .. } => {}
+        }
+    }
+
+    /// Another process may belong to another tenant's session: a reader of some
+    /// tenants learns its number only.
+    fn redact_process(&self, process: &mut ProcessRef, own: Option<SessionId>) {
+        if *self != Self::Everything && process.session != own {
+            process.session = None;
+            process.exe = None;
         }
     }
 

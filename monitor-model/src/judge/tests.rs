@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Attribution, Destination, FileObject, Lineage, OpenMode, Protocol},
+    event::{Attribution, Destination, FileObject, Lineage, Operation, Protocol},
     grant::{GrantKind, GrantState, Scope},
     id::{AgentName, BootId, EventId, PrincipalId, SessionId, Source},
     tenant::Zone,
@@ -100,8 +100,11 @@ fn credential(tenant: Option<&str>, tier: Option<Tier>) -> Event {
         class: "kubeconfig".into(),
         tenant: tenant.map(|name| name.parse().unwrap()),
         tier,
-        mode: OpenMode::Read,
+        technique: None,
+        operation: Operation::Read,
         flags: 0,
+        other: None,
+        denied: false,
     })
 }
 

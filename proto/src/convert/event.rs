@@ -7,7 +7,7 @@ use monitor_model::{
     clock::UnixNs,
     event::{
         Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage, NoSession,
-        OpenMode, Process, Protocol, Receipt,
+        Operation, Process, Protocol, Receipt,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };
@@ -29,8 +29,25 @@ closed_enum!(Lineage, v1::Lineage, "lineage", {
 closed_enum!(NoSession, v1::NoSession, "reason", {
     NoMark => NoMark, UnknownMark => UnknownMark, NoPrincipal => NoPrincipal,
 });
-closed_enum!(OpenMode, v1::OpenMode, "mode", {
-    Read => Read, Write => Write, ReadWrite => ReadWrite, PathOnly => PathOnly,
+closed_enum!(Operation, v1::Operation, "operation", {
+    Read => Read,
+    Write => Write,
+    ReadWrite => ReadWrite,
+    PathOnly => PathOnly,
+    Execute => Execute,
+    Received => Received,
+    UsedElsewhere => UsedElsewhere,
+    Mapped => Mapped,
+    Created => Created,
+    Truncated => Truncated,
+    ModeChanged => ModeChanged,
+    OwnerChanged => OwnerChanged,
+    Renamed => Renamed,
+    Linked => Linked,
+    Symlinked => Symlinked,
+    Removed => Removed,
+    AttributesChanged => AttributesChanged,
+    Connected => Connected,
 });
 closed_enum!(GapCause, v1::GapCause, "cause", {
     RingFull => RingFull, Undecodable => Undecodable, SpoolFull => SpoolFull, Unexplained => Unexplained,

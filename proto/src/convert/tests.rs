@@ -5,8 +5,9 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage,
-        NoSession, OpenMode, Process, Protocol, Receipt,
+        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, HostChange, Ids,
+        Lineage, LocalAddress, MemoryAccess, NoSession, Operation, Process, ProcessRef, Protocol,
+        Receipt, SocketAddress, SocketOperation,
     },
     grant::{Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
     id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
@@ -97,6 +98,78 @@ fn receipt() -> Receipt {
     }
 }
 
+fn local_actions() -> Vec<Action> {
+    let process = |start_boot_ns| ProcessRef {
+        pid: 7,
+        start_boot_ns,
+        session: Some(session_id()),
+        holds_credentials: true,
+        exe: Some(object().path),
+    };
+    let name = ByteText(b"/run/\xff".to_vec());
+    let addresses = [
+        LocalAddress::Unix { path: name.clone() },
+        LocalAddress::Unix {
+            path: ByteText::default(),
+        },
+        LocalAddress::Abstract { name },
+        LocalAddress::Vsock { cid: 2, port: 22 },
+        LocalAddress::Other { number: 38 },
+    ];
+    let mut actions: Vec<_> = addresses
+        .into_iter()
+        .map(|socket| Action::LocalConnect {
+            socket,
+            object: Some(object()),
+            peer: Some(process(None)),
+            denied: true,
+        })
+        .collect();
+    let at = |address: &str| SocketAddress {
+        address: address.parse().unwrap(),
+        port: 80,
+    };
+    actions.extend(SocketOperation::ALL.map(|operation| Action::Socket {
+        operation,
+        family: 10,
+        socket_type: 1,
+        protocol: 6,
+        local: Some(at("fe80::1")),
+        peer: Some(at("10.0.0.1")),
+        net_ns: 4,
+        denied: false,
+    }));
+    actions.extend(MemoryAccess::ALL.map(|access| Action::Memory {
+        target: process(Some(9)),
+        access,
+        syscall: Some(0),
+        denied: true,
+    }));
+    let ids = |uid| Ids {
+        uid,
+        euid: 0,
+        gid: uid,
+    };
+    actions.push(Action::Identity {
+        before: ids(1000),
+        after: ids(0),
+        by_exec: true,
+    });
+    actions.push(Action::Signal {
+        target: process(Some(9)),
+        number: 6,
+    });
+    actions.extend(HostChange::ALL.iter().map(|change| Action::Host {
+        change: *change,
+        number: 5,
+        detail: "ext4".into(),
+        path: Some(object().path),
+        target: Some(process(Some(1))),
+        denied: false,
+    }));
+    actions
+}
+
 #[expect(clippy::too_many_lines, reason = "one literal a kind of event")]
 fn actions() -> Vec<Action> {
     let argv = vec![ByteText(b"cat".to_vec()), ByteText(vec![0xff, 0x0a])];
@@ -112,6 +185,10 @@ fn actions() -> Vec<Action> {
             argv_bytes: 9_999,
             argv_truncated: true,
             redacted: 2,
+            argv_digest: Some(0),
+            script: Some(object()),
+            given: "./k".into(),
+            interpreter: "/bin/sh".into(),
         },
         Action::Fork {
             child_pid: 3,
@@ -152,22 +229,21 @@ fn actions() -> Vec<Action> {
             ],
         },
     ];
-    for mode in [
-        OpenMode::Read,
-        OpenMode::Write,
-        OpenMode::ReadWrite,
-        OpenMode::PathOnly,
-    ] {
+    for operation in Operation::ALL {
         let (tenant, tier) = (Some(TenantId::new("acme").unwrap()), Some(Tier::Backup));
         actions.push(Action::Credential {
             object: object(),
             class: "key".into(),
             tenant,
             tier,
-            mode,
+            technique: Some("T1552.004".into()),
+            operation: *operation,
             flags: 1,
+            other: Some(object().path),
+            denied: true,
         });
     }
+    actions.extend(local_actions());
     for cause in [
         GapCause::RingFull,
         GapCause::Undecodable,

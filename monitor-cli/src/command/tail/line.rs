@@ -252,12 +252,18 @@ pub(crate) const fn tone(verdict: &Verdict) -> Tone {
 
 fn what_tone(action: &Action) -> Tone {
     match action {
-        Action::Gap { .. } => Tone::Doubtful,
+        Action::Gap { .. }
+        | Action::Memory { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. } => Tone::Doubtful,
         Action::LoginRefused { .. } | Action::Contained { .. } => Tone::Bad,
         Action::Fork { .. } | Action::Exit { .. } => Tone::Dim,
         Action::Exec { .. }
         | Action::Connect { .. }
         | Action::Credential { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Identity { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
         | Action::AgentStarted { .. } => Tone::Plain,

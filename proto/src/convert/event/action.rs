@@ -2,15 +2,18 @@
 
 use monitor_model::{bytes::ByteText, event::Action, id::SessionId};
 
+mod local;
+
 use crate::{
     convert::{
         InvalidMessage,
-        wire::{id, meaning, meaning_opt, name_opt, need, number, text_opt},
+        wire::{id, meaning, meaning_opt, name_opt, need, number, some_text, text_opt},
     },
     v1,
 };
 
 impl From<&Action> for v1::event::Action {
+    #[expect(clippy::too_many_lines, reason = "one arm a kind of event")]
     fn from(value: &Action) -> Self {
         match value {
             Action::Exec {
@@ -19,12 +22,20 @@ impl From<&Action> for v1::event::Action {
                 argv_bytes,
                 argv_truncated,
                 redacted,
+                argv_digest,
+                script,
+                given,
+                interpreter,
             } => Self::Exec(v1::Exec {
                 exe: Some(exe.into()),
                 argv: argv.iter().map(|argument| argument.0.clone()).collect(),
                 argv_bytes: *argv_bytes,
                 argv_truncated: *argv_truncated,
                 redacted: *redacted,
+                argv_digest: *argv_digest,
+                script: script.as_ref().map(Into::into),
+                given: given.0.clone(),
+                interpreter: interpreter.0.clone(),
             }),
             Action::Fork {
                 child_pid,
@@ -46,16 +57,28 @@ impl From<&Action> for v1::event::Action {
                 class,
                 tenant,
                 tier,
-                mode,
+                technique,
+                operation,
                 flags,
+                other,
+                denied,
             } => Self::Credential(v1::CredentialAccess {
                 object: Some(object.into()),
                 class: class.clone(),
                 tenant: text_opt(tenant.as_ref()),
-                mode: number::<v1::OpenMode, _>(*mode),
+                operation: number::<v1::Operation, _>(*operation),
                 flags: *flags,
                 tier: tier.map_or(0, number::<v1::Tier, _>),
+                technique: technique.clone().unwrap_or_default(),
+                other: other.as_ref().map(Into::into),
+                denied: *denied,
             }),
+            Action::LocalConnect { .. }
+            | Action::Socket { .. }
+            | Action::Memory { .. }
+            | Action::Identity { .. }
+            | Action::Signal { .. }
+            | Action::Host { .. } => local::message(value),
             Action::SessionOpened { .. }
             | Action::SessionEnded { .. }
             | Action::LoginRefused { .. }
@@ -116,12 +139,19 @@ fn about_agent(value: &Action) -> v1::event::Action {
         | Action::Fork { .. }
         | Action::Exit { .. }
         | Action::Connect { .. }
-        | Action::Credential { .. } => value.into(),
+        | Action::Credential { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Memory { .. }
+        | Action::Identity { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. } => value.into(),
     }
 }
 
 impl TryFrom<v1::event::Action> for Action {
     type Error = InvalidMessage;
+    #[expect(clippy::too_many_lines, reason = "one arm a kind of event")]
     fn try_from(value: v1::event::Action) -> Result<Self, InvalidMessage> {
         use v1::event::Action as Message;
         Ok(match value {
@@ -131,6 +161,10 @@ impl TryFrom<v1::event::Action> for Action {
                 argv_bytes: exec.argv_bytes,
                 argv_truncated: exec.argv_truncated,
                 redacted: exec.redacted,
+                argv_digest: exec.argv_digest,
+                script: exec.script.map(TryInto::try_into).transpose()?,
+                given: ByteText(exec.given),
+                interpreter: ByteText(exec.interpreter),
             },
             Message::Fork(fork) => Self::Fork {
                 child_pid: fork.child_pid,
@@ -148,9 +182,18 @@ impl TryFrom<v1::event::Action> for Action {
                 class: access.class,
                 tenant: name_opt("credential.tenant", &access.tenant)?,
                 tier: meaning_opt::<v1::Tier, _>("credential.tier", access.tier)?,
-                mode: meaning::<v1::OpenMode, _>("credential.mode", access.mode)?,
+                technique: some_text(access.technique),
+                operation: meaning::<v1::Operation, _>("credential.operation", access.operation)?,
                 flags: access.flags,
+                other: access.other.map(Into::into),
+                denied: access.denied,
             },
+            Message::LocalConnect(connect) => connect.try_into()?,
+            Message::Socket(socket) => socket.try_into()?,
+            Message::Memory(memory) => memory.try_into()?,
+            Message::Identity(identity) => identity.try_into()?,
+            Message::Signal(signal) => signal.try_into()?,
+            Message::Host(change) => change.try_into()?,
             Message::SessionOpened(opened) => Self::SessionOpened {
                 session: Box::new(need("session_opened.session", opened.session)?.try_into()?),
             },
