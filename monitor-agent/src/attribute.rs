@@ -8,13 +8,15 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use monitor_common::{
-    Connect, Credential, Exec, Header, Record, file::PathTail, header::AUDIT_UNSET,
+    Connect, Credential, Exec, Header, LocalConnect, Memory, Record, file::PathTail,
+    header::AUDIT_UNSET, mark::TaskMark, watch::WATCH_ID_BLOCK_DEVICE,
 };
 use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, NoSession, OpenMode, Process, Protocol,
+        Action, Attribution, Destination, Event, FileObject, NoSession, Operation, Process,
+        ProcessRef, Protocol, fact::BLOCK_DEVICE_CLASS,
     },
     id::{AgentName, BootId, EventId, Source},
 };
@@ -23,6 +25,8 @@ use crate::{kernel::TimeOffset, marks, note, watch::SharedLabels};
 
 pub mod executables;
 pub mod host;
+mod local;
+mod mounts;
 pub mod sessions;
 
 pub use executables::Executables;
@@ -119,12 +123,7 @@ impl<H: Host> Attributor<H> {
     }
 
     fn process(&mut self, header: &Header) -> Process {
-        let key = (header.pid, header.start_boot_ns);
-        if self.executables.get(key).is_none()
-            && let Some(path) = self.host.executable(key)
-        {
-            self.executables.set(key, path);
-        }
+        let exe = self.executable((header.pid, header.start_boot_ns));
         let audit = |value: u32| (value != AUDIT_UNSET).then_some(value);
         let name = header
             .comm
@@ -146,15 +145,19 @@ impl<H: Host> Attributor<H> {
             mount_ns: header.mntns,
             pid_ns: header.pidns,
             comm: ByteText(name.to_vec()),
-            exe: self.executables.get(key).cloned(),
+            exe,
         }
     }
 
     fn action(&mut self, record: &Record<'_>) -> Action {
         match record {
             Record::Exec {
-                exec, path, argv, ..
-            } => exec_action(exec, label(*path), argv),
+                exec,
+                path,
+                argv,
+                given,
+                interpreter,
+            } => exec_action(exec, label(*path), argv, (given, interpreter)),
             Record::Fork(fork) => {
                 let child = (fork.child_pid, fork.child_start_boot_ns);
                 let parent = (fork.header.pid, fork.header.start_boot_ns);
@@ -171,22 +174,31 @@ impl<H: Host> Attributor<H> {
                 destination: self.destination(connect),
                 denied: connect.flags & Connect::DENIED != 0,
             },
+            Record::LocalConnect(connect) => self.local_connect(connect),
+            Record::Socket(socket) => local::socket(socket),
             Record::Credential {
-                credential, path, ..
-            } => self.credential_action(credential, label(*path)),
+                credential,
+                path,
+                other,
+            } => self.credential_action(credential, *path, *other),
+            Record::Memory(memory) => Action::Memory {
+                target: self.process_ref(&memory.target),
+                access: local::means(memory.access),
+                syscall: (memory.syscall != u32::MAX).then_some(memory.syscall),
+                denied: memory.flags & Memory::DENIED != 0,
+            },
+            Record::Identity(identity) => local::identity(identity),
+            Record::Signal(signal) => Action::Signal {
+                target: self.process_ref(&signal.target),
+                number: signal.signal,
+            },
+            Record::HostChange { change, path } => self.host_change(change, *path),
             Record::SessionEnded(ended) => match marks::session_of(ended.header.session) {
                 Some(session) => Action::SessionEnded { session },
                 // The kernel tells this of sessions only; the bytes still are
                 // what happened: a task ended.
                 None => Action::Exit { status: 0 },
             },
-            // No program makes these yet.
-            Record::LocalConnect(_)
-            | Record::Socket(_)
-            | Record::Memory(_)
-            | Record::Identity(_)
-            | Record::Signal(_)
-            | Record::HostChange { .. } => Action::Exit { status: 0 },
         }
     }
 
@@ -209,23 +221,131 @@ impl<H: Host> Attributor<H> {
         }
     }
 
-    fn credential_action(&mut self, credential: &Credential, path: PathLabel) -> Action {
-        let watched = self.labels.get(credential.watch_id).unwrap_or_else(|| {
-            self.unknown_watches += 1;
-            crate::watch::Label::unknown()
-        });
+    fn credential_action(
+        &mut self,
+        credential: &Credential,
+        path: monitor_common::PathLabel<'_>,
+        other: monitor_common::PathLabel<'_>,
+    ) -> Action {
+        let watched = self.watched(credential.watch_id);
+        let device = credential.file.device;
         Action::Credential {
-            object: object(&credential.file, path),
+            object: object(&credential.file, self.placed(device, path)),
             class: watched.class,
             tenant: watched.tenant,
             tier: watched.tier,
-            mode: OpenMode::from_flags(credential.open_flags),
+            technique: watched.technique,
+            operation: local::operation(credential),
             flags: credential.open_flags,
+            other: (credential.other.bytes > 0).then(|| self.placed(device, other)),
+            denied: credential.flags & Credential::DENIED != 0,
         }
+    }
+
+    /// What the watch list says of a watch.
+    fn watched(&mut self, watch_id: u32) -> crate::watch::Label {
+        if watch_id == WATCH_ID_BLOCK_DEVICE {
+            return crate::watch::Label::of_class(BLOCK_DEVICE_CLASS);
+        }
+        self.labels.get(watch_id).unwrap_or_else(|| {
+            self.unknown_watches += 1;
+            crate::watch::Label::unknown()
+        })
+    }
+
+    /// A path in one piece; one that begins at the root of its file system gets
+    /// the place where that is mounted.
+    fn placed(&mut self, device: u64, path: monitor_common::PathLabel<'_>) -> PathLabel {
+        let mut label = label(path);
+        if path.missing() & PathTail::BELOW_MOUNT != 0
+            && let Some(mount) = self.host.mount_point(device)
+        {
+            label.text.0.splice(0..0, mount);
+            label.truncated = path.missing() & !PathTail::BELOW_MOUNT != 0;
+        }
+        label
+    }
+
+    /// A connection to a watched socket is the use of a credential.
+    fn local_connect(&mut self, connect: &LocalConnect) -> Action {
+        let name = local::name(connect);
+        let file = (connect.socket.inode != 0).then(|| {
+            let path = PathLabel {
+                text: name.clone(),
+                truncated: false,
+            };
+            object(&connect.socket, path)
+        });
+        let denied = connect.flags & LocalConnect::DENIED != 0;
+        match file {
+            Some(object) if connect.flags & LocalConnect::WATCHED != 0 => {
+                let watched = self.watched(connect.watch_id);
+                Action::Credential {
+                    object,
+                    class: watched.class,
+                    tenant: watched.tenant,
+                    tier: watched.tier,
+                    technique: watched.technique,
+                    operation: Operation::Connected,
+                    flags: 0,
+                    other: None,
+                    denied,
+                }
+            }
+            object => Action::LocalConnect {
+                socket: local::address(connect, name),
+                object,
+                peer: (connect.peer.pid != 0).then(|| self.process_ref(&connect.peer)),
+                denied,
+            },
+        }
+    }
+
+    fn host_change(
+        &mut self,
+        record: &monitor_common::HostChange,
+        path: monitor_common::PathLabel<'_>,
+    ) -> Action {
+        Action::Host {
+            change: local::change(record.change),
+            number: record.number,
+            detail: local::text(&record.detail, record.detail_bytes),
+            path: (record.path.bytes > 0).then(|| label(path)),
+            target: (record.target.pid != 0).then(|| self.process_ref(&record.target)),
+            denied: record.flags & monitor_common::HostChange::DENIED != 0,
+        }
+    }
+
+    fn process_ref(&mut self, process: &monitor_common::ProcessRef) -> ProcessRef {
+        let key = (process.pid, process.start_boot_ns);
+        let is_known = process.start_boot_ns != 0;
+        let exe = is_known.then(|| self.executable(key)).flatten();
+        ProcessRef {
+            pid: process.pid,
+            start_boot_ns: is_known.then_some(process.start_boot_ns),
+            session: marks::session_of(process.session),
+            holds_credentials: process.flags & TaskMark::HOLDS != 0,
+            exe,
+        }
+    }
+
+    /// The program of a process, as far as it is known.
+    fn executable(&mut self, key: (u32, u64)) -> Option<PathLabel> {
+        if self.executables.get(key).is_none()
+            && let Some(path) = self.host.executable(key)
+        {
+            self.executables.set(key, path);
+        }
+        self.executables.get(key).cloned()
     }
 }
 
-fn exec_action(exec: &Exec, path: PathLabel, argv: &[u8]) -> Action {
+fn exec_action(
+    exec: &Exec,
+    path: PathLabel,
+    argv: &[u8],
+    (given, interpreter): (&[u8], &[u8]),
+) -> Action {
     let text = argv.strip_suffix(&[0]).unwrap_or(argv);
     let argv: Vec<ByteText> = if argv.is_empty() {
         Vec::new()
@@ -234,6 +354,13 @@ fn exec_action(exec: &Exec, path: PathLabel, argv: &[u8]) -> Action {
             .map(|part| ByteText(part.to_vec()))
             .collect()
     };
+    let script = || {
+        let path = PathLabel {
+            text: ByteText(given.to_vec()),
+            truncated: exec.flags & Exec::GIVEN_CUT != 0,
+        };
+        object(&exec.script, path)
+    };
     Action::Exec {
         exe: object(&exec.exe, path),
         argv,
@@ -241,6 +368,14 @@ fn exec_action(exec: &Exec, path: PathLabel, argv: &[u8]) -> Action {
         argv_truncated: u64::from(exec.argv_bytes) < exec.argv_bytes_true
             || exec.flags & Exec::ARGV_UNREADABLE != 0,
         redacted: 0,
+        argv_digest: (exec.flags & Exec::DIGEST_KNOWN != 0).then_some(exec.argv_digest),
+        script: (exec.flags & Exec::SCRIPT_KNOWN != 0).then(script),
+        given: ByteText(given.to_vec()),
+        interpreter: if interpreter == given {
+            ByteText::default()
+        } else {
+            ByteText(interpreter.to_vec())
+        },
     }
 }
 
