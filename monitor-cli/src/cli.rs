@@ -103,6 +103,8 @@ pub enum Command {
     Alerts(Alerts),
     /// Lists who may do what in which tenant, and until when
     Grants(Grants),
+    /// Lists jump hosts, and what their agents cannot see
+    Hosts(Hosts),
     /// Says why an event was attributed and judged as it was
     #[command(
         after_help = "Example (event ids: `tail -v`, `alerts -v`, or .event.id in JSON):
@@ -269,6 +271,23 @@ pub struct Grants {
     #[arg(long)]
     pub tenant: Option<TenantId>,
     /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// Which hosts.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  monitorctl hosts
+  monitorctl hosts --blind --host jump-1")]
+pub struct Hosts {
+    /// What stays unseen on each host, one line each, instead of the hosts.
+    #[arg(long)]
+    pub blind: bool,
+    /// Only this host.
+    #[arg(long)]
+    pub host: Option<AgentName>,
+    /// How many hosts.
     #[command(flatten)]
     pub limit: Limit,
 }

@@ -12,7 +12,7 @@ use monitor_model::{
 use monitor_proto::v1::{
     ListOrdersRequest, ListSessionsRequest, alert_service_client::AlertServiceClient,
     event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    revocation_service_client::RevocationServiceClient,
+    host_service_client::HostServiceClient, revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
 use monitor_transport::{causes, identity::Identity, tls::TlsError};
@@ -87,6 +87,12 @@ impl Connection {
     #[must_use]
     pub fn grants(&self) -> GrantServiceClient<Channel> {
         GrantServiceClient::new(self.channel.clone())
+    }
+
+    /// Hosts.
+    #[must_use]
+    pub fn hosts(&self) -> HostServiceClient<Channel> {
+        HostServiceClient::new(self.channel.clone())
     }
 
     /// Orders.

@@ -321,13 +321,15 @@ fn alert(rule: &Rule, response: Response, entry: &Entry, moment: &Moment<'_>) ->
 
 /// The rule's technique, or that of the object by the watch list.
 fn technique(rule: &Rule, event: &Event) -> String {
-    match &event.action {
-        Action::Credential {
-            technique: Some(technique),
-            ..
-        } if rule.technique.is_empty() => technique.clone(),
-        _ => rule.technique.clone(),
+    if let Action::Credential {
+        technique: Some(technique),
+        ..
+    } = &event.action
+        && rule.technique.is_empty()
+    {
+        return technique.clone();
     }
+    rule.technique.clone()
 }
 
 /// An alert's name follows from its event: raising it again is the same alert.

@@ -23,6 +23,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::{Action, Event},
     grant::{Grant, GrantState},
+    host::Host,
     id::{AgentName, GrantId, OrderId, TenantId},
     judge::{World, judge},
     revocation::Order,
@@ -283,13 +284,23 @@ impl Core {
             } => {
                 self.refused_login(principal.as_ref(), *serial, event.at)?;
             }
-            Action::AgentStarted { .. }
-            | Action::SessionEnded { .. }
+            Action::AgentStarted { .. } => {
+                if let Some(host) = Host::of(event) {
+                    self.state.put_host(&host)?;
+                }
+            }
+            Action::SessionEnded { .. }
             | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }
             | Action::Connect { .. }
             | Action::Credential { .. }
+            | Action::LocalConnect { .. }
+            | Action::Socket { .. }
+            | Action::Memory { .. }
+            | Action::Identity { .. }
+            | Action::Signal { .. }
+            | Action::Host { .. }
             | Action::Gap { .. } => {}
         }
         Ok(())

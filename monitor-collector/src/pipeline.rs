@@ -12,7 +12,7 @@ use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    revocation_service_server::RevocationServiceServer,
+    host_service_server::HostServiceServer, revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
 };
 use monitor_transport::{
@@ -246,6 +246,7 @@ async fn serve(
     health.set_serving::<EventServiceServer<Edge>>().await;
     health.set_serving::<SessionServiceServer<Edge>>().await;
     health.set_serving::<AlertServiceServer<Edge>>().await;
+    health.set_serving::<HostServiceServer<Edge>>().await;
     health.set_serving::<GrantServiceServer<Edge>>().await;
     health.set_serving::<RevocationServiceServer<Edge>>().await;
     let reflection = || {
@@ -270,6 +271,7 @@ async fn serve(
         .add_service(EventServiceServer::new(edge.clone()))
         .add_service(SessionServiceServer::new(edge.clone()))
         .add_service(AlertServiceServer::new(edge.clone()))
+        .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))
         .add_service(RevocationServiceServer::new(edge));
     let server = Server::builder()

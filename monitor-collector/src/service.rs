@@ -10,6 +10,7 @@
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
 //! - [`lists`]: `SessionService`, `AlertService`.
+//! - [`hosts`]: jump hosts, `HostService`.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
 
 use std::{path::PathBuf, sync::Arc};
@@ -33,6 +34,7 @@ use crate::{
 pub mod cursor;
 pub mod events;
 pub mod grants;
+pub mod hosts;
 pub mod lists;
 pub mod page;
 pub mod revocation;

@@ -1,7 +1,7 @@
 //! What the collector knows besides the ledgers: `state.db`.
 //!
-//! Grants, sessions, alerts, orders (the durable outbox), the deny table and
-//! the quarantine; and the place in the ledgers up to which all of them follow
+//! Grants, sessions, hosts, alerts, orders (the durable outbox), the deny table
+//! and the quarantine; and the place in the ledgers up to which all of them follow
 //! from the events. One transaction moves all of it, so that a crash at any
 //! point leaves them in step and the rest is derived again from the ledgers.
 //!
@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ledger::{durable, integer, number};
 
+mod hosts;
 pub mod load;
 pub mod read;
 
@@ -56,6 +57,7 @@ CREATE INDEX IF NOT EXISTS ordered_at ON ordered (ordered_at, id);
 CREATE TABLE IF NOT EXISTS denied (
     kind TEXT NOT NULL, name TEXT NOT NULL, ordered TEXT NOT NULL, PRIMARY KEY (kind, name)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host (name TEXT PRIMARY KEY, message BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS quarantine (
     agent TEXT NOT NULL, digest BLOB NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
     reason TEXT NOT NULL, event BLOB NOT NULL, PRIMARY KEY (agent, digest)

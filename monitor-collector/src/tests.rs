@@ -28,6 +28,7 @@ use crate::{config::Config, pipeline::Collector};
 
 mod access;
 mod agents;
+mod hosts;
 mod measure;
 mod revocation;
 mod subscription;

@@ -8,6 +8,7 @@
 //! - [`tenant`]: tenants, their network zones, and which of them owns an address.
 //! - [`session`]: one login, and the credential that opened it.
 //! - [`event`]: what happened, attributed.
+//! - [`host`]: a jump host, and what its agent can see.
 //! - [`verdict`]: the answers of the judgement.
 //! - [`mod@evaluate`]: grants and an access in, a verdict out.
 //! - [`judge`]: an event and the world in, a judgement out.
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod evaluate;
 pub mod event;
 pub mod grant;
+pub mod host;
 pub mod id;
 pub mod judge;
 pub mod revocation;

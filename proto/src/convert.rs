@@ -9,6 +9,7 @@ use monitor_model::{grant::InvalidGrant, id::InvalidId};
 mod alert;
 mod event;
 mod grant;
+mod host;
 mod revocation;
 mod session;
 mod verdict;

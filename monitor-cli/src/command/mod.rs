@@ -16,6 +16,7 @@ pub mod alerts;
 pub mod completions;
 pub mod explain;
 pub mod grants;
+pub mod hosts;
 pub mod orders;
 pub mod pki;
 pub mod revoke;
@@ -65,6 +66,7 @@ async fn dispatch(
         Command::Sessions(sessions) => sessions::run(sessions, connection, screen).await,
         Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
         Command::Grants(grants) => grants::run(grants, connection, screen).await,
+        Command::Hosts(hosts) => hosts::run(hosts, connection, screen).await,
         Command::Explain { event } => explain::run(event, connection, screen).await,
         Command::Orders(limit) => orders::list(*limit, connection, screen).await,
         Command::Order { order } => orders::show(order, connection, screen).await,

@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 17] = [
+const TIME_FIELDS: [&str; 18] = [
     "alert",
     "at",
     "broker_answered",
@@ -36,6 +36,7 @@ const TIME_FIELDS: [&str; 17] = [
     "opened_at",
     "ordered",
     "received_at",
+    "started_at",
 ];
 
 /// One record: what it is, then what it holds.

@@ -9,7 +9,7 @@ use std::{
 
 use monitor_proto::v1::{
     self, alert_service_server::*, event_service_server::*, grant_service_server::*,
-    revocation_service_server::*, session_service_server::*,
+    host_service_server::*, revocation_service_server::*, session_service_server::*,
 };
 use monitor_transport::tls::Tls;
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) sessions: Vec<v1::Session>,
     pub(crate) alerts: Vec<v1::Alert>,
     pub(crate) grants: Vec<v1::Grant>,
+    pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
     pub(crate) revocations: Vec<v1::RevokeRequest>,
@@ -90,6 +91,7 @@ impl Collector {
                 .add_service(SessionServiceServer::new(service.clone()))
                 .add_service(AlertServiceServer::new(service.clone()))
                 .add_service(GrantServiceServer::new(service.clone()))
+                .add_service(HostServiceServer::new(service.clone()))
                 .add_service(RevocationServiceServer::new(service));
             server
                 .serve_with_incoming(TcpListenerStream::new(listener))
@@ -281,6 +283,23 @@ impl GrantService for Service {
         );
         Ok(Response::new(v1::ListGrantsResponse {
             grants,
+            next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl HostService for Service {
+    async fn list_hosts(
+        &self,
+        request: Request<v1::ListHostsRequest>,
+    ) -> Result<Response<v1::ListHostsResponse>, Status> {
+        let request = request.into_inner();
+        let (hosts, next_page_token) =
+            self.world()?
+                .page(|world| &world.hosts, request.page_size, &request.page_token);
+        Ok(Response::new(v1::ListHostsResponse {
+            hosts,
             next_page_token,
         }))
     }

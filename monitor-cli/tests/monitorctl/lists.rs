@@ -14,6 +14,10 @@ fn world() -> World {
         sessions: vec![(&facts::session()).into()],
         alerts: vec![(&facts::alert()).into()],
         grants: vec![(&facts::grant("g-acme")).into()],
+        hosts: vec![v1::HostStatus {
+            host: Some((&facts::host()).into()),
+            connected: true,
+        }],
         orders: [(&facts::enforced(Target::Engineer("alice".parse().unwrap()))).into()].into(),
         explanation: Some(v1::ExplainResponse {
             event: Some(facts::judged(
@@ -204,6 +208,39 @@ fn an_event_is_explained_from_its_facts_to_its_alert() {
         "wrong_tenant"
     );
     assert_eq!(record["alerts"][0]["id"], facts::ALERT);
+}
+
+#[test]
+fn hosts_say_what_their_agents_see_and_what_stays_unseen() {
+    assert_eq!(
+        shown(&["hosts", "-o", "table"]),
+        "\
+HOST    STATE      AGENT  KERNEL  SINCE                SEEN    BLIND
+jump-1  connected  0.1.0  6.12.1  2026-01-02 12:00:00  2 of 3  memory
+"
+    );
+    assert_eq!(
+        shown(&["hosts", "--blind", "-o", "table"]),
+        "\
+HOST    KERNEL  FAMILY  TIER        UNSEEN
+jump-1  6.12.1  memory  blind       everything
+jump-1  6.12.1  exec    tracepoint  scripts
+"
+    );
+    let host = &records(&shown(&["hosts"]))[0];
+    assert_eq!(
+        (&host["type"], &host["connected"]),
+        (&"host".into(), &true.into())
+    );
+    assert_eq!(
+        host["host"]["started_at_rfc3339"],
+        "2026-01-02T12:00:00.000000000Z"
+    );
+    let spots = records(&shown(&["hosts", "--blind"]));
+    assert_eq!(spots.len(), 2);
+    assert_eq!(spots[0]["type"], "blind_spot");
+    assert_eq!(spots[0]["hook"]["family"], "memory");
+    assert!(spots[0]["hook"]["tier"].is_null());
 }
 
 #[test]

@@ -234,12 +234,7 @@ fn checked_rule(raw: raw::Rule, seen: &mut BTreeSet<String>) -> Result<Rule, Wro
     ];
     let after = checked_after(&after)?;
     Ok(Rule {
-        verdicts: named(
-            "rule.verdicts",
-            &verdicts,
-            &alarming,
-            VerdictKind::as_str,
-        )?,
+        verdicts: named("rule.verdicts", &verdicts, &alarming, VerdictKind::as_str)?,
         kinds: named("rule.kinds", &kinds, &judged, Kind::as_str)?,
         facts: named("rule.facts", &facts, Fact::ALL, Fact::as_str)?,
         reasons: named("rule.reasons", &reasons, &OutReason::ALL, OutReason::as_str)?,

@@ -4,7 +4,7 @@
 //! the older.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -67,6 +67,13 @@ impl Agents {
             number,
             shown,
         }
+    }
+
+    /// Who is connected now.
+    #[must_use]
+    pub fn connected(&self) -> HashSet<AgentName> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.streams.keys().cloned().collect()
     }
 
     /// Waits until every connected agent was shown this version of the grants,

@@ -206,7 +206,16 @@ impl StateReader {
             .transpose()
     }
 
-    fn rows(&self, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<(String, Vec<u8>)>, StateError> {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn rows(
+        &self,
+        sql: &str,
+        values: &[&dyn ToSql],
+    ) -> Result<Vec<(String, Vec<u8>)>, StateError> {
         self.connection
             .prepare_cached(sql)
             .and_then(|mut statement| {

@@ -1,0 +1,49 @@
+//! `HostService`: jump hosts, and what their agents can see.
+
+use monitor_model::{clock::UnixNs, id::AgentName};
+use monitor_proto::v1::{
+    HostStatus, ListHostsRequest, ListHostsResponse, host_service_server::HostService,
+};
+use monitor_transport::identity::Role;
+use tonic::{Request, Response, Status};
+
+use super::{Edge, name_opt, page};
+use crate::state::read::Place;
+
+/// Hosts are the provider's: auditors of tenants learn nothing of them.
+const READERS: [Role; 2] = [Role::Soc, Role::Admin];
+
+#[tonic::async_trait]
+impl HostService for Edge {
+    async fn list_hosts(
+        &self,
+        request: Request<ListHostsRequest>,
+    ) -> Result<Response<ListHostsResponse>, Status> {
+        Self::caller(&request, "ListHosts", &READERS)?;
+        let asked = request.into_inner();
+        let (size, place) = (
+            page::size(asked.page_size)?,
+            page::place(&asked.page_token)?,
+        );
+        let host: Option<AgentName> = name_opt("host", &asked.host)?;
+        let mut found = self
+            .ask_state(move |state| state.hosts(host.as_ref(), &place.id, size + 1))
+            .await?;
+        let next_page_token = page::cut(&mut found, size, |host| Place {
+            at: UnixNs(0),
+            id: host.host.to_string(),
+        });
+        let connected = self.agents.connected();
+        let hosts = found
+            .iter()
+            .map(|host| HostStatus {
+                host: Some(host.into()),
+                connected: connected.contains(&host.host),
+            })
+            .collect();
+        Ok(Response::new(ListHostsResponse {
+            hosts,
+            next_page_token,
+        }))
+    }
+}
