@@ -74,6 +74,7 @@ pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
             other: None,
             denied: false,
             flags: 0,
+            expected: None,
         },
     );
     event.process = Some(Process {

@@ -1,7 +1,8 @@
 //! What happened, attributed.
 //!
 //! - [`actor`]: who did it, and how that is known.
-//! - [`operation`]: what was done to a watched file.
+//! - [`operation`]: what was done to a watched file; [`expected`]: whether the
+//!   watch list expects it.
 //! - [`local`]: sockets, other processes, identities, the host.
 //! - [`fact`]: what stands out in an event, whoever did it.
 
@@ -18,11 +19,13 @@ use crate::{
 };
 
 pub mod actor;
+pub mod expected;
 pub mod fact;
 pub mod local;
 pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
+pub use expected::Expected;
 pub use fact::{Fact, facts};
 pub use local::{
     HostChange, Ids, LocalAddress, MemoryAccess, ProcessRef, SocketAddress, SocketOperation,
@@ -231,6 +234,8 @@ pub enum Action {
         other: Option<PathLabel>,
         /// Whether the kernel refused it on the agent's behalf.
         denied: bool,
+        /// Whether the watch list expects it; none where it does not.
+        expected: Option<Expected>,
     },
     /// A socket that does not speak IP was connected.
     LocalConnect {

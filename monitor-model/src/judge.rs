@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     evaluate::{Access, Target, evaluate},
-    event::{Action, Event, NoSession},
+    event::{Action, Event, Expected, NoSession},
     grant::{Grant, Tier},
     id::{GrantId, TenantId},
     tenant::{Owner, Tenant, locate},
@@ -29,6 +29,9 @@ pub fn judge(world: &World, event: &Event) -> Judgement {
     let ledger = ledger_of(world, event, &owner);
     let (verdict, considered) = match (target_of(&event.action), &owner) {
         (None, _) => exempt(ExemptReason::Lifecycle),
+        (Some(Target::Credential(_)), _) if is_expected(&event.action) => {
+            exempt(ExemptReason::ExpectedProgram)
+        }
         (Some(Target::Destination(_)), Owner::Host) => exempt(ExemptReason::HostLocal),
         (Some(target), _) => verdict_of(world, event, &owner, (target, tier)),
     };
@@ -48,6 +51,13 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
             let located = locate(&world.tenants, destination);
             (located.owner, located.tier)
         }
+        // A person's own belongs to whichever tenant they work for.
+        Action::Credential {
+            tenant: None,
+            tier,
+            expected: Some(Expected::Person),
+            ..
+        } => (Owner::Host, *tier),
         Action::Credential { tenant, tier, .. } => (
             Owner::Tenant(tenant.clone().unwrap_or_else(TenantId::provider)),
             *tier,
@@ -106,6 +116,19 @@ fn target_of(action: &Action) -> Option<Target<'_>> {
         | Action::Gap { .. }
         | Action::AgentStarted { .. } => None,
     }
+}
+
+/// Whether a use of a credential is its program's business. What belongs to a
+/// tenant by name is never.
+const fn is_expected(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Credential {
+            tenant: None,
+            expected: Some(Expected::Program),
+            ..
+        }
+    )
 }
 
 const fn exempt(reason: ExemptReason) -> (Verdict, Vec<Considered>) {

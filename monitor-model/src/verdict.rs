@@ -79,6 +79,8 @@ pub enum ExemptReason {
     Lifecycle,
     /// It stays on the host: loopback.
     HostLocal,
+    /// The watch list expects it of this program.
+    ExpectedProgram,
 }
 
 /// The answer for one event.
@@ -193,6 +195,9 @@ impl fmt::Display for Verdict {
             Self::Exempt {
                 reason: ExemptReason::HostLocal,
             } => f.write_str("not judged: stays on the host"),
+            Self::Exempt {
+                reason: ExemptReason::ExpectedProgram,
+            } => f.write_str("not judged: this program's business"),
         }
     }
 }

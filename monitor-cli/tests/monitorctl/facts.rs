@@ -4,9 +4,11 @@ use monitor_model::{
     alert::{Alert, Response, Severity},
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Action, Attribution, Event, FileObject, GapCause, HookState, Lineage, Operation, Process},
-    host::Host,
+    event::{
+        Action, Attribution, Event, FileObject, GapCause, HookState, Lineage, Operation, Process,
+    },
     grant::{Grant, GrantKind, GrantState, Scope, Tier},
+    host::Host,
     id::{EventId, Source},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
     session::{Credential, Session, SessionState},
@@ -82,6 +84,7 @@ pub(crate) fn credential(sequence: u64, path: &str, tenant: &str) -> Event {
             other: None,
             denied: false,
             flags: 0,
+            expected: None,
         },
     )
 }

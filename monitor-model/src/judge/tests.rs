@@ -105,7 +105,18 @@ fn credential(tenant: Option<&str>, tier: Option<Tier>) -> Event {
         flags: 0,
         other: None,
         denied: false,
+        expected: None,
     })
+}
+
+/// The same, expected by the watch list.
+fn expected(tenant: Option<&str>, how: Expected) -> Event {
+    let mut event = credential(tenant, None);
+    let Action::Credential { expected, .. } = &mut event.action else {
+        unreachable!()
+    };
+    *expected = Some(how);
+    event
 }
 
 fn out(judgement: &Judgement) -> OutReason {
@@ -184,6 +195,39 @@ fn what_belongs_to_no_tenant_is_kept_by_the_provider() {
         unknown.ledger.is_provider(),
         "a tenant that does not exist has no ledger"
     );
+}
+
+#[test]
+fn what_is_a_programs_business_is_not_judged_in_a_session_or_outside() {
+    let mut event = expected(None, Expected::Program);
+    let exempt = Verdict::Exempt {
+        reason: ExemptReason::ExpectedProgram,
+    };
+    assert_eq!(judge(&world(), &event).verdict, exempt);
+    event.attribution = Attribution::none(NoSession::NoMark);
+    assert_eq!(judge(&world(), &event).verdict, exempt);
+    let of_tenant = expected(Some("globex"), Expected::Program);
+    assert_eq!(
+        out(&judge(&world(), &of_tenant)),
+        OutReason::WrongTenant,
+        "what is a tenant's by name is judged whoever uses it"
+    );
+}
+
+#[test]
+fn what_is_a_persons_own_is_covered_by_any_live_grant_of_theirs() {
+    let own = expected(None, Expected::Person);
+    let judgement = judge(&world(), &own);
+    let in_scope = Verdict::InScope {
+        grant: "g1".parse().unwrap(),
+    };
+    assert_eq!(judgement.verdict, in_scope);
+    assert_eq!(judgement.ledger.as_str(), "acme");
+    let mut late = own;
+    late.at = UnixNs(201);
+    assert_eq!(out(&judge(&world(), &late)), OutReason::Expired);
+    let of_tenant = expected(Some("globex"), Expected::Person);
+    assert_eq!(out(&judge(&world(), &of_tenant)), OutReason::WrongTenant);
 }
 
 #[test]

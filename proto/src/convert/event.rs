@@ -6,7 +6,7 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Attribution, Destination, Event, FileObject, GapCause, HookState, Lineage, NoSession,
+        Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, Lineage, NoSession,
         Operation, Process, Protocol, Receipt,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
@@ -28,6 +28,9 @@ closed_enum!(Lineage, v1::Lineage, "lineage", {
 });
 closed_enum!(NoSession, v1::NoSession, "reason", {
     NoMark => NoMark, UnknownMark => UnknownMark, NoPrincipal => NoPrincipal,
+});
+closed_enum!(Expected, v1::Expected, "expected", {
+    Program => Program, Person => Person,
 });
 closed_enum!(Operation, v1::Operation, "operation", {
     Read => Read,

@@ -5,7 +5,7 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, GapCause, HookState, HostChange, Ids,
+        Action, Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, HostChange, Ids,
         Lineage, LocalAddress, MemoryAccess, NoSession, Operation, Process, ProcessRef, Protocol,
         Receipt, SocketAddress, SocketOperation,
     },
@@ -241,6 +241,21 @@ fn actions() -> Vec<Action> {
             flags: 1,
             other: Some(object().path),
             denied: true,
+            expected: None,
+        });
+    }
+    for expected in Expected::ALL {
+        actions.push(Action::Credential {
+            object: object(),
+            class: "key".into(),
+            tenant: None,
+            tier: None,
+            technique: None,
+            operation: Operation::Read,
+            flags: 0,
+            other: None,
+            denied: false,
+            expected: Some(*expected),
         });
     }
     actions.extend(local_actions());
@@ -309,6 +324,9 @@ fn judgements_survive() {
         },
         Verdict::Exempt {
             reason: ExemptReason::HostLocal,
+        },
+        Verdict::Exempt {
+            reason: ExemptReason::ExpectedProgram,
         },
         Verdict::Exempt {
             reason: ExemptReason::Lifecycle,

@@ -19,7 +19,7 @@ closed_enum!(OutReason, v1::OutReason, "reason", {
     NotStarted => NotStarted, WrongTier => WrongTier, NotGranted => NotGranted,
 });
 closed_enum!(ExemptReason, v1::ExemptReason, "reason", {
-    Lifecycle => Lifecycle, HostLocal => HostLocal,
+    Lifecycle => Lifecycle, HostLocal => HostLocal, ExpectedProgram => ExpectedProgram,
 });
 closed_enum!(VerdictKind, v1::VerdictKind, "verdict", {
     InScope => InScope, OutOfScope => OutOfScope, Unattributed => Unattributed, Exempt => Exempt,

@@ -62,6 +62,7 @@ impl From<&Action> for v1::event::Action {
                 flags,
                 other,
                 denied,
+                expected,
             } => Self::Credential(v1::CredentialAccess {
                 object: Some(object.into()),
                 class: class.clone(),
@@ -72,6 +73,7 @@ impl From<&Action> for v1::event::Action {
                 technique: technique.clone().unwrap_or_default(),
                 other: other.as_ref().map(Into::into),
                 denied: *denied,
+                expected: expected.map_or(0, number::<v1::Expected, _>),
             }),
             Action::LocalConnect { .. }
             | Action::Socket { .. }
@@ -187,6 +189,7 @@ impl TryFrom<v1::event::Action> for Action {
                 flags: access.flags,
                 other: access.other.map(Into::into),
                 denied: access.denied,
+                expected: meaning_opt::<v1::Expected, _>("credential.expected", access.expected)?,
             },
             Message::LocalConnect(connect) => connect.try_into()?,
             Message::Socket(socket) => socket.try_into()?,
