@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::clock::now_unix_ns;
 use crate::command::command;
 use crate::interrupt;
+use crate::poll;
 use crate::stage::services::last_lines;
 use crate::stage::{Folder, config};
 use crate::timeline::Timeline;
@@ -198,7 +199,7 @@ impl Facts {
         deadline: Duration,
         is: impl Fn(&Fact) -> bool,
     ) -> Result<Fact> {
-        let start = Instant::now();
+        let (start, deadline) = (Instant::now(), poll::allowed(deadline));
         let mut next = from;
         loop {
             let mut seen = self.shared.seen();

@@ -1,5 +1,6 @@
 //! Waits for a condition, with a deadline, and never for time alone.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,20 @@ use crate::interrupt;
 
 /// How often a condition is looked at.
 const EVERY: Duration = Duration::from_millis(5);
+
+/// How many times longer everything may take here.
+static SLOWNESS: AtomicU32 = AtomicU32::new(1);
+
+/// From now on every deadline is so many times longer: this machine is emulated.
+pub fn allow_slowness(times: u32) {
+    SLOWNESS.store(times.max(1), Ordering::Relaxed);
+}
+
+/// A deadline for this machine, from one for a machine that is not emulated.
+#[must_use]
+pub fn allowed(natively: Duration) -> Duration {
+    natively.saturating_mul(SLOWNESS.load(Ordering::Relaxed))
+}
 
 /// Asks until there is an answer.
 ///
@@ -20,7 +35,7 @@ pub fn until<T>(
     deadline: Duration,
     mut condition: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let start = Instant::now();
+    let (start, deadline) = (Instant::now(), allowed(deadline));
     loop {
         if let Some(answer) = condition()? {
             return Ok(answer);
@@ -50,7 +65,7 @@ pub fn until_ignoring_interrupts<T>(
     deadline: Duration,
     mut condition: impl FnMut() -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let start = Instant::now();
+    let (start, deadline) = (Instant::now(), allowed(deadline));
     loop {
         let answer = condition()?;
         if answer.is_some() || start.elapsed() > deadline {

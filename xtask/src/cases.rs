@@ -117,7 +117,7 @@ impl Play {
     /// Reads the cases, and compiles what is to be compiled.
     ///
     /// # Errors
-    /// A case cannot be read, or does not compile.
+    /// A case cannot be read, or the disk refused.
     fn of(
         project: &Project,
         folder: PathBuf,
@@ -274,7 +274,6 @@ fn matrix(reports: &[(&str, Report)]) -> Vec<String> {
 /// Compiles every C program that has changed, statically: they run wherever
 /// the cases do.
 fn compile(cases: &[Case], built: &Path) -> Result<()> {
-    let mut wrong = Vec::new();
     for case in cases {
         for (source, name) in case.sources()? {
             let place = built.join(&case.name);
@@ -287,13 +286,12 @@ fn compile(cases: &[Case], built: &Path) -> Result<()> {
             cc.args(["-O1", "-static", "-pthread", "-Wall", "-o"])
                 .arg(&program)
                 .arg(&source);
+            // Its case fails, and tells of this; the others are played.
             if let Err(error) = process::quiet_stdout_of(&mut cc) {
-                wrong.push(format!("{}: {error:#}", source.display()));
+                let _ = fs::remove_file(&program);
+                eprintln!("error: {} does not compile: {error:#}", source.display());
             }
         }
-    }
-    if !wrong.is_empty() {
-        bail!("these do not compile:\n{}", wrong.join("\n"));
     }
     Ok(())
 }

@@ -165,9 +165,10 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
 /// # Errors
 /// The kernel came without modules, or the disk could not be made.
 pub(crate) fn modules(project: &Project, kernel: &Kernel) -> Result<PathBuf> {
-    let file = project
-        .jump_host()
-        .join(format!("modules-{MODULES_REVISION}-{}.ext4", kernel.release));
+    let file = project.jump_host().join(format!(
+        "modules-{MODULES_REVISION}-{}.ext4",
+        kernel.release
+    ));
     if file.is_file() {
         return Ok(file);
     }

@@ -52,6 +52,11 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        name: "memfd",
+        why_not: "this kernel has no files in memory",
+        is_there: || symbols_have("__x64_sys_memfd_create"),
+    },
+    Need {
         name: "userns",
         why_not: "this kernel does not let an account make a user namespace",
         is_there: || {

@@ -47,7 +47,6 @@ struct Theatre {
     sensing: Sensing,
     own: Engineer,
     other: Engineer,
-    slowness: u32,
 }
 
 /// Plays every case; `tell` is given each line as it comes.
@@ -55,11 +54,12 @@ struct Theatre {
 /// # Errors
 /// The stage could not be set. What went wrong later is in the report.
 pub fn run(run: &Run, mut tell: impl FnMut(&str)) -> Result<Report> {
+    poll::allow_slowness(run.slowness);
     let stage = Stage::set_prepared(&run.settings, Shape::Cases, |folder| {
         ground::prepare(folder, &run.cases, run.built.as_deref())
     })?;
     tell("the stage is set");
-    let theatre = Theatre::open(stage, run.slowness)?;
+    let theatre = Theatre::open(stage)?;
     let mut report = Report {
         release: theatre.sensing.release.clone(),
         sensing: Some(theatre.sensing.clone()),
@@ -105,16 +105,15 @@ struct Done {
 }
 
 impl Theatre {
-    fn open(stage: Stage, slowness: u32) -> Result<Self> {
+    fn open(stage: Stage) -> Result<Self> {
         let facts = Facts::read(&stage.folder, Box::new(|_| {}))?;
-        let within = TOLD_WITHIN.saturating_mul(slowness);
-        let started = facts.wait("an agent that watches", within, |fact| {
+        let started = facts.wait("an agent that watches", TOLD_WITHIN, |fact| {
             fact.is_event("agent_started")
         })?;
         let sensing = Sensing::of(&started, &stage.folder)?;
         let [own, other] = [("alice", 0), ("bob", 1)].map(|(name, tenant)| {
             let tenant = TENANTS.get(tenant).copied().unwrap_or_default();
-            certified(&stage, name, tenant, within)
+            certified(&stage, name, tenant)
         });
         let (own, other) = (own?, other?);
         let port = stage.sshd()?.port;
@@ -126,12 +125,7 @@ impl Theatre {
             sensing,
             own,
             other,
-            slowness,
         })
-    }
-
-    fn within(&self, natively: Duration) -> Duration {
-        natively.saturating_mul(self.slowness)
     }
 
     /// An error means that no later case could be played either.
@@ -153,7 +147,7 @@ impl Theatre {
             // What broke off in the middle must not reach into the next case.
             self.end_all_sessions()?;
         }
-        let cleaned = run_as_root(case, &ground, "cleanup.sh", self.within(TOLD_WITHIN));
+        let cleaned = run_as_root(case, &ground, "cleanup.sh", TOLD_WITHIN);
         for result in [played, cleaned] {
             match result {
                 Err(error) if error.is::<interrupt::Interrupted>() => return Err(error),
@@ -168,23 +162,23 @@ impl Theatre {
     fn perform(&mut self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
         for (source, name) in case.sources()? {
             if !ground.place.join(&name).is_file() {
-                bail!("{} was not built", source.display());
+                bail!("{} was not built: it did not compile", source.display());
             }
         }
-        run_as_root(case, ground, "setup.sh", self.within(TOLD_WITHIN))?;
+        run_as_root(case, ground, "setup.sh", TOLD_WITHIN)?;
         let before = ground.objects(&case.expectations);
         (done.from, done.began_unix_ns) = (self.facts.count(), now_unix_ns());
         let mut other = None;
         if case.file("other.sh").is_some() {
             let mut play = Play::start(&self.other, case, ground, "other.sh")?;
-            play.waits_for(&ground.work.join("ready"), self.within(TOLD_WITHIN))?;
+            play.waits_for(&ground.work.join("ready"), TOLD_WITHIN)?;
             done.names.other = self.session_of("bob", done)?;
             other = Some(play);
         }
         let played = self.play_script(case, ground, done);
         if let Some(mut other) = other {
             std::fs::write(ground.work.join("over"), "")?;
-            if other.ends(self.within(LEFT_WITHIN)).is_err() {
+            if other.ends(LEFT_WITHIN).is_err() {
                 self.end_all_sessions()?;
             }
         }
@@ -196,7 +190,7 @@ impl Theatre {
     fn play_script(&self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
         let mut play = Play::start(&self.own, case, ground, "script.sh")?;
         let session = self.session_of("alice", done);
-        let ended = play.ends(self.within(Duration::from_secs(case.expectations.seconds)));
+        let ended = play.ends(Duration::from_secs(case.expectations.seconds));
         done.names.own = session?;
         let code = ended?.code().unwrap_or(-1);
         if !case.expectations.exit.contains(&code) {
@@ -211,13 +205,11 @@ impl Theatre {
     fn session_of(&self, principal: &str, done: &Done) -> Result<String> {
         let (from, at) = (done.from, done.began_unix_ns);
         let what = format!("{principal}'s login");
-        let fact = self
-            .facts
-            .wait_after(from, &what, self.within(TOLD_WITHIN), |fact| {
-                fact.is_event("session_opened")
-                    && fact.text("/event/action/session/principal") == principal
-                    && fact.number("/event/at").is_some_and(|opened| opened >= at)
-            })?;
+        let fact = self.facts.wait_after(from, &what, TOLD_WITHIN, |fact| {
+            fact.is_event("session_opened")
+                && fact.text("/event/action/session/principal") == principal
+                && fact.number("/event/at").is_some_and(|opened| opened >= at)
+        })?;
         Ok(fact.text("/event/action/session/id").to_owned())
     }
 
@@ -236,7 +228,7 @@ impl Theatre {
             let what = format!("the end of session {session}");
             if self
                 .facts
-                .wait_after(from, &what, self.within(LEFT_WITHIN), is_over)
+                .wait_after(from, &what, LEFT_WITHIN, is_over)
                 .is_ok()
             {
                 continue;
@@ -246,15 +238,12 @@ impl Theatre {
                 done.wrong.push(self.what_is_left()?);
             }
             self.end_all_sessions()?;
-            if let Err(error) =
-                self.facts
-                    .wait_after(from, &what, self.within(LEFT_WITHIN), is_over)
-            {
+            if let Err(error) = self.facts.wait_after(from, &what, LEFT_WITHIN, is_over) {
                 done.wrong.push(format!("{error:#}"));
             }
         }
         self.end_all_sessions()?;
-        self.ends.wait(&self.facts, self.within(TOLD_WITHIN))
+        self.ends.wait(&self.facts, TOLD_WITHIN)
     }
 
     fn what_is_left(&self) -> Result<String> {
@@ -370,7 +359,7 @@ fn finished(
 }
 
 /// A person with a grant and a certificate, who can log in.
-fn certified(stage: &Stage, name: &str, tenant: &str, within: Duration) -> Result<Engineer> {
+fn certified(stage: &Stage, name: &str, tenant: &str) -> Result<Engineer> {
     let engineer = Engineer::new(stage, name)?;
     let grant = Grant {
         id: format!("{name}-{tenant}-1"),
@@ -382,7 +371,7 @@ fn certified(stage: &Stage, name: &str, tenant: &str, within: Duration) -> Resul
     engineer.is_granted(&grant)?;
     engineer.gets_certificate(&grant)?;
     let mut last = String::new();
-    let logged_in = poll::until(&format!("{name} being let in"), within, || {
+    let logged_in = poll::until(&format!("{name} being let in"), TOLD_WITHIN, || {
         let attempt = engineer.tries_to_log_in(ACCOUNT)?;
         last.clone_from(&attempt.said);
         Ok(attempt.status.success().then_some(()))

@@ -116,7 +116,7 @@ pub fn run_as_root(case: &Case, ground: &Ground, script: &str, deadline: Duratio
     let log = ground.environment.with_extension(format!("{script}.log"));
     let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
     let mut bash: Command = command("timeout", ["-k", "2"]);
-    bash.arg(deadline.as_secs().max(1).to_string())
+    bash.arg(poll::allowed(deadline).as_secs().max(1).to_string())
         .arg("bash")
         .arg(ground.place.join(script))
         .env("BASH_ENV", &ground.environment)

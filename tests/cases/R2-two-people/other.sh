@@ -1,0 +1,3 @@
+head -c 4 "$K" >/dev/null
+: > "$WORK/ready"
+until [ -e "$WORK/over" ]; do sleep 0.1; done

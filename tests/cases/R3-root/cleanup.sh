@@ -1,0 +1,1 @@
+rm "$WORK/copied-cat"

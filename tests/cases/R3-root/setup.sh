@@ -1,0 +1,2 @@
+test "$(id -u)" = 0
+cp /bin/cat "$WORK/copied-cat"

@@ -1,0 +1,1 @@
+setsid nohup sleep 1000 >/dev/null 2>&1 </dev/null &
