@@ -226,6 +226,9 @@ impl Theatre {
                 fact.is_event("session_ended") && fact.text("/event/action/session") == session
             };
             let what = format!("the end of session {session}");
+            if case.expectations.leaves {
+                self.end_all_sessions()?;
+            }
             if self
                 .facts
                 .wait_after(from, &what, LEFT_WITHIN, is_over)
@@ -234,7 +237,7 @@ impl Theatre {
                 continue;
             }
             interrupt::check()?;
-            if place == 0 && !case.expectations.leaves {
+            if place == 0 {
                 done.wrong.push(self.what_is_left()?);
             }
             self.end_all_sessions()?;

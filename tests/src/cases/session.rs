@@ -32,6 +32,8 @@ impl Play {
         let log = ground.environment.with_extension(format!("{script}.log"));
         let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
         let mut client = engineer.client(account_name(case.expectations.account));
+        // The default would be slow where the processor is emulated.
+        client.args(["-o", "KexAlgorithms=curve25519-sha256"]);
         if case.expectations.tty {
             client.arg("-tt");
         }
