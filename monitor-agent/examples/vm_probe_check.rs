@@ -121,7 +121,7 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     let watched = std::env::temp_dir().join("monitor-vm-check-credential");
     fs::write(&watched, "secret")?;
     let file = FileIdentity::of(&watched)?;
-    probes.watch_set(&[WatchEntry { file, watch_id: 42 }])?;
+    probes.watch_set(&[WatchEntry::all(file, 42)])?;
     act(&watched)?;
     let mut seen = Seen::default();
     let limits = BatchLimits {

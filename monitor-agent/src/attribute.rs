@@ -21,13 +21,20 @@ use monitor_model::{
     id::{AgentName, BootId, EventId, Source},
 };
 
-use crate::{kernel::TimeOffset, marks, note, watch::SharedLabels};
+use crate::{
+    kernel::TimeOffset,
+    marks, note,
+    watch::{SharedLabels, SharedPrograms},
+};
 
 pub mod executables;
+mod expected;
 pub mod host;
 mod local;
 mod mounts;
 pub mod sessions;
+
+use expected::Done;
 
 pub use executables::Executables;
 pub use host::{Host, ThisHost};
@@ -57,6 +64,7 @@ pub struct Attributor<H> {
     origin: Origin,
     sessions: SharedSessions,
     labels: SharedLabels,
+    programs: SharedPrograms,
     executables: Executables,
     host: H,
     unknown_watches: u64,
@@ -70,18 +78,26 @@ impl<H: Host> Attributor<H> {
             origin,
             sessions,
             labels,
+            programs: SharedPrograms::default(),
             executables: Executables::default(),
             host,
             unknown_watches: 0,
         }
     }
 
+    /// Knows the programs that are expected to use what is watched.
+    #[must_use]
+    pub fn expecting(self, programs: SharedPrograms) -> Self {
+        Self { programs, ..self }
+    }
+
     /// The event that a record tells of.
     pub fn event(&mut self, record: &Record<'_>, place: Place, offset: TimeOffset) -> Event {
         let header = record.header();
         let key = (header.pid, header.start_boot_ns);
-        if let Record::Exec { path, .. } = record {
+        if let Record::Exec { exec, path, .. } = record {
             self.executables.set(key, label(*path));
+            self.executables.set_file(key, expected::file(&exec.exe));
         }
         let action = self.action(record);
         let process = self.process(header);
@@ -228,6 +244,7 @@ impl<H: Host> Attributor<H> {
         other: monitor_common::PathLabel<'_>,
     ) -> Action {
         let watched = self.watched(credential.watch_id);
+        let expected = self.expected(&Done::of(credential), &watched);
         let device = credential.file.device;
         Action::Credential {
             object: object(&credential.file, self.placed(device, path)),
@@ -239,6 +256,7 @@ impl<H: Host> Attributor<H> {
             flags: credential.open_flags,
             other: (credential.other.bytes > 0).then(|| self.placed(device, other)),
             denied: credential.flags & Credential::DENIED != 0,
+            expected,
         }
     }
 
@@ -280,6 +298,7 @@ impl<H: Host> Attributor<H> {
         match file {
             Some(object) if connect.flags & LocalConnect::WATCHED != 0 => {
                 let watched = self.watched(connect.watch_id);
+                let expected = self.expected(&Done::connected(connect), &watched);
                 Action::Credential {
                     object,
                     class: watched.class,
@@ -290,6 +309,7 @@ impl<H: Host> Attributor<H> {
                     flags: 0,
                     other: None,
                     denied,
+                    expected,
                 }
             }
             object => Action::LocalConnect {

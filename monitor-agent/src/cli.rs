@@ -74,10 +74,14 @@ pub enum Command {
         config: ConfigFile,
     },
     /// Prints a configuration.
+    #[command(group = clap::ArgGroup::new("which").required(true))]
     Config {
         /// The documented one with every default.
-        #[arg(long, required = true)]
+        #[arg(long, group = "which")]
         default: bool,
+        /// The catalogue of what is watched on every host.
+        #[arg(long, group = "which")]
+        catalogue: bool,
     },
 }
 

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::{grant::Tier, id::TenantId};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 pub use monitor_transport::configuration::ConfigError;
@@ -18,15 +17,19 @@ use toml::Spanned;
 
 use crate::{
     kernel::{RING_BYTES_MAX, RING_BYTES_MIN},
-    watch::{Label, Pattern, Rule},
+    watch::Watches,
 };
+
+mod watches;
+
+use watches::{RawCatalogue, RawWatch};
 
 /// The documented file that `config --default` prints.
 pub const DEFAULT: &str = include_str!("config/default.toml");
 
 /// Least bytes of a spool.
 pub const SPOOL_BYTES_MIN: u64 = 16 << 20;
-/// Most rules.
+/// Most rules of a configuration.
 pub const RULES_MAX: usize = 1_024;
 
 /// What is meant.
@@ -54,8 +57,8 @@ pub struct Config {
     pub principals_users: Vec<String>,
     /// Accounts that may log in while the agent is down.
     pub break_glass_accounts: Vec<String>,
-    /// What is watched.
-    pub watches: Vec<Rule>,
+    /// What is watched: own rules, then the catalogue's.
+    pub watches: Watches,
 }
 
 /// Where the collector is, and how often it is tried.
@@ -88,6 +91,8 @@ struct Raw {
     ssh: RawSsh,
     #[serde(default)]
     watch: Vec<RawWatch>,
+    #[serde(default)]
+    catalogue: RawCatalogue,
 }
 
 #[derive(Deserialize)]
@@ -148,15 +153,6 @@ impl Default for RawSsh {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWatch {
-    pattern: Spanned<String>,
-    class: Spanned<String>,
-    tenant: Option<Spanned<String>>,
-    tier: Option<Spanned<String>>,
-}
-
 fn default_state_dir() -> PathBuf {
     "/var/lib/monitor-agent".into()
 }
@@ -212,13 +208,7 @@ impl Check<'_> {
                 .0
                 .wrong("spool.bytes_max", &raw.spool.bytes_max, wanted));
         }
-        let watches: Result<Vec<_>, _> = raw.watch.iter().map(|rule| self.rule(rule)).collect();
-        let watches = watches?;
-        if let (true, Some(beyond)) = (watches.len() > RULES_MAX, raw.watch.get(RULES_MAX)) {
-            let wanted =
-                format!("the rule after the {RULES_MAX} that are allowed; join some by globs");
-            return Err(self.0.wrong("watch.pattern", &beyond.pattern, wanted));
-        }
+        let watches = self.watches(&raw.watch, &raw.catalogue)?;
         Ok(Config {
             state_dir: self.0.beside(raw.state_dir),
             socket: self.0.beside(raw.socket),
@@ -268,35 +258,6 @@ impl Check<'_> {
         }
         let wanted = format!("a power of two from {RING_BYTES_MIN} to {RING_BYTES_MAX}");
         Err(self.0.wrong(key, bytes, wanted))
-    }
-
-    fn rule(&self, raw: &RawWatch) -> Result<Rule, ConfigError> {
-        let pattern = Pattern::new(raw.pattern.get_ref()).map_err(|error| {
-            self.0
-                .wrong("watch.pattern", &raw.pattern, error.to_string())
-        })?;
-        if raw.class.get_ref().is_empty() {
-            let wanted = "a word such as \"kubeconfig\"".to_owned();
-            return Err(self.0.wrong("watch.class", &raw.class, wanted));
-        }
-        if let (true, Some(tenant)) = (pattern.names_tenant(), &raw.tenant) {
-            let wanted = "nothing: the pattern names the tenant by {tenant}".to_owned();
-            return Err(self.0.wrong("watch.tenant", tenant, wanted));
-        }
-        let tenant = raw.tenant.as_ref().map(|tenant| {
-            TenantId::new(tenant.get_ref().clone())
-                .map_err(|error| self.0.wrong("watch.tenant", tenant, error.to_string()))
-        });
-        let tier = raw.tier.as_ref().map(|tier| {
-            let parsed: Result<Tier, _> = tier.get_ref().parse();
-            parsed.map_err(|error| self.0.wrong("watch.tier", tier, error.to_string()))
-        });
-        let label = Label {
-            class: raw.class.get_ref().clone(),
-            tenant: tenant.transpose()?,
-            tier: tier.transpose()?,
-        };
-        Ok(Rule { pattern, label })
     }
 }
 

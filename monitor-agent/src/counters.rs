@@ -64,6 +64,7 @@ counters! {
     contained: "Sessions that were ended by order.",
     secrets_removed: "Secrets taken out of arguments.",
     watches_beyond: "Watched files above the maximum, which are not watched.",
+    watches_let_go: "Replaced or moved files that were let go to make room.",
     watch_ids_unknown: "Opens of watched files whose watch is not known.",
     sessions_evicted: "Ended sessions forgotten to make room.",
     executables_evicted: "Programs of processes forgotten to make room.",

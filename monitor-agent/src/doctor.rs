@@ -244,7 +244,7 @@ fn askers(config: &Config) -> Finding {
 
 fn watches(config: &Config) -> Vec<Finding> {
     const NAME: &str = "watched files";
-    if config.watches.is_empty() {
+    if config.watches.rules.is_empty() {
         return vec![Finding::warning(
             NAME,
             "none",
@@ -252,7 +252,10 @@ fn watches(config: &Config) -> Vec<Finding> {
         )];
     }
     let absent = watch::missing(&config.watches);
-    let mut findings = vec![Finding::ok(NAME, format!("{} rules", config.watches.len()))];
+    let mut findings = vec![Finding::ok(
+        NAME,
+        format!("{} rules", config.watches.rules.len()),
+    )];
     findings.extend(absent.into_iter().map(|pattern| {
         let advice = "it is watched as soon as something fits it; look for a slip of the pen";
         Finding::warning(NAME, format!("nothing fits {pattern}"), advice)

@@ -10,6 +10,7 @@ use monitor_agent::{
     doctor, kernel,
     login::{Askers, Authorities, client::Hook},
     run,
+    watch::catalogue,
 };
 use monitor_transport::{causes, logging};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,7 +54,9 @@ fn start(command: Command) -> anyhow::Result<u8> {
         }
         Command::Detach { config } => detach(&config).map(|()| 0),
         Command::CheckConfig { config } => check(&config.path).map(|()| 0),
-        Command::Config { .. } => say(DEFAULT).map(|()| 0),
+        Command::Config { catalogue, .. } => {
+            say(if catalogue { catalogue::TEXT } else { DEFAULT }).map(|()| 0)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     redact::RedactError,
     spool::SpoolError,
     standing::StandingError,
-    watch::{Identities, LabelError, WatchError, Watcher},
+    watch::{LabelError, WatchError, Watcher},
 };
 
 mod ground;
@@ -131,11 +131,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         epoch,
     ) = probes::start(&config)?;
     let probes = Arc::new(probes);
-    let identities = Identities::open(&config.state_dir.join("state.db"), ground.origin.boot)
-        .map_err(LabelError::from)?;
     let watcher = Watcher::start(
         config.watches.clone(),
-        (ground.labels.clone(), identities),
+        (ground.labels.clone(), ground.programs.clone()),
         Arc::clone(&probes),
         Arc::clone(&ground.counters),
     )?;

@@ -1,43 +1,58 @@
-//! Configured patterns to watched files.
+//! Patterns to watched files.
 //!
-//! In: patterns from the configuration, changes in the directories they lead
-//! through. Out: the files and directories that the kernel is to watch, and a
-//! label for each. Bound: the kernel's tables; what is beyond is counted and
-//! told. Loss: a file that is new or replaced is watched again within
-//! milliseconds, not at once; a watched directory (`/**`) has no such moment,
-//! because the kernel compares the directories above a file.
+//! In: patterns from the configuration and the catalogue, changes in the
+//! directories they lead through. Out: the files, directories and names that
+//! the kernel is to watch, and a label for each. Bound: the kernel's tables;
+//! what is beyond is counted and told. Loss: none for what stands at a fixed
+//! name in a directory that exists, or below a watched directory (`/**`): the
+//! kernel compares the name and the directories above. A file that is new at a
+//! name that varies (a glob), or in a directory that is new itself, is watched
+//! within milliseconds, not at once.
 //!
-//! - [`pattern`]: what a pattern says. [`resolve`]: which files fit it now.
-//! - [`identities`]: who a file is, asked once.
+//! - [`pattern`]: what a pattern says. [`homes`]: what `~` stands for.
+//! - [`resolve`]: which files fit now. [`follow`]: when to look again. [`links`]: their other names.
+//!   [`former`]: those that stood there before.
 //! - [`labels`]: the numbers in records, and what they mean.
+//! - [`catalogue`]: what is watched on every host. [`programs`]: whose business
+//!   it is to use it.
 
-use std::{collections::HashMap, io, os::fd::OwnedFd, sync::Arc, time::Duration};
-
-use monitor_common::watch::{WATCH_DEVICES_MAX, WATCHES_MAX};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    time::Instant,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
 };
+
+use monitor_common::watch::{WATCH_NAMES_MAX, WATCHES_MAX};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::{
     counters::Counters,
-    kernel::{KernelError, Probes, WatchEntry},
+    kernel::{FileIdentity, KernelError, Probes, WatchEntry, WatchName},
 };
 
-pub mod identities;
+pub mod catalogue;
+pub mod follow;
+pub mod former;
+pub mod homes;
 pub mod labels;
+pub mod links;
 pub mod pattern;
+pub mod programs;
 pub mod resolve;
 
-pub use identities::Identities;
+pub use catalogue::Catalogue;
+pub use homes::Homes;
 pub use labels::{Label, LabelError, SharedLabels};
 pub use pattern::{Pattern, PatternError};
+pub use programs::{Expectation, SharedPrograms};
 
-use resolve::{Filter, Resolved};
+use follow::{Changed, Follower, RESCAN};
+use former::Former;
+use resolve::Resolved;
 
-/// One rule of the configuration.
+/// One rule of the configuration or the catalogue.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Which files.
@@ -46,13 +61,21 @@ pub struct Rule {
     pub label: Label,
 }
 
-/// Most directories whose changes are followed.
-pub const DIRECTORIES_MAX: usize = 8_192;
-/// Bytes read from inotify at a time.
-const CHANGES_BYTES: usize = 64 * 1024;
-/// Longest time without a look at everything, should a change go unseen: on
-/// some file systems (network, overlay) inotify is blind.
-const RESCAN: Duration = Duration::from_secs(30);
+/// What is watched, and whose use of it is expected.
+#[derive(Clone, Debug, Default)]
+pub struct Watches {
+    /// Of two that fit a file the first counts.
+    pub rules: Vec<Rule>,
+    /// By item of the catalogue.
+    pub expectations: Vec<Expectation>,
+    /// Where homes are.
+    pub homes: Homes,
+}
+
+/// After a look it rests this many times as long as the look took: who makes
+/// and removes files at watched names without end keeps a quarter of one
+/// processor busy, not all of it. The kernel goes on watching meanwhile.
+const REST: u32 = 3;
 
 /// Why files cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -68,19 +91,35 @@ pub enum WatchError {
     Labels(#[from] LabelError),
 }
 
+/// How much is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// What fits the patterns.
+    Patterns,
+    /// Also below the watched directories, for files with several names.
+    Everything,
+}
+
 /// Follows the patterns.
 #[derive(Debug)]
 pub struct Watcher {
-    rules: Vec<Rule>,
+    watches: Watches,
     labels: SharedLabels,
-    identities: Identities,
+    programs: SharedPrograms,
     probes: Arc<Probes>,
     counters: Arc<Counters>,
-    changes: AsyncFd<OwnedFd>,
-    /// What matters in each directory that is followed.
-    followed: HashMap<i32, Vec<Filter>>,
-    /// Told once when it begins.
+    follower: Follower,
+    /// Files below watched directories that have several names.
+    linked: BTreeMap<FileIdentity, Label>,
+    former: Former,
+    told: Told,
+}
+
+/// What was told when it began.
+#[derive(Debug, Default)]
+struct Told {
     beyond: bool,
+    links_cut: bool,
 }
 
 impl Watcher {
@@ -90,199 +129,190 @@ impl Watcher {
     /// # Errors
     /// [`WatchError`].
     pub fn start(
-        rules: Vec<Rule>,
-        (labels, identities): (SharedLabels, Identities),
+        watches: Watches,
+        (labels, programs): (SharedLabels, SharedPrograms),
         probes: Arc<Probes>,
         counters: Arc<Counters>,
     ) -> Result<Self, WatchError> {
-        let mut watcher = Self {
-            rules,
+        let mut started = Self {
+            watches,
             labels,
-            identities,
+            programs,
             probes,
             counters,
-            changes: follow()?,
-            followed: HashMap::new(),
-            beyond: false,
+            follower: Follower::new()?,
+            linked: BTreeMap::new(),
+            former: Former::default(),
+            told: Told::default(),
         };
-        let files = watcher.look()?;
+        let (files, names) = started.look(Extent::Everything)?;
         info!(
-            rules = watcher.rules.len(),
-            files, "Credential files are watched."
+            rules = started.watches.rules.len(),
+            files, names, "Credential files are watched."
         );
-        Ok(watcher)
+        Ok(started)
     }
 
     /// Follows changes until the task is ended.
     pub async fn run(mut self) {
-        // An instant, not a pause: changes that mean nothing do not put it off.
+        // Instants, not pauses: changes that mean nothing do not put them off.
         let mut rescan_at = Instant::now() + RESCAN;
+        let mut rested_at = Instant::now();
         loop {
-            let changed = tokio::time::timeout_at(rescan_at, self.changed()).await;
-            match changed {
+            let changed = tokio::time::timeout_at(rescan_at, self.follower.changed()).await;
+            let extent = match changed {
                 Ok(Ok(Changed::Nothing)) => continue,
-                Ok(Ok(Changed::Something)) | Err(_) => {}
+                Ok(Ok(Changed::Something)) => Extent::Patterns,
+                Err(_) => Extent::Everything,
                 Ok(Err(error)) => {
                     warn!(%error, "Changes of directories cannot be read; looking at all of them.");
                     tokio::time::sleep(Duration::from_secs(1)).await;
+                    Extent::Everything
                 }
-            }
-            if let Err(error) = tokio::task::block_in_place(|| self.look()) {
+            };
+            tokio::time::sleep_until(rested_at).await;
+            let began = Instant::now();
+            if let Err(error) = tokio::task::block_in_place(|| self.look(extent)) {
                 warn!(%error, "The watched files could not be brought up to date; trying again.");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            rescan_at = Instant::now() + RESCAN;
+            rested_at = Instant::now() + began.elapsed() * REST;
+            if extent == Extent::Everything {
+                rescan_at = Instant::now() + RESCAN;
+            }
         }
     }
 
-    /// Resolves every pattern and tells the kernel; how many are watched.
-    fn look(&mut self) -> Result<usize, WatchError> {
+    /// Resolves every pattern and tells the kernel; how many files and names
+    /// are watched.
+    fn look(&mut self, extent: Extent) -> Result<(usize, usize), WatchError> {
+        self.programs
+            .refresh(&self.watches.expectations, &*self.probes);
         // Directories are followed before they are read: what changes in
         // between comes as a change.
-        let mut resolved = resolve::resolve(&self.rules, &mut self.identities);
+        let mut resolved = self.resolve();
         for _ in 0..2 {
-            if !self.follow(&resolved)? {
+            if !self.follower.set(&resolved.directories) {
                 break;
             }
-            resolved = resolve::resolve(&self.rules, &mut self.identities);
+            resolved = self.resolve();
         }
-        let mut entries = Vec::with_capacity(resolved.files.len());
-        for (file, label) in &resolved.files {
-            entries.push(WatchEntry {
-                file: *file,
-                watch_id: self.labels.id(label)?,
-            });
+        if extent == Extent::Everything {
+            let found = links::linked(&resolved.trees, &resolved.files, &*self.probes);
+            if found.cut && !self.told.links_cut {
+                warn!(
+                    most = links::ENTRIES_MAX,
+                    "More files lie below the watched directories than are looked at for hard links; the kernel watches those that it sees being made."
+                );
+            }
+            self.told.links_cut = found.cut;
+            self.linked = found.files;
         }
-        self.bound(&mut entries);
-        let change = self.probes.watch_set(&entries)?;
+        let let_go = self.former.bring(&resolved.files);
+        if let_go > 0 {
+            self.counters.watches_let_go.add_len(let_go);
+            warn!(
+                let_go,
+                most = former::FORMER_MAX,
+                "Files that were replaced or moved away are watched no longer: there are more than are kept."
+            );
+        }
+        let (mut entries, mut names) = self.entries(&resolved)?;
+        self.bound(&mut entries, &mut names);
+        let change = self.probes.watch(&entries, &names)?;
         if change.written + change.removed > 0 {
             info!(
                 watched = entries.len(),
+                names = names.len(),
                 new = change.written,
                 gone = change.removed,
                 "The watched files changed."
             );
         }
-        Ok(entries.len())
+        Ok((entries.len(), names.len()))
     }
 
-    fn bound(&mut self, entries: &mut Vec<WatchEntry>) {
-        let given = entries.len();
-        let mut devices = std::collections::BTreeSet::new();
-        entries.retain(|entry| {
-            !entry.file.is_directory
-                || devices.contains(&entry.file.device)
-                || devices.len() < WATCH_DEVICES_MAX && devices.insert(entry.file.device)
-        });
-        entries.truncate(WATCHES_MAX);
-        let beyond = given - entries.len();
-        if beyond > 0 && !self.beyond {
+    fn resolve(&self) -> Resolved {
+        let watches = &self.watches;
+        let mut resolved = resolve::resolve(&watches.rules, &watches.homes, &*self.probes);
+        for expectation in &watches.expectations {
+            for program in expectation.readers.iter().chain(&expectation.writers) {
+                resolve::follow_path(program, &mut resolved.directories);
+            }
+        }
+        resolved
+    }
+
+    /// For the kernel: what fits now, then files with several names, then
+    /// former ones, newest first.
+    fn entries(
+        &self,
+        resolved: &Resolved,
+    ) -> Result<(Vec<WatchEntry>, Vec<WatchName>), LabelError> {
+        let mut ids: BTreeMap<&Label, u32> = BTreeMap::new();
+        let former: Vec<_> = self.former.iter().collect();
+        let files = resolved.files.iter();
+        let files = files.chain(&self.linked).chain(former.into_iter().rev());
+        let mut taken = BTreeSet::new();
+        let mut entries = Vec::new();
+        for (file, label) in files {
+            if taken.insert((file.device, file.inode)) {
+                entries.push(WatchEntry {
+                    file: *file,
+                    watch_id: number(&self.labels, &mut ids, label)?,
+                    operations: label.operations,
+                });
+            }
+        }
+        let mut names = Vec::new();
+        for ((directory, name), label) in &resolved.names {
+            let id = number(&self.labels, &mut ids, label)?;
+            names.extend(WatchName::new(*directory, name, id, label.operations));
+        }
+        Ok((entries, names))
+    }
+
+    /// Leaves what the kernel has room for: each directory with a watched name
+    /// needs an entry, too.
+    fn bound(&mut self, entries: &mut Vec<WatchEntry>, names: &mut Vec<WatchName>) {
+        let given = entries.len() + names.len();
+        names.truncate(WATCH_NAMES_MAX);
+        let directories: BTreeSet<_> = names.iter().map(WatchName::directory).collect();
+        entries.truncate(WATCHES_MAX.saturating_sub(directories.len()));
+        let beyond = given - entries.len() - names.len();
+        if beyond > 0 && !self.told.beyond {
             self.counters.watches_beyond.add_len(beyond);
             tracing::error!(
                 beyond,
                 most = WATCHES_MAX,
-                most_file_systems = WATCH_DEVICES_MAX,
                 "More files fit the watch patterns than can be watched; name directories (/**) instead."
             );
         }
-        self.beyond = beyond > 0;
-    }
-
-    /// Follows the directories of a resolution; whether one is new.
-    fn follow(&mut self, resolved: &Resolved) -> Result<bool, WatchError> {
-        let flags = WatchFlags::CREATE
-            | WatchFlags::MOVED_FROM
-            | WatchFlags::MOVED_TO
-            | WatchFlags::DELETE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ATTRIB
-            | WatchFlags::ONLYDIR;
-        let before = std::mem::take(&mut self.followed);
-        let mut new = false;
-        for (directory, filters) in resolved.directories.iter().take(DIRECTORIES_MAX) {
-            match inotify::add_watch(self.changes.get_ref(), directory, flags) {
-                Ok(number) => {
-                    new |= !before.contains_key(&number);
-                    self.followed
-                        .entry(number)
-                        .or_default()
-                        .extend(filters.iter().cloned());
-                }
-                // Gone meanwhile, which its parent tells.
-                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => new = true,
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
-        for number in before
-            .keys()
-            .filter(|number| !self.followed.contains_key(number))
-        {
-            // Removed already when its directory is gone.
-            let _ = inotify::remove_watch(self.changes.get_ref(), *number);
-        }
-        Ok(new)
-    }
-
-    /// Waits for changes, and says whether one matters.
-    async fn changed(&mut self) -> io::Result<Changed> {
-        let mut ready = self.changes.readable().await?;
-        let mut matters = false;
-        let mut room = vec![std::mem::MaybeUninit::uninit(); CHANGES_BYTES];
-        let mut reader = inotify::Reader::new(self.changes.get_ref(), &mut room);
-        loop {
-            match reader.next() {
-                Ok(change) => matters |= concerns(&self.followed, &change),
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        ready.clear_ready();
-        Ok(if matters {
-            Changed::Something
-        } else {
-            Changed::Nothing
-        })
+        self.told.beyond = beyond > 0;
     }
 }
 
-/// What a read of changes gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Changed {
-    Something,
-    Nothing,
-}
-
-fn concerns(followed: &HashMap<i32, Vec<Filter>>, change: &inotify::Event<'_>) -> bool {
-    let whole = ReadFlags::QUEUE_OVERFLOW
-        | ReadFlags::DELETE_SELF
-        | ReadFlags::MOVE_SELF
-        | ReadFlags::UNMOUNT;
-    if change.events().intersects(whole) {
-        return true;
+/// The number of a label, asked for once a look.
+fn number<'a>(
+    labels: &SharedLabels,
+    ids: &mut BTreeMap<&'a Label, u32>,
+    label: &'a Label,
+) -> Result<u32, LabelError> {
+    if let Some(id) = ids.get(label) {
+        return Ok(*id);
     }
-    let Some(name) = change.file_name() else {
-        return false;
-    };
-    let filters = followed
-        .get(&change.wd())
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    filters.iter().any(|filter| filter.matches(name.to_bytes()))
+    let id = labels.id(label)?;
+    ids.insert(label, id);
+    Ok(id)
 }
 
-#[expect(
-    deprecated,
-    reason = "the successor is unsafe, and the descriptor is owned by what it is given to"
-)]
-fn follow() -> io::Result<AsyncFd<OwnedFd>> {
-    let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-    AsyncFd::with_interest(changes, Interest::READABLE)
-}
-
-/// A path of a rule that does not exist now, for `doctor`.
+/// Patterns of the configuration that nothing fits now, for `doctor`. Of the
+/// catalogue, nobody has everything.
 #[must_use]
-pub fn missing(rules: &[Rule]) -> Vec<String> {
-    let absent = rules.iter().filter(|rule| !resolve::fits(rule));
+pub fn missing(watches: &Watches) -> Vec<String> {
+    let absent = watches
+        .rules
+        .iter()
+        .filter(|rule| rule.label.item.is_none() && !resolve::fits(rule, &watches.homes));
     absent.map(|rule| rule.pattern.text().to_owned()).collect()
 }

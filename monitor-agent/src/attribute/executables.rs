@@ -1,4 +1,5 @@
-//! Which program a process runs, by (pid, start).
+//! Which program a process runs, by (pid, start): its path for people, its file
+//! for decisions.
 //!
 //! Exec records fill it, forks copy, exits remove. Bound: [`EXECUTABLES_MAX`];
 //! the oldest start is forgotten, and found again in /proc while it lives.
@@ -7,23 +8,44 @@ use std::collections::BTreeMap;
 
 use monitor_model::bytes::PathLabel;
 
+use crate::kernel::FileIdentity;
+
 /// Most processes whose program is kept.
 pub const EXECUTABLES_MAX: usize = 32_768;
+
+/// What a process runs.
+#[derive(Clone, Debug)]
+struct Program {
+    path: PathLabel,
+    /// As the kernel saw it at exec; none where it was not seen.
+    file: Option<FileIdentity>,
+}
 
 /// Programs of processes.
 #[derive(Debug, Default)]
 pub struct Executables {
     /// By start first: the oldest stands first.
-    paths: BTreeMap<(u64, u32), PathLabel>,
+    programs: BTreeMap<(u64, u32), Program>,
     evicted: u64,
 }
 
 impl Executables {
     /// The process runs this program now.
-    pub fn set(&mut self, (pid, start_boot_ns): (u32, u64), path: PathLabel) {
-        self.paths.insert((start_boot_ns, pid), path);
-        if self.paths.len() > EXECUTABLES_MAX {
-            self.paths.pop_first();
+    pub fn set(&mut self, process: (u32, u64), path: PathLabel) {
+        self.insert(process, Program { path, file: None });
+    }
+
+    /// The file of the program that a process runs, where its path is known.
+    pub fn set_file(&mut self, (pid, start_boot_ns): (u32, u64), file: FileIdentity) {
+        if let Some(program) = self.programs.get_mut(&(start_boot_ns, pid)) {
+            program.file = Some(file);
+        }
+    }
+
+    fn insert(&mut self, (pid, start_boot_ns): (u32, u64), program: Program) {
+        self.programs.insert((start_boot_ns, pid), program);
+        if self.programs.len() > EXECUTABLES_MAX {
+            self.programs.pop_first();
             self.evicted += 1;
         }
     }
@@ -31,23 +53,30 @@ impl Executables {
     /// A child begins with its parent's program, unless it has run one since:
     /// forks arrive later than what the child did.
     pub fn copy(&mut self, parent: (u32, u64), child: (u32, u64)) {
-        let Some(path) = self.get(parent).cloned() else {
+        let Some(program) = self.programs.get(&(parent.1, parent.0)).cloned() else {
             return;
         };
         if self.get(child).is_none() {
-            self.set(child, path);
+            self.insert(child, program);
         }
     }
 
     /// The program of a process.
     #[must_use]
     pub fn get(&self, (pid, start_boot_ns): (u32, u64)) -> Option<&PathLabel> {
-        self.paths.get(&(start_boot_ns, pid))
+        let program = self.programs.get(&(start_boot_ns, pid));
+        program.map(|program| &program.path)
+    }
+
+    /// The file of the program of a process, where it is known.
+    #[must_use]
+    pub fn file(&self, (pid, start_boot_ns): (u32, u64)) -> Option<FileIdentity> {
+        self.programs.get(&(start_boot_ns, pid))?.file
     }
 
     /// The process is gone.
     pub fn remove(&mut self, (pid, start_boot_ns): (u32, u64)) {
-        self.paths.remove(&(start_boot_ns, pid));
+        self.programs.remove(&(start_boot_ns, pid));
     }
 
     /// How many were forgotten to make room, since this was last asked.
@@ -73,9 +102,20 @@ mod tests {
         table.set((1, 10), path("/bin/bash"));
         table.set((2, 20), path("/bin/cat"));
         table.copy((1, 10), (2, 20));
+        let bash = FileIdentity {
+            device: 1,
+            inode: 2,
+            generation: Some(3),
+            is_directory: false,
+        };
+        table.set_file((1, 10), bash);
         table.copy((1, 10), (3, 30));
         assert_eq!(table.get((2, 20)), Some(&path("/bin/cat")));
         assert_eq!(table.get((3, 30)), Some(&path("/bin/bash")));
+        assert_eq!(table.file((2, 20)), None);
+        assert_eq!(table.file((3, 30)), Some(bash));
+        table.set((3, 30), path("/bin/cat"));
+        assert_eq!(table.file((3, 30)), None, "another program");
     }
 
     #[test]

@@ -9,10 +9,15 @@ use std::{
     collections::HashMap,
     fs, io,
     os::{fd::OwnedFd, unix::ffi::OsStringExt as _, unix::fs::MetadataExt as _},
+    path::Path,
+    sync::Arc,
 };
 
+use super::mounts::Mounts;
 use monitor_model::bytes::{ByteText, PathLabel};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::{kernel::FileIdentity, watch::resolve::Look};
 
 /// Least time between two readings of /run/netns.
 const RESCAN_NS: u64 = 500_000_000;
@@ -25,22 +30,29 @@ const TICK_NS: u64 = 10_000_000;
 pub trait Host: Send {
     /// The program a process runs, if it still is that process.
     fn executable(&mut self, process: (u32, u64)) -> Option<PathLabel>;
+    /// The file of that program, as the kernel programs see it.
+    fn executable_file(&mut self, process: (u32, u64)) -> Option<FileIdentity>;
     /// The name of an interface in the agent's own network namespace.
     fn interface(&mut self, index: u32) -> Option<String>;
     /// Whether a network namespace is the agent's own.
     fn is_own_net_ns(&self, inode: u32) -> bool;
     /// The name of a network namespace under /run/netns.
     fn net_ns(&mut self, inode: u32, boot_ns: u64) -> Option<String>;
+    /// Where the whole of a file system is mounted in the agent's own mount
+    /// namespace, without the slash at the end; the device as the kernel counts.
+    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>>;
 }
 
 /// This machine.
 #[derive(Debug)]
 pub struct ThisHost {
+    look: Arc<dyn Look>,
     socket: OwnedFd,
     own_net_ns: u64,
     init_net_ns: u64,
     names: HashMap<u64, String>,
     read_at: Option<u64>,
+    mounts: Mounts,
 }
 
 impl ThisHost {
@@ -48,7 +60,7 @@ impl ThisHost {
     ///
     /// # Errors
     /// What the system says.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(look: Arc<dyn Look>) -> io::Result<Self> {
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             SocketType::DGRAM,
@@ -58,11 +70,13 @@ impl ThisHost {
         let inode = |path: &str| fs::metadata(path).map(|found| found.ino());
         let own_net_ns = inode("/proc/self/ns/net")?;
         Ok(Self {
+            look,
             socket,
             own_net_ns,
             init_net_ns: inode("/proc/1/ns/net").unwrap_or(own_net_ns),
             names: HashMap::new(),
             read_at: None,
+            mounts: Mounts::default(),
         })
     }
 
@@ -94,6 +108,13 @@ impl Host for ThisHost {
         })
     }
 
+    fn executable_file(&mut self, (pid, start_boot_ns): (u32, u64)) -> Option<FileIdentity> {
+        let path = format!("/proc/{pid}/exe");
+        let file = self.look.identify(Path::new(&path)).ok()?;
+        let stat = ProcessStat::read(pid).ok()?;
+        (stat.start_ticks == start_boot_ns / TICK_NS).then_some(file)
+    }
+
     fn interface(&mut self, index: u32) -> Option<String> {
         rustix::net::netdevice::index_to_name(&self.socket, index).ok()
     }
@@ -118,6 +139,10 @@ impl Host for ThisHost {
             self.read_names();
         }
         self.names.get(&inode).cloned()
+    }
+
+    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>> {
+        self.mounts.point_of(device)
     }
 }
 
@@ -161,6 +186,7 @@ impl ProcessStat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::resolve::tests::Stat;
 
     #[test]
     fn a_process_is_read_in_spite_of_its_name() {
@@ -181,18 +207,21 @@ mod tests {
 
     #[test]
     fn the_program_of_a_process_is_given_only_for_the_right_start() {
-        let mut host = ThisHost::open().unwrap();
+        let mut host = ThisHost::open(Arc::new(Stat)).unwrap();
         let pid = std::process::id();
         let start = ProcessStat::read(pid).unwrap().start_ticks * TICK_NS;
         let own = std::env::current_exe().unwrap();
         let found = host.executable((pid, start + 5)).unwrap();
         assert_eq!(found.to_string(), own.display().to_string());
         assert_eq!(host.executable((pid, start + TICK_NS)), None);
+        let file = host.executable_file((pid, start)).unwrap();
+        assert_eq!(file, FileIdentity::of(&own).unwrap());
+        assert_eq!(host.executable_file((pid, start + TICK_NS)), None);
     }
 
     #[test]
     fn interfaces_have_names_and_the_own_namespace_none() {
-        let mut host = ThisHost::open().unwrap();
+        let mut host = ThisHost::open(Arc::new(Stat)).unwrap();
         assert_eq!(host.interface(1).as_deref(), Some("lo"));
         assert_eq!(host.interface(0x7fff_0000), None);
         let own = u32::try_from(host.own_net_ns).unwrap();

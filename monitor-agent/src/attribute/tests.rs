@@ -14,13 +14,21 @@ use crate::{attribute::sessions::tests::session, watch::Label};
 #[derive(Debug, Default)]
 pub(crate) struct FakeHost {
     pub(crate) programs: HashMap<(u32, u64), PathLabel>,
+    pub(crate) files: HashMap<(u32, u64), crate::kernel::FileIdentity>,
 }
 
 pub(crate) const OWN_NET_NS: u32 = 100;
 
 impl Host for FakeHost {
+    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>> {
+        (device == file().device).then(|| b"/mnt".to_vec())
+    }
+
     fn executable(&mut self, process: (u32, u64)) -> Option<PathLabel> {
         self.programs.get(&process).cloned()
+    }
+    fn executable_file(&mut self, process: (u32, u64)) -> Option<crate::kernel::FileIdentity> {
+        self.files.get(&process).copied()
     }
     fn interface(&mut self, index: u32) -> Option<String> {
         (index == 4).then(|| "mon-acme".to_owned())
@@ -121,14 +129,14 @@ pub(crate) fn aligned<T>(bytes: &[u8], look: impl FnOnce(&[u8]) -> T) -> T {
     look(&words.as_bytes()[..bytes.len()])
 }
 
-struct Bench {
-    attributor: Attributor<FakeHost>,
+pub(crate) struct Bench {
+    pub(crate) attributor: Attributor<FakeHost>,
     sessions: SharedSessions,
-    labels: SharedLabels,
+    pub(crate) labels: SharedLabels,
     _folder: tempfile::TempDir,
 }
 
-fn bench() -> Bench {
+pub(crate) fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let sessions = SharedSessions::default();
     let labels = SharedLabels::open(&folder.path().join("state.db")).unwrap();
@@ -151,7 +159,14 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    fn event(&mut self, bytes: &[u8]) -> Event {
+    pub(crate) fn expecting(self, programs: crate::watch::SharedPrograms) -> Self {
+        Self {
+            attributor: self.attributor.expecting(programs),
+            ..self
+        }
+    }
+
+    pub(crate) fn event(&mut self, bytes: &[u8]) -> Event {
         let place = Place {
             source: Source::Priority { cpu: 2 },
             sequence: 8,
@@ -277,9 +292,8 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
 fn a_credential_has_the_label_of_its_watch() {
     let mut bench = bench();
     let label = Label {
-        class: "kubeconfig".into(),
         tenant: Some("globex".parse().unwrap()),
-        tier: None,
+        ..Label::of_class("kubeconfig")
     };
     let id = bench.labels.id(&label).unwrap();
     let path = b"kubeconfig\0srv\0";
@@ -308,19 +322,19 @@ fn a_credential_has_the_label_of_its_watch() {
         let Action::Credential {
             class,
             tenant,
-            mode,
+            operation,
             object,
             ..
         } = action
         else {
             panic!("{action:?}")
         };
-        (class, tenant, mode, object.path)
+        (class, tenant, operation, object.path)
     };
-    let (class, tenant, mode, path) = found(id);
+    let (class, tenant, operation, path) = found(id);
     assert_eq!(
-        (class.as_str(), tenant, mode),
-        ("kubeconfig", label.tenant, OpenMode::Write)
+        (class.as_str(), tenant, operation),
+        ("kubeconfig", label.tenant, Operation::Write)
     );
     assert!(path.truncated);
     assert_eq!(found(99).0, "unknown");

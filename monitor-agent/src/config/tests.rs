@@ -1,4 +1,7 @@
+use monitor_model::grant::Tier;
+
 use super::*;
+use crate::watch::{Catalogue, Rule};
 
 const MINIMAL: &str = r#"
 [collector]
@@ -39,11 +42,66 @@ fn the_authority_shown_in_the_default_file_is_read() {
 #[test]
 fn the_rules_shown_in_the_default_file_parse() {
     let (_, rules) = DEFAULT.split_once("# [[watch]]").unwrap();
+    let (rules, _) = rules.split_once("\n\n").unwrap();
     let rules = rules.replace("\n# ", "\n").replace("\n#\n", "\n\n");
     let config = parse(&format!("{MINIMAL}[[watch]]{rules}")).unwrap();
-    assert_eq!(config.watches.len(), 2);
-    assert!(config.watches[0].pattern.names_tenant());
-    assert_eq!(config.watches[1].label.tier, Some(Tier::Backup));
+    let own: Vec<_> = own(&config).collect();
+    assert_eq!(own.len(), 2);
+    assert!(own[0].pattern.names_tenant());
+    assert_eq!(own[1].label.tier, Some(Tier::Backup));
+    assert_eq!(own[1].label.technique.as_deref(), Some("T1552.004"));
+    assert_eq!(own[1].label.operations, crate::kernel::Operations::Changes);
+    let first = config.watches.rules.first().unwrap();
+    assert!(
+        first.label.item.is_none(),
+        "own rules stand before the catalogue"
+    );
+}
+
+fn own(config: &Config) -> impl Iterator<Item = &Rule> {
+    let rules = config.watches.rules.iter();
+    rules.filter(|rule| rule.label.item.is_none())
+}
+
+#[test]
+fn the_catalogue_is_on_unless_it_is_switched_off() {
+    let items = |text: &str| {
+        let config = parse(&format!("{MINIMAL}{text}")).unwrap();
+        let rules = config.watches.rules.iter();
+        rules
+            .filter_map(|rule| rule.label.item.clone())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let all = items("");
+    assert_eq!(all.len(), Catalogue::built_in().unwrap().items.len());
+    assert_eq!(
+        all,
+        parse(DEFAULT)
+            .unwrap()
+            .watches
+            .expectations
+            .iter()
+            .map(|of| of.item.clone())
+            .collect()
+    );
+    assert!(items("[catalogue]\nenabled = false\n").is_empty());
+    assert_eq!(
+        items("[catalogue]\noff = [\"aws\", \"gcp\"]\n").len(),
+        all.len() - 2
+    );
+}
+
+#[test]
+fn what_the_default_file_shows_of_the_catalogue_parses() {
+    let (_, item) = DEFAULT.split_once("# [[catalogue.item]]").unwrap();
+    let item = item.replace("\n# ", "\n");
+    let config = parse(&format!("{MINIMAL}[[catalogue.item]]{item}")).unwrap();
+    let mut rules = config.watches.rules.iter();
+    let rule = rules
+        .find(|rule| rule.label.item.as_deref() == Some("kubeconfig"))
+        .unwrap();
+    assert_eq!(rule.label.tenant, Some("acme".parse().unwrap()));
+    assert_eq!(rule.label.tier, Some(Tier::Production));
 }
 
 #[test]
@@ -79,6 +137,26 @@ fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
         (
             "[[watch]]\npattern = \"/x\"\nclass = \"\"",
             ":10: watch.class is \"\": a word",
+        ),
+        (
+            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntechnique = \"1552\"",
+            ":11: watch.technique is \"1552\": a technique of ATT&CK",
+        ),
+        (
+            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\noperations = \"reads\"",
+            "unknown variant `reads`",
+        ),
+        (
+            "[catalogue]\noff = [\"nothing\"]",
+            ":9: catalogue.off is \"nothing\": an item of the catalogue",
+        ),
+        (
+            "[[catalogue.item]]\nid = \"nothing\"",
+            ":9: catalogue.item.id is \"nothing\": an item of the catalogue",
+        ),
+        (
+            "[[catalogue.item]]\nid = \"aws\"\nreaders = [\"aws\"]",
+            ":10: catalogue.item.readers is \"aws\": the program's absolute path",
         ),
         ("[other]", "unknown field `other`"),
         (

@@ -24,7 +24,7 @@ use crate::{
     login::Askers,
     redact::Redactor,
     standing::Standing,
-    watch::SharedLabels,
+    watch::{SharedLabels, SharedPrograms},
 };
 
 /// Everything that is opened before the probes are touched.
@@ -35,6 +35,7 @@ pub(super) struct Ground {
     pub(super) redactor: Redactor,
     pub(super) standing: Standing,
     pub(super) labels: SharedLabels,
+    pub(super) programs: SharedPrograms,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Arc<dyn Clock>,
     /// Held for as long as the agent runs.
@@ -88,6 +89,7 @@ pub(super) fn open(config: &Config) -> Result<Ground, RunError> {
         redactor: Redactor::open(&config.state_dir.join("redaction.key"))?,
         standing: Standing::open(&database)?,
         labels: SharedLabels::open(&database)?,
+        programs: SharedPrograms::default(),
         counters: Arc::default(),
         clock,
         lock,

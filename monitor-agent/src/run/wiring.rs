@@ -21,8 +21,11 @@ use crate::{
     spool::Spool,
     standing::Standing,
     uplink::Uplink,
-    watch::SharedLabels,
+    watch::{SharedLabels, SharedPrograms, resolve::Look},
 };
+
+/// What attribution knows of watched files and programs.
+type Watched = (SharedLabels, SharedPrograms, Arc<dyn Look>);
 
 /// What most parts share.
 struct Shared {
@@ -65,16 +68,17 @@ impl Shared {
     fn parts(
         &self,
         spool: Spool,
-        labels: SharedLabels,
+        (labels, programs, look): Watched,
         redactor: Redactor,
     ) -> Result<Parts<ThisHost>, RunError> {
-        let host = ThisHost::open().map_err(|source| RunError::File {
+        let host = ThisHost::open(look).map_err(|source| RunError::File {
             path: PathBuf::from("/proc"),
             source,
         })?;
         let (origin, sessions) = (self.origin.clone(), self.sessions.clone());
         Ok(Parts {
-            attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
+            attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host)
+                .expecting(programs),
             origin,
             spool,
             redactor,
@@ -107,6 +111,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         redactor,
         standing,
         labels,
+        programs,
         counters,
         clock,
         lock,
@@ -146,7 +151,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         counters: Arc::clone(&shared.counters),
         clock: Arc::clone(&shared.clock),
     };
-    let parts = shared.parts(spool, labels, redactor)?;
+    let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
     let mut worker = Worker::new(parts, recovered, epoch);
     worker.take_note(probes::started_note(&report, hooks));
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;

@@ -10,7 +10,9 @@ use std::{
 };
 
 use monitor_model::{grant::Tier, id::TenantId};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
+
+use crate::kernel::Operations;
 
 /// Most labels ever given.
 pub const LABELS_MAX: usize = 65_536;
@@ -24,17 +26,32 @@ pub struct Label {
     pub tenant: Option<TenantId>,
     /// The tier it needs; none means any.
     pub tier: Option<Tier>,
+    /// The technique of ATT&CK that its use may be: `T1552.004`.
+    pub technique: Option<String>,
+    /// What is told of it.
+    pub operations: Operations,
+    /// The item of the catalogue; none for a rule of the configuration.
+    pub item: Option<String>,
 }
 
 impl Label {
+    /// A class and nothing more: the provider's, any tier, everything told.
+    #[must_use]
+    pub fn of_class(class: impl Into<String>) -> Self {
+        Self {
+            class: class.into(),
+            tenant: None,
+            tier: None,
+            technique: None,
+            operations: Operations::All,
+            item: None,
+        }
+    }
+
     /// Of a watch whose number means nothing any more.
     #[must_use]
     pub fn unknown() -> Self {
-        Self {
-            class: "unknown".to_owned(),
-            tenant: None,
-            tier: None,
-        }
+        Self::of_class("unknown")
     }
 }
 
@@ -73,19 +90,15 @@ impl SharedLabels {
         database.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
              CREATE TABLE IF NOT EXISTS labels (
-                 id INTEGER PRIMARY KEY, class TEXT NOT NULL, tenant TEXT, tier TEXT) STRICT;",
+                 id INTEGER PRIMARY KEY, class TEXT NOT NULL, tenant TEXT, tier TEXT,
+                 technique TEXT, operations TEXT NOT NULL DEFAULT 'all', item TEXT) STRICT;",
         )?;
+        widen(&database)?;
         let given = {
-            let mut rows =
-                database.prepare("SELECT class, tenant, tier FROM labels ORDER BY id")?;
-            let labels = rows.query_map([], |row| {
-                let (tenant, tier): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
-                Ok(Label {
-                    class: row.get(0)?,
-                    tenant: tenant.and_then(|text| text.parse().ok()),
-                    tier: tier.and_then(|text| text.parse().ok()),
-                })
-            })?;
+            let mut rows = database.prepare(
+                "SELECT class, tenant, tier, technique, operations, item FROM labels ORDER BY id",
+            )?;
+            let labels = rows.query_map([], label)?;
             labels.collect::<Result<Vec<_>, _>>()?
         };
         Ok(Self(Arc::new(Mutex::new(Labels { given, database }))))
@@ -118,12 +131,65 @@ impl SharedLabels {
             let tenant = label.tenant.as_ref().map(TenantId::as_str);
             let tier = label.tier.map(Tier::as_str);
             labels.database.execute(
-                "INSERT INTO labels (id, class, tenant, tier) VALUES (?1, ?2, ?3, ?4)",
-                params![id, label.class, tenant, tier],
+                "INSERT INTO labels (id, class, tenant, tier, technique, operations, item)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    id,
+                    label.class,
+                    tenant,
+                    tier,
+                    label.technique,
+                    name(label.operations),
+                    label.item
+                ],
             )?;
             labels.given.push(label.clone());
         }
         Ok(id)
+    }
+}
+
+/// Adds the columns that tables of earlier versions have not: their rows mean
+/// what they meant.
+fn widen(database: &Connection) -> Result<(), rusqlite::Error> {
+    let known: i64 = database.query_row(
+        "SELECT count(*) FROM pragma_table_info('labels') WHERE name = 'operations'",
+        [],
+        |row| row.get(0),
+    )?;
+    if known == 0 {
+        database.execute_batch(
+            "BEGIN IMMEDIATE;
+             ALTER TABLE labels ADD COLUMN technique TEXT;
+             ALTER TABLE labels ADD COLUMN operations TEXT NOT NULL DEFAULT 'all';
+             ALTER TABLE labels ADD COLUMN item TEXT;
+             COMMIT;",
+        )?;
+    }
+    Ok(())
+}
+
+fn label(row: &Row<'_>) -> Result<Label, rusqlite::Error> {
+    let (tenant, tier): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
+    let operations: String = row.get(4)?;
+    Ok(Label {
+        class: row.get(0)?,
+        tenant: tenant.and_then(|text| text.parse().ok()),
+        tier: tier.and_then(|text| text.parse().ok()),
+        technique: row.get(3)?,
+        operations: if operations == name(Operations::Changes) {
+            Operations::Changes
+        } else {
+            Operations::All
+        },
+        item: row.get(5)?,
+    })
+}
+
+const fn name(operations: Operations) -> &'static str {
+    match operations {
+        Operations::All => "all",
+        Operations::Changes => "changes",
     }
 }
 
@@ -136,9 +202,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let label = |class: &str| Label {
-            class: class.into(),
             tenant: Some("acme".parse().unwrap()),
             tier: Some(Tier::Production),
+            technique: Some("T1552.001".into()),
+            operations: Operations::Changes,
+            item: Some("aws".into()),
+            ..Label::of_class(class)
         };
         let labels = SharedLabels::open(&path).unwrap();
         assert_eq!(labels.id(&label("a")).unwrap(), 1);
@@ -149,5 +218,34 @@ mod tests {
         assert_eq!(labels.id(&Label::unknown()).unwrap(), 3);
         assert_eq!(labels.get(1), Some(label("a")));
         assert_eq!((labels.get(0), labels.get(4)), (None, None));
+    }
+
+    #[test]
+    fn numbers_of_an_earlier_version_mean_what_they_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let earlier = Connection::open(&path).unwrap();
+        earlier
+            .execute_batch(
+                "CREATE TABLE labels (id INTEGER PRIMARY KEY, class TEXT NOT NULL, tenant TEXT, tier TEXT) STRICT;
+                 INSERT INTO labels VALUES (1, 'kubeconfig', 'acme', 'production'), (2, 'key', NULL, NULL);",
+            )
+            .unwrap();
+        drop(earlier);
+        for _ in 0..2 {
+            let labels = SharedLabels::open(&path).unwrap();
+            let first = labels.get(1).unwrap();
+            assert_eq!(
+                (first.class.as_str(), first.tier),
+                ("kubeconfig", Some(Tier::Production))
+            );
+            assert_eq!((first.technique, first.operations), (None, Operations::All));
+            assert_eq!(labels.id(&Label::of_class("key")).unwrap(), 2);
+            let new = Label {
+                technique: Some("T1552.004".into()),
+                ..Label::of_class("key")
+            };
+            assert_eq!(labels.id(&new).unwrap(), 3);
+        }
     }
 }

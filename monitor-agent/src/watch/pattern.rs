@@ -1,6 +1,5 @@
-//! What a watch pattern says: components, one of which may name the tenant.
-
-use std::path::PathBuf;
+//! What a watch pattern says: components, one of which may name the tenant,
+//! from the root directory or from every home directory.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -16,6 +15,8 @@ pub enum Component {
     Glob(GlobMatcher),
     /// Any name, which is the tenant's.
     Tenant,
+    /// Any name.
+    Any,
 }
 
 impl Component {
@@ -26,22 +27,34 @@ impl Component {
             Self::Name(wanted) => wanted == name,
             Self::Glob(glob) => glob.is_match(name),
             Self::Tenant => monitor_model::id::TenantId::new(name).is_ok(),
+            Self::Any => true,
         }
     }
+}
+
+/// Where a pattern begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// `/`.
+    Root,
+    /// `~`: each home directory, see [`super::Homes`].
+    Home,
 }
 
 /// A pattern, checked.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
+    start: Start,
     components: Vec<Component>,
+    except: Vec<GlobMatcher>,
 }
 
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// It must say where it begins.
-    #[error("it does not start with /")]
+    #[error("it does not start with / or ~/")]
     Relative,
     /// Nothing to watch.
     #[error("it names the root directory: name a file or a directory below it")]
@@ -77,12 +90,17 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// Reads a pattern: `/srv/acme/key`, `/srv/*/keys/*.pem`, `/srv/{tenant}/**`.
+    /// Reads a pattern: `/srv/acme/key`, `/srv/*/keys/*.pem`, `/srv/{tenant}/**`,
+    /// `~/.ssh/id_*`.
     ///
     /// # Errors
     /// [`PatternError`].
     pub fn new(text: &str) -> Result<Self, PatternError> {
-        let rest = text.strip_prefix('/').ok_or(PatternError::Relative)?;
+        let (start, rest) = match (text.strip_prefix('/'), text.strip_prefix("~/")) {
+            (Some(rest), _) => (Start::Root, rest),
+            (None, Some(rest)) => (Start::Home, rest),
+            (None, None) => return Err(PatternError::Relative),
+        };
         let mut parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
         if parts.last() == Some(&"**") {
             // The directory itself: the kernel looks at everything below.
@@ -102,8 +120,33 @@ impl Pattern {
         let components: Result<Vec<_>, _> = parts.into_iter().map(component).collect();
         Ok(Self {
             text: text.to_owned(),
+            start,
             components: components?,
+            except: Vec::new(),
         })
+    }
+
+    /// The same without files whose names fit one of these globs.
+    ///
+    /// # Errors
+    /// [`PatternError::Glob`].
+    pub fn except(mut self, names: &[String]) -> Result<Self, PatternError> {
+        for name in names {
+            self.except.push(glob(name)?);
+        }
+        Ok(self)
+    }
+
+    /// Whether a file of this name does not count though the pattern fits.
+    #[must_use]
+    pub fn excepts(&self, name: &str) -> bool {
+        self.except.iter().any(|glob| glob.is_match(name))
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub const fn start(&self) -> Start {
+        self.start
     }
 
     /// As written.
@@ -125,19 +168,6 @@ impl Pattern {
             .iter()
             .any(|component| matches!(component, Component::Tenant))
     }
-
-    /// The part before the first component that varies.
-    #[must_use]
-    pub fn root(&self) -> PathBuf {
-        let names = self
-            .components
-            .iter()
-            .map_while(|component| match component {
-                Component::Name(name) => Some(name.as_str()),
-                Component::Glob(_) | Component::Tenant => None,
-            });
-        std::iter::once("/").chain(names).collect()
-    }
 }
 
 fn component(text: &str) -> Result<Component, PatternError> {
@@ -155,14 +185,16 @@ fn component(text: &str) -> Result<Component, PatternError> {
     if !text.contains(['*', '?', '[', '{', '\\']) {
         return Ok(Component::Name(text.to_owned()));
     }
-    let wrong = |error: &globset::Error| PatternError::Glob {
+    Ok(Component::Glob(glob(text)?))
+}
+
+fn glob(text: &str) -> Result<GlobMatcher, PatternError> {
+    let built = GlobBuilder::new(text).literal_separator(true).build();
+    let wrong = |error: globset::Error| PatternError::Glob {
         component: text.to_owned(),
         cause: error.kind().to_string(),
     };
-    let glob = GlobBuilder::new(text).literal_separator(true).build();
-    Ok(Component::Glob(
-        glob.map_err(|error| wrong(&error))?.compile_matcher(),
-    ))
+    Ok(built.map_err(wrong)?.compile_matcher())
 }
 
 #[cfg(test)]
@@ -173,11 +205,19 @@ mod tests {
     fn patterns_are_read_and_wrong_ones_refused() {
         let pattern = Pattern::new("/srv/{tenant}/keys/*.pem").unwrap();
         assert!(pattern.names_tenant());
-        assert_eq!(pattern.root(), PathBuf::from("/srv"));
+        assert_eq!(pattern.start(), Start::Root);
+        assert_eq!(Pattern::new("~/.ssh/id_*").unwrap().start(), Start::Home);
+        let pattern = Pattern::new("/x/*")
+            .unwrap()
+            .except(&["*.pub".to_owned()])
+            .unwrap();
+        assert!(pattern.excepts("a.pub") && !pattern.excepts("a.pub2"));
         assert_eq!(Pattern::new("/srv/acme/**").unwrap().components().len(), 2);
         let error = |text| Pattern::new(text).unwrap_err();
         assert_eq!(error("srv/x"), PatternError::Relative);
+        assert_eq!(error("~alice/x"), PatternError::Relative);
         assert_eq!(error("/**"), PatternError::Root);
+        assert_eq!(error("~/**"), PatternError::Root);
         assert_eq!(error("/srv/**/x"), PatternError::Recursive);
         assert_eq!(error("/srv/a-{tenant}/x"), PatternError::Tenant);
         assert_eq!(error("/{tenant}/{tenant}"), PatternError::Tenant);

@@ -37,10 +37,7 @@ impl Scene {
 }
 
 fn entry(path: &Path, watch_id: u32) -> WatchEntry {
-    WatchEntry {
-        file: FileIdentity::of(path).unwrap(),
-        watch_id,
-    }
+    WatchEntry::all(FileIdentity::of(path).unwrap(), watch_id)
 }
 
 /// What an act by a marked actor makes seen.
@@ -236,10 +233,7 @@ fn too_many_watches_are_an_error_and_change_nothing() {
                 inode: u64::from(number) + 1,
                 ..real.file
             };
-            WatchEntry {
-                file,
-                watch_id: number,
-            }
+            WatchEntry::all(file, number)
         })
         .collect();
     let error = rig.probes.watch_set(&many).unwrap_err();

@@ -6,8 +6,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, Lineage, NoSession,
-        Operation, Process, Protocol, Receipt,
+        Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, Lineage,
+        NoSession, Operation, Process, Protocol, Receipt,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };

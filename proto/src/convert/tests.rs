@@ -5,9 +5,9 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, HostChange, Ids,
-        Lineage, LocalAddress, MemoryAccess, NoSession, Operation, Process, ProcessRef, Protocol,
-        Receipt, SocketAddress, SocketOperation,
+        Action, Attribution, Destination, Event, Expected, FileObject, GapCause, HookState,
+        HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation, Process,
+        ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation,
     },
     grant::{Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
     id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
