@@ -119,6 +119,10 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
 
 fn agent_text(folder: &Folder, ports: Ports, shape: Shape) -> String {
     let mut text = scene_agent_text(folder, ports);
+    // The scene is judged by its own files alone, whatever machine it plays on.
+    if shape == Shape::Scene {
+        text.push_str("[catalogue]\nenabled = false\n");
+    }
     if shape == Shape::Cases {
         let root = folder.root().display();
         for (place, class) in [("cases/{tenant}/**", "case"), ("end/key", "end")] {
