@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 const MODE_FOLDER: u32 = 0o040_755;
 const MODE_PROGRAM: u32 = 0o100_755;
+const MODE_PRIVATE: u32 = 0o100_600;
 const MODE_CONSOLE: u32 = 0o020_600;
 /// `/dev/console`.
 const CONSOLE: (u32, u32) = (5, 1);
@@ -39,6 +40,11 @@ impl<W: Write> Initramfs<W> {
     /// Adds a file that can be run.
     pub(crate) fn program(&mut self, path: &str, content: &[u8]) -> Result<()> {
         self.entry(path, MODE_PROGRAM, (0, 0), content)
+    }
+
+    /// Adds a file that only root may read.
+    pub(crate) fn private(&mut self, path: &str, content: &[u8]) -> Result<()> {
+        self.entry(path, MODE_PRIVATE, (0, 0), content)
     }
 
     /// Adds the console: without it nothing that `/init` prints is seen.

@@ -13,6 +13,7 @@
 //! - `suite`, `steps`: runs and reports the steps of `test`; what each does
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
 //! - `jump_host`: the disks of a whole jump host; `cases`: what is played on it
+//! - `bench`: what watching costs
 //! - `demo`: the scene
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod artifacts;
+mod bench;
 mod bpf;
 mod cache;
 mod cases;
@@ -95,6 +97,8 @@ enum Task {
     },
     /// Play cases, each in a real session, and check what is seen of them.
     Cases(cases::CasesArgs),
+    /// Measure what watching costs.
+    Bench(bench::BenchArgs),
     /// Play the main job on this machine: a real ssh session is seen, judged, cut off.
     Demo(demo::DemoArgs),
     /// Remove whatever an interrupted demo left behind.
@@ -133,6 +137,10 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         Task::Cases(args) => {
             setup::ensure_steps(&project, &args.steps())?;
             return cases::run(&project, &args);
+        }
+        Task::Bench(args) => {
+            setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
+            return bench::run(&project, &args);
         }
         Task::Demo(demo_args) => {
             if !demo_args.is_prepared() {

@@ -16,7 +16,7 @@ use crate::kernels::Series;
 use crate::machine::Machine;
 use crate::process;
 use crate::test_run::{self, Counts};
-use crate::{bpf, tools, vm};
+use crate::{bench, bpf, tools, vm};
 
 /// The longest that one test binary may run.
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -118,6 +118,14 @@ pub(crate) const STEPS: &[Step] = &[
         name: "cases-6.12",
         about: "cases on a whole jump host with Debian's 6.12, in QEMU",
         run: |suite| suite.cases(Place::Vm(Series::V6_12)),
+    },
+    Step {
+        name: "bench",
+        about: "the load of the bench runs and says what it cost",
+        run: |suite| {
+            bench::smoke(suite.project)?;
+            Ok(Counts::one_passed())
+        },
     },
     Step {
         name: "e2e",

@@ -5,7 +5,7 @@
 //! console. Bound: a time limit, after which QEMU is killed.
 
 use std::fs;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -166,6 +166,13 @@ fn write_initrd(file: &Path, busybox: &Path, program: &Path) -> Result<()> {
     archive.program("bin/busybox", &read(busybox)?)?;
     archive.program("init", INIT.as_bytes())?;
     archive.program("check/program", &stripped(program, file)?)?;
+    add_libraries(&mut archive, program)?;
+    archive.finish()?;
+    Ok(())
+}
+
+/// Adds what a program is linked with, and the loader.
+pub(crate) fn add_libraries<W: Write>(archive: &mut Initramfs<W>, program: &Path) -> Result<()> {
     let mut made: Vec<String> = Vec::new();
     for library in libraries_of(program)? {
         let path = library.trim_start_matches('/').to_owned();
@@ -177,18 +184,18 @@ fn write_initrd(file: &Path, busybox: &Path, program: &Path) -> Result<()> {
         }
         archive.program(&path, &read(Path::new(&library))?)?;
     }
-    archive.finish()?;
     Ok(())
 }
 
 /// The program without debug information: less to load in emulation.
-fn stripped(program: &Path, beside: &Path) -> Result<Vec<u8>> {
+pub(crate) fn stripped(program: &Path, beside: &Path) -> Result<Vec<u8>> {
     let copy = beside.with_extension("program");
     process::quiet_stdout_of(Command::new("strip").arg("-o").arg(&copy).arg(program))?;
     read(&copy)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// The content of a file; an error names it.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("reading {}", file.display()))
 }
 
@@ -305,7 +312,7 @@ fn verdict(console: &str) -> Verdict {
 
 /// A console's text without what moves the cursor: the firmware would clear
 /// the screen of whoever reads an error.
-fn without_escapes(console: &str) -> String {
+pub(crate) fn without_escapes(console: &str) -> String {
     let mut text = String::with_capacity(console.len());
     let mut rest = console.chars();
     while let Some(c) = rest.next() {

@@ -1,0 +1,108 @@
+//! What watching costs: `cargo xtask bench kernel`.
+//!
+//! The same operations (`tests/cost/load.rs`) without the agent, with it, and
+//! with the agent running but its probes detached. In a machine of QEMU whose
+//! clock counts instructions, so that figures repeat, or natively in
+//! nanoseconds. Out: a table, JSON, `docs/reference/overhead.md`.
+//!
+//! - [`programs`]: what runs; [`guest`], [`host`]: where; [`report`]: the result.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::cache::Project;
+use crate::kernels::Series;
+use crate::process;
+
+mod guest;
+mod host;
+mod programs;
+mod report;
+
+pub(crate) use programs::smoke;
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subject {
+    /// System calls and programs, with and without the agent.
+    Kernel(KernelArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct KernelArgs {
+    /// The kernel of the virtual machine.
+    #[arg(long, value_enum, default_value_t = Series::V6_12)]
+    kernel: Series,
+    /// On this machine's own kernel instead, in nanoseconds; needs root.
+    #[arg(long)]
+    host: bool,
+    /// Write the figures here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Measure this agent, with the `monitorctl` beside it; without it a release
+    /// build is made.
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Only this operation.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Put the table into `docs/reference/overhead.md`.
+    #[arg(long)]
+    document: bool,
+}
+
+/// In which state the operations are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scenario {
+    /// No agent.
+    Without,
+    /// The agent, its probes attached.
+    With,
+    /// The agent, its probes taken away.
+    Detached,
+}
+
+impl Scenario {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Without => "without",
+            Self::With => "with",
+            Self::Detached => "detached",
+        }
+    }
+}
+
+/// Measures, prints the table, writes what was asked for.
+pub(crate) fn run(project: &Project, args: &BenchArgs) -> Result<ExitCode> {
+    let Subject::Kernel(args) = &args.subject;
+    let programs = programs::Programs::make(project, args.agent.as_deref())?;
+    let measured = if args.host {
+        host::measure(&programs, args.only.as_deref())?
+    } else {
+        guest::measure(project, &programs, args)?
+    };
+    let table = report::table(&measured);
+    process::say(&table);
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&report::json(&measured))? + "\n";
+        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    if args.document {
+        let place = if args.host {
+            "host"
+        } else {
+            args.kernel.name()
+        };
+        report::document(project, place, &table)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
