@@ -16,16 +16,19 @@ use std::{
 use monitor_model::{
     alert::{Alert, Response},
     clock::UnixNs,
-    event::{Action, Event, Kind, facts},
+    event::{Action, Event, Fact, Kind},
     id::{AgentName, AlertId, EventId, OrderId, SessionId},
     revocation::Target,
-    verdict::{OutReason, Verdict, VerdictKind},
+    verdict::VerdictKind,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{config::Rule, ledger::Entry, state::Raised};
 
+mod matching;
 pub mod telling;
+
+use matching::{fold_key, matches, subject};
 
 /// Most sessions (or hosts, for what belongs to none) whose matches are counted.
 pub const SUBJECTS_MAX: usize = 100_000;
@@ -108,11 +111,19 @@ impl Alerter {
     /// The verdicts that some rule looks at.
     #[must_use]
     pub fn verdicts(&self) -> Vec<VerdictKind> {
-        let named = |kind: &VerdictKind| {
-            let mut rules = self.rules.iter();
-            rules.any(|rule| rule.verdicts.is_empty() || rule.verdicts.contains(kind))
-        };
+        let named = |kind: &VerdictKind| self.rules.iter().any(|rule| rule.verdicts.contains(kind));
         VerdictKind::ALL.into_iter().filter(named).collect()
+    }
+
+    /// The kinds of which events without such a verdict count: some rule counts
+    /// what stands out in them, whatever the verdict.
+    #[must_use]
+    pub fn counted_kinds(&self) -> Vec<Kind> {
+        let counts = |rule: &&Rule| rule.after > 1 && rule.verdicts.is_empty();
+        let counting = self.rules.iter().filter(counts);
+        let facts: Vec<Fact> = counting.flat_map(|rule| rule.facts.clone()).collect();
+        let of_fact = |kind: &Kind| facts.iter().any(|fact| fact.kind() == *kind);
+        Kind::ALL.iter().copied().filter(of_fact).collect()
     }
 
     /// Counts an event that was answered before a restart.
@@ -348,63 +359,6 @@ fn name_bits(what: &str, event: &EventId) -> u128 {
         .iter()
         .take(16)
         .fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
-}
-
-fn subject(event: &Event) -> Subject {
-    event
-        .attribution
-        .session
-        .map_or_else(|| Subject::Host(event.id.agent.clone()), Subject::Session)
-}
-
-fn matches(rule: &Rule, entry: &Entry) -> bool {
-    let verdict = &entry.judged.judgement.verdict;
-    let kind: Kind = entry.judged.event.action.kind();
-    let reason: Option<OutReason> = match verdict {
-        Verdict::OutOfScope { reason, .. } => Some(*reason),
-        Verdict::InScope { .. } | Verdict::Unattributed { .. } | Verdict::Exempt { .. } => None,
-    };
-    (rule.verdicts.is_empty() || rule.verdicts.contains(&verdict.kind()))
-        && (rule.facts.is_empty() || facts_match(rule, &entry.judged.event))
-        && (rule.kinds.is_empty() || rule.kinds.contains(&kind))
-        && (rule.reasons.is_empty() || reason.is_some_and(|reason| rule.reasons.contains(&reason)))
-}
-
-fn facts_match(rule: &Rule, event: &Event) -> bool {
-    facts(event).iter().any(|fact| rule.facts.contains(fact))
-}
-
-/// Alike are: the rule, whose it is, the ledger, and the object.
-fn fold_key(rule: &Rule, entry: &Entry) -> String {
-    let event = &entry.judged.event;
-    let whose = match subject(event) {
-        Subject::Session(session) => session.to_string(),
-        Subject::Host(host) => format!("host {host}"),
-    };
-    let object = match &event.action {
-        Action::Exec { exe, .. } => exe.path.to_string(),
-        Action::Credential { object, .. } => object.path.to_string(),
-        Action::Connect { destination, .. } => destination.address.to_string(),
-        Action::LocalConnect { socket, .. } => socket.to_string(),
-        Action::Memory { target, .. } | Action::Signal { target, .. } => target.pid.to_string(),
-        Action::Host { change, .. } => change.as_str().to_owned(),
-        Action::Socket { .. }
-        | Action::Identity { .. }
-        | Action::Fork { .. }
-        | Action::Exit { .. }
-        | Action::SessionOpened { .. }
-        | Action::SessionEnded { .. }
-        | Action::LoginRefused { .. }
-        | Action::Contained { .. }
-        | Action::Gap { .. }
-        | Action::AgentStarted { .. } => String::new(),
-    };
-    format!(
-        "{}\n{whose}\n{}\n{}\n{object}",
-        rule.id,
-        entry.ledger,
-        event.action.kind()
-    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,9 @@
-use monitor_model::{alert::Severity, event::Fact, id::Source, verdict::VerdictKind};
+use monitor_model::{
+    alert::Severity,
+    event::{HostChange, MemoryAccess, Operation, ProcessRef, SocketOperation},
+    id::Source,
+    verdict::VerdictKind,
+};
 
 use super::*;
 use crate::testing::{BASE, at_seconds, credential, entry_of, event_id, grant};
@@ -211,4 +216,148 @@ fn a_rule_about_a_fact_fires_whatever_the_verdict_and_only_on_that_fact() {
     }
     let other = read(1, "/srv/globex/a", 0);
     assert_eq!(answer(&mut alerter(), &other), Answer::Nothing);
+}
+
+/// The rules that come with the collector.
+fn default_alerter() -> Alerter {
+    let path = std::path::Path::new("/test/collector.toml");
+    let config = crate::config::Config::parse(path, crate::config::DEFAULT).unwrap();
+    Alerter::new(config.rules, Duration::from_secs(60))
+}
+
+/// The rule, the technique and the answer for what alice's session did.
+fn told(action: Action) -> Option<(String, String, Response)> {
+    let id = event_id("jump-3", Source::Priority { cpu: 0 }, 1);
+    let entry = entry_of(crate::testing::event(id, action), 1);
+    match answer(&mut default_alerter(), &entry) {
+        Answer::Raise(raised) => {
+            let alert = raised.alert;
+            assert!(alert.sentence.contains("alice") && alert.order.is_none());
+            Some((alert.rule, alert.technique, alert.response))
+        }
+        Answer::Nothing => None,
+        Answer::Fold(folded) => panic!("{folded:?}"),
+    }
+}
+
+fn target(session: Option<u128>, holds_credentials: bool) -> ProcessRef {
+    ProcessRef {
+        pid: 99,
+        start_boot_ns: Some(1),
+        session: session.map(crate::testing::session_id),
+        holds_credentials,
+        exe: None,
+    }
+}
+
+fn memory(target: ProcessRef) -> Action {
+    Action::Memory {
+        target,
+        access: MemoryAccess::Attached,
+        syscall: None,
+        denied: false,
+    }
+}
+
+fn socket(operation: SocketOperation, family: u16, socket_type: u16) -> Action {
+    Action::Socket {
+        operation,
+        family,
+        socket_type,
+        protocol: 0,
+        local: None,
+        peer: None,
+        net_ns: 1,
+        denied: false,
+    }
+}
+
+fn host_change(change: HostChange) -> Action {
+    Action::Host {
+        change,
+        number: 0,
+        detail: "".into(),
+        path: None,
+        target: None,
+        denied: false,
+    }
+}
+
+/// What a use of alice's own client's file is told as.
+fn used(class: &str, operation: Operation) -> Action {
+    let id = event_id("jump-3", Source::Priority { cpu: 0 }, 1);
+    let mut action = credential(id, "acme", "/srv/acme/a").action;
+    if let Action::Credential {
+        class: of,
+        operation: how,
+        technique,
+        ..
+    } = &mut action
+    {
+        of.replace_range(.., class);
+        *how = operation;
+        *technique = Some("T1552.004".into());
+    }
+    action
+}
+
+#[test]
+fn what_stands_out_is_told_by_the_default_rules_and_everyday_work_is_not() {
+    let (made, listening) = (SocketOperation::Created, SocketOperation::Listening);
+    let dump = |number| Action::Signal {
+        target: target(Some(1), true),
+        number,
+    };
+    for (action, expected) in [
+        (
+            memory(target(Some(1), true)),
+            Some(("memory-of-a-credential-holder", "T1003")),
+        ),
+        (dump(6), Some(("memory-of-a-credential-holder", "T1003"))),
+        (
+            memory(target(Some(2), false)),
+            Some(("memory-of-another-session", "T1055.008")),
+        ),
+        (
+            memory(target(None, false)),
+            Some(("memory-of-another-session", "T1055.008")),
+        ),
+        (
+            host_change(HostChange::Module),
+            Some(("kernel-code", "T1547.006")),
+        ),
+        (
+            host_change(HostChange::Bpf),
+            Some(("kernel-probe", "T1014")),
+        ),
+        (
+            host_change(HostChange::LoginUid),
+            Some(("login-id-changed", "T1562")),
+        ),
+        (
+            host_change(HostChange::Mounted),
+            Some(("host-changed", "T1562")),
+        ),
+        (socket(made, 17, 3), Some(("raw-socket", "T1205"))),
+        (socket(listening, 2, 1), Some(("listener", "T1571"))),
+        (
+            used("block-device", Operation::Read),
+            Some(("past-the-file-system", "T1006")),
+        ),
+        // The rule has no technique: that of the watch list is told.
+        (
+            used("ssh-key", Operation::Received),
+            Some(("passed-descriptor", "T1552.004")),
+        ),
+        (memory(target(Some(1), false)), None),
+        (dump(9), None),
+        (socket(listening, 1, 1), None),
+        (socket(made, 16, 3), None),
+        (used("ssh-key", Operation::Read), None),
+    ] {
+        let told = told(action.clone());
+        let expected =
+            expected.map(|(rule, id)| (rule.to_owned(), id.to_owned(), Response::Notify));
+        assert_eq!(told, expected, "{action:?}");
+    }
 }

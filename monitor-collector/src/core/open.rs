@@ -91,11 +91,13 @@ impl Core {
         let from = UnixNs(followed.0.saturating_sub(memory.saturating_mul(2)));
         // Of sessions that live everything counts, however late it came.
         let live: Vec<SessionId> = self.sessions.iter().map(|login| login.session.id).collect();
-        let verdicts = self.alerter.verdicts();
+        let (verdicts, kinds) = (self.alerter.verdicts(), self.alerter.counted_kinds());
         let mut past: Vec<Entry> = Vec::new();
         for tenant in &config.tenants {
             let reader = Reader::open(&config.data_dir, &tenant.id)?;
             past.extend(reader.alarming(&verdicts, from..=followed, &live)?);
+            let counted = (kinds.as_slice(), verdicts.as_slice());
+            past.extend(reader.counted(counted, from..=followed, &live)?);
         }
         past.sort_by_key(|entry| entry.stored_at);
         for entry in &past {

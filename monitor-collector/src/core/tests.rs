@@ -537,3 +537,43 @@ fn the_folder_is_nobody_elses_whoever_made_it() {
     let mode = std::fs::metadata(&data).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
+
+/// A look into the memory of another session: exempt from grants, counted by a rule.
+fn look(sequence: u64) -> Event {
+    let mut looked = event(
+        event_id("jump-1", Source::Priority { cpu: 0 }, sequence),
+        Action::Memory {
+            target: monitor_model::event::ProcessRef {
+                pid: 9,
+                start_boot_ns: Some(1),
+                session: Some(session_id(2)),
+                holds_credentials: false,
+                exe: None,
+            },
+            access: monitor_model::event::MemoryAccess::Attached,
+            syscall: None,
+            denied: false,
+        },
+    );
+    looked.at = UnixNs(BASE.0 + sequence);
+    looked
+}
+
+#[test]
+fn what_stood_out_before_a_restart_counts_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let mut config = config(folder.path());
+        let fact = monitor_model::event::Fact::MemoryOfOtherSession;
+        config.rules.retain(|rule| rule.facts.contains(&fact));
+        for rule in &mut config.rules {
+            rule.after = 2;
+        }
+        Core::open(&config, Arc::new(SystemClock)).unwrap()
+    };
+    let mut core = open();
+    // The login changes the state: what was before it is followed for good.
+    assert!(take(&mut core, &[look(1), login(1, session_id(5), 7)]).is_empty());
+    drop(core);
+    assert_eq!(take(&mut open(), &[look(2)]).len(), 1);
+}

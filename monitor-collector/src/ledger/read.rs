@@ -188,6 +188,31 @@ impl Reader {
         Ok(entries)
     }
 
+    /// Entries of these kinds whose verdict is none of these, otherwise as
+    /// [`Self::alarming`].
+    ///
+    /// # Errors
+    /// As [`Reader::page`].
+    pub fn counted(
+        &self,
+        (kinds, verdicts): (&[Kind], &[VerdictKind]),
+        stored: RangeInclusive<UnixNs>,
+        sessions: &[SessionId],
+    ) -> Result<Vec<Entry>, LedgerError> {
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "{SELECT} WHERE kind IN (SELECT value FROM json_each(?1))
+             AND verdict NOT IN (SELECT value FROM json_each(?2)) AND stored_at <= ?4
+             AND (stored_at > ?3 OR session IN (SELECT value FROM json_each(?5)))
+             ORDER BY stored_at"
+        );
+        let (after, up_to) = (integer(stored.start().0), integer(stored.end().0));
+        let values = params![json(kinds), json(verdicts), after, up_to, json(sessions)];
+        self.collect(&sql, values)
+    }
+
     /// One event by its name.
     ///
     /// # Errors

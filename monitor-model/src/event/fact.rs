@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use super::{Action, Event, FileObject, ProcessRef, SocketOperation};
-use crate::bytes::ByteText;
+use super::{Action, Event, HostChange, Kind, MemoryAccess, ProcessRef, SocketOperation};
+use crate::{bytes::ByteText, id::SessionId};
 
 macro_rules! named_facts {
     ($($variant:ident => $name:literal, $doc:literal;)*) => {
@@ -29,16 +29,36 @@ macro_rules! named_facts {
     };
 }
 
+impl Fact {
+    /// The kind of events that it stands out in.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Disguise => Kind::Exec,
+            Self::MemoryOfHolder | Self::MemoryOfOtherSession => Kind::Memory,
+            Self::DumpOfHolder | Self::SignalToOtherSession => Kind::Signal,
+            Self::HostChanged | Self::KernelCode | Self::KernelProbe | Self::LoginIdChanged => {
+                Kind::Host
+            }
+            Self::Listener | Self::RawSocket => Kind::Socket,
+            Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
+        }
+    }
+}
+
 named_facts! {
     Disguise => "disguise", "The program calls itself otherwise than the object that runs.";
     MemoryOfHolder => "memory_of_holder", "Memory of a process that opened a watched file.";
-    MemoryOfOtherSession => "memory_of_other_session", "Memory of a process of another session.";
+    MemoryOfOtherSession => "memory_of_other_session", "Memory of a process outside of the own session.";
     DumpOfHolder => "dump_of_holder", "A signal that dumps the memory of a process that opened a watched file.";
     SignalToOtherSession => "signal_to_other_session", "A signal to a process of another session.";
     HostChanged => "host_changed", "A session changed the ground that the monitor stands on.";
-    Listener => "listener", "A session made a socket that listens.";
-    RawSocket => "raw_socket", "A session made a raw or packet socket.";
-    BlockDevice => "block_device", "A block device was opened: all files on it can be read past the file system.";
+    KernelCode => "kernel_code", "A session loaded a kernel module or another kernel.";
+    KernelProbe => "kernel_probe", "A session used bpf or set a probe.";
+    LoginIdChanged => "login_id_changed", "A session opened a login id of the audit system for writing.";
+    Listener => "listener", "A session made an IP or vsock socket that listens.";
+    RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
+    BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
 }
 
@@ -49,46 +69,61 @@ pub const BLOCK_DEVICE_CLASS: &str = "block-device";
 #[must_use]
 pub fn facts(event: &Event) -> Vec<Fact> {
     let session = event.attribution.session;
-    let of_session = |fact| session.is_some().then_some(fact);
-    let is_other = |target: &ProcessRef| target.session.is_some() && target.session != session;
+    let of_session = |fact: Option<Fact>| fact.filter(|_| session.is_some());
     let found = match &event.action {
         Action::Exec {
             exe,
             argv,
             given,
             interpreter,
+            script,
+            ..
+        } => {
+            let script = script.as_ref().map(|script| &script.path.text);
+            let names = [given, interpreter, &exe.path.text]
+                .into_iter()
+                .chain(script);
+            let is_disguised = !is_nameless(&given.0) && is_disguised(argv, names);
+            [is_disguised.then_some(Fact::Disguise), None]
+        }
+        Action::Memory { target, access, .. } => {
+            let holds = target.holds_credentials && *access != MemoryAccess::TracedByParent;
+            [
+                holds.then_some(Fact::MemoryOfHolder),
+                is_outside(target, session).then_some(Fact::MemoryOfOtherSession),
+            ]
+        }
+        Action::Signal { target, number } => {
+            let is_other = target.session.is_some() && target.session != session;
+            [
+                (target.holds_credentials && dumps(*number)).then_some(Fact::DumpOfHolder),
+                is_other.then_some(Fact::SignalToOtherSession),
+            ]
+        }
+        Action::Host { change, .. } => [
+            of_session(Some(Fact::HostChanged)),
+            of_session(kind_of_change(*change)),
+        ],
+        Action::Socket {
+            operation,
+            family,
+            socket_type,
             ..
         } => [
-            is_disguised(exe, argv, given, interpreter).then_some(Fact::Disguise),
+            of_session(kind_of_socket(*operation, *family, *socket_type)),
             None,
         ],
-        Action::Memory { target, .. } => [
-            target.holds_credentials.then_some(Fact::MemoryOfHolder),
-            is_other(target).then_some(Fact::MemoryOfOtherSession),
-        ],
-        Action::Signal { target, number } => [
-            (target.holds_credentials && dumps(*number)).then_some(Fact::DumpOfHolder),
-            is_other(target).then_some(Fact::SignalToOtherSession),
-        ],
-        Action::Host { .. } => [of_session(Fact::HostChanged), None],
-        Action::Socket {
-            operation: SocketOperation::Listening,
-            ..
-        } => [of_session(Fact::Listener), None],
-        Action::Socket {
-            operation: SocketOperation::Created,
-            ..
-        } => [of_session(Fact::RawSocket), None],
         Action::Credential {
             class, operation, ..
-        } => [
-            (class == BLOCK_DEVICE_CLASS).then_some(Fact::BlockDevice),
-            operation
-                .is_from_elsewhere()
-                .then_some(Fact::PassedDescriptor),
-        ],
-        Action::Socket { .. }
-        | Action::LocalConnect { .. }
+        } => {
+            let is_block = class == BLOCK_DEVICE_CLASS;
+            let is_passed = operation.is_from_elsewhere();
+            [
+                of_session(is_block.then_some(Fact::BlockDevice)),
+                is_passed.then_some(Fact::PassedDescriptor),
+            ]
+        }
+        Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }
         | Action::Fork { .. }
@@ -103,89 +138,100 @@ pub fn facts(event: &Event) -> Vec<Fact> {
     found.into_iter().flatten().collect()
 }
 
+/// Whether a process belongs to another session, or a session reaches for one
+/// that belongs to none. Of a process that is not known nothing is said.
+fn is_outside(target: &ProcessRef, session: Option<SessionId>) -> bool {
+    let is_known = target.session.is_some() || target.start_boot_ns.is_some();
+    is_known && target.session != session
+}
+
+const fn kind_of_change(change: HostChange) -> Option<Fact> {
+    match change {
+        HostChange::Module | HostChange::Kexec => Some(Fact::KernelCode),
+        HostChange::Bpf | HostChange::Perf => Some(Fact::KernelProbe),
+        HostChange::LoginUid => Some(Fact::LoginIdChanged),
+        HostChange::Mounted
+        | HostChange::MountMoved
+        | HostChange::Unmounted
+        | HostChange::Pivoted => None,
+    }
+}
+
+/// By the numbers of Linux' `socket.h`. Unix sockets listen in every session,
+/// and netlink sockets are of the raw type wherever `ip` is run.
+const fn kind_of_socket(operation: SocketOperation, family: u16, kind: u16) -> Option<Fact> {
+    const INET: u16 = 2;
+    const INET6: u16 = 10;
+    const PACKET: u16 = 17;
+    const VSOCK: u16 = 40;
+    const XDP: u16 = 44;
+    const RAW: u16 = 3;
+    match (operation, family) {
+        (SocketOperation::Listening, INET | INET6 | VSOCK) => Some(Fact::Listener),
+        (SocketOperation::Created, PACKET | XDP) => Some(Fact::RawSocket),
+        (SocketOperation::Created, INET | INET6) if kind == RAW => Some(Fact::RawSocket),
+        _ => None,
+    }
+}
+
 /// Signals whose default action is to dump memory (signal(7)).
 const fn dumps(signal: u32) -> bool {
     matches!(signal, 3 | 4 | 5 | 6 | 7 | 8 | 11 | 24 | 25 | 31)
 }
 
+/// Most bytes of a path as given that the kernel's programs keep: a longer one
+/// has lost its last name.
+const GIVEN_BYTES_MAX: usize = 1_024;
+
 /// Whether the first argument names none of what was asked for, what the
 /// script asked for, and what runs.
-fn is_disguised(
-    exe: &FileObject,
-    argv: &[ByteText],
-    given: &ByteText,
-    interpreter: &ByteText,
-) -> bool {
+fn is_disguised<'a>(argv: &[ByteText], mut names: impl Iterator<Item = &'a ByteText>) -> bool {
     let Some(first) = argv.first() else {
         return false;
     };
-    if given.0.is_empty() || is_of_the_kernel(&given.0) {
-        // The caller had a descriptor, not a name: nothing to contradict.
-        return false;
-    }
-    let called = first.file_name();
-    // A login shell's name begins with a dash (login(1)).
-    let called = called.0.strip_prefix(b"-").unwrap_or(&called.0);
+    // A login shell's name begins with a dash (login(1)); that of a daemon that
+    // is not to be killed at the end, and of the bus, with an at sign.
+    let called = match first.0.as_slice() {
+        [b'-' | b'@', rest @ ..] => rest,
+        whole => whole,
+    };
     // A title may follow the name: `sshd: ops [priv]`.
-    let called = called
-        .split(|byte| matches!(byte, b':' | b' '))
-        .next()
-        .unwrap_or_default();
-    ![given, interpreter, &exe.path.text]
-        .into_iter()
-        .any(|name| !name.0.is_empty() && name.file_name().0 == called)
+    let is_title = |byte: &u8| matches!(byte, b':' | b' ');
+    let head = called.split(is_title).next().unwrap_or_default();
+    !names.any(|name| {
+        let its = base(&name.0);
+        // A name with such a sign in it must stand there whole.
+        let called = if name.0.iter().any(is_title) {
+            called
+        } else {
+            head
+        };
+        !its.is_empty() && its == base(called)
+    })
 }
 
-/// Names that lead to a file through the kernel: `/proc/self/exe`, `/dev/fd/3`.
-fn is_of_the_kernel(given: &[u8]) -> bool {
-    given.starts_with(b"/proc/") || given.starts_with(b"/dev/fd/")
+/// The part of a path after the last slash.
+fn base(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// Whether a path as given has no name of the file in it: there is none, it was
+/// cut off, or the path leads through the kernel to a file that is open or runs
+/// (`/dev/fd/3`, `/proc/self/fd/3`, `/proc/self/exe`). What follows a
+/// descriptor is a name again: `/dev/fd/3/cat`.
+fn is_nameless(given: &[u8]) -> bool {
+    let (directory, name) = match given.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => given.split_at(at),
+        None => (&[][..], given),
+    };
+    let is_number = name.len() > 1 && name.iter().skip(1).all(u8::is_ascii_digit);
+    let is_proc = directory.starts_with(b"/proc/");
+    let is_descriptor = directory == b"/dev/fd" || is_proc && directory.ends_with(b"/fd");
+    given.is_empty()
+        || given.len() >= GIVEN_BYTES_MAX
+        || is_descriptor && is_number
+        || is_proc && name == b"/exe"
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bytes::PathLabel;
-
-    fn disguised(exe: &str, given: &str, interpreter: &str, first: &str) -> bool {
-        let exe = FileObject {
-            device: 1,
-            inode: 1,
-            generation: 1,
-            path: PathLabel {
-                text: exe.into(),
-                truncated: false,
-            },
-        };
-        is_disguised(&exe, &[first.into()], &given.into(), &interpreter.into())
-    }
-
-    #[test]
-    fn names_that_fit_the_object_or_the_path_as_given_are_no_disguise() {
-        for (exe, given, interpreter, first) in [
-            ("/usr/bin/bash", "/bin/bash", "", "-bash"),
-            ("/usr/bin/dash", "/bin/sh", "", "sh"),
-            ("/usr/bin/busybox", "/bin/ls", "", "ls"),
-            ("/usr/bin/busybox", "/proc/self/exe", "", "ls"),
-            (
-                "/usr/bin/python3.11",
-                "/usr/bin/python3",
-                "",
-                "/usr/bin/python3",
-            ),
-            ("/usr/bin/dash", "/opt/job", "/bin/sh", "/bin/sh"),
-            ("/usr/sbin/sshd", "/usr/sbin/sshd", "", "sshd: ops [priv]"),
-        ] {
-            assert!(
-                !disguised(exe, given, interpreter, first),
-                "{exe} as {first}"
-            );
-        }
-    }
-
-    #[test]
-    fn another_programs_name_is_a_disguise_and_an_empty_one_too() {
-        assert!(disguised("/usr/bin/cat", "/usr/bin/cat", "", "sshd"));
-        assert!(disguised("/usr/bin/cat", "/usr/bin/cat", "", ""));
-        assert!(disguised("/usr/bin/nc", "/tmp/x", "", "[kworker/0:1]"));
-    }
-}
+mod tests;
