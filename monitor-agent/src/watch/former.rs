@@ -3,7 +3,8 @@
 //! A secret stays one when it is renamed, or replaced while a link or a mount
 //! keeps it. So the identity goes on being watched. Only one with a generation:
 //! a bare inode number may be anybody's soon. Bound: [`FORMER_MAX`]; the oldest
-//! is let go, counted and told.
+//! is let go, counted and told. Loss: they are kept in memory; after a restart of
+//! the agent only those go on that the kernel learned itself.
 
 use std::collections::{BTreeMap, VecDeque};
 
