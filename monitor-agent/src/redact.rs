@@ -1,9 +1,10 @@
 //! Secrets out of arguments, before anything is stored.
 //!
-//! In: the arguments of one program start. Out: the same with every secret
-//! replaced by `[redacted:XXXXXXXX]`, eight hexadecimal digits of a digest
-//! under this host's key, so that equal secrets are seen to be equal. Bound:
-//! the arguments. Loss: what looks like a secret and is none is lost too.
+//! In: the arguments of one program start, the path as given and the
+//! interpreter's name. Out: the same with every secret replaced by
+//! `[redacted:XXXXXXXX]`, eight hexadecimal digits of a digest under this
+//! host's key, so that equal secrets are seen to be equal. Bound: the
+//! arguments. Loss: what looks like a secret and is none is lost too.
 //!
 //! What counts as one: values of options and variables with a telling name,
 //! options that certain programs take passwords by, passwords in URLs and
@@ -109,12 +110,30 @@ impl Redactor {
 
     /// Takes the secrets out of what happened; how many.
     pub fn redact(&self, action: &mut Action) -> u32 {
-        let Action::Exec { argv, redacted, .. } = action else {
+        let Action::Exec {
+            argv,
+            redacted,
+            given,
+            interpreter,
+            script,
+            ..
+        } = action
+        else {
             return 0;
         };
-        let given: Vec<&[u8]> = argv.iter().map(|argument| argument.0.as_slice()).collect();
-        let (cleaned, count) = self.arguments(&given);
+        let told: Vec<&[u8]> = argv.iter().map(|argument| argument.0.as_slice()).collect();
+        let (cleaned, mut count) = self.arguments(&told);
         *argv = cleaned.into_iter().map(ByteText).collect();
+        // The other words of the caller.
+        for text in [given, interpreter] {
+            let (cleaned, found) = self.within(&text.0);
+            *text = ByteText(cleaned);
+            count = count.saturating_add(found);
+        }
+        // A script is labelled with the path as given, whose secrets are counted.
+        if let Some(script) = script {
+            script.path.text = ByteText(self.within(&script.path.text.0).0);
+        }
         *redacted = count;
         count
     }

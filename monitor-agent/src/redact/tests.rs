@@ -263,3 +263,48 @@ proptest::proptest! {
         proptest::prop_assert!(!last.contains(&secret), "{}", last);
     }
 }
+
+#[test]
+fn the_path_as_given_and_the_interpreter_lose_their_secrets_too() {
+    let secret = "/srv/run?token=S3cretS3cretS3cret";
+    let file = monitor_model::event::FileObject {
+        device: 1,
+        inode: 2,
+        generation: 3,
+        path: monitor_model::bytes::PathLabel {
+            text: secret.into(),
+            truncated: false,
+        },
+    };
+    let mut action = Action::Exec {
+        exe: file.clone(),
+        argv: vec!["sh".into()],
+        argv_bytes: 3,
+        argv_truncated: false,
+        redacted: 0,
+        argv_digest: None,
+        script: Some(file),
+        given: secret.into(),
+        interpreter: "/bin/sh".into(),
+    };
+    assert_eq!(redactor().redact(&mut action), 1);
+    let Action::Exec {
+        exe,
+        redacted,
+        script,
+        given,
+        interpreter,
+        ..
+    } = action
+    else {
+        panic!()
+    };
+    assert_eq!((redacted, interpreter), (1, "/bin/sh".into()));
+    assert!(
+        given.to_string().starts_with("/srv/run?token=[redacted:"),
+        "{given}"
+    );
+    assert_eq!(script.unwrap().path.text, given);
+    // The kernel's name of the object is no word of the caller.
+    assert_eq!(exe.path.text, secret.into());
+}
