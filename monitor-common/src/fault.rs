@@ -26,11 +26,14 @@ pub enum Fault {
     SignalFailed,
     /// A file below more directories than are compared with the watched ones.
     WatchTooDeep,
+    /// `LEARNED` is full: the file is not watched by its names outside of the
+    /// watched directory.
+    LearnedFull,
 }
 
 impl Fault {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ScratchBusy,
         Self::MarkCopyFailed,
         Self::ProcessTableFull,
@@ -39,6 +42,7 @@ impl Fault {
         Self::KernelUnreadable,
         Self::SignalFailed,
         Self::WatchTooDeep,
+        Self::LearnedFull,
     ];
 
     /// The number of the reason.
@@ -53,6 +57,7 @@ impl Fault {
             Self::KernelUnreadable => 5,
             Self::SignalFailed => 6,
             Self::WatchTooDeep => 7,
+            Self::LearnedFull => 8,
         }
     }
 
@@ -68,6 +73,7 @@ impl Fault {
             Self::KernelUnreadable => "kernel_unreadable",
             Self::SignalFailed => "signal_failed",
             Self::WatchTooDeep => "watch_too_deep",
+            Self::LearnedFull => "learned_full",
         }
     }
 }

@@ -99,6 +99,19 @@ pub struct Header {
 impl Header {
     /// Bytes of the header: where a record's own fields begin.
     pub const BYTES: usize = size_of::<Self>();
+
+    /// Whether somebody should hear of it at once, also while much is coming:
+    /// what may end in an alert or a revocation, and ends of sessions. Only
+    /// sessions are refused anything, so what was refused is among it.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        match self.kind {
+            Kind::CREDENTIAL | Kind::MEMORY | Kind::HOST_CHANGE | Kind::SESSION_ENDED => true,
+            Kind::CONNECT | Kind::LOCAL_CONNECT | Kind::SOCKET => !self.session.is_none(),
+            _ => false,
+        }
+    }
 }
 
 const _: () = assert!(Header::BYTES == 120, "the header is part of the ABI");

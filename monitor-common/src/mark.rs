@@ -80,6 +80,8 @@ pub struct ProcessMark {
     /// read): an entry that outlived its process never speaks for the next one
     /// with that id.
     pub start_ticks: u64,
+    /// Bits of [`TaskMark`]'s constants, for who looks from outside.
+    pub flags: u64,
 }
 
 /// Unit of [`ProcessMark::start_ticks`]: a hundredth of a second, as field 22

@@ -5,7 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// A ring. A flood on one cannot starve the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ring {
-    /// Exec, connect, credential, session ended: wakes the reader.
+    /// Everything but fork and exit: wakes a reader that sleeps, and by urgent
+    /// records ([`crate::Header::is_urgent`]) one that lingers.
     Priority,
     /// Fork, exit: waits until it is half full.
     Bulk,
@@ -58,15 +59,15 @@ pub struct RingCounters {
 }
 
 /// Value of `RING_WAKE`, one for each ring. The reader sets it to
-/// [`RingWake::ASLEEP`] before it sleeps and looks once more; the kernel sets
-/// it back and wakes. (The kernel's own adaptive wake-up compares with the
+/// [`RingWake::ASLEEP`] or [`RingWake::LINGERING`] before it waits and looks
+/// once more; the kernel sets it back and wakes. (The kernel's own adaptive wake-up compares with the
 /// consumer position, which here stays behind until the spool has committed.)
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct RingWake {
-    /// [`Self::AWAKE`] or [`Self::ASLEEP`].
+    /// One of this type's constants.
     pub state: u64,
 }
 
@@ -75,4 +76,7 @@ impl RingWake {
     pub const AWAKE: u64 = 0;
     /// The reader waits to be woken.
     pub const ASLEEP: u64 = 1;
+    /// The reader will look by itself, in milliseconds: it has just read, and
+    /// more is coming. Only what is urgent, or a ring half full, wakes it.
+    pub const LINGERING: u64 = 2;
 }

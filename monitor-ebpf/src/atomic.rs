@@ -52,6 +52,28 @@ impl Number {
             .fetch_add(value, core::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Sets bits in it, and gives what it was. A full barrier.
+    #[inline(always)]
+    pub fn fetch_or(self, value: u64) -> u64 {
+        #[cfg(target_arch = "bpf")]
+        {
+            let mut value = value;
+            // SAFETY: changes only the number, says the constructor's caller.
+            unsafe {
+                core::arch::asm!(
+                    "{value} = atomic_fetch_or((u64 *)({number} + 0), {value})",
+                    value = inout(reg) value,
+                    number = in(reg) self.0,
+                );
+            }
+            value
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        // SAFETY: it lies in a map value, says the constructor's caller.
+        unsafe { core::sync::atomic::AtomicU64::from_ptr(self.0) }
+            .fetch_or(value, core::sync::atomic::Ordering::SeqCst)
+    }
+
     /// Sets it, and gives what it was. A full barrier.
     #[inline(always)]
     pub fn swap(self, value: u64) -> u64 {

@@ -5,6 +5,8 @@
 //! - [`task`]: the header of a record, from the current task.
 //! - [`marks`]: which session a task belongs to, and how marks spread.
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
+//! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
+//! - [`peer`]: another process that a record speaks of.
 //! - [`path`]: the walk from a dentry to the root.
 //! - [`atomic`]: numbers that several processors change.
 //! - [`kernel`]: reading kernel memory at offsets that user space found.
@@ -20,14 +22,17 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod atomic;
+mod credential;
 mod hooks;
 mod kernel;
 mod maps;
 mod marks;
 mod offsets;
 mod path;
+mod peer;
 mod sink;
 mod task;
+mod watch;
 
 /// The kernel lends its GPL-only helpers to programs of a compatible licence.
 #[unsafe(link_section = "license")]

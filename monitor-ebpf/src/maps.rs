@@ -2,17 +2,20 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type},
-    btf_maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     helpers::generated::bpf_task_storage_get,
     macros::btf_map,
 };
 use monitor_common::{
-    Fault,
+    Fault, FileObject, SessionMark,
     fault::FAULTS_MAX,
     mark::{PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
     ring::{RingCounters, RingWake},
     syscall::{SYSCALL_ENTRIES, SYSCALL_SLOTS_MAX},
-    watch::{WATCH_DEVICES_MAX, WATCHES_MAX, WatchKey, WatchValue},
+    watch::{
+        Identified, LEARNED_MAX, OPENED_MAX, OpenedKey, WATCH_BITS_WORDS, WATCH_NAMES_MAX,
+        WATCHES_MAX, WatchKey, WatchNameKey, WatchValue,
+    },
 };
 
 use crate::{atomic::Number, kernel::Object, sink::Scratch};
@@ -48,9 +51,36 @@ pub static SESSION_CONTROL: HashMap<[u8; 16], SessionControl, SESSIONS_MAX> = Ha
 pub static SESSION_LIVE: HashMap<[u8; 16], SessionLive, SESSIONS_MAX> = HashMap::new();
 #[btf_map]
 pub static WATCH: HashMap<WatchKey, WatchValue, WATCHES_MAX> = HashMap::new();
-/// Devices that have watched directories; the value is not used.
+/// One bit for each inode, directory or device that has an entry in the tables
+/// of watches; user space maps it into its memory.
 #[btf_map]
-pub static WATCH_DEVICES: HashMap<u64, u64, WATCH_DEVICES_MAX> = HashMap::new();
+pub static WATCH_BITS: Array<[u64; WATCH_BITS_WORDS], 1, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+/// Names in watched directories.
+#[btf_map]
+pub static WATCH_NAMES: HashMap<WatchNameKey, WatchValue, WATCH_NAMES_MAX> = HashMap::new();
+/// Files that were reached through a watched directory and have a name outside.
+#[btf_map]
+pub static LEARNED: HashMap<WatchKey, WatchValue, LEARNED_MAX> = HashMap::new();
+/// Open files that a session may use without being told; the value is not used.
+#[btf_map]
+pub static OPENED: LruHashMap<OpenedKey, u64, OPENED_MAX> = LruHashMap::new();
+/// What `identify_fd` found, by thread of user space.
+#[btf_map]
+pub static IDENTIFIED: HashMap<u64, Identified, 256> = HashMap::new();
+/// Where the look at a message's descriptors goes on, by thread.
+#[btf_map]
+pub static RECEIVED_AT: LruHashMap<u64, u64, 4_096> = LruHashMap::new();
+/// Flows of datagrams that were told; the value is not used.
+#[btf_map]
+pub static FLOWS: LruHashMap<FlowKey, u32, FLOWS_MAX> = LruHashMap::new();
+/// By the address of a program that is being started: the script that execve
+/// was given.
+#[btf_map]
+pub static SCRIPTS: LruHashMap<u64, FileObject, SCRIPTS_MAX> = LruHashMap::new();
+/// Process id of the agent; user space writes it.
+#[btf_map]
+pub static SELF: Array<u32, 1> = Array::new();
 /// By number of the system call: the slot of the program that looks at it.
 #[btf_map]
 pub static SYSCALL_SLOTS: Array<u32, SYSCALL_ENTRIES> = Array::new();
@@ -60,6 +90,27 @@ pub static SYSCALL_PROGRAMS: ProgramArray<{ SYSCALL_SLOTS_MAX as usize }> = Prog
 /// What the test of the tiers saw: one number a tier.
 #[btf_map]
 pub static TRIAL: Array<u64, 2> = Array::new();
+
+/// Most flows of datagrams that are remembered.
+const FLOWS_MAX: usize = 65_536;
+/// Most programs that are being started at a time.
+const SCRIPTS_MAX: usize = 1_024;
+
+/// A socket, who uses it, and where to.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct FlowKey {
+    /// Identity of the socket, never used twice.
+    pub cookie: u64,
+    /// A socket that is passed on is told again.
+    pub session: SessionMark,
+    /// Network byte order.
+    pub peer: [u32; 4],
+    /// Network byte order.
+    pub port: u32,
+    /// Zero.
+    pub reserved: u32,
+}
 
 /// Task storage: aya-ebpf has no type for it. The layout is that of its own
 /// map definitions, which loaders read from BTF. Minimum kernel: 5.11.

@@ -103,19 +103,87 @@ pub fn kill_if_wanted(session: SessionMark) {
     }
 }
 
+/// Whether the process of a task holds a watched file.
+///
+/// # Safety
+/// `task` must be a task pointer that the verifier knows as such.
+#[inline(always)]
+pub unsafe fn holds(task: Object) -> bool {
+    // SAFETY: a field of a task.
+    let leader: Object = unsafe { load(task, &at::TASK_GROUP_LEADER) };
+    // SAFETY: `leader` is a task.
+    let Some(mark) = (unsafe { TASK_MARKS.get(leader) }) else {
+        return false;
+    };
+    // SAFETY: a value of task storage lives as long as the program.
+    let flags = unsafe { (*mark).flags };
+    flags & TaskMark::HOLDS != 0
+}
+
+/// Says that the process of a task holds a watched file.
+///
+/// # Safety
+/// `task` must be a task pointer that the verifier knows as such.
+#[inline(always)]
+pub unsafe fn hold(task: Object) {
+    // SAFETY: a field of a task.
+    let leader: Object = unsafe { load(task, &at::TASK_GROUP_LEADER) };
+    // A mark that is new here belongs to no session: such tasks are not
+    // counted, and their session is told by their process id.
+    let mut initial = TaskMark {
+        session: SessionMark::NONE,
+        exit_told: 0,
+        uid: 0,
+        euid: 0,
+        gid: 0,
+        flags: 0,
+    };
+    // SAFETY: `leader` is a task.
+    let Some(mark) = (unsafe { TASK_MARKS.get_or_insert(leader, &mut initial) }) else {
+        fault(Fault::MarkCopyFailed);
+        return;
+    };
+    // SAFETY: a value of task storage lives as long as the program.
+    unsafe { (*mark).flags |= TaskMark::HOLDS };
+    // SAFETY: `task` is a task.
+    if let Some(mark) = PROCESS_MARKS.get_ptr_mut(unsafe { process_id(task) }) {
+        // SAFETY: a map value lives as long as the program.
+        unsafe { (*mark).flags |= u64::from(TaskMark::HOLDS) };
+    }
+}
+
+/// Says that another program was started, which holds nothing.
+///
+/// # Safety
+/// `task` must be the current task, which leads its process after an exec.
+#[inline(always)]
+pub unsafe fn let_go(task: Object) {
+    // SAFETY: `task` is a task.
+    let Some(mark) = (unsafe { TASK_MARKS.get(task) }) else {
+        return;
+    };
+    // SAFETY: a value of task storage lives as long as the program.
+    unsafe { (*mark).flags &= !TaskMark::HOLDS };
+    // SAFETY: `task` is a task.
+    if let Some(mark) = PROCESS_MARKS.get_ptr_mut(unsafe { process_id(task) }) {
+        // SAFETY: a map value lives as long as the program.
+        unsafe { (*mark).flags &= !u64::from(TaskMark::HOLDS) };
+    }
+}
+
 /// Gives a new task the mark of its parent.
 ///
 /// # Safety
 /// `child` must be a task pointer that the verifier knows as such.
 #[inline(always)]
-pub unsafe fn inherit(child: Object, session: SessionMark) {
+pub unsafe fn inherit(child: Object, session: SessionMark, flags: u32) {
     let mut mark = TaskMark {
         session,
         exit_told: 0,
         uid: 0,
         euid: 0,
         gid: 0,
-        flags: 0,
+        flags,
     };
     // SAFETY: `child` is a task.
     if unsafe { TASK_MARKS.get_or_insert(child, &mut mark) }.is_some() {
@@ -134,6 +202,7 @@ pub unsafe fn inherit(child: Object, session: SessionMark) {
     let mark = ProcessMark {
         session,
         start_ticks,
+        flags: u64::from(flags),
     };
     if PROCESS_MARKS.insert(pid, mark, 0).is_err() {
         fault(Fault::ProcessTableFull);

@@ -132,6 +132,83 @@ pub unsafe fn walk(file: Object, out: *mut u8, tail: *mut PathTail) {
     unsafe { (*tail).flags = flags };
 }
 
+/// Writes the components of a dentry's path to `out`, from it to the root of
+/// its file system: for hooks that are not told which mount was used.
+///
+/// # Safety
+/// As [`walk`].
+#[inline(always)]
+pub unsafe fn walk_dentry(dentry: Object, out: *mut u8, tail: *mut PathTail) {
+    // SAFETY: the caller vouches for `tail`.
+    let used = unsafe { &raw mut (*tail).bytes };
+    // SAFETY: as above.
+    unsafe { used.write_volatile(0) };
+    // SAFETY: the caller vouches for `out` and `tail`.
+    let missing = unsafe { climb(dentry, out, used) };
+    // SAFETY: the caller vouches for `tail`.
+    unsafe { (*tail).flags = PathTail::BELOW_MOUNT | missing };
+}
+
+/// # Safety
+/// As [`walk`].
+#[inline(always)]
+unsafe fn climb(dentry: Object, out: *mut u8, used: *mut u32) -> u32 {
+    let mut dentry = dentry;
+    for _ in 0..PATH_STEPS_MAX {
+        let Some(parent) = probe::<Object>(dentry, &at::DENTRY_PARENT) else {
+            return PathTail::UNREADABLE;
+        };
+        if parent == dentry {
+            return 0;
+        }
+        let Some(name) = probe(dentry, &at::DENTRY_NAME) else {
+            return PathTail::UNREADABLE;
+        };
+        // SAFETY: the caller vouches for `out` and `used`.
+        let missing = unsafe { append(name, out, used) };
+        if missing != 0 {
+            return missing;
+        }
+        dentry = parent;
+    }
+    PathTail::TOO_DEEP
+}
+
+/// Adds a name to the components; what is missing from then on.
+///
+/// # Safety
+/// As [`walk`].
+#[inline(always)]
+unsafe fn append(name: Object, out: *mut u8, used: *mut u32) -> u32 {
+    // SAFETY: the caller vouches for `used`.
+    let at = unsafe { used.read_volatile() } as usize;
+    if at > PATH_BYTES_MAX - COMPONENT_BYTES_MAX {
+        return PathTail::TOO_LONG;
+    }
+    let room = out.wrapping_add(at);
+    // SAFETY: a component's length of room is left behind `at`.
+    let length =
+        unsafe { bpf_probe_read_kernel_str(room.cast(), COMPONENT_BYTES_MAX as u32, name) };
+    if length <= 0 {
+        return PathTail::UNREADABLE;
+    }
+    // SAFETY: the caller vouches for `used`.
+    unsafe { used.write_volatile(at as u32 + length as u32) };
+    0
+}
+
+/// As [`walk`], for a `struct path` of the kernel.
+///
+/// # Safety
+/// As [`walk`].
+#[inline(always)]
+pub unsafe fn walk_path(path: Object, out: *mut u8, tail: *mut PathTail) {
+    // A path is read as it lies in an open file: mount first, then dentry.
+    let file = path.wrapping_byte_sub(at::FILE_PATH_MNT.load() as usize);
+    // SAFETY: the caller vouches for `out` and `tail`; any address will do.
+    unsafe { walk(file, out, tail) };
+}
+
 /// # Safety
 /// As [`walk`].
 #[inline(always)]
@@ -147,20 +224,11 @@ unsafe fn walk_into(file: Object, out: *mut u8, used: *mut u32) -> u32 {
             Some(Step::Detached) => return PathTail::DETACHED,
             Some(Step::Name { parent, name }) => (parent, name),
         };
-        // SAFETY: the caller vouches for `used`.
-        let at = unsafe { used.read_volatile() } as usize;
-        if at > PATH_BYTES_MAX - COMPONENT_BYTES_MAX {
-            return PathTail::TOO_LONG;
+        // SAFETY: the caller vouches for `out` and `used`.
+        let missing = unsafe { append(name, out, used) };
+        if missing != 0 {
+            return missing;
         }
-        let room = out.wrapping_add(at);
-        // SAFETY: a component's length of room is left behind `at`.
-        let length =
-            unsafe { bpf_probe_read_kernel_str(room.cast(), COMPONENT_BYTES_MAX as u32, name) };
-        if length <= 0 {
-            return PathTail::UNREADABLE;
-        }
-        // SAFETY: the caller vouches for `used`.
-        unsafe { used.write_volatile(at as u32 + length as u32) };
         if parent == place.dentry {
             return PathTail::DETACHED;
         }

@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use monitor_common::{
     Credential, Exec, Fault, Header, Ring,
-    exec::ARGV_BYTES_MAX,
+    exec::{ARGV_BYTES_MAX, GIVEN_BYTES_MAX, INTERPRETER_BYTES_MAX},
     file::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX},
     ring::RingWake,
 };
@@ -32,7 +32,8 @@ const FIXED_BYTES: usize = if size_of::<Exec>() > size_of::<Credential>() {
 /// Bytes of a path while it is walked: its last component may stick out.
 pub const PATH_ROOM: usize = PATH_BYTES_MAX + COMPONENT_BYTES_MAX;
 /// Most bytes of a record.
-pub const RECORD_BYTES_MAX: usize = FIXED_BYTES + PATH_ROOM + ARGV_BYTES_MAX;
+pub const RECORD_BYTES_MAX: usize =
+    FIXED_BYTES + PATH_ROOM + ARGV_BYTES_MAX + GIVEN_BYTES_MAX + INTERPRETER_BYTES_MAX;
 
 /// A buffer in which a record of unknown length is made.
 #[repr(C)]
@@ -114,12 +115,12 @@ fn lost(ring: Ring) {
     dropped(ring);
 }
 
-/// Writes what only the ring knows into a header.
+/// Writes what only the ring knows into a header; whether the record is urgent.
 ///
 /// # Safety
 /// `header` must point to a header in a map value or ring record.
 #[inline(always)]
-unsafe fn stamp(header: *mut Header, ring: Ring, bytes: u32) {
+unsafe fn stamp(header: *mut Header, ring: Ring, bytes: u32) -> bool {
     // SAFETY: the caller vouches for `header`.
     let header = unsafe { &mut *header };
     header.size = bytes;
@@ -127,6 +128,7 @@ unsafe fn stamp(header: *mut Header, ring: Ring, bytes: u32) {
     // SAFETY: the helper has no precondition.
     header.cpu = unsafe { bpf_get_smp_processor_id() } as u16;
     header.sequence = number(ring);
+    header.is_urgent()
 }
 
 /// Sends a record that was made in a scratch buffer.
@@ -140,13 +142,13 @@ pub unsafe fn output(ring: Ring, record: *mut u8, bytes: usize) {
         return;
     }
     // SAFETY: a record begins with its header.
-    unsafe { stamp(record.cast(), ring, bytes as u32) };
-    let flags = wake_flags(ring);
+    let urgent = unsafe { stamp(record.cast(), ring, bytes as u32) };
+    let flags = wake_flags(ring, urgent);
     // SAFETY: the verifier checks that `bytes` lie in the buffer.
     if unsafe { bpf_ringbuf_output(map(ring), record.cast(), bytes as u64, flags) } < 0 {
         dropped(ring);
     }
-    wake_late(ring, flags);
+    wake_late(ring, urgent, flags);
 }
 
 /// Makes room for a record of fixed size; `None` is counted as dropped.
@@ -170,29 +172,32 @@ pub fn reserve<T>(ring: Ring) -> Option<*mut T> {
 #[inline(always)]
 pub unsafe fn submit<T>(ring: Ring, record: *mut T) {
     // SAFETY: the caller vouches that a header comes first.
-    unsafe { stamp(record.cast(), ring, size_of::<T>() as u32) };
-    let flags = wake_flags(ring);
+    let urgent = unsafe { stamp(record.cast(), ring, size_of::<T>() as u32) };
+    let flags = wake_flags(ring, urgent);
     // SAFETY: the record comes from `bpf_ringbuf_reserve`.
     unsafe { bpf_ringbuf_submit(record.cast(), flags) };
-    wake_late(ring, flags);
+    wake_late(ring, urgent, flags);
 }
 
-/// Whether the reader sleeps and this record should wake it; if so, it counts
-/// as woken from here on.
+/// Whether the reader waits and this record should wake it; if so, it counts
+/// as woken from here on. One that sleeps is woken by anything on the priority
+/// ring, one that lingers by what is urgent, both by a ring half full.
 #[inline(always)]
-fn take_wake(ring: Ring) -> bool {
+fn take_wake(ring: Ring, urgent: bool) -> bool {
     let Some(wake) = RING_WAKE.get_ptr_mut(u32::from(ring.number())) else {
         return false;
     };
     // SAFETY: a map value; `state` is its first field.
     let state = unsafe { Number::at(wake.cast()) };
-    if state.load() != RingWake::ASLEEP {
+    let now = state.load();
+    if now == RingWake::AWAKE {
         return false;
     }
-    if ring == Ring::Bulk && !half_full(ring) {
+    let sleeps = now == RingWake::ASLEEP && ring == Ring::Priority;
+    if !sleeps && !urgent && !half_full(ring) {
         return false;
     }
-    state.swap(RingWake::AWAKE) == RingWake::ASLEEP
+    state.swap(RingWake::AWAKE) != RingWake::AWAKE
 }
 
 #[inline(always)]
@@ -205,8 +210,8 @@ fn half_full(ring: Ring) -> bool {
 }
 
 #[inline(always)]
-fn wake_flags(ring: Ring) -> u64 {
-    u64::from(if take_wake(ring) {
+fn wake_flags(ring: Ring, urgent: bool) -> u64 {
+    u64::from(if take_wake(ring, urgent) {
         BPF_RB_FORCE_WAKEUP
     } else {
         BPF_RB_NO_WAKEUP
@@ -216,8 +221,8 @@ fn wake_flags(ring: Ring) -> u64 {
 /// Wakes a reader that fell asleep between the choice of the flags and the
 /// record's arrival: it had looked before the record was there.
 #[inline(always)]
-fn wake_late(ring: Ring, flags: u64) {
-    if flags == u64::from(BPF_RB_FORCE_WAKEUP) || !take_wake(ring) {
+fn wake_late(ring: Ring, urgent: bool, flags: u64) {
+    if flags == u64::from(BPF_RB_FORCE_WAKEUP) || !take_wake(ring, urgent) {
         return;
     }
     // SAFETY: the record is discarded at once, which wakes.

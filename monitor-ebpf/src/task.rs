@@ -42,6 +42,24 @@ pub unsafe fn thread_id(task: Object) -> u32 {
     unsafe { load(task, &at::TASK_PID) }
 }
 
+/// Parent of a task.
+///
+/// # Safety
+/// `task` must be a task pointer that the verifier knows as such.
+#[inline(always)]
+pub unsafe fn parent(task: Object) -> Object {
+    // SAFETY: a field of a task.
+    unsafe { load(task, &at::TASK_REAL_PARENT) }
+}
+
+/// Whether the ids that a task gives and gets are those of the host.
+#[inline(always)]
+pub fn is_in_initial_pid_namespace(task: Object) -> bool {
+    /// `PROC_PID_INIT_INO` of linux/proc_ns.h.
+    const INITIAL: u32 = 0xefff_fffc;
+    pid_namespace(task) == Some(INITIAL)
+}
+
 /// Writes everything but what the ring adds.
 ///
 /// # Safety

@@ -15,11 +15,11 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Most mounts that are kept.
-pub const MOUNTS_MAX: usize = 65_536;
+pub(super) const MOUNTS_MAX: usize = 65_536;
 
 /// Mount points by device, as the kernel counts devices.
 #[derive(Debug, Default)]
-pub struct Mounts {
+pub(super) struct Mounts {
     file: Option<File>,
     points: HashMap<u64, Vec<u8>>,
 }
@@ -27,7 +27,7 @@ pub struct Mounts {
 impl Mounts {
     /// Where the root of a file system is mounted, without a slash at its end:
     /// the shortest of several places. None: nowhere in this mount namespace.
-    pub fn point_of(&mut self, device: u64) -> Option<Vec<u8>> {
+    pub(super) fn point_of(&mut self, device: u64) -> Option<Vec<u8>> {
         if self.is_stale() {
             self.read();
         }

@@ -20,6 +20,9 @@ mod kind {
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
     pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const POINTER: u32 = 2;
+    pub(super) const FUNCTION: u32 = 12;
+    pub(super) const PROTOTYPE: u32 = 13;
 }
 
 /// Why bytes are not BTF.
@@ -147,14 +150,49 @@ impl Btf {
         bits.is_multiple_of(8).then_some(bits / 8)
     }
 
-    fn structure(&self, name: &str) -> Option<(usize, Head)> {
-        let heads = self
-            .types
+    /// Which parameter of a function has this name, from 0.
+    pub(super) fn parameter(&self, function: &str, name: &str) -> Option<u32> {
+        let (_, head) = self.named(kind::FUNCTION, function)?;
+        let (at, prototype) = self.type_of(head.size_or_type)?;
+        let found = (0..prototype.entries).position(|index| {
+            let place = at.checked_add(12 + index * 8);
+            let offset = place.and_then(|place| word(&self.bytes, place));
+            offset
+                .and_then(|offset| u32::try_from(offset).ok())
+                .is_some_and(|offset| self.is_named(offset, name))
+        });
+        found.and_then(|index| u32::try_from(index).ok())
+    }
+
+    /// How many arguments a tracepoint gives to its programs: one less than the
+    /// function that `btf_trace_NAME` points to.
+    pub(super) fn tracepoint_arguments(&self, event: &str) -> Option<u32> {
+        let (_, typedef) = self.named(kind::TYPEDEF, &format!("btf_trace_{event}"))?;
+        let (_, pointer) = self.type_of(typedef.size_or_type)?;
+        if pointer.kind != kind::POINTER {
+            return None;
+        }
+        let (_, prototype) = self.type_of(pointer.size_or_type)?;
+        let parameters = u32::try_from(prototype.entries).ok()?;
+        (prototype.kind == kind::PROTOTYPE)
+            .then(|| parameters.checked_sub(1))
+            .flatten()
+    }
+
+    fn type_of(&self, id: u32) -> Option<(usize, Head)> {
+        let at = *self.types.get(usize::try_from(id).ok()?.checked_sub(1)?)?;
+        Some((at, self.head_at(at)?))
+    }
+
+    fn named(&self, kind: u32, name: &str) -> Option<(usize, Head)> {
+        self.types
             .iter()
-            .filter_map(|&at| Some((at, self.head_at(at)?)));
-        let mut named =
-            heads.filter(|(_, head)| head.kind == kind::STRUCT && self.is_named(head.name, name));
-        named.next()
+            .filter_map(|&at| Some((at, self.head_at(at)?)))
+            .find(|(_, head)| head.kind == kind && self.is_named(head.name, name))
+    }
+
+    fn structure(&self, name: &str) -> Option<(usize, Head)> {
+        self.named(kind::STRUCT, name)
     }
 
     /// A member by name with its offset in bits; looks into anonymous members.
@@ -288,6 +326,10 @@ mod tests {
             btf.offset_of("signal_struct", "live.counter"),
             btf.offset_of("signal_struct", "live")
         );
+        assert_eq!(btf.parameter("security_file_open", "file"), Some(0));
+        assert_eq!(btf.parameter("security_file_open", "no_such"), None);
+        assert_eq!(btf.tracepoint_arguments("sys_exit"), Some(2));
+        assert_eq!(btf.tracepoint_arguments("no_such"), None);
         for (structure, path) in [
             ("no_such", "x"),
             ("task_struct", "no_such"),

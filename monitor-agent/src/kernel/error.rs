@@ -67,6 +67,12 @@ pub enum KernelError {
         /// What aya says; usual causes are missing rights and a kernel before 5.15.
         error: Box<aya::EbpfError>,
     },
+    /// The program that says who a file is was refused.
+    #[error("asking the kernel who a file is: {error}")]
+    Identify {
+        /// Why it failed.
+        error: io::Error,
+    },
     /// The kernel's type information cannot be read.
     #[error("the kernel's type information (/sys/kernel/btf/vmlinux) {0}")]
     Btf(#[from] BtfError),

@@ -8,12 +8,16 @@
 
 use std::fs;
 
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData},
+};
 
 use super::{
     KernelError, ProbeConfig,
     btf::BtfError,
     hooks::{Attach, DISPATCHER, Family, Hook, Tier, rows},
+    identify,
     offsets::Offsets,
     pins::Pins,
 };
@@ -22,6 +26,7 @@ mod attach;
 mod trial;
 
 pub(super) use attach::cgroup_root;
+pub(super) use attach::say as refused;
 use trial::Trial;
 
 /// Maps that user space opens again by their pins.
@@ -36,7 +41,11 @@ pub(super) const MAPS: &[&str] = &[
     "SESSION_CONTROL",
     "SESSION_LIVE",
     "WATCH",
-    "WATCH_DEVICES",
+    "WATCH_BITS",
+    "WATCH_NAMES",
+    "LEARNED",
+    "IDENTIFIED",
+    "SELF",
     "SYSCALL_SLOTS",
     "SYSCALL_PROGRAMS",
 ];
@@ -101,6 +110,8 @@ pub(super) fn load(
             error: std::io::Error::other(error),
         })?;
     }
+    identify::load(&mut ebpf, pins)?;
+    name_self(pins)?;
     let trial = Trial::of_this_kernel(&mut ebpf, &btf);
     let mut armory = Armory {
         ebpf: &mut ebpf,
@@ -142,13 +153,27 @@ fn parse(
     })
 }
 
+/// Tells the programs who the agent is: its own use of BPF is not told.
+pub(super) fn name_self(pins: &Pins) -> Result<(), KernelError> {
+    let path = pins.map("SELF");
+    let told = MapData::from_pin(&path).and_then(|map| {
+        let mut own = Array::<_, u32>::try_from(Map::Array(map))?;
+        own.set(0, std::process::id(), 0)
+    });
+    told.map_err(|error| KernelError::Pin {
+        action: "write the map at",
+        path,
+        error: std::io::Error::other(error),
+    })
+}
+
 /// What pins say of probes that run already.
 pub(super) fn resume(pins: &Pins) -> ArmReport {
     let families = Family::ALL.iter().map(|family| {
         let armed = rows(*family).find(|hook| {
             hook.programs
                 .iter()
-                .all(|program| pins.link(program.name).exists())
+                .all(|program| pins.link(program.pin()).exists())
         });
         report(*family, armed, Vec::new())
     });

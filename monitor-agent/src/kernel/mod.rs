@@ -39,7 +39,8 @@
 //! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
-//! - [`sessions`], `process`: marks, states, killing; [`watch`]: watched files.
+//! - [`sessions`], `process`: marks, states, killing; [`watch`]: watched files;
+//!   `identify`: who a file is.
 //! - [`clock`]: time; [`mod@features`]: what `doctor` tells.
 
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub mod counters;
 mod error;
 pub mod features;
 pub mod hooks;
+mod identify;
 mod load;
 mod mapping;
 mod offsets;
@@ -74,9 +76,9 @@ pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
-pub use ring::{RingReader, Rings, Waited};
+pub use ring::{Pause, RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
-pub use watch::{FileIdentity, WatchChange, WatchEntry};
+pub use watch::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
 
 use pins::{Found, Pins};
 use process::Process;
@@ -144,6 +146,7 @@ pub struct Started {
 pub struct Probes {
     sessions: SessionTables,
     watches: watch::WatchTables,
+    identifier: identify::Identifier,
     counters: counters::CounterTables,
     pins: Pins,
 }
@@ -163,7 +166,10 @@ impl Probes {
         }
         let pins = Pins::open(&config.pin_dir, OBJECT)?;
         let report = match pins.found() {
-            Found::Everything => load::resume(&pins),
+            Found::Everything => {
+                load::name_self(&pins)?;
+                load::resume(&pins)
+            }
             Found::Nothing => load::load(config, OBJECT, &pins).inspect_err(|_| {
                 // The first error is the one to tell.
                 let _ = pins.abandon();
@@ -173,6 +179,7 @@ impl Probes {
         let probes = Self {
             sessions: SessionTables::open(&pins)?,
             watches: watch::WatchTables::open(&pins)?,
+            identifier: identify::Identifier::open(&pins)?,
             counters: counters::CounterTables::open(&pins)?,
             pins,
         };
@@ -274,13 +281,46 @@ impl Probes {
         self.sessions.kill(mark)
     }
 
-    /// Watches exactly these files and directories. Entries that stay are
-    /// watched without a gap.
+    /// Who the file at a path is now, symbolic links followed, as the kernel
+    /// programs see it. It is not opened for reading, so nothing is told of it.
+    ///
+    /// # Errors
+    /// What the system says, among it `NotFound`.
+    pub fn identify(&self, path: &std::path::Path) -> std::io::Result<FileIdentity> {
+        self.identifier.path(path)
+    }
+
+    /// The same of an open file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn identify_file(
+        &self,
+        file: std::os::fd::BorrowedFd<'_>,
+    ) -> std::io::Result<FileIdentity> {
+        self.identifier.file(file)
+    }
+
+    /// Watches exactly these files and directories, and no names. Entries that
+    /// stay are watched without a gap.
     ///
     /// # Errors
     /// [`KernelError::TooManyWatches`] (nothing is changed then), `Table`.
     pub fn watch_set(&self, entries: &[WatchEntry]) -> Result<WatchChange, KernelError> {
-        self.watches.set(entries)
+        self.watch(entries, &[])
+    }
+
+    /// Watches exactly these files and directories, and whatever has these
+    /// names. Entries that stay are watched without a gap.
+    ///
+    /// # Errors
+    /// [`KernelError::TooManyWatches`] (nothing is changed then), `Table`.
+    pub fn watch(
+        &self,
+        entries: &[WatchEntry],
+        names: &[WatchName],
+    ) -> Result<WatchChange, KernelError> {
+        self.watches.set(entries, names)
     }
 
     /// What the kernel counted.

@@ -24,6 +24,20 @@ pub(super) enum Need {
     Life,
     /// The credential family.
     Open,
+    /// Changes of attributes.
+    Attributes,
+    /// `io_uring`.
+    IoUring,
+    /// Arguments of system calls.
+    Arguments,
+    /// Those that look at sockets.
+    Sockets,
+    /// Those that look at signals.
+    Signals,
+    /// Those that look at probes of others.
+    Perf,
+    /// Those that look at kernel modules.
+    Modules,
     /// None: programs do without it.
     Nobody,
 }
@@ -157,7 +171,10 @@ const FIELDS: &[Field] = &[
         &["i_nlink", "__i_nlink"],
         Need::Paths,
     ),
+    field("INODE_RDEV", "inode", &["i_rdev"], Need::Open),
+    field("INODE_ALIASES", "inode", &["i_dentry.first"], Need::Open),
     field("SUPER_BLOCK_DEV", "super_block", &["s_dev"], Need::Paths),
+    field("SUPER_BLOCK_MAGIC", "super_block", &["s_magic"], Need::Open),
     field("DENTRY_PARENT", "dentry", &["d_parent"], Need::Paths),
     field(
         "DENTRY_NAME",
@@ -165,7 +182,64 @@ const FIELDS: &[Field] = &[
         &["d_name.name", "__d_name.name"],
         Need::Paths,
     ),
+    field(
+        "DENTRY_NAME_LENGTH",
+        "dentry",
+        &["d_name.len", "__d_name.len"],
+        Need::Open,
+    ),
     field("DENTRY_INODE", "dentry", &["d_inode"], Need::Open),
+    field(
+        "DENTRY_ALIAS",
+        "dentry",
+        &["d_u.d_alias", "d_alias"],
+        Need::Open,
+    ),
+    field(
+        "PROC_INODE_INODE",
+        "proc_inode",
+        &["vfs_inode"],
+        Need::Nobody,
+    ),
+    field("PROC_INODE_PID", "proc_inode", &["pid"], Need::Nobody),
+    field("PID_TASKS", "pid", &["tasks"], Need::Nobody),
+    field(
+        "TASK_PID_LINKS",
+        "task_struct",
+        &["pid_links"],
+        Need::Nobody,
+    ),
+    field("TASK_FLAGS", "task_struct", &["flags"], Need::Open),
+    field("IATTR_VALID", "iattr", &["ia_valid"], Need::Attributes),
+    field("IATTR_MODE", "iattr", &["ia_mode"], Need::Attributes),
+    field(
+        "IATTR_UID",
+        "iattr",
+        &["ia_uid.val", "ia_vfsuid.val"],
+        Need::Attributes,
+    ),
+    field(
+        "IATTR_GID",
+        "iattr",
+        &["ia_gid.val", "ia_vfsgid.val"],
+        Need::Attributes,
+    ),
+    field("IO_REQUEST_OPCODE", "io_kiocb", &["opcode"], Need::IoUring),
+    field("IO_OPEN_SLOT", "io_open", &["file_slot"], Need::IoUring),
+    field(
+        "IO_COMPLETION_RESULT",
+        "io_uring_cqe",
+        &["res"],
+        Need::IoUring,
+    ),
+    field(
+        "PT_REGS_ARGUMENT_1",
+        "pt_regs",
+        &["di", "regs"],
+        Need::Arguments,
+    ),
+    field("PT_REGS_IA32_ARGUMENT_1", "pt_regs", &["bx"], Need::Nobody),
+    field("PT_REGS_IA32_ARGUMENT_2", "pt_regs", &["cx"], Need::Nobody),
     field("VFSMOUNT_ROOT", "vfsmount", &["mnt_root"], Need::Paths),
     field("MOUNT_MNT", "mount", &["mnt"], Need::Paths),
     field("MOUNT_PARENT", "mount", &["mnt_parent"], Need::Paths),
@@ -189,6 +263,126 @@ const FIELDS: &[Field] = &[
         &["orig_ax", "syscallno"],
         Need::Open,
     ),
+    field("BINPRM_FILENAME", "linux_binprm", &["filename"], Need::Exec),
+    field("BINPRM_INTERP", "linux_binprm", &["interp"], Need::Exec),
+    field("BINPRM_BUFFER", "linux_binprm", &["buf"], Need::Exec),
+    field("FILE_PRIVATE", "file", &["private_data"], Need::Sockets),
+    field("SOCKET_SK", "socket", &["sk"], Need::Sockets),
+    field(
+        "SOCK_FAMILY",
+        "sock",
+        &["__sk_common.skc_family"],
+        Need::Sockets,
+    ),
+    field("SOCK_TYPE", "sock", &["sk_type"], Need::Sockets),
+    field("SOCK_PROTOCOL", "sock", &["sk_protocol"], Need::Sockets),
+    field(
+        "SOCK_PORT_LOCAL",
+        "sock",
+        &["__sk_common.skc_num"],
+        Need::Sockets,
+    ),
+    field(
+        "SOCK_PORT_PEER",
+        "sock",
+        &["__sk_common.skc_dport"],
+        Need::Sockets,
+    ),
+    field(
+        "SOCK_V4_LOCAL",
+        "sock",
+        &["__sk_common.skc_rcv_saddr"],
+        Need::Sockets,
+    ),
+    field(
+        "SOCK_V4_PEER",
+        "sock",
+        &["__sk_common.skc_daddr"],
+        Need::Sockets,
+    ),
+    field(
+        "SOCK_V6_LOCAL",
+        "sock",
+        &["__sk_common.skc_v6_rcv_saddr"],
+        Need::Nobody,
+    ),
+    field(
+        "SOCK_V6_PEER",
+        "sock",
+        &["__sk_common.skc_v6_daddr"],
+        Need::Nobody,
+    ),
+    field(
+        "SOCK_BOUND_IF",
+        "sock",
+        &["__sk_common.skc_bound_dev_if"],
+        Need::Sockets,
+    ),
+    field("SOCK_MARK", "sock", &["sk_mark"], Need::Sockets),
+    field("SOCK_PEER_PID", "sock", &["sk_peer_pid"], Need::Sockets),
+    field("UNIX_PEER", "unix_sock", &["peer"], Need::Sockets),
+    field("UNIX_ADDRESS", "unix_sock", &["addr"], Need::Sockets),
+    field("UNIX_DENTRY", "unix_sock", &["path.dentry"], Need::Sockets),
+    field(
+        "UNIX_ADDRESS_LENGTH",
+        "unix_address",
+        &["len"],
+        Need::Sockets,
+    ),
+    field(
+        "UNIX_ADDRESS_NAME",
+        "unix_address",
+        &["name"],
+        Need::Sockets,
+    ),
+    field(
+        "SIGINFO_CODE",
+        "kernel_siginfo",
+        &["si_code"],
+        Need::Signals,
+    ),
+    field("PERF_TYPE", "perf_event", &["attr.type"], Need::Perf),
+    field("MODULE_NAME", "module", &["name"], Need::Modules),
+];
+
+/// What moved between kernels and is no field.
+struct Count {
+    global: &'static str,
+    /// In words, for who misses it.
+    what: &'static str,
+    find: fn(&Btf) -> Option<u32>,
+    need: Need,
+}
+
+const COUNTS: &[Count] = &[
+    Count {
+        global: "SETATTR_DENTRY_LSM",
+        what: "bpf_lsm_inode_setattr",
+        find: |btf| btf.parameter("bpf_lsm_inode_setattr", "dentry"),
+        // Without it the hook itself is missing, which is told anyway.
+        need: Need::Nobody,
+    },
+    Count {
+        global: "SETATTR_DENTRY_FENTRY",
+        what: "security_inode_setattr",
+        find: |btf| btf.parameter("security_inode_setattr", "dentry"),
+        need: Need::Nobody,
+    },
+    Count {
+        global: "IO_COMPLETE_ARGUMENTS",
+        what: "the tracepoint io_uring_complete",
+        find: |btf| btf.tracepoint_arguments("io_uring_complete"),
+        need: Need::IoUring,
+    },
+    Count {
+        global: "PT_REGS_ARGUMENT_2",
+        what: "pt_regs.si|regs[1]",
+        find: |btf| {
+            btf.offset_of("pt_regs", "si")
+                .or_else(|| btf.offset_of("pt_regs", "regs")?.checked_add(8))
+        },
+        need: Need::Arguments,
+    },
 ];
 
 /// Where the kernel keeps its BTF.
@@ -228,6 +422,13 @@ impl Offsets {
             missing.push((Need::All, String::from("upid")));
         }
         globals.push(("UPID_SIZE", upid.unwrap_or(ABSENT)));
+        for count in COUNTS {
+            let number = (count.find)(btf);
+            if number.is_none() {
+                missing.push((count.need, count.what.to_owned()));
+            }
+            globals.push((count.global, number.unwrap_or(ABSENT)));
+        }
         Self { globals, missing }
     }
 

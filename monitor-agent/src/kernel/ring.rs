@@ -12,6 +12,8 @@
 //! Sleeping: the kernel's own adaptive wake-up compares with the consumer
 //! position, which stays behind here. So the reader says in `RING_WAKE` that it
 //! sleeps, looks once more, and sleeps; the kernel takes that back and wakes.
+//! Under load it says that it lingers instead ([`Pause`]): waking it for each
+//! record costs more than all the rest.
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -23,10 +25,10 @@ use std::{
 };
 
 use aya::maps::MapData;
-use monitor_common::{Ring, ring::RingWake};
+use monitor_common::{Header, Ring, ring::RingWake};
 use rustix::event::{Timespec, epoll};
-use tokio::io::unix::AsyncFd;
-use zerocopy::IntoBytes;
+use tokio::{io::unix::AsyncFd, time::sleep_until};
+use zerocopy::{FromBytes as _, IntoBytes};
 
 use super::{
     KernelError,
@@ -68,6 +70,15 @@ pub enum Waited {
     Ready,
     /// The time was up.
     TimedOut,
+}
+
+/// How long a reader that has just read leaves the priority ring alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Until then nothing is looked at.
+    pub quiet_until: tokio::time::Instant,
+    /// From then on until this only what is urgent, or a ring half full.
+    pub linger_until: tokio::time::Instant,
 }
 
 /// The only consumer of a ring.
@@ -214,13 +225,14 @@ impl RingReader {
     }
 
     /// Waits until there is something to read, at most so long. The priority
-    /// ring wakes for every record, the bulk ring when it is half full.
+    /// ring wakes for every record, the bulk ring when it is half full; what
+    /// is there already counts in both.
     ///
     /// # Errors
     /// [`KernelError::Ring`].
     pub fn wait(&mut self, timeout: Duration) -> Result<Waited, KernelError> {
         let started = Instant::now();
-        while !self.stay_awake() {
+        while !self.is_due_or(RingWake::ASLEEP, Self::has_records) {
             let left = timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
                 self.wake.set(self.ring, RingWake::AWAKE);
@@ -242,28 +254,87 @@ impl RingReader {
         }
     }
 
-    /// Waits until there is something to read, in a tokio runtime. Nothing is
-    /// lost when the future is dropped.
+    /// Waits in a tokio runtime until there is something to read: on the
+    /// priority ring any record, after the pause; on the bulk ring half of it.
+    /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
     /// [`KernelError::Ring`].
-    pub async fn ready(&mut self) -> Result<(), KernelError> {
-        let waiter = match self.waiter.take() {
-            Some(waiter) => waiter,
-            None => self.make_waiter()?,
-        };
-        let result = loop {
-            if self.stay_awake() {
-                break Ok(());
-            }
-            match waiter.readable().await {
-                Ok(mut ready) => ready.clear_ready(),
-                Err(error) => break Err(failed("wait for", self.ring)(error)),
-            }
-        };
-        self.waiter = Some(waiter);
+    pub async fn ready(&mut self, pause: Option<Pause>) -> Result<(), KernelError> {
+        if self.waiter.is_none() {
+            self.waiter = Some(self.make_waiter()?);
+        }
+        if let Some(pause) = pause {
+            sleep_until(pause.quiet_until).await;
+            self.linger(pause).await?;
+        }
+        while !self.is_due_or(RingWake::ASLEEP, Self::is_due) {
+            self.woken().await?;
+        }
         self.wake.set(self.ring, RingWake::AWAKE);
-        result
+        Ok(())
+    }
+
+    /// Until the pause is over, or something does not wait for that.
+    async fn linger(&self, pause: Pause) -> Result<(), KernelError> {
+        let mut over = std::pin::pin!(sleep_until(pause.linger_until));
+        while !over.is_elapsed() && !self.is_due_or(RingWake::LINGERING, Self::is_pressing) {
+            tokio::select! {
+                woken = self.woken() => woken?,
+                () = &mut over => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn woken(&self) -> Result<(), KernelError> {
+        let Some(waiter) = &self.waiter else {
+            return Ok(());
+        };
+        let mut ready = waiter
+            .readable()
+            .await
+            .map_err(failed("wait for", self.ring))?;
+        ready.clear_ready();
+        Ok(())
+    }
+
+    /// Whether there is something for a reader that does not linger.
+    fn is_due(&self) -> bool {
+        self.has_records() && (self.ring == Ring::Priority || self.is_half_full())
+    }
+
+    /// Whether there is something that a lingering reader is woken for.
+    fn is_pressing(&self) -> bool {
+        self.has_records() && (self.is_half_full() || self.has_urgent())
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.waiting_bytes() >= self.bytes() / 2
+    }
+
+    /// Whether an urgent record is among those that can be read now.
+    fn has_urgent(&self) -> bool {
+        let produced = self.produced();
+        let mut position = self.position;
+        while position < produced
+            && let Some(length) = self.header(position).filter(|length| length & BUSY == 0)
+        {
+            let bytes = u64::from(length & !DISCARDED);
+            if length & DISCARDED == 0 && self.is_urgent(position) {
+                return true;
+            }
+            position += (bytes + HEADER_BYTES).next_multiple_of(8);
+        }
+        false
+    }
+
+    fn is_urgent(&self, position: u64) -> bool {
+        let mut bytes = [0; Header::BYTES];
+        self.place(position + HEADER_BYTES)
+            .and_then(|place| self.producer.copy(place, &mut bytes))
+            .and_then(|()| Header::read_from_bytes(&bytes).ok())
+            .is_some_and(|header| header.is_urgent())
     }
 
     fn make_waiter(&self) -> Result<AsyncFd<OwnedFd>, KernelError> {
@@ -271,14 +342,14 @@ impl RingReader {
         super::sys::readable(map).map_err(failed("watch", self.ring))
     }
 
-    /// Says that the reader sleeps, unless there is something to read.
-    fn stay_awake(&self) -> bool {
-        if self.has_records() {
+    /// Says that the reader waits, unless there is something to read.
+    fn is_due_or(&self, state: u64, is_due: fn(&Self) -> bool) -> bool {
+        if is_due(self) {
             return true;
         }
-        self.wake.set(self.ring, RingWake::ASLEEP);
+        self.wake.set(self.ring, state);
         fence(Ordering::SeqCst);
-        if self.has_records() {
+        if is_due(self) {
             self.wake.set(self.ring, RingWake::AWAKE);
             return true;
         }

@@ -184,6 +184,7 @@ impl SessionTables {
                 &ProcessMark {
                     session: mark,
                     start_ticks,
+                    flags: 0,
                 },
                 Put::Any,
             )

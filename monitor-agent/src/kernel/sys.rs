@@ -20,6 +20,7 @@ const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
 
 /// Make the entry, or change it.
 pub(super) const ANY: u64 = 0;
@@ -42,6 +43,28 @@ struct Pin {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+/// The part of `union bpf_attr` for running a program once.
+#[derive(Default)]
+#[repr(C)]
+struct Run {
+    program: u32,
+    returned: u32,
+    data_bytes_in: u32,
+    data_bytes_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    context_bytes_in: u32,
+    context_bytes_out: u32,
+    context_in: u64,
+    context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch: u32,
+    pad: u32,
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
@@ -113,6 +136,18 @@ fn found(result: io::Result<libc::c_long>) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Runs a raw tracepoint program here and now, in this thread, with these
+/// arguments. Minimum kernel: 5.10.
+pub(super) fn run(program: BorrowedFd<'_>, arguments: [u64; 2]) -> io::Result<()> {
+    let mut attributes = Run {
+        program: u32::try_from(program.as_raw_fd()).unwrap_or(u32::MAX),
+        context_bytes_in: 16,
+        context_in: address(zerocopy::IntoBytes::as_bytes(&arguments)),
+        ..Run::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &mut attributes).map(drop)
 }
 
 /// Opens what is pinned at `path`.

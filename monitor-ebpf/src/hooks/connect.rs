@@ -1,7 +1,8 @@
 //! Sees: every connect of a TCP or UDP socket, over IPv4 and IPv6, after the
 //! kernel copied the address and before the first packet; io_uring's too.
 //! Refuses it for a session that is contained.
-//! Misses: datagrams sent without connecting, raw and packet sockets.
+//! Misses: other protocols, which [`super::local`] tells; datagrams sent without
+//! connecting, which [`super::send`] tells.
 //! Minimum kernel: 5.8 (ring buffer). Attached to the root of cgroup v2.
 
 use aya_ebpf::{
@@ -17,25 +18,45 @@ use crate::{
     marks, offsets as at, sink, task,
 };
 
-const ALLOW: i32 = 1;
-const DENY: i32 = 0;
+/// Go on.
+pub const ALLOW: i32 = 1;
+/// Refuse: `EPERM`.
+pub const DENY: i32 = 0;
 
 #[cgroup_sock_addr(connect4)]
 pub fn connect_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    let peer = unsafe { (*ctx.sock_addr).user_ip4 };
-    // SAFETY: as above.
-    unsafe { on_connect(&ctx, [0, 0, 0xffff_u32.to_be(), peer]) }
+    unsafe { on_connect(&ctx, peer_v4(&ctx)) }
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect_v6(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
+    unsafe { on_connect(&ctx, peer_v6(&ctx)) }
+}
+
+/// The peer as an IPv4-mapped IPv6 address, network byte order.
+///
+/// # Safety
+/// The context must be valid, and that of an IPv4 socket's hook.
+#[inline(always)]
+pub unsafe fn peer_v4(ctx: &SockAddrContext) -> [u32; 4] {
+    // SAFETY: the caller vouches for the context.
+    let peer = unsafe { (*ctx.sock_addr).user_ip4 };
+    [0, 0, 0xffff_u32.to_be(), peer]
+}
+
+/// The peer, network byte order.
+///
+/// # Safety
+/// The context must be valid, and that of an IPv6 socket's hook.
+#[inline(always)]
+pub unsafe fn peer_v6(ctx: &SockAddrContext) -> [u32; 4] {
+    // SAFETY: the caller vouches for the context.
     let peer = unsafe { &raw const (*ctx.sock_addr).user_ip6 }.cast::<u32>();
     // SAFETY: word by word, as the verifier wants it; there are four.
     let word = |at: usize| unsafe { peer.wrapping_add(at).read_volatile() };
-    // SAFETY: the context is valid.
-    unsafe { on_connect(&ctx, [word(0), word(1), word(2), word(3)]) }
+    [word(0), word(1), word(2), word(3)]
 }
 
 #[inline(always)]
@@ -49,8 +70,12 @@ unsafe fn on_connect(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
     if refuse { DENY } else { ALLOW }
 }
 
+/// Tells where a socket goes.
+///
+/// # Safety
+/// The context must be valid, `current` the current task.
 #[inline(always)]
-unsafe fn tell(
+pub unsafe fn tell(
     ctx: *mut bpf_sock_addr,
     current: Object,
     session: SessionMark,

@@ -5,10 +5,16 @@
 //! `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 
 use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user, macros::btf_tracepoint, programs::BtfTracePointContext,
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_probe_read_user},
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
 };
-use monitor_common::{Exec, Kind, Ring, SessionMark, exec::ARGV_BYTES_MAX};
+use monitor_common::{
+    Exec, Kind, Ring, SessionMark,
+    exec::{ARGV_BYTES_MAX, GIVEN_BYTES_MAX, INTERPRETER_BYTES_MAX},
+};
 
+use super::{identity, script};
 use crate::{
     kernel::{Object, load, probe},
     marks, offsets as at,
@@ -23,6 +29,8 @@ pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
     let bprm: Object = ctx.arg(2);
     // SAFETY: the tracepoint gives a task.
     let session = unsafe { marks::of_task(current) };
+    // SAFETY: the tracepoint gives the task that leads its process.
+    unsafe { marks::let_go(current) };
     if let Some(scratch) = Scratch::take(Ring::Priority) {
         // SAFETY: the tracepoint gives the current task and its new program.
         unsafe { tell(Scratch::record(scratch), current, bprm, session) };
@@ -30,6 +38,8 @@ pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
         unsafe { Scratch::release(scratch) };
     }
     if !session.is_none() {
+        // SAFETY: the tracepoint gives the current task.
+        unsafe { identity::after_exec(current, session) };
         marks::kill_if_wanted(session);
     }
     0
@@ -49,6 +59,7 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     exec.argv_digest = 0;
     exec.given_bytes = 0;
     exec.interpreter_bytes = 0;
+    exec.flags = 0;
     let tail = record.wrapping_add(size_of::<Exec>());
     // SAFETY: a scratch record has room for path and arguments.
     unsafe { walk(file, tail, &raw mut exec.path) };
@@ -58,9 +69,55 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     }
     // SAFETY: `current` is a task; behind the path is room for arguments.
     let argv_bytes = unsafe { read_argv(exec, current, tail.wrapping_add(path_bytes)) };
-    let bytes = size_of::<Exec>() + path_bytes + argv_bytes;
+    let room = tail.wrapping_add(path_bytes).wrapping_add(argv_bytes);
+    // SAFETY: behind the arguments is room for both names.
+    let names_bytes = unsafe { read_names(exec, bprm, room) };
+    let bytes = size_of::<Exec>() + path_bytes + argv_bytes + names_bytes;
     // SAFETY: all of it is written.
     unsafe { sink::output(Ring::Priority, record, bytes) };
+}
+
+/// Reads the path as given and, for a script, the interpreter's name: the
+/// kernel's copies of both. Gives their bytes.
+#[inline(always)]
+unsafe fn read_names(exec: &mut Exec, bprm: Object, room: *mut u8) -> usize {
+    let given: Object = probe(bprm, &at::BINPRM_FILENAME).unwrap_or(core::ptr::null());
+    let interpreter: Object = probe(bprm, &at::BINPRM_INTERP).unwrap_or(core::ptr::null());
+    // SAFETY: the caller vouches for the room.
+    let given_bytes = unsafe { read_name(room, given, GIVEN_BYTES_MAX) };
+    if given_bytes == GIVEN_BYTES_MAX - 1 {
+        exec.flags |= Exec::GIVEN_CUT;
+    }
+    exec.given_bytes = given_bytes as u32;
+    if interpreter == given {
+        exec.flags |= Exec::SCRIPT_SEEN;
+        return given_bytes;
+    }
+    if let Some(script) = script::take(bprm) {
+        exec.script = script;
+        exec.flags |= Exec::SCRIPT_SEEN | Exec::SCRIPT_KNOWN;
+    }
+    // SAFETY: the caller vouches for the room.
+    let bytes = unsafe {
+        read_name(
+            room.wrapping_add(given_bytes),
+            interpreter,
+            INTERPRETER_BYTES_MAX,
+        )
+    };
+    exec.interpreter_bytes = bytes as u32;
+    given_bytes + bytes
+}
+
+/// Reads a string of the kernel; gives its length without the end mark.
+#[inline(always)]
+unsafe fn read_name(room: *mut u8, name: Object, bytes_max: usize) -> usize {
+    // SAFETY: the caller vouches for the room; the helper checks the source.
+    let length = unsafe { bpf_probe_read_kernel_str(room.cast(), bytes_max as u32, name) };
+    if length <= 0 || length as usize > bytes_max {
+        return 0;
+    }
+    length as usize - 1
 }
 
 /// Reads the arguments behind the path. The pages are there: execve has just
@@ -75,7 +132,6 @@ unsafe fn read_argv(exec: &mut Exec, current: Object, room: *mut u8) -> usize {
     let end: u64 = unsafe { load(mm, &at::MM_ARG_END) };
     let wanted = end.saturating_sub(start);
     exec.argv_bytes_true = wanted;
-    exec.flags = 0;
     let mut bytes = if wanted > ARGV_BYTES_MAX as u64 {
         ARGV_BYTES_MAX
     } else {
@@ -83,7 +139,7 @@ unsafe fn read_argv(exec: &mut Exec, current: Object, room: *mut u8) -> usize {
     };
     // SAFETY: `bytes` of room; the helper checks the source.
     if unsafe { bpf_probe_read_user(room.cast(), bytes as u32, start as Object) } != 0 {
-        exec.flags = Exec::ARGV_UNREADABLE;
+        exec.flags |= Exec::ARGV_UNREADABLE;
         bytes = 0;
     }
     exec.argv_bytes = bytes as u32;

@@ -5,7 +5,7 @@
 //! `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use monitor_common::{Fork, Kind, Ring, SessionMark};
+use monitor_common::{Fork, Kind, Ring, SessionMark, mark::TaskMark};
 
 use crate::{kernel::Object, marks, sink, task};
 
@@ -15,11 +15,18 @@ pub fn task_fork(ctx: BtfTracePointContext) -> i32 {
     let child: Object = ctx.arg(1);
     // SAFETY: the tracepoint gives tasks.
     let session = unsafe { marks::of_task(parent) };
+    // SAFETY: the tracepoint gives tasks.
+    let holds = unsafe { marks::holds(parent) };
     if session.is_none() {
+        if holds {
+            // SAFETY: the tracepoint gives tasks.
+            unsafe { marks::hold(child) };
+        }
         return 0;
     }
+    let flags = if holds { TaskMark::HOLDS } else { 0 };
     // SAFETY: the tracepoint gives tasks.
-    unsafe { marks::inherit(child, session) };
+    unsafe { marks::inherit(child, session, flags) };
     // SAFETY: the tracepoint gives tasks.
     if unsafe { task::process_id(child) } == unsafe { task::thread_id(child) } {
         // SAFETY: the tracepoint gives tasks.

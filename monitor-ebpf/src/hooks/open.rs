@@ -1,82 +1,189 @@
 //! Sees: the open of a watched file, or of any file below a watched directory,
 //! by its inode: through whatever name, link, mount or namespace.
-//! Misses: opens by io_uring; a descriptor that another thread replaces before
-//! the hook looks; descriptors that arrive over a socket.
-//! Minimum kernel: 5.11. Cost: every open pays seven reads and one look-up.
+//! Misses: a descriptor that another thread replaces before the hook looks;
+//! opens by `io_uring` ([`super::io_uring`] sees them).
+//! Minimum kernel: 5.12. Cost: every open pays seven reads and one look-up.
 //!
 //! `TP_PROTO(struct pt_regs *regs, long ret)`
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use monitor_common::{
-    Credential, Fault, Kind, Operation, Ring,
-    file::PathTail,
-    watch::{WATCH_LEVELS_MAX, WatchKey, WatchValue},
-};
+use monitor_common::{Fault, Operation};
 
 use crate::{
-    hooks::syscall::number,
+    credential::{Act, Actor, Subject, UNKNOWN, tell},
+    hooks::{procfs, syscall::number},
     kernel::{Object, current_task, load, probe, probe_at},
-    maps::{WATCH, WATCH_DEVICES, fault},
+    maps::fault,
     marks, offsets as at,
-    path::{identify, unknown, walk},
-    sink::{self, PATH_ROOM, Scratch},
-    task,
+    watch::{self, Access, Hit, Probed},
 };
 
-/// A watched file was hit.
-struct Hit {
-    watch_id: u32,
-    levels: u32,
-}
+/// Opened as a path only: its content needs another open, which is seen.
+const FMODE_PATH: u32 = 0x4000;
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+/// The open made the file.
+const FMODE_CREATED: u32 = 0x10_0000;
+/// Opened by execve (`f_flags`).
+const FMODE_EXEC: u32 = 0x20;
+const O_TRUNC: u32 = 0o1000;
 
 #[btf_tracepoint(function = "sys_exit")]
 pub fn open_syscall(ctx: BtfTracePointContext) -> i32 {
     let regs: Object = ctx.arg(0);
     let returned: i64 = ctx.arg(1);
     if returned >= 0 {
-        // SAFETY: the helper gives the current task.
-        unsafe { on_open(current_task(), returned as u32, number(regs)) };
+        let act = Act {
+            operation: Operation::OPENED,
+            flags: 0,
+            open_flags: 0,
+            open_mode: 0,
+            syscall: number(regs),
+            descriptor: returned as u32,
+        };
+        returned_descriptor(act);
     }
     0
 }
 
+/// Tells of the file behind a descriptor that a call returned.
 #[inline(always)]
-unsafe fn on_open(current: Object, descriptor: u32, syscall: u32) {
-    // SAFETY: `current` is the current task.
-    let Some(file) = (unsafe { file_of(current, descriptor) }) else {
+pub fn returned_descriptor(act: Act) {
+    let task = current_task();
+    // SAFETY: `task` is the current task.
+    let Some(file) = (unsafe { file_of(task, act.descriptor) }) else {
         fault(Fault::DescriptorRaced);
         return;
     };
-    let Some((key, inode)) = key_of(file) else {
-        fault(Fault::KernelUnreadable);
+    // SAFETY: any pointer can be read with care.
+    let mode: u32 = unsafe { Probed::read(file, &at::FILE_MODE) };
+    if mode & FMODE_PATH != 0 {
+        return;
+    }
+    // SAFETY: as above.
+    let inode: Object = unsafe { Probed::read(file, &at::FILE_INODE) };
+    // SAFETY: as above.
+    let Some(hit) = (unsafe { look_at_file::<Probed>(file, inode) }) else {
+        // SAFETY: as above.
+        unsafe { procfs::opened::<BtfTracePointContext, Probed>(file, inode, act.syscall) };
         return;
     };
-    let hit = match hit_by_inode(key, inode) {
-        Some(hit) => Some(hit),
-        None if WATCH_DEVICES.get_ptr(key.device).is_some() => hit_by_directory(file, key.device),
-        None => None,
+    let actor = Actor::here::<BtfTracePointContext>();
+    // SAFETY: as above.
+    unsafe { on_hit::<Probed>(&actor, file, inode, &hit, act) };
+}
+
+/// The watch of an open file.
+///
+/// # Safety
+/// The pointers must fit the kind of access.
+#[inline(always)]
+pub unsafe fn look_at_file<A: Access>(file: Object, inode: Object) -> Option<Hit> {
+    // SAFETY: the caller vouches for the pointers.
+    if let Some(hit) = unsafe { watch::look_at_node::<A>(inode) } {
+        return Some(hit);
+    }
+    // SAFETY: a field of an open file.
+    let dentry: Object = unsafe { A::read(file, &at::FILE_PATH_DENTRY) };
+    // SAFETY: a field of a dentry.
+    let named: Object = unsafe { A::read(dentry, &at::DENTRY_INODE) };
+    if named != inode {
+        // SAFETY: an inode.
+        return unsafe { look_by_alias::<A>(inode) };
+    }
+    // SAFETY: the caller vouches for the pointers.
+    let subject = unsafe { watch::Subject::new::<A>(inode, dentry) };
+    // SAFETY: as above.
+    unsafe { watch::look::<A>(&subject) }
+}
+
+/// The watch of an inode whose open file has the name of another one: overlayfs
+/// before Linux 6.5 opens the file below it so. One of its own names serves.
+#[inline(always)]
+unsafe fn look_by_alias<A: Access>(inode: Object) -> Option<Hit> {
+    // SAFETY: the caller vouches for it.
+    let device = unsafe { watch::device_of::<A>(inode) };
+    let link: Object = probe(inode, &at::INODE_ALIASES)?;
+    let dentry = if link.is_null() {
+        link
+    } else {
+        link.wrapping_byte_sub(at::DENTRY_ALIAS.load() as usize)
     };
-    let Some(hit) = hit else { return };
-    let Some(scratch) = Scratch::take(Ring::Priority) else {
-        return;
-    };
-    let open = Open {
-        current,
-        file,
+    let subject = watch::Subject {
         inode,
-        descriptor,
-        syscall,
-        hit,
+        dentry,
+        device,
     };
-    // SAFETY: a scratch record has room for the largest kind.
-    unsafe { tell(Scratch::record(scratch), &open) };
-    // SAFETY: it was taken above.
-    unsafe { Scratch::release(scratch) };
+    // SAFETY: any pointer can be read with care.
+    unsafe { watch::look::<Probed>(&subject) }
+}
+
+/// Tells of an open file, and remembers that it was.
+///
+/// # Safety
+/// The pointers must fit the kind of access.
+#[inline(always)]
+pub unsafe fn on_hit<A: Access>(actor: &Actor, file: Object, inode: Object, hit: &Hit, act: Act) {
+    // SAFETY: a field of an open file.
+    let open_flags: u32 = unsafe { A::read(file, &at::FILE_FLAGS) };
+    // SAFETY: a field of an open file.
+    let open_mode: u32 = unsafe { A::read(file, &at::FILE_MODE) };
+    let writes = open_mode & (FMODE_WRITE | FMODE_CREATED) != 0 || open_flags & O_TRUNC != 0;
+    if hit.changes_only() && !writes {
+        return;
+    }
+    let operation = if act.operation != Operation::OPENED {
+        act.operation
+    } else if open_flags & FMODE_EXEC != 0 {
+        Operation::EXECUTED
+    } else if open_mode & FMODE_CREATED != 0 {
+        Operation::CREATED
+    } else {
+        Operation::OPENED
+    };
+    let act = Act {
+        operation,
+        open_flags,
+        open_mode,
+        ..act
+    };
+    // SAFETY: the caller vouches for the pointers.
+    if !actor.refused && unsafe { watch::is_regular::<A>(inode) } {
+        // SAFETY: as above.
+        unsafe { keep::<A>(actor, file, inode, hit, open_mode) };
+    }
+    tell(actor, Subject::File { file, inode }, hit, &act);
+}
+
+/// Remembers who opened the file, and the file where it has further names.
+#[inline(always)]
+unsafe fn keep<A: Access>(actor: &Actor, file: Object, inode: Object, hit: &Hit, mode: u32) {
+    // SAFETY: the caller vouches for the pointers.
+    let device = unsafe { watch::device_of::<A>(inode) };
+    // SAFETY: a field of an inode.
+    let number: u64 = unsafe { A::read(inode, &at::INODE_INO) };
+    watch::remember(file, device, number, actor.session);
+    // SAFETY: a field of an inode.
+    let links: u32 = unsafe { A::read(inode, &at::INODE_NLINK) };
+    if hit.levels() > 0 && links > 1 && !hit.is_learned() {
+        // SAFETY: the caller vouches for the pointers.
+        unsafe { watch::learn::<A>(device, inode, hit) };
+    }
+    if mode & FMODE_READ != 0 {
+        // SAFETY: the task is the current one.
+        unsafe { marks::hold(actor.task) };
+    }
 }
 
 /// The open file behind a descriptor of the current task.
+///
+/// # Safety
+/// `current` must be the current task.
 #[inline(always)]
-unsafe fn file_of(current: Object, descriptor: u32) -> Option<Object> {
+pub unsafe fn file_of(current: Object, descriptor: u32) -> Option<Object> {
+    if descriptor == UNKNOWN {
+        return None;
+    }
     // SAFETY: a field of a task.
     let files: Object = unsafe { load(current, &at::TASK_FILES) };
     let table: Object = probe(files, &at::FILES_FDT)?;
@@ -88,112 +195,4 @@ unsafe fn file_of(current: Object, descriptor: u32) -> Option<Object> {
     let file: Object =
         probe_at(array.wrapping_byte_add(descriptor as usize * size_of::<Object>()))?;
     (!file.is_null()).then_some(file)
-}
-
-#[inline(always)]
-fn key_of(file: Object) -> Option<(WatchKey, Object)> {
-    let inode: Object = probe(file, &at::FILE_INODE)?;
-    let super_block: Object = probe(inode, &at::INODE_SB)?;
-    let device: u32 = probe(super_block, &at::SUPER_BLOCK_DEV)?;
-    let number: u64 = probe(inode, &at::INODE_INO)?;
-    Some((
-        WatchKey {
-            device: u64::from(device),
-            inode: number,
-        },
-        inode,
-    ))
-}
-
-/// Whether the inode itself is watched. One that took over the number of a
-/// watched inode has another generation, and is not.
-#[inline(always)]
-fn hit_by_inode(key: WatchKey, inode: Object) -> Option<Hit> {
-    let watch = WATCH.get_ptr(key)?;
-    // SAFETY: a map value lives as long as the program.
-    let watch: WatchValue = unsafe { watch.read() };
-    if watch.flags & WatchValue::GENERATION_KNOWN != 0 {
-        let generation: u32 = probe(inode, &at::INODE_GENERATION)?;
-        if generation != watch.generation {
-            return None;
-        }
-    }
-    Some(Hit {
-        watch_id: watch.watch_id,
-        levels: 0,
-    })
-}
-
-/// Whether a directory above the file, on the same file system, is watched.
-#[inline(always)]
-fn hit_by_directory(file: Object, device: u64) -> Option<Hit> {
-    let mut dentry: Object = probe(file, &at::FILE_PATH_DENTRY)?;
-    for level in 1..=WATCH_LEVELS_MAX as u32 {
-        let parent: Object = probe(dentry, &at::DENTRY_PARENT)?;
-        if parent == dentry {
-            return None;
-        }
-        dentry = parent;
-        let inode: Object = probe(dentry, &at::DENTRY_INODE)?;
-        let key = WatchKey {
-            device,
-            inode: probe(inode, &at::INODE_INO)?,
-        };
-        if let Some(mut hit) = hit_by_inode(key, inode) {
-            hit.levels = level;
-            return Some(hit);
-        }
-    }
-    fault(Fault::WatchTooDeep);
-    None
-}
-
-struct Open {
-    current: Object,
-    file: Object,
-    inode: Object,
-    descriptor: u32,
-    syscall: u32,
-    hit: Hit,
-}
-
-#[inline(always)]
-unsafe fn tell(record: *mut u8, open: &Open) {
-    // SAFETY: `current` is the current task.
-    let session = unsafe { marks::of_task(open.current) };
-    // SAFETY: a scratch record has room for the largest kind.
-    let credential = unsafe { &mut *record.cast::<Credential>() };
-    // SAFETY: `current` is the current task.
-    unsafe {
-        task::fill(
-            &raw mut credential.header,
-            Kind::CREDENTIAL,
-            open.current,
-            session,
-        );
-    };
-    credential.file = identify(open.inode).unwrap_or_else(unknown);
-    credential.other = PathTail { bytes: 0, flags: 0 };
-    credential.operation = Operation::OPENED;
-    credential.flags = 0;
-    credential.watch_id = open.hit.watch_id;
-    credential.levels = open.hit.levels;
-    credential.open_flags = probe(open.file, &at::FILE_FLAGS).unwrap_or(0);
-    credential.open_mode = probe(open.file, &at::FILE_MODE).unwrap_or(0);
-    credential.syscall = open.syscall;
-    credential.descriptor = open.descriptor;
-    // SAFETY: a scratch record has room for a path.
-    unsafe {
-        walk(
-            open.file,
-            record.wrapping_add(size_of::<Credential>()),
-            &raw mut credential.path,
-        );
-    };
-    let path_bytes = credential.path.bytes as usize;
-    if path_bytes > PATH_ROOM {
-        return;
-    }
-    // SAFETY: all of it is written.
-    unsafe { sink::output(Ring::Priority, record, size_of::<Credential>() + path_bytes) };
 }

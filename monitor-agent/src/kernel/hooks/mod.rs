@@ -105,6 +105,8 @@ pub(super) enum Attach {
     Fentry(&'static str),
     /// The end of these system calls: a slot of the dispatcher on `sys_exit`.
     Syscall(&'static [Syscall]),
+    /// No program of its own: another one, of this name, sees it too.
+    With(&'static str),
 }
 
 /// A system call by its number on this architecture, and on 32-bit x86 where
@@ -125,6 +127,14 @@ macro_rules! syscall {
             name: $name,
             native: $crate::kernel::hooks::number(libc::$number),
             ia32: Some($ia32),
+        }
+    };
+    // Calls that 32-bit x86 does without.
+    ($number:ident, $name:literal) => {
+        $crate::kernel::hooks::Syscall {
+            name: $name,
+            native: $crate::kernel::hooks::number(libc::$number),
+            ia32: None,
         }
     };
     // Calls that newer architectures do without.
@@ -157,6 +167,16 @@ pub(super) struct Program {
     /// Its name in the object, and that of its pin.
     pub(super) name: &'static str,
     pub(super) attach: Attach,
+}
+
+impl Program {
+    /// The name of the pin that says that it is armed.
+    pub(super) const fn pin(&self) -> &'static str {
+        match self.attach {
+            Attach::With(other) => other,
+            _ => self.name,
+        }
+    }
 }
 
 /// One row: all programs together serve the family.
@@ -199,6 +219,13 @@ const fn fentry(name: &'static str, function: &'static str) -> Program {
     }
 }
 
+const fn with(name: &'static str, other: &'static str) -> Program {
+    Program {
+        name,
+        attach: Attach::With(other),
+    }
+}
+
 const fn syscalls(name: &'static str, calls: &'static [Syscall]) -> Program {
     Program {
         name,
@@ -218,8 +245,10 @@ pub(super) fn rows(family: Family) -> impl Iterator<Item = &'static Hook> {
 
 /// All rows.
 pub(super) fn all() -> impl Iterator<Item = &'static Hook> {
-    [process::HOOKS, network::HOOKS, files::HOOKS, host::HOOKS]
+    let files = files::HOOKS.iter().copied();
+    [process::HOOKS, network::HOOKS, host::HOOKS]
         .into_iter()
+        .chain(files)
         .flatten()
 }
 

@@ -26,6 +26,12 @@ impl Armory<'_> {
             Attach::Fentry(function) => self.fentry(program.name, function)?,
             Attach::CgroupRoot => self.cgroup(program.name)?,
             Attach::Syscall(calls) => return self.syscalls(program.name, calls),
+            Attach::With(other) => {
+                let is_armed = self.pins.link(other).exists();
+                return is_armed
+                    .then_some(())
+                    .ok_or_else(|| format!("{other} is not armed"));
+            }
         };
         link.pin(self.pins.link(program.name))
             .map(drop)
@@ -119,7 +125,7 @@ where
     clippy::needless_pass_by_value,
     reason = "used as a function on errors"
 )]
-pub(super) fn say(error: ProgramError) -> String {
+pub(in crate::kernel) fn say(error: ProgramError) -> String {
     let ProgramError::LoadError {
         io_error,
         verifier_log,

@@ -1,0 +1,333 @@
+//! Sees: connections of a session's sockets that are not TCP or UDP: unix
+//! (path and abstract, with the socket's file and the process that listens),
+//! vsock; and over IP what is neither (SCTP, MPTCP, raw), told as connections.
+//! Refuses them to a session that is contained, where the tier can.
+//! Misses: unix datagrams sent without connecting; netlink. On the tracepoint
+//! tier the address of a vsock is the caller's own word.
+//! Minimum kernel: 5.12. Cost: each connect of a session.
+
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_kernel, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use monitor_common::{Connect, Kind, LocalConnect, Ring, local_connect::LOCAL_NAME_BYTES_MAX};
+
+use super::{
+    change_fd::argument,
+    security::{ALLOW, Arguments, DENY, security_hook},
+    socket::socket_of,
+};
+use crate::{
+    credential::Actor,
+    kernel::{Object, probe, probe_at},
+    offsets as at,
+    path::{NO_FILE, identify},
+    peer, sink, task,
+    watch::{self, Probed},
+};
+
+const UNIX: u16 = 1;
+const INET: u16 = 2;
+const INET6: u16 = 10;
+const NETLINK: u16 = 16;
+const TCP: u16 = 6;
+const UDP: u16 = 17;
+const DATAGRAMS: u16 = 2;
+
+security_hook! {
+    /// `int socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)`
+    connect_other_lsm, connect_other_fentry => connected
+}
+
+security_hook! {
+    /// `int unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk)`
+    connect_unix_lsm, connect_unix_fentry => unix_connected
+}
+
+/// Where a socket goes.
+#[derive(Clone, Copy)]
+struct Socket {
+    sk: Object,
+    family: u16,
+    socket_type: u16,
+    protocol: u16,
+}
+
+impl Socket {
+    #[inline(always)]
+    fn of(sk: Object) -> Option<Self> {
+        Some(Self {
+            sk,
+            family: probe(sk, &at::SOCK_FAMILY)?,
+            socket_type: probe(sk, &at::SOCK_TYPE)?,
+            protocol: probe(sk, &at::SOCK_PROTOCOL)?,
+        })
+    }
+
+    #[inline(always)]
+    const fn is_ip(&self) -> bool {
+        self.family == INET || self.family == INET6
+    }
+
+    /// Whether the hooks of control groups tell it.
+    #[inline(always)]
+    const fn is_told_elsewhere(&self) -> bool {
+        self.family == NETLINK || (self.is_ip() && matches!(self.protocol, TCP | UDP))
+    }
+}
+
+/// Every family but unix streams, of which the next hook knows more.
+#[inline(always)]
+fn connected<C: Arguments>(ctx: &C) -> i32 {
+    let address: Object = ctx.argument(1);
+    let Some(sk) = probe(ctx.argument(0), &at::SOCKET_SK) else {
+        return ALLOW;
+    };
+    let Some(socket) = Socket::of(sk) else {
+        return ALLOW;
+    };
+    // A family of zero takes a connection back.
+    let asked: u16 = probe_at(address).unwrap_or(0);
+    let is_stream = socket.family == UNIX && socket.socket_type != DATAGRAMS;
+    if socket.is_told_elsewhere() || is_stream || asked == 0 {
+        return ALLOW;
+    }
+    let actor = Actor::here::<C>();
+    if actor.session.is_none() {
+        return ALLOW;
+    }
+    if socket.is_ip() {
+        tell_ip(&actor, &socket, |told| {
+            // The family and the port are at the same place in both.
+            told.port = u16::from_be(probe_at(address.wrapping_byte_add(2)).unwrap_or(0));
+            told.addr = address_of(address, asked);
+        });
+    } else {
+        let length: u32 = ctx.argument(2);
+        tell_local(&actor, &socket, &Name::Given { address, length });
+    }
+    if actor.refused { DENY } else { ALLOW }
+}
+
+/// The kernel has found who listens.
+#[inline(always)]
+fn unix_connected<C: Arguments>(ctx: &C) -> i32 {
+    let actor = Actor::here::<C>();
+    if actor.session.is_none() {
+        return ALLOW;
+    }
+    if let Some(socket) = Socket::of(ctx.argument(0)) {
+        tell_local(&actor, &socket, &Name::Of(ctx.argument(1)));
+    }
+    if actor.refused { DENY } else { ALLOW }
+}
+
+/// `connect(descriptor, address, length)`
+#[btf_tracepoint(function = "sys_exit")]
+pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
+    let Some(sk) = socket_of(argument(ctx.arg(0), 0) as u32)
+        .and_then(|socket| probe::<Object>(socket, &at::SOCKET_SK))
+    else {
+        return 0;
+    };
+    let Some(socket) = Socket::of(sk) else {
+        return 0;
+    };
+    if socket.is_told_elsewhere() {
+        return 0;
+    }
+    let actor = Actor::here::<BtfTracePointContext>();
+    if actor.session.is_none() {
+        return 0;
+    }
+    if socket.is_ip() {
+        tell_ip(&actor, &socket, |told| fill_peer(told, sk));
+    } else if socket.family == UNIX {
+        let other: Object = probe(sk, &at::UNIX_PEER).unwrap_or(core::ptr::null());
+        tell_local(&actor, &socket, &Name::Of(other));
+    } else {
+        tell_local(&actor, &socket, &Name::Unknown);
+    }
+    0
+}
+
+#[inline(always)]
+fn address_of(address: Object, family: u16) -> [u8; 16] {
+    if family == INET {
+        mapped(probe_at(address.wrapping_byte_add(4)).unwrap_or_default())
+    } else {
+        probe_at(address.wrapping_byte_add(8)).unwrap_or_default()
+    }
+}
+
+#[inline(always)]
+const fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3],
+    ]
+}
+
+#[inline(always)]
+fn fill_peer(told: &mut Connect, sk: Object) {
+    let port: u16 = probe(sk, &at::SOCK_PORT_PEER).unwrap_or(0);
+    told.port = u16::from_be(port);
+    told.addr = if told.family == INET {
+        mapped(probe(sk, &at::SOCK_V4_PEER).unwrap_or_default())
+    } else {
+        probe(sk, &at::SOCK_V6_PEER).unwrap_or_default()
+    };
+}
+
+#[inline(always)]
+fn tell_ip(actor: &Actor, socket: &Socket, fill: impl FnOnce(&mut Connect)) {
+    let Some(record) = sink::reserve::<Connect>(Ring::Priority) else {
+        return;
+    };
+    // SAFETY: the record is ours until it is submitted.
+    let told = unsafe { &mut *record };
+    // SAFETY: the task is the current one.
+    unsafe {
+        task::fill(
+            &raw mut told.header,
+            Kind::CONNECT,
+            actor.task,
+            actor.session,
+        )
+    };
+    told.addr = [0; 16];
+    told.netns_cookie = 0;
+    told.port = 0;
+    told.family = socket.family;
+    told.protocol = socket.protocol;
+    told.socket_type = socket.socket_type;
+    told.bound_ifindex = probe(socket.sk, &at::SOCK_BOUND_IF).unwrap_or(0);
+    told.so_mark = probe(socket.sk, &at::SOCK_MARK).unwrap_or(0);
+    let net: Option<Object> = probe(socket.sk, &at::SOCK_NET);
+    told.netns = net.and_then(|net| probe(net, &at::NET_INUM)).unwrap_or(0);
+    told.flags = if actor.refused { Connect::DENIED } else { 0 };
+    fill(told);
+    // SAFETY: every field is written.
+    unsafe { sink::submit(Ring::Priority, record) };
+}
+
+/// Where the name of the other end is.
+enum Name {
+    /// The other end itself.
+    Of(Object),
+    /// What the caller gave, in the kernel's copy.
+    Given { address: Object, length: u32 },
+    /// Nowhere.
+    Unknown,
+}
+
+#[inline(always)]
+fn tell_local(actor: &Actor, socket: &Socket, name: &Name) {
+    let Some(record) = sink::reserve::<LocalConnect>(Ring::Priority) else {
+        return;
+    };
+    // SAFETY: the record is ours until it is submitted.
+    let told = unsafe { &mut *record };
+    // SAFETY: the task is the current one.
+    unsafe {
+        task::fill(
+            &raw mut told.header,
+            Kind::LOCAL_CONNECT,
+            actor.task,
+            actor.session,
+        );
+    };
+    told.peer = peer::NOBODY;
+    told.socket = NO_FILE;
+    told.family = socket.family;
+    told.socket_type = socket.socket_type;
+    told.protocol = socket.protocol;
+    told.name_bytes = 0;
+    told.port = 0;
+    told.cid = 0;
+    told.watch_id = 0;
+    told.flags = if actor.refused {
+        LocalConnect::DENIED
+    } else {
+        0
+    };
+    told.name = [0; 112];
+    match *name {
+        Name::Of(other) => fill_other(told, other),
+        Name::Given { address, length } => fill_given(told, address, length),
+        Name::Unknown => {}
+    }
+    // SAFETY: every field is written.
+    unsafe { sink::submit(Ring::Priority, record) };
+}
+
+/// What the kernel's socket at the other end says of itself.
+#[inline(always)]
+fn fill_other(told: &mut LocalConnect, other: Object) {
+    if other.is_null() {
+        return;
+    }
+    if let Some(pid) = probe(other, &at::SOCK_PEER_PID) {
+        told.peer = peer::of_pid(pid);
+    }
+    if let Some(address) = probe::<Object>(other, &at::UNIX_ADDRESS)
+        && !address.is_null()
+    {
+        let length: u32 = probe(address, &at::UNIX_ADDRESS_LENGTH).unwrap_or(0);
+        let name = address.wrapping_byte_add(at::UNIX_ADDRESS_NAME.load() as usize);
+        fill_name(told, name, length);
+    }
+    let dentry: Object = probe(other, &at::UNIX_DENTRY).unwrap_or(core::ptr::null());
+    let inode: Option<Object> = probe(dentry, &at::DENTRY_INODE);
+    if let Some(inode) = inode
+        && let Some(file) = identify(inode)
+    {
+        told.socket = file;
+        // SAFETY: the kind of access takes any address.
+        let subject = unsafe { watch::Subject::new::<Probed>(inode, dentry) };
+        // SAFETY: as above.
+        if let Some(hit) = unsafe { watch::look::<Probed>(&subject) } {
+            told.watch_id = hit.watch_id();
+            told.flags |= LocalConnect::WATCHED;
+        }
+    }
+}
+
+/// What the caller gave: of unix datagrams and of vsock.
+#[inline(always)]
+fn fill_given(told: &mut LocalConnect, address: Object, length: u32) {
+    const VSOCK: u16 = 40;
+    told.flags |= LocalConnect::NAME_GIVEN;
+    if told.family == UNIX {
+        fill_name(told, address, length);
+    } else if told.family == VSOCK {
+        // struct sockaddr_vm: family, reserved, port, cid.
+        told.port = probe_at(address.wrapping_byte_add(4)).unwrap_or(0);
+        told.cid = probe_at(address.wrapping_byte_add(8)).unwrap_or(0);
+    }
+}
+
+/// A `sockaddr_un` of so many bytes. A name that begins with a zero byte is in
+/// the abstract namespace and may hold any byte; another ends with one.
+#[inline(always)]
+fn fill_name(told: &mut LocalConnect, address: Object, length: u32) {
+    const NAME_AT: u32 = 2;
+    if length <= NAME_AT {
+        return;
+    }
+    let mut bytes = length - NAME_AT;
+    let mut name = address.wrapping_byte_add(NAME_AT as usize);
+    let first: u8 = probe_at(name).unwrap_or(0);
+    if first == 0 {
+        told.flags |= LocalConnect::ABSTRACT;
+        bytes -= 1;
+        name = name.wrapping_byte_add(1);
+    }
+    if bytes > LOCAL_NAME_BYTES_MAX as u32 {
+        bytes = LOCAL_NAME_BYTES_MAX as u32;
+    }
+    // SAFETY: the field has room for the longest name; the helper checks the source.
+    let failed = unsafe { bpf_probe_read_kernel(told.name.as_mut_ptr().cast(), bytes & 127, name) };
+    if failed == 0 {
+        told.name_bytes = bytes as u16;
+    }
+}
