@@ -144,3 +144,53 @@ fn concerns(followed: &HashMap<i32, Vec<Filter>>, change: &inotify::Event<'_>) -
         .unwrap_or_default();
     filters.iter().any(|filter| filter.matches(name.to_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::*;
+
+    fn directories(paths: &[(PathBuf, &str)]) -> Directories {
+        let mut directories = Directories::new();
+        for (path, name) in paths {
+            let filters = directories.entry(path.clone()).or_default();
+            filters.push(Filter::name(name));
+        }
+        directories
+    }
+
+    #[tokio::test]
+    async fn only_changes_of_names_that_matter_are_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let followed = directories(&[(folder.path().to_owned(), "key"), (at("absent"), "x")]);
+        let mut follower = Follower::new().unwrap();
+        assert!(follower.set(&followed), "the directory is new");
+        assert!(!follower.set(&followed), "it is followed already");
+        fs::write(at("noise"), "").unwrap();
+        assert_eq!(follower.changed().await.unwrap(), Changed::Nothing);
+        for act in [
+            |key: &PathBuf| fs::write(key, ""),
+            |key: &PathBuf| fs::rename(key, key.with_extension("moved")),
+        ] {
+            act(&at("key")).unwrap();
+            assert_eq!(follower.changed().await.unwrap(), Changed::Something);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_gone_is_something_and_followed_again_when_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d");
+        let followed = directories(&[(path.clone(), "key")]);
+        fs::create_dir(&path).unwrap();
+        let mut follower = Follower::new().unwrap();
+        assert!(follower.set(&followed));
+        fs::remove_dir(&path).unwrap();
+        assert_eq!(follower.changed().await.unwrap(), Changed::Something);
+        assert!(!follower.set(&followed));
+        fs::create_dir(&path).unwrap();
+        assert!(follower.set(&followed));
+    }
+}
