@@ -26,6 +26,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(15);
 /// How long what a script leaves may outlive it, natively.
 const LEFT_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many cases in a row may end without their last event.
+const SILENT_MAX: u32 = 2;
+
 /// What is run, and how.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -47,6 +50,8 @@ struct Theatre {
     sensing: Sensing,
     own: Engineer,
     other: Engineer,
+    /// How many cases in a row ended without their last event.
+    silent: u32,
 }
 
 /// Plays every case; `tell` is given each line as it comes.
@@ -125,6 +130,7 @@ impl Theatre {
             sensing,
             own,
             other,
+            silent: 0,
         })
     }
 
@@ -156,6 +162,9 @@ impl Theatre {
             }
         }
         self.stage.services.check()?;
+        if self.silent >= SILENT_MAX {
+            bail!("nothing is told any more: {}", done.wrong.join("; "));
+        }
         Ok(self.judge(case, done, start))
     }
 
@@ -246,7 +255,13 @@ impl Theatre {
             }
         }
         self.end_all_sessions()?;
-        self.ends.wait(&self.facts, TOLD_WITHIN)
+        let told = self.ends.wait(&self.facts, TOLD_WITHIN);
+        self.silent = if told.is_ok() {
+            0
+        } else {
+            self.silent.saturating_add(1)
+        };
+        told
     }
 
     fn what_is_left(&self) -> Result<String> {

@@ -27,7 +27,7 @@ use crate::vm::COMMAND_LINE;
 /// From power-on to power-off, in emulation.
 const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// How much slower things may be there.
-const SLOWNESS: u32 = 6;
+const SLOWNESS: u32 = 12;
 const MEMORY_MIB: &str = "2048";
 /// How much the results may be.
 const RESULT_BYTES: u64 = 16 << 20;
