@@ -27,3 +27,4 @@ mod pins;
 mod rig;
 mod ring;
 mod sessions;
+mod watcher;

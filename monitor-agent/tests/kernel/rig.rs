@@ -2,13 +2,16 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use monitor_agent::kernel::{
-    ArmReport, BatchLimits, KernelError, ProbeConfig, Probes, RingReader, Rings, SessionMark,
-    Started, Tier, detach, ensure_bpffs,
+    ArmReport, BatchLimits, Family, KernelError, ProbeConfig, Probes, RingReader, Rings,
+    SessionMark, Started, Tier, detach, ensure_bpffs,
 };
 use monitor_common::{
     Connect, Credential, Exec, Exit, Fork, Header, HostChange, Identity, LocalConnect, Memory,
@@ -120,7 +123,8 @@ impl Seen {
 
 pub(crate) struct Rig {
     pub(crate) config: ProbeConfig,
-    pub(crate) probes: Probes,
+    /// Shared with who watches.
+    pub(crate) probes: Arc<Probes>,
     pub(crate) rings: Rings,
     pub(crate) report: ArmReport,
     /// A mark that no other test uses.
@@ -157,6 +161,12 @@ pub(crate) fn folder() -> Option<Folder> {
 }
 
 impl Rig {
+    /// Whether what is armed for a family can refuse.
+    pub(crate) fn can_refuse(&self, family: Family) -> bool {
+        let mut families = self.report.families.iter();
+        families.any(|found| found.family == family && found.armed == Some(Tier::Lsm))
+    }
+
     pub(crate) fn new() -> Option<Self> {
         Self::with(|_| ())
     }
@@ -182,7 +192,10 @@ impl Rig {
             .blind()
             .filter(|family| {
                 let mut refusals = family.refusals.iter();
-                refusals.any(|refusal| refusal.tier == Tier::Tracepoint)
+                // A kernel without modules has no tracepoint of them, either.
+                refusals.any(|refusal| {
+                    refusal.tier == Tier::Tracepoint && !refusal.reason.contains("unknown BTF type")
+                })
             })
             .collect();
         assert!(refused.is_empty(), "{refused:?}");
@@ -190,7 +203,7 @@ impl Rig {
         mark[..4].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_ne_bytes());
         Some(Self {
             config,
-            probes,
+            probes: Arc::new(probes),
             rings,
             report,
             mark: SessionMark(mark),
@@ -219,7 +232,7 @@ impl Rig {
         } = Probes::start(&config).unwrap();
         Self {
             config,
-            probes,
+            probes: Arc::new(probes),
             rings,
             report,
             mark,
