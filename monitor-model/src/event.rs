@@ -1,14 +1,15 @@
 //! What happened, attributed.
 //!
 //! - [`actor`]: who did it, and how that is known.
+//! - [`destination`]: where a connection goes.
 //! - [`operation`]: what was done to a watched file; [`expected`]: whether the
 //!   watch list expects it.
 //! - [`local`]: sockets, other processes, identities, the host.
 //! - [`fact`]: what stands out in an event, whoever did it.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     bytes::{ByteText, PathLabel},
@@ -19,12 +20,14 @@ use crate::{
 };
 
 pub mod actor;
+pub mod destination;
 pub mod expected;
 pub mod fact;
 pub mod local;
 pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
+pub use destination::{Destination, Protocol};
 pub use expected::Expected;
 pub use fact::{Fact, facts};
 pub use local::{
@@ -43,72 +46,6 @@ pub struct FileObject {
     pub generation: u32,
     /// Where it was found: a label.
     pub path: PathLabel,
-}
-
-/// Transport protocol, by its IANA number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// 6.
-    Tcp,
-    /// 17.
-    Udp,
-    /// Any other.
-    Other(u8),
-}
-
-impl Protocol {
-    /// From the IANA number.
-    #[must_use]
-    pub const fn from_number(number: u8) -> Self {
-        match number {
-            6 => Self::Tcp,
-            17 => Self::Udp,
-            other => Self::Other(other),
-        }
-    }
-
-    /// The IANA number.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Other(number) => number,
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp => f.write_str("tcp"),
-            Self::Udp => f.write_str("udp"),
-            Self::Other(number) => write!(f, "protocol {number}"),
-        }
-    }
-}
-
-/// Where a connection goes, from kernel memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Destination {
-    /// Address; an IPv4-mapped IPv6 address is shown as IPv4.
-    pub address: IpAddr,
-    /// Port, host byte order.
-    pub port: u16,
-    /// Transport.
-    pub protocol: Protocol,
-    /// Name of the interface the socket is bound to; none when unbound or not
-    /// nameable from the agent's namespace.
-    pub interface: Option<String>,
-    /// Index of that interface within its namespace; 0 when unbound.
-    pub interface_index: u32,
-    /// Inode of the socket's network namespace.
-    pub net_ns: u32,
-    /// That namespace's name under /run/netns, where it has one.
-    pub net_ns_name: Option<String>,
-    /// `SO_MARK` of the socket.
-    pub mark: u32,
 }
 
 /// Why sequence numbers are missing.
@@ -185,6 +122,7 @@ pub enum Action {
         /// Keyed digest of all arguments, also of those that were cut; none
         /// where the kernel could not make one. Equal arguments have equal
         /// digests on one host, as long as its key stays.
+        #[serde(serialize_with = "hexadecimal")]
         argv_digest: Option<u64>,
         /// The script that the executable was started for, as an object; none
         /// where there is none or the kernel's tier cannot tell.
@@ -382,6 +320,15 @@ impl Action {
             Self::Gap { .. } => Kind::Gap,
             Self::AgentStarted { .. } => Kind::AgentStarted,
         }
+    }
+}
+
+/// Sixteen digits: many readers of JSON lose those of numbers beyond 2^53.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn hexadecimal<S: Serializer>(digest: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match digest {
+        Some(digest) => serializer.collect_str(&format_args!("{digest:016x}")),
+        None => serializer.serialize_none(),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::{
-    bytes::ByteText,
+    bytes::{ByteText, PathLabel},
     event::{
-        Action, Destination, Event, HostChange, MemoryAccess, Process, ProcessRef, Receipt,
-        SocketOperation,
+        Action, Destination, Event, Fact, HostChange, MemoryAccess, Operation, Process, ProcessRef,
+        Receipt, SocketOperation, facts,
     },
     session::Session,
     tenant::Owner,
@@ -29,7 +29,16 @@ pub fn what(event: &Event) -> String {
             argv_truncated,
             ..
         } => {
-            format!("ran {}{}", exe.path, arguments(argv, *argv_truncated))
+            let mut text = format!("ran {}{}", exe.path, arguments(argv, *argv_truncated));
+            if let Some(first) = argv
+                .first()
+                .filter(|_| facts(event).contains(&Fact::Disguise))
+            {
+                text.push_str(" (calls itself ");
+                text.push_str(&beginning(first));
+                text.push(')');
+            }
+            text
         }
         Action::Fork { child_pid, .. } => format!("started process {child_pid}"),
         Action::Exit { status } => match status & 0x7f {
@@ -60,12 +69,7 @@ pub fn what(event: &Event) -> String {
             denied,
             ..
         } => {
-            let verb = match denied {
-                true => format!("was refused: {}", operation.verb()),
-                false => operation.verb().to_owned(),
-            };
-            let to = other.as_ref().map(|other| format!(" to {other}"));
-            let to = to.unwrap_or_default();
+            let (verb, to) = use_of(*operation, other.as_ref(), *denied);
             format!("{verb} {}{to} ({}){}", object.path, shown(class), with())
         }
         Action::LocalConnect {
@@ -89,18 +93,17 @@ pub fn what(event: &Event) -> String {
             denied,
             ..
         } => {
-            let verb = if *denied {
-                "was refused to reach"
-            } else {
-                "reached"
+            let how = match (access, denied) {
+                (MemoryAccess::Attached, false) => "attached to",
+                (MemoryAccess::Attached, true) => "was refused to attach to",
+                (MemoryAccess::TracedByParent, false) => "asked to be traced by",
+                (MemoryAccess::TracedByParent, true) => "was refused to be traced by",
+                (MemoryAccess::Environment, false) => "opened the environment of",
+                (MemoryAccess::Environment, true) => "was refused the environment of",
+                (MemoryAccess::MemoryFile, false) => "opened the memory of",
+                (MemoryAccess::MemoryFile, true) => "was refused the memory of",
             };
-            let how = match access {
-                MemoryAccess::Attached => "attached to",
-                MemoryAccess::TracedByParent => "asked to be traced by",
-                MemoryAccess::Environment => "opened the environment of",
-                MemoryAccess::MemoryFile => "opened the memory of",
-            };
-            format!("{verb} into memory: {how} {}{}", other(target), with())
+            format!("{how} {}{}", other(target), with())
         }
         Action::Identity {
             before,
@@ -171,6 +174,19 @@ pub fn what(event: &Event) -> String {
     }
 }
 
+/// The words before and after the path of a watched file: what was done to it,
+/// and the new name where it got one.
+#[must_use]
+pub fn use_of(operation: Operation, new: Option<&PathLabel>, denied: bool) -> (String, String) {
+    let refused = if denied { "was refused: " } else { "" };
+    let to = match (operation, new) {
+        (_, None) => String::new(),
+        (Operation::Linked, Some(name)) => format!(", {name},"),
+        (_, Some(name)) => format!(" to {name}"),
+    };
+    (format!("{refused}{}", operation.verb()), to)
+}
+
 /// Another process, as a person would call it.
 fn other(process: &ProcessRef) -> String {
     let mut text = match &process.exe {
@@ -182,7 +198,7 @@ fn other(process: &ProcessRef) -> String {
         text.push_str(&session.to_string());
     }
     if process.holds_credentials {
-        text.push_str(", which holds credentials");
+        text.push_str(" (holds credentials)");
     }
     text
 }
@@ -307,6 +323,17 @@ fn program(process: Option<&Process>) -> String {
         .unwrap_or_default()
 }
 
+/// As much of a name as fits a line.
+fn beginning(name: &ByteText) -> String {
+    let text = name.to_string();
+    if text.len() <= ARGUMENT_BYTES_SHOWN_MAX {
+        return text;
+    }
+    let mut ends = (0..=ARGUMENT_BYTES_SHOWN_MAX).rev();
+    let beginning = ends.find_map(|end| text.get(..end));
+    format!("{}...", beginning.unwrap_or_default())
+}
+
 fn arguments(argv: &[ByteText], truncated: bool) -> String {
     let mut text = String::new();
     let mut cut = truncated;
@@ -326,48 +353,4 @@ fn arguments(argv: &[ByteText], truncated: bool) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::UnixNs,
-        event::{Attribution, NoSession},
-        id::{AgentName, BootId, EventId, Source},
-    };
-
-    #[test]
-    fn no_text_from_outside_drives_a_terminal() {
-        let (evil, safe) = ("a\x1b[2Jb", "a\\x1b[2Jb");
-        let text = |action| {
-            what(&Event {
-                id: EventId {
-                    agent: AgentName::new("jump-1").unwrap(),
-                    boot: BootId::from_parts(UnixNs(0), 1),
-                    source: Source::Agent,
-                    sequence: 1,
-                },
-                at: UnixNs(0),
-                boot_ns: 0,
-                process: None,
-                attribution: Attribution::none(NoSession::NoMark),
-                action,
-            })
-        };
-        let refused = |serial| Action::LoginRefused {
-            account: evil.into(),
-            principal: None,
-            serial,
-            reason: evil.into(),
-        };
-        let started = Action::AgentStarted {
-            version: evil.into(),
-            kernel: evil.into(),
-            resumed: false,
-            hooks: vec![],
-        };
-        for action in [refused(None), refused(Some(1)), started] {
-            let text = text(action);
-            assert_eq!(text.matches(safe).count(), 2, "{text}");
-            assert!(!text.contains('\x1b'), "{text}");
-        }
-    }
-}
+mod tests;

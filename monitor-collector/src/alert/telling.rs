@@ -96,10 +96,14 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
     let what = sentence::what(event);
     match &event.action {
         Action::Credential {
-            object, operation, ..
+            object,
+            operation,
+            other,
+            denied,
+            ..
         } => {
-            let verb = operation.verb();
-            format!("{verb} {owner}credential {}{with}", object.path)
+            let (verb, to) = sentence::use_of(*operation, other.as_ref(), *denied);
+            format!("{verb} {owner}credential {}{to}{with}", object.path)
         }
         Action::Connect { .. } => match what.split_once(" to ") {
             Some((verb, rest)) => format!("{verb} to {owner}{rest}"),
