@@ -2,8 +2,9 @@
 //!
 //! In: records of both rings, notes of the agent itself. Out: batches on disk,
 //! for the uplink to read. One reading is what lies in the rings at one
-//! moment; it is on disk before the rings are freed, and there is no timer
-//! between an event and the disk. Bound: [`LIMITS`] for each ring and reading,
+//! moment; it is on disk before the rings are freed. Between the first event
+//! after a pause and the disk there is no timer; under load readings wait for
+//! each other ([`pace`]). Bound: [`LIMITS`] for each ring and reading,
 //! and the spool. Loss: when the spool is full the rings are left alone; the
 //! kernel counts what they cannot hold.
 
@@ -13,7 +14,7 @@ use monitor_common::Ring;
 use monitor_model::id::Source;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Interval, MissedTickBehavior},
+    time::{Instant, Interval, MissedTickBehavior},
 };
 use tracing::{error, info, warn};
 
@@ -26,9 +27,11 @@ use crate::{
     spool::{Room, SpoolError},
 };
 
+pub mod pace;
 mod told;
 pub mod worker;
 
+use pace::Pace;
 use told::Told;
 pub use worker::Worker;
 
@@ -94,13 +97,14 @@ impl<H: Host> Pipeline<H> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = Told::default();
+        let mut pace = Pace::default();
         let mut counted = None;
         // What lies in the rings is of before this start: sessions that ended
         // meanwhile tell it there. The others are looked for afterwards.
         self.read(&mut stop).await?;
         self.worker.close_dead_sessions();
         loop {
-            match self.wake(&mut stop, &mut look).await? {
+            match self.wake(&mut stop, &mut look, pace).await? {
                 Wake::Stop => break,
                 Wake::Note(note) => self.worker.take_note(*note),
                 Wake::Acked => {
@@ -114,7 +118,8 @@ impl<H: Host> Pipeline<H> {
                 }
                 Wake::Read => {}
             }
-            self.read(&mut stop).await?;
+            let records = self.read(&mut stop).await?;
+            pace.read(records, Instant::now());
             if !self.rings.priority.has_records()
                 && !self.rings.bulk.has_records()
                 && let Some(counted) = counted.take()
@@ -130,6 +135,7 @@ impl<H: Host> Pipeline<H> {
         &mut self,
         stop: &mut (impl Future<Output = ()> + Unpin),
         look: &mut Interval,
+        pace: Pace,
     ) -> Result<Wake, KernelError> {
         let room = self.worker.room();
         tokio::select! {
@@ -139,30 +145,33 @@ impl<H: Host> Pipeline<H> {
             // Before the rings: a flood keeps those ready for ever.
             _ = look.tick() => Ok(Wake::Look),
             Ok(()) = self.acked.changed() => Ok(Wake::Acked),
-            ready = self.rings.priority.ready(), if room != Room::Own => ready.map(|()| Wake::Read),
-            ready = self.rings.bulk.ready(), if room == Room::All => ready.map(|()| Wake::Read),
+            ready = self.rings.priority.ready(pace.pause()), if room != Room::Own => ready.map(|()| Wake::Read),
+            ready = self.rings.bulk.ready(None), if room == Room::All => ready.map(|()| Wake::Read),
         }
     }
 
-    /// One reading: everything that is there now, to disk, then free.
+    /// One reading: everything that is there now, to disk, then free. How many
+    /// records of the priority ring it had.
     async fn read(
         &mut self,
         stop: &mut (impl Future<Output = ()> + Unpin),
-    ) -> Result<(), PipelineError> {
+    ) -> Result<usize, PipelineError> {
         while let Ok(note) = self.notes.try_recv() {
             self.worker.take_note(note);
         }
         let offset = TimeOffset::now();
         let room = self.worker.room();
         let mut freed = [None, None];
+        let mut counts = [0, 0];
         let readers = [
             (&mut self.rings.priority, room != Room::Own),
             (&mut self.rings.bulk, room == Room::All),
         ];
-        for (cursor, (reader, fits)) in freed.iter_mut().zip(readers) {
+        for ((cursor, count), (reader, fits)) in freed.iter_mut().zip(&mut counts).zip(readers) {
             if fits {
                 let batch = reader.read_batch(LIMITS);
                 *cursor = Some(batch.cursor());
+                *count = batch.len();
                 tokio::task::block_in_place(|| self.worker.take_records(batch.records(), offset));
             }
         }
@@ -178,7 +187,8 @@ impl<H: Host> Pipeline<H> {
         if let Some(cursor) = bulk {
             self.rings.bulk.commit(cursor);
         }
-        Ok(())
+        let [records, _] = counts;
+        Ok(records)
     }
 
     /// Writes until it is written or the agent is to stop: while the disk fails

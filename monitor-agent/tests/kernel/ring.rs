@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_agent::kernel::{BatchLimits, Waited};
+use monitor_agent::kernel::{BatchLimits, RingReader, Waited, ring::Pause};
 use monitor_common::{Ring, decode};
 
 use crate::{
@@ -52,12 +52,116 @@ async fn asynchronous_reader_is_woken() {
     for _ in 0..5 {
         drain(&mut rig.rings.priority);
         let actor = std::thread::spawn(|| Actor::shell("/bin/true").act());
-        tokio::time::timeout(DEADLINE, rig.rings.priority.ready())
+        tokio::time::timeout(DEADLINE, rig.rings.priority.ready(None))
             .await
             .unwrap()
             .unwrap();
         assert!(rig.rings.priority.has_records());
         actor.join().unwrap();
+    }
+}
+
+/// Far beyond the deadline: only a wake-up ends it in time.
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn linger(how_long: Duration) -> Pause {
+    let now = tokio::time::Instant::now();
+    Pause {
+        quiet_until: now,
+        linger_until: now + how_long,
+    }
+}
+
+async fn wait(reader: &mut RingReader, pause: Pause) {
+    tokio::time::timeout(DEADLINE, reader.ready(Some(pause)))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn lingering_reader_is_woken_by_an_urgent_record() {
+    let Some(mut rig) = Rig::new() else { return };
+    for _ in 0..5 {
+        drain(&mut rig.rings.priority);
+        let actor = Actor::shell("/bin/true").marked(&rig.probes, rig.mark);
+        // The end of a session is urgent; the programs before it are not.
+        let actor = std::thread::spawn(|| actor.act());
+        wait(&mut rig.rings.priority, linger(LONG)).await;
+        let seen = drain(&mut rig.rings.priority);
+        assert!(seen.iter().any(|seen| seen.header().is_urgent()));
+        actor.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn urgent_record_that_came_before_the_linger_ends_it() {
+    let Some(mut rig) = Rig::new() else { return };
+    drain(&mut rig.rings.priority);
+    Actor::shell("/bin/true")
+        .marked(&rig.probes, rig.mark)
+        .act();
+    wait(&mut rig.rings.priority, linger(LONG)).await;
+    assert!(rig.rings.priority.has_records());
+}
+
+#[tokio::test]
+async fn other_records_wait_for_the_end_of_the_linger_and_no_longer() {
+    let Some(mut rig) = Rig::new() else { return };
+    drain(&mut rig.rings.priority);
+    let pause = linger(Duration::from_millis(300));
+    Actor::shell("/bin/true").act();
+    wait(&mut rig.rings.priority, pause).await;
+    let is_over = tokio::time::Instant::now() >= pause.linger_until;
+    let seen = drain(&mut rig.rings.priority);
+    // Other tests may do something urgent meanwhile.
+    assert!(is_over || seen.iter().any(|seen| seen.header().is_urgent()));
+    assert!(!seen.is_empty());
+}
+
+#[tokio::test]
+async fn lingering_reader_is_woken_when_the_ring_is_half_full() {
+    let Some(mut rig) = Rig::with(|config| config.priority_ring_bytes = 65_536) else {
+        return;
+    };
+    drain(&mut rig.rings.priority);
+    let script = "i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done";
+    let actor = std::thread::spawn(|| Actor::shell(script).act());
+    wait(&mut rig.rings.priority, linger(LONG)).await;
+    assert!(rig.rings.priority.has_records());
+    actor.join().unwrap();
+}
+
+#[tokio::test]
+async fn bulk_ring_that_is_not_half_full_does_not_wake() {
+    let Some(mut rig) = Rig::new() else { return };
+    Actor::shell("( : )").act();
+    assert!(rig.rings.bulk.has_records());
+    let ready = tokio::time::timeout(Duration::from_millis(1), rig.rings.bulk.ready(None));
+    assert!(ready.await.is_err());
+}
+
+#[tokio::test]
+async fn nothing_is_lost_by_lingering() {
+    let Some(mut rig) = Rig::new() else { return };
+    let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
+    let actor = Actor::shell(script).marked(&rig.probes, rig.mark);
+    let actor = std::thread::spawn(|| actor.act());
+    let mut numbers: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+    let mut is_over = false;
+    while !is_over {
+        wait(&mut rig.rings.priority, linger(Duration::from_millis(20))).await;
+        for seen in drain(&mut rig.rings.priority) {
+            let header = *seen.header();
+            numbers.entry(header.cpu).or_default().push(header.sequence);
+            is_over |= matches!(seen, Seen::SessionEnded(_)) && header.session == rig.mark;
+        }
+    }
+    actor.join().unwrap();
+    for found in numbers.values_mut() {
+        found.sort_unstable();
+        let last = found.last().copied().unwrap_or(0);
+        assert_eq!(found.len() as u64, last, "from 1 on without a hole");
     }
 }
 
