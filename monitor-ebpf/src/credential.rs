@@ -151,7 +151,11 @@ unsafe fn tell_in(record: *mut u8, actor: &Actor, subject: Subject, hit: &Hit, a
     credential.operation = act.operation;
     credential.flags = act.flags
         | if actor.refused { Credential::DENIED } else { 0 }
-        | if hit.is_learned() { Credential::LEARNED } else { 0 };
+        | if hit.is_learned() {
+            Credential::LEARNED
+        } else {
+            0
+        };
     credential.watch_id = hit.watch_id();
     credential.levels = hit.levels();
     credential.open_flags = act.open_flags;

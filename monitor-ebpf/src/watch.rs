@@ -13,8 +13,7 @@ use monitor_common::{
     Fault, SessionMark,
     watch::{
         DEVICE_NODE, OpenedKey, WATCH_BITS_WORDS, WATCH_ID_BLOCK_DEVICE, WATCH_LEVELS_MAX,
-        WATCH_NAME_BYTES_MAX, WatchKey, WatchNameKey, WatchValue, watch_bit,
-        watch_device_hash,
+        WATCH_NAME_BYTES_MAX, WatchKey, WatchNameKey, WatchValue, watch_bit, watch_device_hash,
     },
 };
 
@@ -466,7 +465,8 @@ unsafe fn name<A: Access>(device: u64, inode: u64, child: Object) -> Hit {
     // SAFETY: at most as long as the name in the key.
     unsafe { bpf_probe_read_kernel(room.cast(), length & 63, name) };
     // SAFETY: all words are set.
-    let Some(value) = WATCH_NAMES.get_ptr(unsafe { &*key }) else {
+    let key: &WatchNameKey = unsafe { &*key };
+    let Some(value) = WATCH_NAMES.get_ptr(key) else {
         return Hit::NONE;
     };
     // SAFETY: a map value.

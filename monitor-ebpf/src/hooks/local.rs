@@ -7,7 +7,8 @@
 //! Minimum kernel: 5.12. Cost: each connect of a session.
 
 use aya_ebpf::{
-    helpers::generated::bpf_probe_read_kernel, macros::btf_tracepoint,
+    helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str},
+    macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use monitor_common::{Connect, Kind, LocalConnect, Ring, local_connect::LOCAL_NAME_BYTES_MAX};
@@ -117,7 +118,12 @@ fn unix_connected<C: Arguments>(ctx: &C) -> i32 {
         return ALLOW;
     }
     if let Some(socket) = Socket::of(ctx.argument(0)) {
-        tell_local(&actor, &socket, &Name::Of(ctx.argument(1)));
+        let other = ctx.argument(1);
+        let name = Name::Of {
+            other,
+            knows: other,
+        };
+        tell_local(&actor, &socket, &name);
     }
     if actor.refused { DENY } else { ALLOW }
 }
@@ -144,7 +150,7 @@ pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
         tell_ip(&actor, &socket, |told| fill_peer(told, sk));
     } else if socket.family == UNIX {
         let other: Object = probe(sk, &at::UNIX_PEER).unwrap_or(core::ptr::null());
-        tell_local(&actor, &socket, &Name::Of(other));
+        tell_local(&actor, &socket, &Name::Of { other, knows: sk });
     } else {
         tell_local(&actor, &socket, &Name::Unknown);
     }
@@ -212,8 +218,9 @@ fn tell_ip(actor: &Actor, socket: &Socket, fill: impl FnOnce(&mut Connect)) {
 
 /// Where the name of the other end is.
 enum Name {
-    /// The other end itself.
-    Of(Object),
+    /// The other end itself; and the socket that knows who listens: the one
+    /// that listens, before the connection, and one's own, after it.
+    Of { other: Object, knows: Object },
     /// What the caller gave, in the kernel's copy.
     Given { address: Object, length: u32 },
     /// Nowhere.
@@ -252,7 +259,12 @@ fn tell_local(actor: &Actor, socket: &Socket, name: &Name) {
     };
     told.name = [0; 112];
     match *name {
-        Name::Of(other) => fill_other(told, other),
+        Name::Of { other, knows } => {
+            if let Some(pid) = probe(knows, &at::SOCK_PEER_PID) {
+                told.peer = peer::of_pid(pid);
+            }
+            fill_other(told, other);
+        }
         Name::Given { address, length } => fill_given(told, address, length),
         Name::Unknown => {}
     }
@@ -265,9 +277,6 @@ fn tell_local(actor: &Actor, socket: &Socket, name: &Name) {
 fn fill_other(told: &mut LocalConnect, other: Object) {
     if other.is_null() {
         return;
-    }
-    if let Some(pid) = probe(other, &at::SOCK_PEER_PID) {
-        told.peer = peer::of_pid(pid);
     }
     if let Some(address) = probe::<Object>(other, &at::UNIX_ADDRESS)
         && !address.is_null()
@@ -314,14 +323,20 @@ fn fill_name(told: &mut LocalConnect, address: Object, length: u32) {
     if length <= NAME_AT {
         return;
     }
-    let mut bytes = length - NAME_AT;
-    let mut name = address.wrapping_byte_add(NAME_AT as usize);
+    let name = address.wrapping_byte_add(NAME_AT as usize);
     let first: u8 = probe_at(name).unwrap_or(0);
-    if first == 0 {
-        told.flags |= LocalConnect::ABSTRACT;
-        bytes -= 1;
-        name = name.wrapping_byte_add(1);
+    if first != 0 {
+        // SAFETY: the field has room for the longest name; the helper checks
+        // the source.
+        let read = unsafe { bpf_probe_read_kernel_str(told.name.as_mut_ptr().cast(), 112, name) };
+        if read > 0 {
+            told.name_bytes = read as u16 - 1;
+        }
+        return;
     }
+    told.flags |= LocalConnect::ABSTRACT;
+    let mut bytes = length - NAME_AT - 1;
+    let name = name.wrapping_byte_add(1);
     if bytes > LOCAL_NAME_BYTES_MAX as u32 {
         bytes = LOCAL_NAME_BYTES_MAX as u32;
     }

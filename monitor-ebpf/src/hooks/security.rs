@@ -12,6 +12,21 @@ pub const ALLOW: i32 = 0;
 /// Refuse: `EPERM`.
 pub const DENY: i32 = -1;
 
+/// What a hook answers. Two answers by two ways: of one that is computed, the
+/// verifier does not know that it is an error number or none.
+#[inline(always)]
+pub fn answer(verdict: i32) -> i32 {
+    if verdict == ALLOW {
+        return ALLOW;
+    }
+    // SAFETY: no instruction; the compiler may not merge the ways.
+    #[cfg(target_arch = "bpf")]
+    unsafe {
+        core::arch::asm!("")
+    };
+    DENY
+}
+
 /// Arguments of a hook, whatever it is attached to.
 pub trait Arguments {
     /// Whether what the body returns counts.
@@ -55,7 +70,7 @@ macro_rules! security_hook {
         $(#[$doc])*
         #[aya_ebpf::macros::lsm]
         pub fn $lsm(ctx: aya_ebpf::programs::LsmContext) -> i32 {
-            $body(&ctx)
+            $crate::hooks::security::answer($body(&ctx))
         }
 
         $(#[$doc])*
