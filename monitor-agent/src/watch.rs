@@ -72,6 +72,9 @@ pub struct Watches {
     pub homes: Homes,
 }
 
+/// How often it is looked below the watched directories: listing them is an
+/// event, as for anybody else.
+const LINKS_RESCAN: Duration = Duration::from_secs(600);
 /// After a look it rests this many times as long as the look took: who makes
 /// and removes files at watched names without end keeps a quarter of one
 /// processor busy, not all of it. The kernel goes on watching meanwhile.
@@ -157,29 +160,32 @@ impl Watcher {
     pub async fn run(mut self) {
         // Instants, not pauses: changes that mean nothing do not put them off.
         let mut rescan_at = Instant::now() + RESCAN;
+        let mut links_at = Instant::now() + LINKS_RESCAN;
         let mut rested_at = Instant::now();
         loop {
             let changed = tokio::time::timeout_at(rescan_at, self.follower.changed()).await;
-            let extent = match changed {
+            match changed {
                 Ok(Ok(Changed::Nothing)) => continue,
-                Ok(Ok(Changed::Something)) => Extent::Patterns,
-                Err(_) => Extent::Everything,
+                Ok(Ok(Changed::Something)) | Err(_) => {}
                 Ok(Err(error)) => {
                     warn!(%error, "Changes of directories cannot be read; looking at all of them.");
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    Extent::Everything
                 }
-            };
+            }
             tokio::time::sleep_until(rested_at).await;
             let began = Instant::now();
+            let extent = if began >= links_at {
+                links_at = began + LINKS_RESCAN;
+                Extent::Everything
+            } else {
+                Extent::Patterns
+            };
             if let Err(error) = tokio::task::block_in_place(|| self.look(extent)) {
                 warn!(%error, "The watched files could not be brought up to date; trying again.");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             rested_at = Instant::now() + began.elapsed() * REST;
-            if extent == Extent::Everything {
-                rescan_at = Instant::now() + RESCAN;
-            }
+            rescan_at = Instant::now() + RESCAN;
         }
     }
 

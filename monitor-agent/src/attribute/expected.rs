@@ -55,6 +55,10 @@ impl<H: Host> Attributor<H> {
             .item
             .as_deref()
             .filter(|_| watched.tenant.is_none())?;
+        if done.used == Use::Read && self.host.is_agent(done.process) {
+            // It lists watched directories: their files may have other names.
+            return Some(Expected::Program);
+        }
         if self.programs.has_any(item, done.used)
             && let Some(program) = self.program_file(done.process)
             && self.programs.expects(item, &program, done.used)

@@ -32,21 +32,26 @@ pub trait Host: Send {
     fn executable(&mut self, process: (u32, u64)) -> Option<PathLabel>;
     /// The file of that program, as the kernel programs see it.
     fn executable_file(&mut self, process: (u32, u64)) -> Option<FileIdentity>;
+    /// Whether a process is this agent.
+    fn is_agent(&self, _: (u32, u64)) -> bool {
+        false
+    }
     /// The name of an interface in the agent's own network namespace.
     fn interface(&mut self, index: u32) -> Option<String>;
     /// Whether a network namespace is the agent's own.
     fn is_own_net_ns(&self, inode: u32) -> bool;
     /// The name of a network namespace under /run/netns.
     fn net_ns(&mut self, inode: u32, boot_ns: u64) -> Option<String>;
-    /// Where the whole of a file system is mounted in the agent's own mount
-    /// namespace, without the slash at the end; the device as the kernel counts.
-    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>>;
+    /// The path of what lies at a path from the root of a file system, in the
+    /// agent's own mount namespace; the device as the kernel counts.
+    fn mounted(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// This machine.
 #[derive(Debug)]
 pub struct ThisHost {
     look: Arc<dyn Look>,
+    own_start_ticks: u64,
     socket: OwnedFd,
     own_net_ns: u64,
     init_net_ns: u64,
@@ -71,6 +76,7 @@ impl ThisHost {
         let own_net_ns = inode("/proc/self/ns/net")?;
         Ok(Self {
             look,
+            own_start_ticks: ProcessStat::read(std::process::id())?.start_ticks,
             socket,
             own_net_ns,
             init_net_ns: inode("/proc/1/ns/net").unwrap_or(own_net_ns),
@@ -115,6 +121,10 @@ impl Host for ThisHost {
         (stat.start_ticks == start_boot_ns / TICK_NS).then_some(file)
     }
 
+    fn is_agent(&self, (pid, start_boot_ns): (u32, u64)) -> bool {
+        pid == std::process::id() && start_boot_ns / TICK_NS == self.own_start_ticks
+    }
+
     fn interface(&mut self, index: u32) -> Option<String> {
         rustix::net::netdevice::index_to_name(&self.socket, index).ok()
     }
@@ -141,8 +151,8 @@ impl Host for ThisHost {
         self.names.get(&inode).cloned()
     }
 
-    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>> {
-        self.mounts.point_of(device)
+    fn mounted(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>> {
+        self.mounts.locate(device, below)
     }
 }
 
@@ -217,6 +227,7 @@ mod tests {
         let file = host.executable_file((pid, start)).unwrap();
         assert_eq!(file, FileIdentity::of(&own).unwrap());
         assert_eq!(host.executable_file((pid, start + TICK_NS)), None);
+        assert!(host.is_agent((pid, start + 5)) && !host.is_agent((pid, start + TICK_NS)));
     }
 
     #[test]

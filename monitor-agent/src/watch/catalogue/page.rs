@@ -30,7 +30,8 @@ one. A program is compared as an object, never by name: what stands at the liste
 generation, as the kernel tells them; it must be root's, and writable by nobody else), and compared with the executable
 that the kernel saw at exec. What this cannot tell: a listed program that is made to do something else (a library
 preloaded into a program that is not setuid, a debugger), or one that root replaced. Changes are expected only of
-programs listed as writers.
+programs listed as writers. The agent lists watched directories itself, at its start and every ten minutes; that is
+expected, too.
 
 ";
 
