@@ -177,13 +177,18 @@ pub unsafe fn let_go(task: Object) {
 /// `child` must be a task pointer that the verifier knows as such.
 #[inline(always)]
 pub unsafe fn inherit(child: Object, session: SessionMark, flags: u32) {
+    // SAFETY: a field of a task.
+    let cred: Object = unsafe { load(child, &at::TASK_CRED) };
     let mut mark = TaskMark {
         session,
         exit_told: 0,
-        uid: 0,
-        euid: 0,
-        gid: 0,
-        flags,
+        // SAFETY: a field of credentials.
+        uid: unsafe { load(cred, &at::CRED_UID) },
+        // SAFETY: a field of credentials.
+        euid: unsafe { load(cred, &at::CRED_EUID) },
+        // SAFETY: a field of credentials.
+        gid: unsafe { load(cred, &at::CRED_GID) },
+        flags: flags | TaskMark::IDS_KNOWN,
     };
     // SAFETY: `child` is a task.
     if unsafe { TASK_MARKS.get_or_insert(child, &mut mark) }.is_some() {

@@ -84,6 +84,15 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// Whether this kernel was built without what the tier looks at (modules,
+    /// for example), so that there is nothing to be seen.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.reason.contains("unknown BTF type")
+    }
+}
+
 impl ArmReport {
     /// Families of which nothing is seen.
     pub fn blind(&self) -> impl Iterator<Item = &FamilyReport> {

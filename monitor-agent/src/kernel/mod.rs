@@ -76,7 +76,7 @@ pub use hooks::{Family, Tier};
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
-pub use ring::{Pause, RingReader, Rings, Waited};
+pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
 pub use watch::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
 

@@ -22,9 +22,14 @@
 mod actor;
 mod connect;
 mod credential;
+mod deeds;
 mod exec;
+mod host_change;
+mod local;
+mod memory;
 mod pins;
 mod rig;
 mod ring;
 mod sessions;
+mod socket;
 mod watcher;

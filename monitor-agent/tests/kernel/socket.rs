@@ -1,0 +1,107 @@
+//! Sockets that are made, listen, accept and send.
+
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+
+use monitor_common::{Connect, Socket, SocketOperation};
+
+use crate::{
+    actor::Actor,
+    rig::{Rig, Seen},
+};
+
+fn sockets(rig: &mut Rig, act: &[&str]) -> (Vec<Socket>, String) {
+    let said = Actor::new(act).marked(&rig.probes, rig.mark).act();
+    let seen = rig.collect_until_ended();
+    let socket = |seen| match seen {
+        Seen::Socket(socket) => Some(socket),
+        _ => None,
+    };
+    (seen.into_iter().filter_map(socket).collect(), said)
+}
+
+fn address(bytes: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv6Addr::from(bytes).to_canonical(), port))
+}
+
+#[test]
+fn listener_and_accepted_connection_are_told_with_their_addresses() {
+    let Some(mut rig) = Rig::new() else { return };
+    let (told, said) = sockets(&mut rig, &["serve"]);
+    let line = said.lines().find(|line| line.starts_with("127.")).unwrap();
+    let (local, peer) = line.split_once(' ').unwrap();
+    let of = |operation| {
+        let mut found = told.iter().filter(|told| told.operation == operation);
+        let socket = *found.next().unwrap_or_else(|| panic!("{told:#?}"));
+        assert!(found.next().is_none(), "{told:#?}");
+        socket
+    };
+    let listening = of(SocketOperation::LISTENING);
+    assert_eq!(
+        address(listening.local_addr, listening.local_port).to_string(),
+        local
+    );
+    let accepted = of(SocketOperation::ACCEPTED);
+    assert_eq!(
+        address(accepted.local_addr, accepted.local_port).to_string(),
+        local
+    );
+    assert_eq!(
+        address(accepted.peer_addr, accepted.peer_port).to_string(),
+        peer
+    );
+    assert_eq!(accepted.netns, accepted.header.netns);
+}
+
+#[test]
+fn raw_and_packet_sockets_are_told_and_netlink_is_not() {
+    let Some(mut rig) = Rig::new() else { return };
+    let (told, _) = sockets(&mut rig, &["raw"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (told[0].family, told[0].socket_type, told[0].protocol),
+        (2, 3, 1)
+    );
+    let Some(mut rig) = Rig::new() else { return };
+    let (told, _) = sockets(&mut rig, &["packet"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0].family, 17);
+    let Some(mut rig) = Rig::new() else { return };
+    let (told, _) = sockets(&mut rig, &["netlink"]);
+    assert!(told.is_empty(), "{told:#?}");
+}
+
+fn sent(rig: &mut Rig, act: &[&str]) -> Vec<Connect> {
+    Actor::new(act).marked(&rig.probes, rig.mark).act();
+    let seen = rig.collect_until_ended();
+    let connect = |seen| match seen {
+        Seen::Connect(connect) => Some(connect),
+        _ => None,
+    };
+    seen.into_iter().filter_map(connect).collect()
+}
+
+#[test]
+fn first_datagram_to_each_peer_is_told_and_no_other() {
+    let Some(mut rig) = Rig::new() else { return };
+    let receivers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let peers = receivers.map(|socket| socket.local_addr().unwrap());
+    let told = sent(
+        &mut rig,
+        &["send", &peers[0].to_string(), &peers[1].to_string()],
+    );
+    let found: Vec<_> = told
+        .iter()
+        .map(|connect| address(connect.addr, connect.port))
+        .collect();
+    assert_eq!(found, peers);
+    assert!(told.iter().all(|connect| connect.protocol == 17));
+}
+
+#[test]
+fn raw_socket_that_is_connected_is_told_as_a_connection() {
+    let Some(mut rig) = Rig::new() else { return };
+    let told = sent(&mut rig, &["raw to", "127.0.0.9"]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(address(told[0].addr, 0).to_string(), "127.0.0.9:0");
+    assert_eq!((told[0].protocol, told[0].socket_type), (1, 3));
+}
