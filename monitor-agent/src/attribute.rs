@@ -275,11 +275,13 @@ impl<H: Host> Attributor<H> {
     /// the place where that is mounted.
     fn placed(&mut self, device: u64, path: monitor_common::PathLabel<'_>) -> PathLabel {
         let mut label = label(path);
-        if path.missing() & PathTail::BELOW_MOUNT != 0
-            && let Some(mount) = self.host.mount_point(device)
+        // Where directories next to the root are missing too, nothing can be put
+        // before them.
+        if path.missing() == PathTail::BELOW_MOUNT
+            && let Some(whole) = self.host.mounted(device, &label.text.0)
         {
-            label.text.0.splice(0..0, mount);
-            label.truncated = path.missing() & !PathTail::BELOW_MOUNT != 0;
+            label.text.0 = whole;
+            label.truncated = false;
         }
         label
     }

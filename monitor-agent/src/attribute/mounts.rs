@@ -17,21 +17,41 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// Most mounts that are kept.
 pub(super) const MOUNTS_MAX: usize = 65_536;
 
-/// Mount points by device, as the kernel counts devices.
+/// One mount of a file system, or of a part of it.
+#[derive(Debug)]
+struct Mount {
+    /// What of it: a directory from its root; empty for all of it.
+    root: Vec<u8>,
+    /// Where, without a slash at the end.
+    point: Vec<u8>,
+}
+
+/// Mounts by device, as the kernel counts devices.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
     file: Option<File>,
-    points: HashMap<u64, Vec<u8>>,
+    by_device: HashMap<u64, Vec<Mount>>,
 }
 
 impl Mounts {
-    /// Where the root of a file system is mounted, without a slash at its end:
-    /// the shortest of several places. None: nowhere in this mount namespace.
-    pub(super) fn point_of(&mut self, device: u64) -> Option<Vec<u8>> {
+    /// The path of what lies at a path from the root of a file system. Of
+    /// several mounts the one that shows most of the file system counts, and of
+    /// those the one with the shortest name. None: nowhere in this mount
+    /// namespace.
+    pub(super) fn locate(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>> {
         if self.is_stale() {
             self.read();
         }
-        self.points.get(&device).cloned()
+        let mounts = self.by_device.get(&device)?.iter();
+        mounts
+            .filter_map(|mount| Some((mount, rest(below, &mount.root)?)))
+            .min_by_key(|(mount, _)| (mount.root.len(), mount.point.len()))
+            .map(
+                |(mount, rest)| match [mount.point.as_slice(), rest].concat() {
+                    whole if whole.is_empty() => b"/".to_vec(),
+                    whole => whole,
+                },
+            )
     }
 
     fn is_stale(&self) -> bool {
@@ -52,36 +72,44 @@ impl Mounts {
         let Ok(mut file) = file else { return };
         let mut text = Vec::new();
         if file.rewind().is_ok() && file.read_to_end(&mut text).is_ok() {
-            self.points = parse(&text);
+            self.by_device = parse(&text);
             self.file = Some(file);
         }
     }
 }
 
-/// `36 35 98:0 /root /mount/point ...` of proc(5), spaces as `\040`.
-fn parse(text: &[u8]) -> HashMap<u64, Vec<u8>> {
-    let mut points: HashMap<u64, Vec<u8>> = HashMap::new();
-    for line in text.split(|byte| *byte == b'\n').take(MOUNTS_MAX) {
-        let mut fields = line.split(|byte| *byte == b' ').skip(2);
-        let (Some(device), Some(root), Some(point)) = (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let Some(device) = kernel_device(device).filter(|_| root == b"/") else {
-            continue;
-        };
-        let mut point = unescaped(point);
-        if point == b"/" {
-            point.clear();
-        }
-        let shorter = points
-            .get(&device)
-            .is_none_or(|known| point.len() < known.len());
-        if shorter {
-            points.insert(device, point);
-        }
+/// What of a path is left below a directory; the root itself leaves nothing.
+fn rest<'a>(path: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    path.strip_prefix(directory)
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The lines of proc(5). Of a mount whose root was deleted there is nothing to say.
+fn parse(text: &[u8]) -> HashMap<u64, Vec<Mount>> {
+    let mut by_device: HashMap<u64, Vec<Mount>> = HashMap::new();
+    let lines = text.split(|byte| *byte == b'\n').take(MOUNTS_MAX);
+    for (device, mount) in lines.filter_map(parse_line) {
+        by_device.entry(device).or_default().push(mount);
     }
-    points
+    by_device
+}
+
+/// `36 35 98:0 /root /mount/point ...`, spaces as `\040`.
+fn parse_line(line: &[u8]) -> Option<(u64, Mount)> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(2);
+    let device = kernel_device(fields.next()?)?;
+    let mut directory = || {
+        let mut path = unescaped(fields.next()?);
+        if path == b"/" {
+            path.clear();
+        } else if !path.starts_with(b"/") || path.ends_with(b"//deleted") {
+            return None;
+        }
+        Some(path)
+    };
+    let (root, point) = (directory()?, directory()?);
+    Some((device, Mount { root, point }))
 }
 
 fn kernel_device(field: &[u8]) -> Option<u64> {
@@ -115,29 +143,109 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use monitor_common::file::device_from_stat;
+
     use super::*;
 
+    const LISTED: &[u8] = b"\
+22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+23 22 254:1 /srv/data /d rw - ext4 /dev/vda1 rw
+30 22 0:25 / /mnt/a\\040b\\134c rw - tmpfs tmpfs rw
+31 22 0:25 / /mnt/longer/than/that rw - tmpfs tmpfs rw
+32 22 0:40 /@home /home rw shared:9 master:1 - btrfs /dev/sdb rw
+33 22 0:41 /gone//deleted /mnt/gone rw - tmpfs tmpfs rw
+34 22 0:4 net:[4026532281] /run/netns/acme rw - nsfs nsfs rw
+nonsense
+";
+
+    fn located(device: u64, below: &str) -> Option<String> {
+        let mut mounts = Mounts {
+            // Tells of no change.
+            file: Some(File::open("/dev/null").unwrap()),
+            by_device: parse(LISTED),
+        };
+        let found = mounts.locate(device, below.as_bytes())?;
+        Some(String::from_utf8(found).unwrap())
+    }
+
     #[test]
-    fn whole_file_systems_are_found_by_device_at_their_shortest_place() {
-        let points = parse(
-            b"22 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
-              30 22 0:25 / /mnt/a\\040b rw - tmpfs tmpfs rw\n\
-              31 22 0:25 / /m rw - tmpfs tmpfs rw\n\
-              32 22 0:26 /sub /bound rw - tmpfs tmpfs rw\n\
-              nonsense\n",
-        );
-        assert_eq!(points.get(&(254 << 20 | 1)), Some(&Vec::new()));
-        assert_eq!(points.get(&25), Some(&b"/m".to_vec()));
-        assert_eq!(points.get(&26), None);
-        assert_eq!(unescaped(b"/mnt/a\\040b\\"), b"/mnt/a b\\");
+    fn the_widest_mount_of_a_device_gives_the_path() {
+        let disk = 254 << 20 | 1;
+        assert_eq!(located(disk, "/srv/data/k").as_deref(), Some("/srv/data/k"));
+        assert_eq!(located(disk, "/").as_deref(), Some("/"));
+        assert_eq!(located(25, "/k").as_deref(), Some("/mnt/a b\\c/k"));
+        assert_eq!(located(25, "/").as_deref(), Some("/mnt/a b\\c"));
+    }
+
+    #[test]
+    fn only_what_is_mounted_has_a_path() {
+        assert_eq!(located(40, "/@home/al/k").as_deref(), Some("/home/al/k"));
+        assert_eq!(located(40, "/@home").as_deref(), Some("/home"));
+        assert_eq!(located(40, "/@homes/al"), None);
+        assert_eq!(located(41, "/gone/k"), None);
+        assert_eq!(located(4, "/x"), None);
+        assert_eq!(located(99, "/x"), None);
+    }
+
+    #[test]
+    fn escapes_at_the_end_of_a_field_are_what_they_look_like() {
+        assert_eq!(unescaped(b"/a\\04"), b"/a\\04");
+        assert_eq!(unescaped(b"/a\\999\\"), b"/a\\999\\");
+        assert_eq!(unescaped(b"\\012\\011x"), b"\n\tx");
     }
 
     #[test]
     fn mounts_of_this_machine_are_read_once() {
         let mut mounts = Mounts::default();
         assert!(mounts.is_stale());
-        mounts.point_of(0);
-        assert!(!mounts.points.is_empty());
+        let device = device_from_stat(std::fs::metadata("/proc").unwrap().dev());
+        let found = mounts.locate(device, b"/cmdline");
+        assert_eq!(found.as_deref(), Some(&b"/proc/cmdline"[..]));
         assert!(!mounts.is_stale());
+    }
+
+    /// Makes and unmakes a mount in a namespace of the test's own thread.
+    #[test]
+    #[expect(
+        deprecated,
+        reason = "the successor is unsafe for file tables, which stay shared"
+    )]
+    fn mounts_that_come_later_are_noticed() {
+        let tested = std::thread::spawn(|| {
+            use rustix::{
+                mount::{
+                    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+                },
+                thread::{UnshareFlags, unshare},
+            };
+            if unshare(UnshareFlags::NEWNS).is_err() {
+                return false;
+            }
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let own = File::open("/proc/thread-self/mountinfo").unwrap();
+            let mut mounts = Mounts {
+                file: Some(own),
+                ..Mounts::default()
+            };
+            mounts.read();
+            mount("none", folder.path(), "tmpfs", MountFlags::empty(), None).unwrap();
+            let device = device_from_stat(std::fs::metadata(folder.path()).unwrap().dev());
+            let expected = folder
+                .path()
+                .join("k")
+                .into_os_string()
+                .into_encoded_bytes();
+            assert_eq!(mounts.locate(device, b"/k"), Some(expected));
+            unmount(folder.path(), UnmountFlags::empty()).unwrap();
+            assert_eq!(mounts.locate(device, b"/k"), None);
+            true
+        });
+        if !tested.join().unwrap() {
+            eprintln!("SKIPPED: mount namespaces need root");
+        }
     }
 }

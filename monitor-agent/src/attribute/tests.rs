@@ -10,6 +10,8 @@ use zerocopy::IntoBytes as _;
 use super::*;
 use crate::{attribute::sessions::tests::session, watch::Label};
 
+mod records;
+
 /// A host with one interface and one namespace.
 #[derive(Debug, Default)]
 pub(crate) struct FakeHost {
@@ -20,8 +22,8 @@ pub(crate) struct FakeHost {
 pub(crate) const OWN_NET_NS: u32 = 100;
 
 impl Host for FakeHost {
-    fn mount_point(&mut self, device: u64) -> Option<Vec<u8>> {
-        (device == file().device).then(|| b"/mnt".to_vec())
+    fn mounted(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>> {
+        (device == file().device).then(|| [b"/mnt", below].concat())
     }
 
     fn executable(&mut self, process: (u32, u64)) -> Option<PathLabel> {
