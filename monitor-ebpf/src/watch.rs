@@ -72,7 +72,8 @@ impl Access for Probed {
 pub struct Hit(u64);
 
 impl Hit {
-    const NONE: Self = Self(0);
+    /// No watch.
+    pub const NONE: Self = Self(0);
     const FOUND: u64 = 1 << 63;
     const LEARNED: u64 = 1 << 62;
     const BY_NAME: u64 = 1 << 61;
@@ -85,8 +86,9 @@ impl Hit {
         Self(Self::FOUND | more | flags << Self::FLAGS_AT | watch_id as u64)
     }
 
+    /// Whether it is one.
     #[inline(always)]
-    const fn is_some(self) -> bool {
+    pub const fn is_some(self) -> bool {
         self.0 != 0
     }
 
@@ -98,7 +100,7 @@ impl Hit {
 
     /// As an option, for who goes on with it.
     #[inline(always)]
-    fn found(self) -> Option<Self> {
+    pub fn found(self) -> Option<Self> {
         self.is_some().then_some(self)
     }
 
@@ -271,18 +273,30 @@ pub unsafe fn look_at_node<A: Access>(inode: Object) -> Option<Hit> {
 /// The subject's pointers must fit the kind of access.
 #[inline(always)]
 pub unsafe fn look<A: Access>(subject: &Subject) -> Option<Hit> {
-    let bits = Bits::get()?;
+    // SAFETY: the caller vouches for the subject.
+    unsafe { find::<A>(subject) }.found()
+}
+
+/// The same, for who compares several.
+///
+/// # Safety
+/// As [`look`].
+#[inline(always)]
+pub unsafe fn find<A: Access>(subject: &Subject) -> Hit {
+    let Some(bits) = Bits::get() else {
+        return Hit::NONE;
+    };
     let hash = watch_device_hash(subject.device);
     if !bits.has(hash, 0) {
-        return None;
+        return Hit::NONE;
     }
     // SAFETY: the caller vouches for the subject.
-    unsafe { search::<A>(bits, hash, subject) }.found()
+    unsafe { search::<A>(bits, hash, subject) }
 }
 
 /// Most objects above a file that have a bit set and are not watched, or not
 /// for this name, before it is given up.
-const CANDIDATES_MAX: usize = 6;
+const CANDIDATES_MAX: usize = 3;
 
 /// The nearest watch. Goes up by bits alone, and asks the tables once that
 /// loop is left: were they asked in it, the verifier would follow each of the

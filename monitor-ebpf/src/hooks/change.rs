@@ -96,6 +96,13 @@ fn done<C: Arguments>(hit: &Hit, deed: &Deed) -> i32 {
 /// The pointers must be typed ones.
 #[inline(always)]
 unsafe fn look_at_name(directory: Object, dentry: Object) -> Option<Hit> {
+    // SAFETY: the caller vouches for the pointers.
+    unsafe { find_at_name(directory, dentry) }.found()
+}
+
+/// The same, for who compares several.
+#[inline(always)]
+unsafe fn find_at_name(directory: Object, dentry: Object) -> Hit {
     let subject = watch::Subject {
         // SAFETY: a field of a dentry.
         inode: unsafe { Direct::read(dentry, &at::DENTRY_INODE) },
@@ -104,7 +111,7 @@ unsafe fn look_at_name(directory: Object, dentry: Object) -> Option<Hit> {
         device: unsafe { watch::device_of::<Direct>(directory) },
     };
     // SAFETY: the caller vouches for the pointers.
-    unsafe { watch::look::<Direct>(&subject) }
+    unsafe { watch::find::<Direct>(&subject) }
 }
 
 #[inline(always)]
@@ -283,13 +290,11 @@ struct Move {
 }
 
 #[inline(always)]
-fn moved<C: Arguments>(from: Option<Hit>, to: Option<Hit>, step: &Move) -> i32 {
-    let Some(hit) = (match from {
-        Some(from) => Some(from),
-        None => to,
-    }) else {
+fn moved<C: Arguments>(from: Hit, to: Hit, step: &Move) -> i32 {
+    let hit = if from.is_some() { from } else { to };
+    if !hit.is_some() {
         return ALLOW;
-    };
+    }
     let actor = Actor::here::<C>();
     if !actor.refused && needs_learning(from, to, step.operation) {
         // SAFETY: the hook gave the inode.
@@ -312,14 +317,12 @@ fn moved<C: Arguments>(from: Option<Hit>, to: Option<Hit>, step: &Move) -> i32 {
 /// Whether the file would be reached past what makes it watched: it gets a name
 /// outside, or takes the place of a file that is watched by itself.
 #[inline(always)]
-fn needs_learning(from: Option<Hit>, to: Option<Hit>, operation: Operation) -> bool {
-    match (from, to) {
-        (Some(from), _) if from.is_own() => false,
-        (Some(_), None) => true,
-        (None, Some(to)) => operation == Operation::LINKED || to.is_own(),
-        (Some(_), Some(_)) => operation == Operation::LINKED,
-        (None, None) => false,
+fn needs_learning(from: Hit, to: Hit, operation: Operation) -> bool {
+    let links = operation == Operation::LINKED;
+    if !from.is_some() {
+        return links || to.is_own();
     }
+    !from.is_own() && (links || !to.is_some())
 }
 
 #[inline(always)]
@@ -333,9 +336,9 @@ fn link<C: Arguments>(ctx: &C) -> i32 {
         return ALLOW;
     }
     // SAFETY: the hook gives an inode and dentries.
-    let from = unsafe { look_at_name(directory, old) };
+    let from = unsafe { find_at_name(directory, old) };
     // SAFETY: as above.
-    let to = unsafe { look_at_name(directory, new) };
+    let to = unsafe { find_at_name(directory, new) };
     let step = Move {
         old,
         new,
@@ -360,9 +363,9 @@ fn rename<C: Arguments>(ctx: &C) -> i32 {
         return ALLOW;
     }
     // SAFETY: the hook gives inodes and dentries, all of one file system.
-    let from = unsafe { look_at_name(directory, old) };
+    let from = unsafe { find_at_name(directory, old) };
     // SAFETY: as above.
-    let to = unsafe { look_at_name(directory, new) };
+    let to = unsafe { find_at_name(directory, new) };
     // SAFETY: a field of a dentry.
     let replaced: Object = unsafe { Direct::read(new, &at::DENTRY_INODE) };
     // SAFETY: an inode.
@@ -371,8 +374,8 @@ fn rename<C: Arguments>(ctx: &C) -> i32 {
     // function only once.
     if !C::CAN_DENY
         && !replaced.is_null()
-        && from.is_none()
-        && let Some(to) = to
+        && !from.is_some()
+        && to.is_some()
         && ctx.argument::<u32>(4) & RENAME_EXCHANGE != 0
     {
         // SAFETY: an inode.
