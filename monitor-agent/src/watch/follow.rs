@@ -164,10 +164,10 @@ mod tests {
     async fn only_changes_of_names_that_matter_are_something() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let followed = directories(&[(folder.path().to_owned(), "key"), (at("absent"), "x")]);
+        let wanted = directories(&[(folder.path().to_owned(), "key"), (at("absent"), "x")]);
         let mut follower = Follower::new().unwrap();
-        assert!(follower.set(&followed), "the directory is new");
-        assert!(!follower.set(&followed), "it is followed already");
+        assert!(follower.set(&wanted), "the directory is new");
+        assert!(!follower.set(&wanted), "it is followed already");
         fs::write(at("noise"), "").unwrap();
         assert_eq!(follower.changed().await.unwrap(), Changed::Nothing);
         for act in [
@@ -183,14 +183,14 @@ mod tests {
     async fn a_directory_that_is_gone_is_something_and_followed_again_when_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d");
-        let followed = directories(&[(path.clone(), "key")]);
+        let wanted = directories(&[(path.clone(), "key")]);
         fs::create_dir(&path).unwrap();
         let mut follower = Follower::new().unwrap();
-        assert!(follower.set(&followed));
+        assert!(follower.set(&wanted));
         fs::remove_dir(&path).unwrap();
         assert_eq!(follower.changed().await.unwrap(), Changed::Something);
-        assert!(!follower.set(&followed));
+        assert!(!follower.set(&wanted));
         fs::create_dir(&path).unwrap();
-        assert!(follower.set(&followed));
+        assert!(follower.set(&wanted));
     }
 }

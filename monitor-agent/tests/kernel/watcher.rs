@@ -30,7 +30,7 @@ struct Bench {
     folder: TempDir,
     runtime: Runtime,
     /// The watcher; goes before the rig.
-    watcher: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Bench {
@@ -56,7 +56,7 @@ impl Bench {
             .unwrap();
         let counters = Arc::new(Counters::default());
         let shared = (labels.clone(), SharedPrograms::default());
-        let watcher = {
+        let started = {
             let _inside = runtime.enter();
             Watcher::start(
                 watches,
@@ -66,14 +66,14 @@ impl Bench {
             )
             .unwrap()
         };
-        let watcher = runtime.spawn(watcher.run());
+        let task = runtime.spawn(started.run());
         Self {
             rig,
             labels,
             counters,
             folder,
             runtime,
-            watcher,
+            task,
         }
     }
 
@@ -113,9 +113,9 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        self.watcher.abort();
+        self.task.abort();
         // It was told to end.
-        let _ = self.runtime.block_on(&mut self.watcher);
+        let _ = self.runtime.block_on(&mut self.task);
         assert_eq!(self.counters.watches_beyond.get(), 0);
     }
 }
