@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use monitor_agent::kernel::{FileIdentity, WatchChange, WatchEntry};
-use monitor_common::Credential;
+use monitor_agent::kernel::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
+use monitor_common::{Credential, Operation, watch::DEVICE_NODE};
 use tempfile::TempDir;
 
 use crate::{
@@ -129,7 +129,7 @@ fn open_by_the_system_call_of_32_bit_programs_is_told() {
 }
 
 #[test]
-fn write_truncate_and_path_only_opens_are_told_apart() {
+fn write_is_told_apart_and_an_open_of_the_path_alone_is_not_told() {
     let Some(mut rig) = Rig::new() else { return };
     let scene = Scene::new();
     rig.probes.watch_set(&[entry(&scene.file, WATCH)]).unwrap();
@@ -137,11 +137,9 @@ fn write_truncate_and_path_only_opens_are_told_apart() {
     assert_eq!(credential.open_flags & 3, 1, "write only");
     assert_eq!(credential.open_mode & 3, 2, "write only");
     let found = after(&mut rig, &["reopen", scene.file.to_str().unwrap()]);
-    let path_only: Vec<_> = found
-        .iter()
-        .map(|(credential, _)| credential.open_flags & 0o10_000_000 != 0)
-        .collect();
-    assert_eq!(path_only, [true, false]);
+    // The path alone gives no content: only the open through it is told.
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].0.open_flags & 0o10_000_000, 0);
 }
 
 #[test]
@@ -240,4 +238,52 @@ fn too_many_watches_are_an_error_and_change_nothing() {
     assert!(error.to_string().contains("16384"), "{error}");
     assert_eq!(rig.probes.watch_set(&[real]).unwrap().kept, 1);
     assert_eq!(rig.probes.watch_set(&many[..16_384]).unwrap().removed, 1);
+}
+
+#[test]
+fn whatever_has_a_watched_name_is_watched_from_its_first_moment() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let folder = rig.probes.identify(scene.folder.path()).unwrap();
+    let name = WatchName::new(folder, b"token", 9, Operations::All).unwrap();
+    let change = rig.probes.watch(&[], &[name]).unwrap();
+    assert_eq!((change.written, change.removed), (2, 0));
+    let token = scene.path("token");
+    let found = after(&mut rig, &["write", token.to_str().unwrap()]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].0.watch_id, found[0].0.levels), (9, 0));
+    assert_eq!(found[0].0.operation, Operation::CREATED);
+    fs::write(scene.path("new"), "other").unwrap();
+    fs::rename(scene.path("new"), &token).unwrap();
+    let found = after(&mut rig, &["open", token.to_str().unwrap()]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].0.operation, Operation::OPENED);
+    assert!(after(&mut rig, &["open", scene.file.to_str().unwrap()]).is_empty());
+}
+
+#[test]
+fn kernel_and_stat_agree_who_a_file_is() {
+    let Some(rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let found = rig.probes.identify(&scene.file).unwrap();
+    let stated = FileIdentity::of(&scene.file).unwrap();
+    assert_eq!((found.device, found.inode), (stated.device, stated.inode));
+    if stated.generation.is_some() {
+        assert_eq!(found.generation, stated.generation);
+    }
+    let node = rig.probes.identify(Path::new("/dev/null")).unwrap();
+    assert_eq!((node.device, node.inode), (DEVICE_NODE, 1 << 20 | 3));
+    let absent = rig.probes.identify(&scene.path("absent")).unwrap_err();
+    assert_eq!(absent.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn names_that_no_table_can_hold_are_refused() {
+    let scene = Scene::new();
+    let folder = FileIdentity::of(scene.folder.path()).unwrap();
+    let name = |name: &[u8]| WatchName::new(folder, name, 1, Operations::All);
+    assert!(name(&[b'x'; 63]).is_some());
+    for refused in [&[b'x'; 64][..], b"", b"a/b", b"a\0b"] {
+        assert!(name(refused).is_none(), "{refused:?}");
+    }
 }
