@@ -63,6 +63,8 @@ for file in /etc/shadow /etc/gshadow /etc/sudoers /etc/ssh/sshd_config /etc/ssh/
 const AGENT: &str = "\
 /cost/agent run --config /etc/monitor-agent/agent.toml > /tmp/agent.log 2>&1 &
 AGENT=$!
+# The verifier goes through every program first: instructions are time here.
+while [ ! -S /run/monitor-agent/agent.sock ] && kill -0 $AGENT; do sleep 1; done
 ";
 const CONFIGURATION: &str = r#"
 [collector]
