@@ -127,15 +127,12 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
             .filter(|_| *byte == b'\\')
             .and_then(|digits| std::str::from_utf8(digits).ok())
             .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match escaped {
-            Some(value) => {
-                out.push(value);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(*byte);
-                rest = tail;
-            }
+        if let Some(value) = escaped {
+            out.push(value);
+            rest = tail.get(3..).unwrap_or_default();
+        } else {
+            out.push(*byte);
+            rest = tail;
         }
     }
     out

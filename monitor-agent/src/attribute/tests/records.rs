@@ -36,14 +36,17 @@ fn another_process_has_its_session_its_program_and_whether_it_holds_credentials(
         syscall,
         flags: Memory::DENIED,
     };
-    let mut told = |record: Memory| match bench.event(record.as_bytes()).action {
-        Action::Memory {
+    let mut told = |record: Memory| {
+        let Action::Memory {
             target,
             access,
             syscall,
             denied,
-        } => (target, access, syscall, denied),
-        other => panic!("{other:?}"),
+        } = bench.event(record.as_bytes()).action
+        else {
+            panic!()
+        };
+        (target, access, syscall, denied)
     };
     let (target, access, syscall, denied) = told(memory(holder(), 101));
     assert_eq!(
@@ -130,14 +133,17 @@ fn a_watched_socket_is_a_credential_and_another_one_a_connection() {
         (11, &b"/tmp/agent\xff"[..])
     );
 
-    let mut told = |connect: LocalConnect| match bench.event(connect.as_bytes()).action {
-        Action::LocalConnect {
+    let mut told = |connect: LocalConnect| {
+        let Action::LocalConnect {
             socket,
             object,
             peer,
             denied: false,
-        } => (socket, object.is_some(), peer.map(|peer| peer.pid)),
-        other => panic!("{other:?}"),
+        } = bench.event(connect.as_bytes()).action
+        else {
+            panic!()
+        };
+        (socket, object.is_some(), peer.map(|peer| peer.pid))
     };
     let with_file = LocalConnect {
         socket: file(),
@@ -168,7 +174,7 @@ fn a_watched_socket_is_a_credential_and_another_one_a_connection() {
 }
 
 #[test]
-fn sockets_identities_and_changes_of_the_host_are_told_as_they_are() {
+fn sockets_and_identities_are_told_as_they_are() {
     let mut bench = bench();
     let socket = Socket {
         header: head::<Socket>(Kind::SOCKET),
@@ -217,6 +223,11 @@ fn sockets_identities_and_changes_of_the_host_are_told_as_they_are() {
         by_exec: true,
     };
     assert_eq!(bench.event(identity.as_bytes()).action, changed);
+}
+
+#[test]
+fn a_change_of_the_host_has_its_detail_and_its_place() {
+    let mut bench = bench();
     let mut detail = [0; 64];
     detail[..5].copy_from_slice(b"tmpfs");
     let path = b"mnt\0";
@@ -275,18 +286,19 @@ fn below_mount(watch_id: u32, flags: u32) -> Vec<u8> {
 #[test]
 fn labels_below_a_mount_begin_where_it_is_and_the_disk_itself_has_its_class() {
     let mut bench = bench();
-    let mut told = |flags| match bench
-        .event(&below_mount(WATCH_ID_BLOCK_DEVICE, flags))
-        .action
-    {
-        Action::Credential {
+    let mut told = |flags| {
+        let bytes = below_mount(WATCH_ID_BLOCK_DEVICE, flags);
+        let Action::Credential {
             object,
             class,
             operation,
-            other,
+            other: Some(new),
             ..
-        } => (object.path, class, operation, other.unwrap()),
-        action => panic!("{action:?}"),
+        } = bench.event(&bytes).action
+        else {
+            panic!()
+        };
+        (object.path, class, operation, new)
     };
     let (path, class, operation, new) = told(0);
     assert_eq!(
