@@ -104,7 +104,11 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     } = started;
     let blind: Vec<_> = report
         .blind()
-        .filter(|family| !family.refusals.is_empty())
+        // Better tiers may be refused; the last works wherever there is BTF.
+        .filter(|family| {
+            let mut refusals = family.refusals.iter();
+            refusals.any(|refusal| refusal.tier == Tier::Tracepoint && !refusal.is_absent())
+        })
         .map(|family| format!("{}: {:?}", family.family.name(), family.refusals))
         .collect();
     if !blind.is_empty() {

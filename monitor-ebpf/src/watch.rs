@@ -19,7 +19,7 @@ use monitor_common::{
 
 use crate::{
     atomic::Number,
-    kernel::{Object, load},
+    kernel::{Object, load, zero},
     maps::{LEARNED, OPENED, WATCH, WATCH_BITS, WATCH_NAMES, fault},
     offsets as at,
 };
@@ -451,9 +451,6 @@ unsafe fn entry(value: *const WatchValue, generation: u32, more: u64) -> Hit {
 /// The watch of a name in a directory.
 #[inline(always)]
 unsafe fn name<A: Access>(device: u64, inode: u64, child: Object) -> Hit {
-    /// A [`WatchNameKey`] in words: the verifier follows each byte that a loop
-    /// writes.
-    const WORDS: usize = size_of::<WatchNameKey>() / 8;
     // SAFETY: a field of a dentry.
     let length: u32 = unsafe { A::read(child, &at::DENTRY_NAME_LENGTH) };
     if length == 0 || length > WATCH_NAME_BYTES_MAX as u32 {
@@ -466,9 +463,11 @@ unsafe fn name<A: Access>(device: u64, inode: u64, child: Object) -> Hit {
     if (unsafe { (*lengths).name_lengths } >> (length & 63)) & 1 == 0 {
         return Hit::NONE;
     }
-    let mut words = [0_u64; WORDS];
-    let key: *mut WatchNameKey = words.as_mut_ptr().cast();
-    // SAFETY: the words are as long as a key.
+    let mut room = MaybeUninit::<WatchNameKey>::uninit();
+    let key = room.as_mut_ptr();
+    // SAFETY: as many bytes as a key has.
+    unsafe { zero::<{ size_of::<WatchNameKey>() / 8 }>(key.cast()) };
+    // SAFETY: the key is ours.
     unsafe { (*key).device = device };
     // SAFETY: as above.
     unsafe { (*key).inode = inode };
@@ -478,7 +477,7 @@ unsafe fn name<A: Access>(device: u64, inode: u64, child: Object) -> Hit {
     let room = unsafe { &raw mut (*key).name };
     // SAFETY: at most as long as the name in the key.
     unsafe { bpf_probe_read_kernel(room.cast(), length & 63, name) };
-    // SAFETY: all words are set.
+    // SAFETY: all of it is set.
     let key: &WatchNameKey = unsafe { &*key };
     let Some(value) = WATCH_NAMES.get_ptr(key) else {
         return Hit::NONE;

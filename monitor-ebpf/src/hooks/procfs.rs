@@ -13,7 +13,7 @@ use monitor_common::{
 use super::security::{ALLOW, Arguments, DENY};
 use crate::{
     credential::{Actor, UNKNOWN, syscall_of},
-    kernel::{Object, current_task, has, probe},
+    kernel::{Object, current_task, has, probe, zero},
     maps::PROCESS_MARKS,
     offsets as at, sink, task,
     watch::Access,
@@ -186,7 +186,8 @@ fn tell_login_uid(actor: &Actor, target: ProcessRef) {
     change.path = PathTail { bytes: 0, flags: 0 };
     change.detail_bytes = 0;
     change.reserved = 0;
-    change.detail = [0; 64];
+    // SAFETY: 64 bytes, behind a multiple of 8.
+    unsafe { zero::<8>((&raw mut change.detail).cast()) };
     // SAFETY: every field is written.
     unsafe { sink::submit(Ring::Priority, record) };
 }

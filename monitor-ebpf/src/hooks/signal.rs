@@ -10,7 +10,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{Kind, Ring, Signal};
 
 use crate::{
-    kernel::{Object, current_task, load},
+    kernel::{Object, current_task, probe},
     marks, offsets as at, peer, sink, task,
 };
 
@@ -68,7 +68,7 @@ fn is_asked_for(ctx: &BtfTracePointContext) -> bool {
         return false;
     }
     let info: Object = ctx.arg(1);
-    // SAFETY: a field of the signal's information.
-    let code: i32 = unsafe { load(info, &at::SIGINFO_CODE) };
-    matches!(code, SI_USER | SI_QUEUE | SI_TKILL)
+    // Newer verifiers do not take it for an address: it may be a sign.
+    let code: Option<i32> = probe(info, &at::SIGINFO_CODE);
+    matches!(code, Some(SI_USER | SI_QUEUE | SI_TKILL))
 }
