@@ -135,9 +135,7 @@ async fn lingering_reader_is_woken_when_the_ring_is_half_full() {
 #[tokio::test]
 async fn bulk_ring_that_is_not_half_full_does_not_wake() {
     let Some(mut rig) = Rig::new() else { return };
-    Actor::shell("( : ); :")
-        .marked(&rig.probes, rig.mark)
-        .act();
+    Actor::shell("( : ); :").marked(&rig.probes, rig.mark).act();
     assert!(rig.rings.bulk.has_records());
     let ready = tokio::time::timeout(Duration::from_millis(1), rig.rings.bulk.ready(None));
     assert!(ready.await.is_err());
