@@ -4,6 +4,8 @@
 //! one (io_uring workers, threads older than the mark) have that of their
 //! leading thread; where both fail, the process id tells.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::generated::bpf_send_signal;
 use monitor_common::{
     Fault, SessionMark,
@@ -12,7 +14,7 @@ use monitor_common::{
 
 use crate::{
     atomic::Number,
-    kernel::{Object, load},
+    kernel::{Object, load, zero},
     maps::{PROCESS_MARKS, SESSION_CONTROL, SESSION_LIVE, TASK_MARKS, fault},
     offsets as at,
     task::{process_id, start_boot_ns, thread_id},
@@ -130,16 +132,13 @@ pub unsafe fn hold(task: Object) {
     let leader: Object = unsafe { load(task, &at::TASK_GROUP_LEADER) };
     // A mark that is new here belongs to no session: such tasks are not
     // counted, and their session is told by their process id.
-    let mut initial = TaskMark {
-        session: SessionMark::NONE,
-        exit_told: 0,
-        uid: 0,
-        euid: 0,
-        gid: 0,
-        flags: 0,
-    };
+    let mut room = MaybeUninit::<TaskMark>::uninit();
+    // SAFETY: as many bytes as a mark has.
+    unsafe { zero::<{ size_of::<TaskMark>() / 8 }>(room.as_mut_ptr().cast()) };
+    // SAFETY: all of it is set.
+    let initial = unsafe { room.assume_init_mut() };
     // SAFETY: `leader` is a task.
-    let Some(mark) = (unsafe { TASK_MARKS.get_or_insert(leader, &mut initial) }) else {
+    let Some(mark) = (unsafe { TASK_MARKS.get_or_insert(leader, initial) }) else {
         fault(Fault::MarkCopyFailed);
         return;
     };
