@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+mod evidence;
+
 /// Everything that is known of one event.
 struct Explained {
     event: Event,
@@ -117,6 +119,7 @@ fn print(explained: &Explained, grants: &[Grant], screen: &mut Screen) -> Result
     } = explained;
     screen.line(Tone::Bold, &sentence::what(event))?;
     let mut rows = facts(explained);
+    rows.extend(evidence::rows(&event.action));
     rows.extend(event.process.as_ref().map(process).unwrap_or_default());
     rows.extend(attribution(&explained.attribution, &event.attribution));
     rows.push(("target of".to_owned(), sentence::whose(&judgement.owner)));

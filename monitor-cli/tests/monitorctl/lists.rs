@@ -191,6 +191,8 @@ fn an_event_is_explained_from_its_facts_to_its_alert() {
     for part in [
         "time        2026-01-02T12:00:00.002000000Z",
         "ledger      globex, position 9, hash abab",
+        "object      /srv/globex/kubeconfig (device 1, inode 2, generation 3)",
+        "class       kubeconfig",
         "process     4711 of 4700: /usr/bin/cat (calls itself cat)",
         "attributed  by the mark that the login put on it",
         "of alice for acme",
