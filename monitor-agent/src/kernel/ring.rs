@@ -37,6 +37,11 @@ use super::{
     pins::Pins,
 };
 
+mod wake;
+
+pub use wake::{Pause, Waited};
+use wake::Wake;
+
 /// Header of a record: its length with two bits, and a page number.
 const HEADER_BYTES: u64 = 8;
 /// The record is still being written.
@@ -61,24 +66,6 @@ impl Rings {
             bulk: RingReader::open(pins, Ring::Bulk, "BULK", &wake)?,
         })
     }
-}
-
-/// Whether a wait ended because there is something to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    /// There is something to read.
-    Ready,
-    /// The time was up.
-    TimedOut,
-}
-
-/// How long a reader that has just read leaves the priority ring alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// Until then nothing is looked at.
-    pub quiet_until: tokio::time::Instant,
-    /// From then on until this only what is urgent, or a ring half full.
-    pub linger_until: tokio::time::Instant,
 }
 
 /// The only consumer of a ring.
@@ -409,32 +396,5 @@ fn failed(action: &'static str, ring: Ring) -> impl Fn(std::io::Error) -> Kernel
         action,
         ring: ring.name(),
         error,
-    }
-}
-
-/// `RING_WAKE`, shared with the kernel.
-#[derive(Debug)]
-struct Wake {
-    states: Mapping,
-}
-
-impl Wake {
-    fn open(pins: &Pins) -> Result<Self, KernelError> {
-        let failed = |error| KernelError::Table {
-            action: "map",
-            table: "RING_WAKE",
-            error,
-        };
-        let map = super::sys::open_pin(&pins.map("RING_WAKE")).map_err(failed)?;
-        let bytes = rustix::param::page_size();
-        let states = Mapping::new(map, Access::ReadWrite, bytes, 0).map_err(failed)?;
-        Ok(Self { states })
-    }
-
-    fn set(&self, ring: Ring, state: u64) {
-        let at = usize::from(ring.number()) * size_of::<RingWake>();
-        if let Some(number) = self.states.number(at) {
-            number.store(state, Ordering::SeqCst);
-        }
     }
 }
