@@ -53,7 +53,10 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     let rules = monitor_collector::config::DEFAULT.matches("\n[[rule]]\n");
     let expected = format!("ok, 2 tenants, {} rules", rules.count());
     let said = text(&checked.stdout);
-    assert!(checked.status.success() && said.contains(&expected), "{said}");
+    assert!(
+        checked.status.success() && said.contains(&expected),
+        "{said}"
+    );
     let mut running = Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
         .args(["run", "--config", &config, "--log-format", "json"])
         .stderr(Stdio::piped())
