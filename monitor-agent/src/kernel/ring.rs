@@ -39,8 +39,8 @@ use super::{
 
 mod wake;
 
-pub use wake::{Pause, Waited};
 use wake::Wake;
+pub use wake::{Pause, Waited};
 
 /// Header of a record: its length with two bits, and a page number.
 const HEADER_BYTES: u64 = 8;
