@@ -5,6 +5,7 @@
 //! `VM-CHECK ok kernel=... acts=...`, exit code 0, or `VM-CHECK failed: ...`,
 //! exit code 1.
 
+#![expect(clippy::as_conversions, reason = "functions become entries of a table")]
 #![expect(clippy::print_stdout, reason = "the line is its product")]
 
 use std::{

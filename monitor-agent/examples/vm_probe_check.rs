@@ -6,6 +6,7 @@
 //! code 0, or `VM-CHECK failed: ...`, exit code 1.
 
 #![expect(clippy::print_stdout, reason = "the line is its product")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "it picks what it looks for")]
 
 use std::{
     error::Error,

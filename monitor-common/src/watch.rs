@@ -163,7 +163,6 @@ pub const fn watch_device_hash(device: u64) -> u64 {
 /// where the device has any watch.
 #[expect(
     clippy::as_conversions,
-    clippy::cast_possible_truncation,
     reason = "14 and 6 bits are left; conversions are not const"
 )]
 #[inline]

@@ -55,7 +55,7 @@ pub unsafe fn parent(task: Object) -> Object {
 /// Whether the ids that a task gives and gets are those of the host.
 #[inline(always)]
 pub fn is_in_initial_pid_namespace(task: Object) -> bool {
-    /// `PROC_PID_INIT_INO` of linux/proc_ns.h.
+    /// `PROC_PID_INIT_INO` of `linux/proc_ns.h`.
     const INITIAL: u32 = 0xefff_fffc;
     pid_namespace(task) == Some(INITIAL)
 }

@@ -26,13 +26,17 @@ pub const DENY: i32 = 0;
 #[cgroup_sock_addr(connect4)]
 pub fn connect_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    unsafe { on_connect(&ctx, peer_v4(&ctx)) }
+    let peer = unsafe { peer_v4(&ctx) };
+    // SAFETY: as above.
+    unsafe { on_connect(&ctx, peer) }
 }
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect_v6(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    unsafe { on_connect(&ctx, peer_v6(&ctx)) }
+    let peer = unsafe { peer_v6(&ctx) };
+    // SAFETY: as above.
+    unsafe { on_connect(&ctx, peer) }
 }
 
 /// The peer as an IPv4-mapped IPv6 address, network byte order.

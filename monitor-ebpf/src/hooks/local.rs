@@ -50,7 +50,7 @@ security_hook! {
 struct Socket {
     sk: Object,
     family: u16,
-    socket_type: u16,
+    kind: u16,
     protocol: u16,
 }
 
@@ -60,7 +60,7 @@ impl Socket {
         Some(Self {
             sk,
             family: probe(sk, &at::SOCK_FAMILY)?,
-            socket_type: probe(sk, &at::SOCK_TYPE)?,
+            kind: probe(sk, &at::SOCK_TYPE)?,
             protocol: probe(sk, &at::SOCK_PROTOCOL)?,
         })
     }
@@ -89,7 +89,7 @@ fn connected<C: Arguments>(ctx: &C) -> i32 {
     };
     // A family of zero takes a connection back.
     let asked: u16 = probe_at(address).unwrap_or(0);
-    let is_stream = socket.family == UNIX && socket.socket_type != DATAGRAMS;
+    let is_stream = socket.family == UNIX && socket.kind != DATAGRAMS;
     if socket.is_told_elsewhere() || is_stream || asked == 0 {
         return ALLOW;
     }
@@ -198,14 +198,14 @@ fn tell_ip(actor: &Actor, socket: &Socket, fill: impl FnOnce(&mut Connect)) {
             Kind::CONNECT,
             actor.task,
             actor.session,
-        )
+        );
     };
     told.addr = [0; 16];
     told.netns_cookie = 0;
     told.port = 0;
     told.family = socket.family;
     told.protocol = socket.protocol;
-    told.socket_type = socket.socket_type;
+    told.socket_type = socket.kind;
     told.bound_ifindex = probe(socket.sk, &at::SOCK_BOUND_IF).unwrap_or(0);
     told.so_mark = probe(socket.sk, &at::SOCK_MARK).unwrap_or(0);
     let net: Option<Object> = probe(socket.sk, &at::SOCK_NET);
@@ -246,7 +246,7 @@ fn tell_local(actor: &Actor, socket: &Socket, name: &Name) {
     told.peer = peer::NOBODY;
     told.socket = NO_FILE;
     told.family = socket.family;
-    told.socket_type = socket.socket_type;
+    told.socket_type = socket.kind;
     told.protocol = socket.protocol;
     told.name_bytes = 0;
     told.port = 0;

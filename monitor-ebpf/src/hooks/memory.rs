@@ -73,7 +73,9 @@ pub fn ptrace_syscall(ctx: BtfTracePointContext) -> i32 {
     let actor = Actor::here::<BtfTracePointContext>();
     if request == TRACEME {
         // SAFETY: the task is the current one.
-        let target = unsafe { peer::of_task(task::parent(actor.task)) };
+        let parent = unsafe { task::parent(actor.task) };
+        // SAFETY: the parent is a task.
+        let target = unsafe { peer::of_task(parent) };
         tell(
             &actor,
             target,

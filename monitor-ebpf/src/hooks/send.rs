@@ -22,13 +22,17 @@ use crate::{
 #[cgroup_sock_addr(sendmsg4)]
 pub fn send_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    unsafe { on_send(&ctx, peer_v4(&ctx)) }
+    let peer = unsafe { peer_v4(&ctx) };
+    // SAFETY: as above.
+    unsafe { on_send(&ctx, peer) }
 }
 
 #[cgroup_sock_addr(sendmsg6)]
 pub fn send_v6(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    unsafe { on_send(&ctx, peer_v6(&ctx)) }
+    let peer = unsafe { peer_v6(&ctx) };
+    // SAFETY: as above.
+    unsafe { on_send(&ctx, peer) }
 }
 
 #[inline(always)]
@@ -46,7 +50,7 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
         port: unsafe { (*ctx.sock_addr).user_port },
         reserved: 0,
     };
-    if !refuse && FLOWS.get_ptr(&key).is_some() {
+    if !refuse && FLOWS.get_ptr(key).is_some() {
         return ALLOW;
     }
     // SAFETY: the context is valid.
@@ -55,6 +59,6 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
         return DENY;
     }
     // A flow that cannot be remembered is told again: none is lost.
-    let _ = FLOWS.insert(&key, 1, 0);
+    let _ = FLOWS.insert(key, 1, 0);
     ALLOW
 }

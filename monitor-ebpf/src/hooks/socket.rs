@@ -272,7 +272,7 @@ fn tell(
             Kind::SOCKET,
             actor.task,
             actor.session,
-        )
+        );
     };
     told.local_addr = [0; 16];
     told.peer_addr = [0; 16];

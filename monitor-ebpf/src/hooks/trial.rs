@@ -13,7 +13,7 @@ security_hook! {
 
 #[inline(always)]
 fn count<C: Arguments>(_: &C) -> i32 {
-    let entry = if C::CAN_DENY { 0 } else { 1 };
+    let entry = u32::from(!C::CAN_DENY);
     if let Some(count) = TRIAL.get_ptr_mut(entry) {
         // SAFETY: the number is a map value.
         unsafe { Number::at(count) }.fetch_add(1);

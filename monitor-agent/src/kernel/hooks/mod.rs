@@ -125,7 +125,7 @@ macro_rules! syscall {
     ($number:ident, $name:literal, $ia32:literal) => {
         $crate::kernel::hooks::Syscall {
             name: $name,
-            native: $crate::kernel::hooks::number(libc::$number),
+            native: Some($crate::kernel::hooks::number(libc::$number)),
             ia32: Some($ia32),
         }
     };
@@ -133,7 +133,7 @@ macro_rules! syscall {
     ($number:ident, $name:literal) => {
         $crate::kernel::hooks::Syscall {
             name: $name,
-            native: $crate::kernel::hooks::number(libc::$number),
+            native: Some($crate::kernel::hooks::number(libc::$number)),
             ia32: None,
         }
     };
@@ -142,7 +142,7 @@ macro_rules! syscall {
         $crate::kernel::hooks::Syscall {
             name: $name,
             #[cfg(target_arch = "x86_64")]
-            native: $crate::kernel::hooks::number(libc::$number),
+            native: Some($crate::kernel::hooks::number(libc::$number)),
             #[cfg(not(target_arch = "x86_64"))]
             native: None,
             ia32: Some($ia32),
@@ -157,8 +157,8 @@ use syscall;
     clippy::cast_sign_loss,
     reason = "numbers of system calls are small constants; conversions are not const"
 )]
-const fn number(number: libc::c_long) -> Option<u32> {
-    Some(number as u32)
+const fn number(number: libc::c_long) -> u32 {
+    number as u32
 }
 
 /// One program.
@@ -174,7 +174,11 @@ impl Program {
     pub(super) const fn pin(&self) -> &'static str {
         match self.attach {
             Attach::With(other) => other,
-            _ => self.name,
+            Attach::Tracepoint(_)
+            | Attach::CgroupRoot
+            | Attach::Lsm(_)
+            | Attach::Fentry(_)
+            | Attach::Syscall(_) => self.name,
         }
     }
 }
