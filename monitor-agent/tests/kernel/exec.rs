@@ -89,7 +89,42 @@ fn long_arguments_are_cut_and_their_true_length_is_told() {
 }
 
 #[test]
-fn script_is_told_by_its_interpreter_and_deleted_program_by_its_missing_links() {
+fn script_is_told_by_what_was_asked_for_and_by_what_runs() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("job");
+    std::fs::write(&script, "#!/bin/sh -e\n:\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let found = std::fs::metadata(&script).unwrap();
+    Actor::shell(&format!("exec {}", script.display()))
+        .marked(&rig.probes, rig.mark)
+        .act();
+    let seen = rig.collect_until_ended();
+    let told = seen.iter().rev().find_map(|seen| match seen {
+        Seen::Exec {
+            exec,
+            given,
+            interpreter,
+            ..
+        } => Some((exec, given, interpreter)),
+        _ => None,
+    });
+    let (exec, given, interpreter) = told.unwrap();
+    assert_eq!(given, script.to_str().unwrap().as_bytes());
+    assert_eq!(interpreter, b"/bin/sh");
+    let sees_scripts = rig
+        .report
+        .families
+        .iter()
+        .any(|family| family.family == Family::Script && family.armed.is_some());
+    assert_eq!(exec.flags & Exec::SCRIPT_KNOWN != 0, sees_scripts);
+    let inode = if sees_scripts { found.ino() } else { 0 };
+    assert_eq!(exec.script.inode, inode);
+}
+
+#[test]
+fn deleted_program_is_told_by_its_missing_links() {
     let Some(mut rig) = Rig::new() else { return };
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy-of-sleep");

@@ -45,7 +45,6 @@ pub(crate) enum Seen {
     Credential {
         credential: Credential,
         path: String,
-        other: String,
     },
     Memory(Memory),
     Identity(Identity),
@@ -84,13 +83,10 @@ impl Seen {
             Record::LocalConnect(connect) => Self::LocalConnect(*connect),
             Record::Socket(socket) => Self::Socket(*socket),
             Record::Credential {
-                credential,
-                path,
-                other,
+                credential, path, ..
             } => Self::Credential {
                 credential: *credential,
                 path: spell(path),
-                other: spell(other),
             },
             Record::Memory(memory) => Self::Memory(*memory),
             Record::Identity(identity) => Self::Identity(*identity),
