@@ -103,7 +103,10 @@ impl Header {
     /// Whether somebody should hear of it at once, also while much is coming:
     /// what may end in an alert or a revocation, and ends of sessions. Only
     /// sessions are refused anything, so what was refused is among it.
-    #[expect(clippy::inline_always, reason = "the verifier judges a program as one function")]
+    #[expect(
+        clippy::inline_always,
+        reason = "the verifier judges a program as one function"
+    )]
     #[inline(always)]
     #[must_use]
     pub fn is_urgent(&self) -> bool {

@@ -125,7 +125,7 @@ async fn lingering_reader_is_woken_when_the_ring_is_half_full() {
         return;
     };
     drain(&mut rig.rings.priority);
-    let script = "i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done";
+    let script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done";
     let actor = std::thread::spawn(|| Actor::shell(script).act());
     wait(&mut rig.rings.priority, linger(LONG)).await;
     assert!(rig.rings.priority.has_records());
