@@ -7,6 +7,7 @@
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
 //! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
 //! - [`peer`]: another process that a record speaks of.
+//! - [`sock`]: the kernel's sockets.
 //! - [`path`]: the walk from a dentry to the root.
 //! - [`atomic`]: numbers that several processors change.
 //! - [`kernel`]: reading kernel memory at offsets that user space found.
@@ -31,6 +32,7 @@ mod offsets;
 mod path;
 mod peer;
 mod sink;
+mod sock;
 mod task;
 mod watch;
 

@@ -16,21 +16,18 @@ use monitor_common::{Connect, Kind, LocalConnect, Ring, local_connect::LOCAL_NAM
 use super::{
     change_fd::argument,
     security::{ALLOW, Arguments, DENY, security_hook},
-    socket::socket_of,
 };
 use crate::{
     credential::Actor,
     kernel::{Object, probe, probe_at},
     offsets as at,
     path::{NO_FILE, identify},
-    peer, sink, task,
+    peer, sink,
+    sock::{NETLINK, Sock, UNIX, VSOCK, given},
+    task,
     watch::{self, Probed},
 };
 
-const UNIX: u16 = 1;
-const INET: u16 = 2;
-const INET6: u16 = 10;
-const NETLINK: u16 = 16;
 const TCP: u16 = 6;
 const UDP: u16 = 17;
 const DATAGRAMS: u16 = 2;
@@ -45,52 +42,23 @@ security_hook! {
     connect_unix_lsm, connect_unix_fentry => unix_connected
 }
 
-/// Where a socket goes.
-#[derive(Clone, Copy)]
-struct Socket {
-    sk: Object,
-    family: u16,
-    kind: u16,
-    protocol: u16,
-}
-
-impl Socket {
-    #[inline(always)]
-    fn of(sk: Object) -> Option<Self> {
-        Some(Self {
-            sk,
-            family: probe(sk, &at::SOCK_FAMILY)?,
-            kind: probe(sk, &at::SOCK_TYPE)?,
-            protocol: probe(sk, &at::SOCK_PROTOCOL)?,
-        })
-    }
-
-    #[inline(always)]
-    const fn is_ip(&self) -> bool {
-        self.family == INET || self.family == INET6
-    }
-
-    /// Whether the hooks of control groups tell it.
-    #[inline(always)]
-    const fn is_told_elsewhere(&self) -> bool {
-        self.family == NETLINK || (self.is_ip() && matches!(self.protocol, TCP | UDP))
-    }
+/// Whether the hooks of control groups tell it, or nobody wants to know.
+#[inline(always)]
+const fn is_told_elsewhere(sock: &Sock) -> bool {
+    sock.family == NETLINK || (sock.is_ip() && matches!(sock.protocol, TCP | UDP))
 }
 
 /// Every family but unix streams, of which the next hook knows more.
 #[inline(always)]
 fn connected<C: Arguments>(ctx: &C) -> i32 {
     let address: Object = ctx.argument(1);
-    let Some(sk) = probe(ctx.argument(0), &at::SOCKET_SK) else {
-        return ALLOW;
-    };
-    let Some(socket) = Socket::of(sk) else {
+    let Some(socket) = Sock::of_socket(ctx.argument(0)) else {
         return ALLOW;
     };
     // A family of zero takes a connection back.
     let asked: u16 = probe_at(address).unwrap_or(0);
     let is_stream = socket.family == UNIX && socket.kind != DATAGRAMS;
-    if socket.is_told_elsewhere() || is_stream || asked == 0 {
+    if is_told_elsewhere(&socket) || is_stream || asked == 0 {
         return ALLOW;
     }
     let actor = Actor::here::<C>();
@@ -99,9 +67,7 @@ fn connected<C: Arguments>(ctx: &C) -> i32 {
     }
     if socket.is_ip() {
         tell_ip(&actor, &socket, |told| {
-            // The family and the port are at the same place in both.
-            told.port = u16::from_be(probe_at(address.wrapping_byte_add(2)).unwrap_or(0));
-            told.addr = address_of(address, asked);
+            (told.addr, told.port) = given(address, asked);
         });
     } else {
         let length: u32 = ctx.argument(2);
@@ -117,7 +83,7 @@ fn unix_connected<C: Arguments>(ctx: &C) -> i32 {
     if actor.session.is_none() {
         return ALLOW;
     }
-    if let Some(socket) = Socket::of(ctx.argument(0)) {
+    if let Some(socket) = Sock::of(ctx.argument(0)) {
         let other = ctx.argument(1);
         let name = Name::Of {
             other,
@@ -131,15 +97,10 @@ fn unix_connected<C: Arguments>(ctx: &C) -> i32 {
 /// `connect(descriptor, address, length)`
 #[btf_tracepoint(function = "sys_exit")]
 pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
-    let Some(sk) = socket_of(argument(ctx.arg(0), 0) as u32)
-        .and_then(|socket| probe::<Object>(socket, &at::SOCKET_SK))
-    else {
+    let Some(socket) = Sock::of_descriptor(argument(ctx.arg(0), 0)) else {
         return 0;
     };
-    let Some(socket) = Socket::of(sk) else {
-        return 0;
-    };
-    if socket.is_told_elsewhere() {
+    if is_told_elsewhere(&socket) {
         return 0;
     }
     let actor = Actor::here::<BtfTracePointContext>();
@@ -147,10 +108,13 @@ pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     if socket.is_ip() {
-        tell_ip(&actor, &socket, |told| fill_peer(told, sk));
+        tell_ip(&actor, &socket, |told| {
+            (told.addr, told.port) = socket.peer();
+        });
     } else if socket.family == UNIX {
-        let other: Object = probe(sk, &at::UNIX_PEER).unwrap_or(core::ptr::null());
-        tell_local(&actor, &socket, &Name::Of { other, knows: sk });
+        let knows = socket.sk;
+        let other: Object = probe(knows, &at::UNIX_PEER).unwrap_or(core::ptr::null());
+        tell_local(&actor, &socket, &Name::Of { other, knows });
     } else {
         tell_local(&actor, &socket, &Name::Unknown);
     }
@@ -158,34 +122,7 @@ pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn address_of(address: Object, family: u16) -> [u8; 16] {
-    if family == INET {
-        mapped(probe_at(address.wrapping_byte_add(4)).unwrap_or_default())
-    } else {
-        probe_at(address.wrapping_byte_add(8)).unwrap_or_default()
-    }
-}
-
-#[inline(always)]
-const fn mapped(v4: [u8; 4]) -> [u8; 16] {
-    [
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3],
-    ]
-}
-
-#[inline(always)]
-fn fill_peer(told: &mut Connect, sk: Object) {
-    let port: u16 = probe(sk, &at::SOCK_PORT_PEER).unwrap_or(0);
-    told.port = u16::from_be(port);
-    told.addr = if told.family == INET {
-        mapped(probe(sk, &at::SOCK_V4_PEER).unwrap_or_default())
-    } else {
-        probe(sk, &at::SOCK_V6_PEER).unwrap_or_default()
-    };
-}
-
-#[inline(always)]
-fn tell_ip(actor: &Actor, socket: &Socket, fill: impl FnOnce(&mut Connect)) {
+fn tell_ip(actor: &Actor, socket: &Sock, fill: impl FnOnce(&mut Connect)) {
     let Some(record) = sink::reserve::<Connect>(Ring::Priority) else {
         return;
     };
@@ -208,8 +145,7 @@ fn tell_ip(actor: &Actor, socket: &Socket, fill: impl FnOnce(&mut Connect)) {
     told.socket_type = socket.kind;
     told.bound_ifindex = probe(socket.sk, &at::SOCK_BOUND_IF).unwrap_or(0);
     told.so_mark = probe(socket.sk, &at::SOCK_MARK).unwrap_or(0);
-    let net: Option<Object> = probe(socket.sk, &at::SOCK_NET);
-    told.netns = net.and_then(|net| probe(net, &at::NET_INUM)).unwrap_or(0);
+    told.netns = socket.namespace().unwrap_or(0);
     told.flags = if actor.refused { Connect::DENIED } else { 0 };
     fill(told);
     // SAFETY: every field is written.
@@ -228,7 +164,7 @@ enum Name {
 }
 
 #[inline(always)]
-fn tell_local(actor: &Actor, socket: &Socket, name: &Name) {
+fn tell_local(actor: &Actor, socket: &Sock, name: &Name) {
     let Some(record) = sink::reserve::<LocalConnect>(Ring::Priority) else {
         return;
     };
@@ -304,7 +240,6 @@ fn fill_other(told: &mut LocalConnect, other: Object) {
 /// What the caller gave: of unix datagrams and of vsock.
 #[inline(always)]
 fn fill_given(told: &mut LocalConnect, address: Object, length: u32) {
-    const VSOCK: u16 = 40;
     told.flags |= LocalConnect::NAME_GIVEN;
     if told.family == UNIX {
         fill_name(told, address, length);

@@ -6,16 +6,14 @@
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use monitor_common::{
-    Change, HostChange, Kind, Memory, MemoryAccess, ProcessRef, Ring, SessionMark, file::PathTail,
-    mark::START_TICK_NS,
+    Change, HostChange, Kind, Memory, MemoryAccess, ProcessRef, Ring, file::PathTail,
 };
 
 use super::security::{ALLOW, Arguments, DENY};
 use crate::{
     credential::{Actor, UNKNOWN, syscall_of},
     kernel::{Object, current_task, has, probe, zero},
-    maps::PROCESS_MARKS,
-    offsets as at, sink, task,
+    offsets as at, peer, sink, task,
     watch::Access,
 };
 
@@ -200,30 +198,6 @@ fn target(inode: Object) -> Option<ProcessRef> {
     }
     let outer = inode.wrapping_byte_sub(at::PROC_INODE_INODE.load() as usize);
     let pid: Object = probe(outer, &at::PROC_INODE_PID)?;
-    if pid.is_null() {
-        return None;
-    }
-    let link: Object = probe(pid, &at::PID_TASKS)?;
-    if link.is_null() {
-        return None;
-    }
-    let task = link.wrapping_byte_sub(at::TASK_PID_LINKS.load() as usize);
-    let leader: Object = probe(task, &at::TASK_GROUP_LEADER)?;
-    let start_boot_ns: u64 = probe(leader, &at::TASK_START_BOOTTIME)?;
-    let pid: u32 = probe(leader, &at::TASK_TGID)?;
-    let mut target = ProcessRef {
-        start_boot_ns,
-        session: SessionMark::NONE,
-        pid,
-        flags: 0,
-    };
-    if let Some(mark) = PROCESS_MARKS.get_ptr(pid) {
-        // SAFETY: a map value lives as long as the program.
-        let mark = unsafe { mark.read() };
-        if mark.start_ticks == start_boot_ns / START_TICK_NS {
-            target.session = mark.session;
-            target.flags = mark.flags as u32;
-        }
-    }
-    Some(target)
+    let target = peer::of_pid(pid);
+    (target.pid != 0).then_some(target)
 }
