@@ -41,6 +41,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Prints what is watched, by what means, and what each does not see.
+    Hooks,
     /// The PAM session hook: `session required pam_exec.so quiet
     /// /usr/sbin/monitor-agent pam-session --socket S`, after `pam_loginuid`.
     PamSession {

@@ -19,6 +19,7 @@ use crate::{
     watch,
 };
 
+mod hooks;
 mod sshd;
 
 /// How it stands with one thing.
@@ -127,7 +128,7 @@ impl Diagnosis {
     }
 }
 
-/// Looks at everything; nothing is changed.
+/// Looks at everything; nothing is left changed.
 pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
     let mut findings: Vec<Finding> = features()
         .features
@@ -143,7 +144,12 @@ pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
             advice: feature.cost,
         })
         .collect();
-    match config.map(|path| (path, Config::load(path))) {
+    let config = config.map(|path| (path, Config::load(path)));
+    let pin_dir = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
+    findings.extend(hooks::findings(
+        pin_dir.map(|config| config.pin_dir.as_path()),
+    ));
+    match config {
         None => findings.push(Finding::warning(
             "configuration",
             "not looked at",

@@ -54,6 +54,7 @@ fn start(command: Command) -> anyhow::Result<u8> {
         }
         Command::Detach { config } => detach(&config).map(|()| 0),
         Command::CheckConfig { config } => check(&config.path).map(|()| 0),
+        Command::Hooks => say(&kernel::hooks::document()).map(|()| 0),
         Command::Config { catalogue, .. } => {
             say(if catalogue { catalogue::TEXT } else { DEFAULT }).map(|()| 0)
         }

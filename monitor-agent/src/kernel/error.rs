@@ -13,6 +13,18 @@ pub enum KernelError {
          which sets MONITOR_BPF_OBJECT"
     )]
     NoObject,
+    /// The kernel is older than any that is supported.
+    #[error(
+        "this kernel is {release}, older than {}.{}: session marks need task storage and \
+         control groups that can be killed; boot a newer kernel",
+        .oldest.0, .oldest.1
+    )]
+    TooOld {
+        /// What the kernel calls itself.
+        release: String,
+        /// The oldest that is supported.
+        oldest: (u32, u32),
+    },
     /// No BPF file system is where the pins should go.
     #[error("{path} is not on a BPF file system: mount one there (`mount -t bpf bpf {path}`)")]
     NotBpffs {

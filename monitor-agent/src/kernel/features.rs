@@ -152,6 +152,17 @@ fn kernel(release: &str) -> Feature {
     }
 }
 
+/// Refuses kernels that are too old; one whose name is not understood is tried.
+pub(super) fn refuse_old(release: &str) -> Result<(), KernelError> {
+    match version(release) {
+        Some(found) if found < KERNEL_MIN => Err(KernelError::TooOld {
+            release: release.to_owned(),
+            oldest: KERNEL_MIN,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// `6.12.117+deb12-cloud-amd64` is (6, 12).
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
@@ -279,8 +290,8 @@ fn lockdown(file: io::Result<String>) -> Feature {
 
 fn lsm(file: io::Result<String>) -> Feature {
     const NAME: &str = "BPF security module";
-    const COST: &str = "nothing today: no probe of this version uses it. Later ones see io_uring \
-                        opens and deny opens by it; boot with bpf in lsm=";
+    const COST: &str = "nothing can be refused but connections, and what only its hooks see stays \
+                        unseen (see the hooks below); boot with bpf in lsm=";
     match file {
         Ok(names) if names.trim().split(',').any(|name| name == "bpf") => good(NAME, "active"),
         Ok(names) => limited(NAME, format!("not active ({})", names.trim()), COST),
@@ -318,6 +329,15 @@ mod tests {
         assert_eq!(kernel("5.15.0-91-generic").state, FeatureState::Good);
         assert_eq!(kernel("5.10.0-28-amd64").state, FeatureState::Missing);
         assert_eq!(kernel("what").state, FeatureState::Limited);
+    }
+
+    #[test]
+    fn kernel_that_is_too_old_is_refused_before_anything_is_loaded() {
+        let error = refuse_old("5.10.0-28-amd64").unwrap_err();
+        assert!(error.to_string().contains("older than 5.15"), "{error}");
+        for release in ["5.15.0-91-generic", "7.2", "what"] {
+            assert!(refuse_old(release).is_ok(), "{release}");
+        }
     }
 
     #[test]

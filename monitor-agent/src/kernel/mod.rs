@@ -156,7 +156,7 @@ impl Probes {
     /// last agent left.
     ///
     /// # Errors
-    /// Only what stops everything: [`KernelError::NoObject`], `NotBpffs`,
+    /// Only what stops everything: [`KernelError::NoObject`], `TooOld`, `NotBpffs`,
     /// `Locked`, `OtherVersion`, `RingSize`, `Btf`, `Object`, `Pin`. A family
     /// that cannot be armed is in the report instead.
     pub fn start(config: &ProbeConfig) -> Result<Started, KernelError> {
@@ -164,6 +164,7 @@ impl Probes {
         if OBJECT.is_empty() {
             return Err(KernelError::NoObject);
         }
+        features::refuse_old(&rustix::system::uname().release().to_string_lossy())?;
         let pins = Pins::open(&config.pin_dir, OBJECT)?;
         let report = match pins.found() {
             Found::Everything => {

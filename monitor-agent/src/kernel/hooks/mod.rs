@@ -7,6 +7,9 @@
 
 use super::offsets::Need;
 
+pub use document::document;
+
+mod document;
 mod files;
 mod host;
 mod network;

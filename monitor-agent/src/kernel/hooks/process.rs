@@ -152,7 +152,8 @@ pub(super) const HOOKS: &[Hook] = &[
         needs: &[Need::Open],
         kernel_min: (5, 12),
         sees: "changes of user and group by calls; by programs with the set-user-id bit at exec",
-        misses: "a process's first change, if it started no program since it was marked;                  supplementary groups and capabilities alone",
+        misses: "the first change of a session's first process, if it started no program since it \
+                 was marked; supplementary groups and capabilities alone",
     },
     Hook {
         family: Family::Signal,

@@ -1,0 +1,69 @@
+//! What this kernel lets the agent see, family by family: every program is
+//! loaded in a folder of its own and taken away again. Probes that run are not
+//! touched.
+
+use std::path::Path;
+
+use super::Finding;
+use crate::kernel::{FamilyReport, KernelError, ProbeConfig, Tier, trial};
+
+/// Where the trial is made, when no configuration says where pins are.
+const PIN_DIR: &str = "/sys/fs/bpf/monitor";
+
+/// One finding a family.
+pub(super) fn findings(pin_dir: Option<&Path>) -> Vec<Finding> {
+    const NAME: &str = "hooks";
+    if !rustix::process::geteuid().is_root() {
+        return vec![Finding::warning(
+            NAME,
+            "not tried: that needs root",
+            "run doctor as root to learn what this kernel lets the agent see",
+        )];
+    }
+    match trial(&ProbeConfig::new(pin_dir.unwrap_or(Path::new(PIN_DIR)))) {
+        Ok(report) => report.families.iter().map(of_family).collect(),
+        // Told by the first finding.
+        Err(KernelError::NoObject) => Vec::new(),
+        Err(error) => vec![Finding::missing(
+            NAME,
+            error.to_string(),
+            "nothing can be seen; correct what the error names",
+        )],
+    }
+}
+
+fn of_family(report: &FamilyReport) -> Finding {
+    let name = format!("hook {}", report.family.name());
+    let why = report
+        .refusals
+        .iter()
+        .map(|refusal| {
+            format!(
+                "not {}: {}",
+                refusal.tier.name(),
+                first_line(&refusal.reason)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("; ");
+    let Some(tier) = report.armed else {
+        return Finding::warning(&name, format!("blind. Not seen: {}", report.misses), why);
+    };
+    let found = format!(
+        "{}: {}. Not seen: {}",
+        tier.name(),
+        report.sees,
+        report.misses
+    );
+    if tier == Tier::Tracepoint && !why.is_empty() {
+        Finding::warning(&name, found, why)
+    } else {
+        Finding::ok(&name, found)
+    }
+}
+
+/// The verifier's words are for who writes programs.
+fn first_line(reason: &str) -> &str {
+    let line = reason.lines().next().unwrap_or_default();
+    line.split("; the verifier says").next().unwrap_or(line)
+}
