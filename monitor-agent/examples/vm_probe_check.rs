@@ -20,23 +20,12 @@ use std::{
 
 use monitor_agent::kernel::{
     BatchLimits, FileIdentity, KernelError, ProbeConfig, Probes, SessionMark, Started, Tier,
-    WatchEntry, detach, ensure_bpffs,
+    WatchEntry, detach, ensure_bpffs, hooks::program_names,
 };
 use monitor_common::{Record, decode};
 use rustix::mount::{MountFlags, mount};
 
 const PINS: &str = "/sys/fs/bpf/monitor-vm-check";
-/// Names of programs, as far as the kernel keeps them.
-const PROGRAMS: [&str; 8] = [
-    "task_exit",
-    "task_fork",
-    "task_exec",
-    "connect_v4",
-    "connect_v6",
-    "syscall_exit",
-    "syscall_birth",
-    "open_syscall",
-];
 const MARK: SessionMark = SessionMark([7; 16]);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -145,7 +134,7 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
     fs::remove_file(&watched)?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let line = format!(
-        "kernel={} families={} exec={} connect={} open={} faults={:?} verified={}",
+        "kernel={} families={} exec={} connect={} open={} faults={:?}",
         kernel.trim(),
         report.families.len(),
         seen.exec,
@@ -157,8 +146,8 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
             .iter()
             .filter(|(_, count)| *count > 0)
             .collect::<Vec<_>>(),
-        verified(),
     );
+    tell_verified();
     if seen.all() {
         Ok(line)
     } else {
@@ -167,18 +156,18 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
 }
 
 /// Instructions that the verifier went through for each program, of the million
-/// that it allows.
-fn verified() -> String {
-    let mut counts = Vec::new();
+/// that it allows. The kernel keeps 15 bytes of a name.
+fn tell_verified() {
+    let own = program_names();
     for program in aya::programs::loaded_programs().flatten() {
         let name = program.name_as_str().unwrap_or_default();
-        if PROGRAMS.contains(&name)
-            && let Some(count) = program.verified_instruction_count()
+        let is_own = !name.is_empty() && own.iter().any(|own| own.starts_with(name));
+        if let Some(count) = program.verified_instruction_count()
+            && is_own
         {
-            counts.push(format!("{name}:{count}"));
+            println!("verified {name} {count}");
         }
     }
-    counts.join(",")
 }
 
 /// What the probes should see.

@@ -14,6 +14,7 @@
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
 //! - `jump_host`: the disks of a whole jump host; `cases`: what is played on it
 //! - `bench`: what watching costs
+//! - `verified`: how much of the verifier's patience each program takes
 //! - `demo`: the scene
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ mod suite;
 mod test_run;
 mod toolchain;
 mod tools;
+mod verified;
 mod vm;
 
 use cache::Project;
@@ -94,6 +96,9 @@ enum Task {
         /// print `VM-CHECK ok` or `VM-CHECK failed: why`.
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
+        /// Write down how much of each program the verifier went through.
+        #[arg(long, conflicts_with = "program")]
+        record: bool,
     },
     /// Play cases, each in a real session, and check what is seen of them.
     Cases(cases::CasesArgs),
@@ -130,9 +135,13 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         }
         Task::Test { list: true, .. } => suite::list(),
         Task::Test { only, list: false } => return suite::run(&project, &only),
-        Task::Vm { kernel, program } => {
+        Task::Vm {
+            kernel,
+            program,
+            record,
+        } => {
             setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
-            return vm::run_command(&project, kernel, program.as_deref());
+            return vm::run_command(&project, kernel, program.as_deref(), record);
         }
         Task::Cases(args) => {
             setup::ensure_steps(&project, &args.steps())?;

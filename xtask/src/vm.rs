@@ -20,10 +20,12 @@ use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel, Series};
 use crate::machine::Machine;
 use crate::process::{self, time_text};
-use crate::{bpf, test_run};
+use crate::{bpf, test_run, verified};
 
 /// The program that loads every probe and checks an exec, a connect and an open.
 const CHECK_PROGRAM: &str = "vm_probe_check";
+/// The program that acts on watched files in all ways that a tier sees.
+const FILES_PROGRAM: &str = "vm_files_check";
 /// From power-on to power-off, in emulation.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 const MEMORY_MIB: &str = "1024";
@@ -55,10 +57,16 @@ pub(crate) fn run_command(
     project: &Project,
     only: Option<Series>,
     program: Option<&Path>,
+    record: bool,
 ) -> Result<ExitCode> {
+    let counts = match (program, record) {
+        (Some(_), _) => Counts::Ignore,
+        (None, true) => Counts::Record,
+        (None, false) => Counts::Compare,
+    };
     let program = match program {
         Some(program) => program.to_path_buf(),
-        None => check_program(project, &bpf::build(project)?)?,
+        None => example(project, &bpf::build(project)?, CHECK_PROGRAM)?,
     };
     let mut failed = 0_u32;
     for series in Series::ALL
@@ -66,7 +74,7 @@ pub(crate) fn run_command(
         .filter(|series| only.is_none_or(|only| only == *series))
     {
         let start = Instant::now();
-        match run_in(project, &program, series) {
+        match run_in(project, &program, series, counts) {
             Ok(said) => process::say(&format!(
                 "{}: {said} ({})",
                 series.name(),
@@ -85,17 +93,44 @@ pub(crate) fn run_command(
     })
 }
 
-/// Boots a kernel of the series and runs the check in it; returns its closing line.
+/// What is done with the verifier's counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Another program: it may say none.
+    Ignore,
+    Compare,
+    Record,
+}
+
+/// Boots a kernel of the series and runs both checks in it; returns their
+/// closing lines.
 pub(crate) fn check(project: &Project, object: &Path, series: Series) -> Result<String> {
-    run_in(project, &check_program(project, object)?, series)
+    let probes = example(project, object, CHECK_PROGRAM)?;
+    let files = example(project, object, FILES_PROGRAM)?;
+    let said = run_in(project, &probes, series, Counts::Compare)?;
+    let of_files = run_in(project, &files, series, Counts::Ignore)?;
+    Ok(format!("{said}; {of_files}"))
 }
 
-fn run_in(project: &Project, program: &Path, series: Series) -> Result<String> {
+fn run_in(project: &Project, program: &Path, series: Series, counts: Counts) -> Result<String> {
     let kernel = kernels::fetch(&Machine::here(project), series)?;
-    boot(project, &kernel, program, series)
+    let (said, console) = boot(project, &kernel, program, series)?;
+    let found = verified::said(&console);
+    match counts {
+        Counts::Ignore => {}
+        Counts::Compare => verified::compare(project, series.name(), &found)?,
+        Counts::Record => verified::record(project, series.name(), found)?,
+    }
+    Ok(said)
 }
 
-fn boot(project: &Project, kernel: &Kernel, program: &Path, series: Series) -> Result<String> {
+/// The check's closing line, and all that the console said.
+fn boot(
+    project: &Project,
+    kernel: &Kernel,
+    program: &Path,
+    series: Series,
+) -> Result<(String, String)> {
     let machine = Machine::here(project);
     let qemu = machine
         .program("qemu-system-x86_64")
@@ -131,7 +166,7 @@ fn boot(project: &Project, kernel: &Kernel, program: &Path, series: Series) -> R
     let text = without_escapes(&String::from_utf8_lossy(&fs::read(&console)?));
     let verdict = verdict(&text);
     match verdict {
-        Verdict::Ok(said) => Ok(format!("{said} [{}]", kernel.release)),
+        Verdict::Ok(said) => Ok((format!("{said} [{}]", kernel.release), text)),
         Verdict::Failed(said) => {
             bail!(
                 "{said} [{}]; the console:\n{}",
@@ -234,26 +269,26 @@ fn folders_of(path: &str) -> Vec<String> {
         .collect()
 }
 
-/// Builds the check program, wherever in the workspace it is.
-fn check_program(project: &Project, object: &Path) -> Result<PathBuf> {
+/// Builds a check, wherever in the workspace it is.
+fn example(project: &Project, object: &Path, name: &str) -> Result<PathBuf> {
     let mut metadata = process::cargo();
     metadata
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(project.root());
     let metadata: Metadata = serde_json::from_str(&process::quiet_stdout_of(&mut metadata)?)?;
-    let kind = metadata.kind_of(CHECK_PROGRAM).with_context(|| {
-        format!("no package of the workspace has a program named {CHECK_PROGRAM}")
-    })?;
+    let kind = metadata
+        .kind_of(name)
+        .with_context(|| format!("no package of the workspace has a program named {name}"))?;
     let mut build = process::cargo();
     // The whole workspace is chosen, as for the tests: another choice could
     // mean other features, and everything below would be built again.
     build
-        .args(["build", "--workspace", &format!("--{kind}"), CHECK_PROGRAM])
+        .args(["build", "--workspace", &format!("--{kind}"), name])
         .env(OBJECT_VARIABLE, object)
         .current_dir(project.root());
     artifacts::build(&mut build)?
         .into_iter()
-        .find(|artifact| artifact.name == CHECK_PROGRAM)
+        .find(|artifact| artifact.name == name)
         .map(|artifact| artifact.executable)
         .with_context(|| format!("cargo did not say where it put {CHECK_PROGRAM}"))
 }

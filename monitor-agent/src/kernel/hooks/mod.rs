@@ -259,6 +259,15 @@ pub(super) fn all() -> impl Iterator<Item = &'static Hook> {
         .flatten()
 }
 
+/// Names of all programs, of all tiers.
+#[must_use]
+pub fn program_names() -> Vec<&'static str> {
+    let programs = all().flat_map(|hook| hook.programs);
+    let mut names: Vec<_> = programs.map(|program| program.name).collect();
+    names.push(DISPATCHER.name);
+    names
+}
+
 /// The slot of a program in the dispatcher's table.
 pub(super) fn slot(program: &str) -> Option<u32> {
     all()

@@ -1,0 +1,99 @@
+//! How much of the verifier's patience each kernel program takes.
+//!
+//! In: the lines `verified NAME COUNT` of a check. Compared with the record in
+//! `docs/reference/verified-instructions.toml`: one that grew by more than a
+//! tenth, or is not recorded, is an error until somebody looks and records it
+//! (`cargo xtask vm --record`). The kernel allows a million.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache::Project;
+
+/// By kernel series, then by program (the kernel keeps 15 bytes of a name).
+type Record = BTreeMap<String, BTreeMap<String, u64>>;
+
+const HEAD: &str = "\
+# Instructions that the verifier went through for each program, by kernel; it allows a million.
+# Written by `cargo xtask vm --record`; `cargo xtask vm` fails when one grew by more than a tenth.
+";
+
+/// The counts that a check said.
+pub(crate) fn said(console: &str) -> BTreeMap<String, u64> {
+    let line = |line: &str| {
+        let rest = line.split_once("verified ")?.1;
+        let (name, count) = rest.trim().split_once(' ')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    };
+    console.lines().filter_map(line).collect()
+}
+
+/// Compares what a kernel's verifier did with the record.
+pub(crate) fn compare(
+    project: &Project,
+    series: &str,
+    found: &BTreeMap<String, u64>,
+) -> Result<()> {
+    let record = read(project)?;
+    let Some(known) = record.get(series) else {
+        bail!("no counts of {series} are recorded: look at them and run `cargo xtask vm --record`");
+    };
+    let grown = grown(known, found);
+    if grown.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "the verifier goes through more than before: {}; if that is as it should be: \
+         `cargo xtask vm --record`",
+        grown.join(", ")
+    )
+}
+
+/// Programs that grew by more than a tenth, or are new.
+fn grown(known: &BTreeMap<String, u64>, found: &BTreeMap<String, u64>) -> Vec<String> {
+    found
+        .iter()
+        .filter_map(|(name, count)| match known.get(name) {
+            Some(before) if *count <= before.saturating_add(before / 10) => None,
+            Some(before) => Some(format!("{name} {before} -> {count}")),
+            None => Some(format!("{name} (new) {count}")),
+        })
+        .collect()
+}
+
+/// Writes what a kernel's verifier did down.
+pub(crate) fn record(project: &Project, series: &str, found: BTreeMap<String, u64>) -> Result<()> {
+    let mut record = read(project)?;
+    record.insert(series.to_owned(), found);
+    let text = toml::to_string(&record).context("the counts as TOML")?;
+    let path = file(project);
+    fs::write(&path, format!("{HEAD}\n{text}")).with_context(|| path.display().to_string())
+}
+
+fn read(project: &Project) -> Result<Record> {
+    let path = file(project);
+    if !path.exists() {
+        return Ok(Record::new());
+    }
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).with_context(|| path.display().to_string())
+}
+
+fn file(project: &Project) -> PathBuf {
+    project
+        .root()
+        .join("docs/reference/verified-instructions.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_beyond_a_tenth_and_new_programs_are_named() {
+        let known = BTreeMap::from([("a".to_owned(), 1_000), ("b".to_owned(), 1_000)]);
+        let found = said("x\nverified a 1100\r\nverified b 1101\nverified c 5\nnot verified\n");
+        assert_eq!(grown(&known, &found), ["b 1000 -> 1101", "c (new) 5"]);
+    }
+}
