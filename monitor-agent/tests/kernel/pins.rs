@@ -10,7 +10,7 @@ use aya::{
     programs::{ProgramInfo, links::PinnedLink, loaded_programs},
 };
 use monitor_agent::kernel::{
-    ArmReport, Family, KernelError, ProbeConfig, Probes, Tier, detach, trial,
+    ArmReport, Family, KernelError, ProbeConfig, Probes, Tier, detach, ensure_bpffs, trial,
 };
 
 use crate::{
@@ -217,6 +217,60 @@ fn detach_leaves_no_program_no_map_and_no_pin() {
         detach(&pins.0).unwrap(),
         monitor_agent::kernel::Detached::default()
     );
+}
+
+#[test]
+fn hundred_rounds_of_attaching_and_detaching_leave_nothing_behind() {
+    let Some(pins) = folder() else { return };
+    let config = ProbeConfig::new(&pins.0);
+    let (mut programs, mut maps) = (BTreeSet::new(), BTreeSet::new());
+    let mut early_kib = 0;
+    for round in 0..100 {
+        let started = match Probes::start(&config) {
+            Err(KernelError::NoObject) => {
+                eprintln!("SKIPPED: this agent was built without probes");
+                return;
+            }
+            started => started.unwrap(),
+        };
+        // While something happens that the probes see.
+        std::process::Command::new("/bin/true").status().unwrap();
+        let version = entries(&pins.0).pop().unwrap();
+        programs.extend(
+            entries(&version.join("links"))
+                .iter()
+                .map(|pin| program_id(pin)),
+        );
+        let map = |path: &std::path::PathBuf| MapData::from_pin(path).unwrap().info().unwrap().id();
+        maps.extend(entries(&version.join("maps")).iter().map(map));
+        drop(started);
+        detach(&pins.0).unwrap();
+        ensure_bpffs(&pins.0).unwrap();
+        if round == 10 {
+            early_kib = resident_kib();
+        }
+    }
+    until("programs are gone", || {
+        let mut loaded = loaded_programs().flatten();
+        loaded.all(|program| !programs.contains(&program.id()))
+    });
+    until("maps are gone", || {
+        loaded_maps().flatten().all(|map| !maps.contains(&map.id()))
+    });
+    let late_kib = resident_kib();
+    // Other tests of this program run beside it.
+    assert!(
+        late_kib < early_kib + 65_536,
+        "{early_kib} KiB, then {late_kib}"
+    );
+}
+
+/// Memory of this process, KiB.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap()
 }
 
 #[test]
