@@ -22,7 +22,7 @@ pub fn answer(verdict: i32) -> i32 {
     // SAFETY: no instruction; the compiler may not merge the ways.
     #[cfg(target_arch = "bpf")]
     unsafe {
-        core::arch::asm!("")
+        core::arch::asm!("");
     };
     DENY
 }
