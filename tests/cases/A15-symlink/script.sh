@@ -1,0 +1,2 @@
+ln -s "$K" "$WORK/s"
+cat "$WORK/s"

@@ -1,0 +1,3 @@
+echo new > "$WORK/n"
+mv "$WORK/n" "$K"
+cat "$K"

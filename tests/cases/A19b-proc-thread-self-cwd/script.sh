@@ -1,0 +1,2 @@
+cd "$K_DIR"
+cat /proc/thread-self/cwd/k

@@ -1,0 +1,1 @@
+cat "$K" > "$WORK/out"

@@ -1,0 +1,2 @@
+cd "$K_DIR"
+cat "./../$(basename "$K_DIR")/.//./k"

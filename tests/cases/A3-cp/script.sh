@@ -1,0 +1,1 @@
+cp "$K" "$WORK/out"

@@ -1,0 +1,1 @@
+tar -cf - -C "$K_DIR" k | wc -c

@@ -1,0 +1,2 @@
+text=$(<"$K")
+test -n "$text"

@@ -1,0 +1,2 @@
+mapfile -t lines < "$K"
+test -n "${lines[0]}"

@@ -1,0 +1,1 @@
+python3 -c "import sys; print(len(open(sys.argv[1]).read()))" "$K"

@@ -1,0 +1,1 @@
+dd if="$K" of=/dev/null 2>/dev/null

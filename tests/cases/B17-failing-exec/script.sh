@@ -1,0 +1,2 @@
+/nowhere/at/all || true
+/bin/true

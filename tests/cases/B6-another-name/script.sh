@@ -1,0 +1,2 @@
+cp /bin/sleep "$WORK/p"
+bash -c 'exec -a sshd "$0" 0' "$WORK/p"

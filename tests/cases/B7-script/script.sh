@@ -1,0 +1,3 @@
+printf "#!/bin/sh\n:\n" > "$WORK/job"
+chmod +x "$WORK/job"
+"$WORK/job"

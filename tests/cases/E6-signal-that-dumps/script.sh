@@ -1,0 +1,3 @@
+sleep 20 & other=$!
+kill -ABRT "$other"
+wait "$other" || true
