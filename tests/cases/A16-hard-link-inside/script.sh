@@ -1,0 +1,2 @@
+ln "$K" "$K_DIR/h"
+cat "$K_DIR/h"

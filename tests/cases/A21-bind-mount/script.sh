@@ -1,0 +1,1 @@
+unshare -m bash -ec 'mkdir m; mount --bind "$K_DIR" m; cat m/k'

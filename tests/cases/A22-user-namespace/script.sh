@@ -1,0 +1,1 @@
+unshare -Urm cat "$K"

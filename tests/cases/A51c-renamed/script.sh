@@ -1,0 +1,1 @@
+mv "$K" "$K_DIR/other"
