@@ -16,7 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    kernel::{RING_BYTES_MAX, RING_BYTES_MIN},
+    kernel::{RING_BYTES_MAX, RING_BYTES_MIN, Tier},
     watch::Watches,
 };
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub priority_bytes: u32,
     /// Bytes of the bulk ring.
     pub bulk_bytes: u32,
+    /// The best tier of probes that is taken.
+    pub best_tier: Tier,
     /// Most bytes of events on disk.
     pub spool_bytes_max: u64,
     /// The authorities whose certificates name people; none is every one that sshd takes.
@@ -86,6 +88,8 @@ struct Raw {
     #[serde(default)]
     rings: RawRings,
     #[serde(default)]
+    probes: RawProbes,
+    #[serde(default)]
     spool: RawSpool,
     #[serde(default)]
     ssh: RawSsh,
@@ -119,6 +123,21 @@ impl Default for RawRings {
             bulk_bytes: given(8 << 20),
         }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawProbes {
+    best_tier: RawTier,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+enum RawTier {
+    #[default]
+    Lsm,
+    Fentry,
+    Tracepoint,
 }
 
 #[derive(Deserialize)]
@@ -217,6 +236,11 @@ impl Check<'_> {
             tls: self.0.tls_beside(&raw.tls),
             priority_bytes: self.ring("rings.priority_bytes", &raw.rings.priority_bytes)?,
             bulk_bytes: self.ring("rings.bulk_bytes", &raw.rings.bulk_bytes)?,
+            best_tier: match raw.probes.best_tier {
+                RawTier::Lsm => Tier::Lsm,
+                RawTier::Fentry => Tier::Fentry,
+                RawTier::Tracepoint => Tier::Tracepoint,
+            },
             spool_bytes_max: bytes_max,
             user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,

@@ -145,10 +145,8 @@ pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
         })
         .collect();
     let config = config.map(|path| (path, Config::load(path)));
-    let pin_dir = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
-    findings.extend(hooks::findings(
-        pin_dir.map(|config| config.pin_dir.as_path()),
-    ));
+    let read = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
+    findings.extend(hooks::findings(read));
     match config {
         None => findings.push(Finding::warning(
             "configuration",

@@ -77,6 +77,7 @@ pub fn settings(name: &str) -> Result<Settings> {
             std::process::id()
         ),
         patience: Patience::Wait(OTHERS_WITHIN),
+        best_tier: None,
     })
 }
 

@@ -45,12 +45,33 @@ pub(crate) struct CasesArgs {
     /// Only these, by id, with commas between.
     #[arg(long, value_name = "ID")]
     only: Option<String>,
+    /// The best tier of hooks that the agent may take; without it the best there is.
+    #[arg(long, value_enum)]
+    tier: Option<Tier>,
     /// Write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// The folder of programs that are built already.
     #[arg(long, hide = true, value_name = "FOLDER")]
     programs: Option<PathBuf>,
+}
+
+/// A tier of hooks, as the agent's configuration names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Tier {
+    Lsm,
+    Fentry,
+    Tracepoint,
+}
+
+impl Tier {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lsm => "lsm",
+            Self::Fentry => "fentry",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
 }
 
 /// Where cases are played.
@@ -101,6 +122,7 @@ impl CasesArgs {
 pub(crate) struct Play {
     folder: PathBuf,
     only: Option<String>,
+    tier: Option<Tier>,
     programs: PathBuf,
     built: PathBuf,
 }
@@ -112,6 +134,11 @@ impl Play {
     /// As [`Self::of`].
     pub(crate) fn own(project: &Project, programs: &Path) -> Result<Self> {
         Self::of(project, own_folder(project), None, programs)
+    }
+
+    /// The same, with nothing better than a tier.
+    pub(crate) fn on(self, tier: Option<Tier>) -> Self {
+        Self { tier, ..self }
     }
 
     /// Reads the cases, and compiles what is to be compiled.
@@ -134,6 +161,7 @@ impl Play {
         Ok(Self {
             folder,
             only,
+            tier: None,
             programs: programs.to_path_buf(),
             built,
         })
@@ -191,7 +219,7 @@ pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
     };
     let folder = args.dir.clone().unwrap_or_else(|| own_folder(project));
     let folder = fs::canonicalize(&folder).with_context(|| format!("{}", folder.display()))?;
-    let play = Play::of(project, folder, args.only.clone(), &programs)?;
+    let play = Play::of(project, folder, args.only.clone(), &programs)?.on(args.tier);
     let mut reports: Vec<(&str, Report)> = Vec::new();
     let mut is_good = true;
     for place in args.places() {
@@ -306,6 +334,9 @@ fn arguments(play: &Play) -> Vec<String> {
     let mut arguments = Vec::new();
     if let Some(only) = &play.only {
         arguments.extend(["--only".to_owned(), only.clone()]);
+    }
+    if let Some(tier) = play.tier {
+        arguments.extend(["--tier".to_owned(), tier.name().to_owned()]);
     }
     arguments
 }

@@ -26,10 +26,25 @@ fn the_default_file_parses_and_says_what_the_defaults_are() {
     assert_eq!(config.collector, minimal.collector);
     assert_eq!(config.priority_bytes, minimal.priority_bytes);
     assert_eq!(config.bulk_bytes, minimal.bulk_bytes);
+    assert_eq!(config.best_tier, minimal.best_tier);
     assert_eq!(config.spool_bytes_max, minimal.spool_bytes_max);
     assert_eq!((&config.user_ca, &minimal.user_ca), (&None, &None));
     assert_eq!(config.principals_users, minimal.principals_users);
     assert_eq!(config.break_glass_accounts, minimal.break_glass_accounts);
+}
+
+#[test]
+fn the_best_tier_is_one_of_three_and_others_are_told_so() {
+    let tier = |name: &str| parse(&format!("{MINIMAL}[probes]\nbest_tier = \"{name}\"\n"));
+    assert_eq!(
+        tier("fentry").unwrap().best_tier,
+        crate::kernel::Tier::Fentry
+    );
+    let error = tier("kprobe").unwrap_err().to_string();
+    assert!(
+        error.contains("kprobe") && error.contains("fentry"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //! loaded in a folder of its own and taken away again. Probes that run are not
 //! touched.
 
-use std::path::Path;
-
 use super::Finding;
-use crate::kernel::{FamilyReport, KernelError, ProbeConfig, Tier, trial};
+use crate::{
+    config::Config,
+    kernel::{FamilyReport, KernelError, ProbeConfig, Tier, trial},
+};
 
 /// Where the trial is made, when no configuration says where pins are.
 const PIN_DIR: &str = "/sys/fs/bpf/monitor";
 
-/// One finding a family.
-pub(super) fn findings(pin_dir: Option<&Path>) -> Vec<Finding> {
+/// One finding a family; without a configuration by its defaults.
+pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
     const NAME: &str = "hooks";
     if !rustix::process::geteuid().is_root() {
         return vec![Finding::warning(
@@ -20,7 +21,12 @@ pub(super) fn findings(pin_dir: Option<&Path>) -> Vec<Finding> {
             "run doctor as root to learn what this kernel lets the agent see",
         )];
     }
-    match trial(&ProbeConfig::new(pin_dir.unwrap_or(Path::new(PIN_DIR)))) {
+    let mut probes = ProbeConfig::new(PIN_DIR);
+    if let Some(config) = config {
+        probes.pin_dir.clone_from(&config.pin_dir);
+        probes.best_tier = config.best_tier;
+    }
+    match trial(&probes) {
         Ok(report) => report.families.iter().map(of_family).collect(),
         // Told by the first finding.
         Err(KernelError::NoObject) => Vec::new(),

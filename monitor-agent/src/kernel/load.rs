@@ -129,6 +129,7 @@ pub(super) fn load(
         pins,
         trial,
         is_dispatching: false,
+        best_tier: config.best_tier,
     };
     let families = Family::ALL
         .iter()
@@ -215,6 +216,8 @@ struct Armory<'a> {
     trial: Trial,
     /// Whether the dispatcher of system calls is attached.
     is_dispatching: bool,
+    /// The best tier that is wanted.
+    best_tier: Tier,
 }
 
 impl Armory<'_> {
@@ -234,6 +237,12 @@ impl Armory<'_> {
     }
 
     fn arm_hook(&mut self, hook: &Hook) -> Result<(), String> {
+        if hook.tier < self.best_tier {
+            return Err(format!(
+                "the configuration wants nothing better than {} (probes.best_tier)",
+                self.best_tier.name()
+            ));
+        }
         self.trial.allows(hook.tier)?;
         let missing = self.offsets.missing(hook.needs);
         if !missing.is_empty() {

@@ -102,16 +102,19 @@ pub struct ProbeConfig {
     pub priority_ring_bytes: u32,
     /// Size of the ring for fork and exit: a power of two.
     pub bulk_ring_bytes: u32,
+    /// The best tier that may be taken. Counts only when probes are loaded.
+    pub best_tier: Tier,
 }
 
 impl ProbeConfig {
     /// 16 MiB for the priority ring (some 50,000 records), 4 MiB for the bulk
-    /// ring.
+    /// ring, every tier.
     pub fn new(pin_dir: impl Into<PathBuf>) -> Self {
         Self {
             pin_dir: pin_dir.into(),
             priority_ring_bytes: 16 << 20,
             bulk_ring_bytes: 4 << 20,
+            best_tier: Tier::Lsm,
         }
     }
 

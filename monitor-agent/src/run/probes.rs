@@ -19,6 +19,7 @@ pub(super) fn start(config: &Config) -> Result<(Started, String), RunError> {
         pin_dir: config.pin_dir.clone(),
         priority_ring_bytes: config.priority_bytes,
         bulk_ring_bytes: config.bulk_bytes,
+        best_tier: config.best_tier,
     })?;
     for family in started.report.blind() {
         let reasons: Vec<_> = family

@@ -1,7 +1,7 @@
 //! Plays cases in the running kernel: `docs/reference/cases.md`.
 //!
 //! `monitor-cases --cases FOLDER --programs FOLDER --sshd FILE --json FILE
-//! [--built FOLDER] [--only ID[,ID]] [--slowness N]`, as root.
+//! [--built FOLDER] [--only ID[,ID]] [--slowness N] [--tier NAME]`, as root.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +36,7 @@ struct Line {
     built: Option<PathBuf>,
     only: Option<String>,
     slowness: Option<u32>,
+    tier: Option<String>,
 }
 
 impl Line {
@@ -53,6 +54,7 @@ impl Line {
                 "--json" => line.json = Some(value.into()),
                 "--built" => line.built = Some(value.into()),
                 "--only" => line.only = Some(value),
+                "--tier" => line.tier = Some(value),
                 "--slowness" => line.slowness = Some(value.parse().context("--slowness")?),
                 _ => bail!("unknown: {flag}"),
             }
@@ -71,6 +73,7 @@ fn play() -> Result<bool> {
             sshd: line.sshd.context("--sshd FILE is missing")?,
             name: format!("{}-cases", folder::PREFIX),
             patience: Patience::Wait(OTHERS_WITHIN),
+            best_tier: line.tier,
         },
         cases: discover::cases(
             &line.cases.context("--cases FOLDER is missing")?,

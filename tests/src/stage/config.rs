@@ -13,7 +13,7 @@ use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
 ///
 /// # Errors
 /// No port is free, or the disk refused.
-pub fn write_all(folder: &Folder, shape: Shape) -> Result<Ports> {
+pub fn write_all(folder: &Folder, shape: Shape, best_tier: Option<&str>) -> Result<Ports> {
     let [collector, broker] = free_ports()?;
     let ports = Ports { collector, broker };
     write(
@@ -28,7 +28,7 @@ pub fn write_all(folder: &Folder, shape: Shape) -> Result<Ports> {
     )?;
     write(
         &folder.at("agent.toml"),
-        &agent_text(folder, ports, shape),
+        &agent_text(folder, ports, shape, best_tier),
         0o644,
     )?;
     write(
@@ -117,8 +117,12 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
     Ok(text)
 }
 
-fn agent_text(folder: &Folder, ports: Ports, shape: Shape) -> String {
+fn agent_text(folder: &Folder, ports: Ports, shape: Shape, best_tier: Option<&str>) -> String {
     let mut text = scene_agent_text(folder, ports);
+    if let Some(tier) = best_tier {
+        // A String takes whatever is written.
+        let _ = writeln!(text, "[probes]\nbest_tier = \"{tier}\"");
+    }
     // The scene is judged by its own files alone, whatever machine it plays on.
     if shape == Shape::Scene {
         text.push_str("[catalogue]\nenabled = false\n");

@@ -49,6 +49,9 @@ pub struct Settings {
     pub name: String,
     /// What to do when another stage stands.
     pub patience: Patience,
+    /// The best tier of probes that the agent may take; none: the agent's own
+    /// default.
+    pub best_tier: Option<String>,
 }
 
 /// What stands on the stage.
@@ -109,13 +112,13 @@ impl Stage {
         };
         stage.folder.fill(settings)?;
         prepare(&stage.folder)?;
-        stage.raise(shape)?;
+        stage.raise(shape, settings.best_tier.as_deref())?;
         Ok(stage)
     }
 
-    fn raise(&mut self, shape: Shape) -> Result<()> {
+    fn raise(&mut self, shape: Shape, best_tier: Option<&str>) -> Result<()> {
         certificates::make(&self.folder)?;
-        let ports = config::write_all(&self.folder, shape)?;
+        let ports = config::write_all(&self.folder, shape, best_tier)?;
         if shape != Shape::Host {
             Network::lay()?;
             self.services.start_tenants()?;

@@ -86,7 +86,8 @@ pub(super) fn play(project: &Project, play: &Play, series: Series) -> Result<Rep
     read_report(&disks.result)
 }
 
-/// The files that are the machine's disks.
+/// The files that are the machine's disks; those of this run alone are removed
+/// with it.
 struct Disks {
     root: PathBuf,
     content: PathBuf,
@@ -99,10 +100,12 @@ impl Disks {
     fn make(project: &Project, play: &Play, kernel: &Kernel) -> Result<Self> {
         let root = jump_host::root(project)?;
         let modules = jump_host::modules(project, kernel)?;
+        // Two runs on one kernel may go on at a time.
+        let run = std::process::id();
         let at = |name: &str| {
             project
                 .jump_host()
-                .join(format!("{}-{name}", kernel.release))
+                .join(format!("{}-{run}-{name}", kernel.release))
         };
         let disks = Self {
             root,
@@ -119,6 +122,14 @@ impl Disks {
         fs::remove_dir_all(&tree)?;
         fs::File::create(&disks.result)?.set_len(RESULT_BYTES)?;
         Ok(disks)
+    }
+}
+
+impl Drop for Disks {
+    fn drop(&mut self) {
+        for file in [&self.content, &self.result, &self.initrd] {
+            let _ = fs::remove_file(file);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn play(project: &Project, args: &DemoArgs, programs: PathBuf) -> Res
         sshd: sshd(project),
         name: STAGE.to_owned(),
         patience: Patience::Refuse,
+        best_tier: None,
     };
     let result = on_stage(args, &settings);
     if let (Err(error), Some(file)) = (&result, &args.json) {
