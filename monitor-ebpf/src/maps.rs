@@ -1,9 +1,11 @@
 //! Every map.
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type},
+    bindings::{
+        BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type, bpf_sock,
+    },
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
-    helpers::generated::bpf_task_storage_get,
+    helpers::generated::{bpf_sk_storage_get, bpf_task_storage_get},
     macros::btf_map,
 };
 use monitor_common::{
@@ -71,6 +73,13 @@ pub static IDENTIFIED: HashMap<u64, Identified, 256> = HashMap::new();
 /// Where the look at a message's descriptors goes on, by thread.
 #[btf_map]
 pub static RECEIVED_AT: LruHashMap<u64, u64, 4_096> = LruHashMap::new();
+/// Raised by user space whenever it changed a mark or what is wanted of a
+/// session: what was remembered of either before counts no more.
+#[btf_map]
+pub static SESSIONS_EPOCH: Array<u32, 1> = Array::new();
+/// The flow that a socket told last: most sockets have one.
+#[btf_map]
+pub static SENT: SocketStorage<Sent> = SocketStorage::new();
 /// Flows of datagrams that were told; the value is not used.
 #[btf_map]
 pub static FLOWS: LruHashMap<FlowKey, u32, FLOWS_MAX> = LruHashMap::new();
@@ -112,11 +121,44 @@ pub struct FlowKey {
     pub reserved: u32,
 }
 
-/// Task storage: aya-ebpf has no type for it. The layout is that of its own
-/// map definitions, which loaders read from BTF. Minimum kernel: 5.11.
+/// What a socket told last. Two processors may write it at a time, so there is a
+/// version around it; it is written whole, or not at all.
 #[repr(C)]
-pub struct TaskStorage<T> {
-    r#type: *const [i32; bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE as usize],
+pub struct Sent {
+    /// Raised by each write; [`Sent::BUSY`] meanwhile.
+    pub version: u64,
+    /// Who sent, and where to.
+    pub flow: Flow,
+}
+
+impl Sent {
+    /// Somebody writes.
+    pub const BUSY: u64 = u64::MAX;
+}
+
+/// A sender and a peer, as long as no session changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Flow {
+    /// Start of the sending process.
+    pub start_boot_ns: u64,
+    /// Its id.
+    pub pid: u32,
+    /// [`SESSIONS_EPOCH`] when it was told.
+    pub epoch: u32,
+    /// Network byte order.
+    pub peer: [u32; 4],
+    /// Network byte order.
+    pub port: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Storage of an object of the kernel: aya-ebpf has no type for it. The layout
+/// is that of its own map definitions, which loaders read from BTF.
+#[repr(C)]
+pub struct Storage<T, const KIND: usize> {
+    r#type: *const [i32; KIND],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
@@ -124,9 +166,14 @@ pub struct TaskStorage<T> {
 }
 
 // SAFETY: the fields are only type information and never dereferenced.
-unsafe impl<T> Sync for TaskStorage<T> {}
+unsafe impl<T, const KIND: usize> Sync for Storage<T, KIND> {}
 
-impl<T> TaskStorage<T> {
+/// Of tasks. Minimum kernel: 5.11.
+pub type TaskStorage<T> = Storage<T, { bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE as usize }>;
+/// Of sockets. Minimum kernel: 5.2.
+pub type SocketStorage<T> = Storage<T, { bpf_map_type::BPF_MAP_TYPE_SK_STORAGE as usize }>;
+
+impl<T, const KIND: usize> Storage<T, KIND> {
     const fn new() -> Self {
         Self {
             r#type: core::ptr::null(),
@@ -136,7 +183,9 @@ impl<T> TaskStorage<T> {
             map_flags: core::ptr::null(),
         }
     }
+}
 
+impl<T> TaskStorage<T> {
     /// The value of a task, where it has one.
     ///
     /// # Safety
@@ -168,6 +217,42 @@ impl<T> TaskStorage<T> {
                 task.cast_mut().cast(),
                 core::ptr::from_mut(initial).cast(),
                 u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE),
+            )
+        };
+        (!value.is_null()).then_some(value.cast())
+    }
+}
+
+impl<T> SocketStorage<T> {
+    /// The value of a socket, where it has one.
+    ///
+    /// # Safety
+    /// `socket` must be a socket that the verifier knows as such.
+    #[inline(always)]
+    pub unsafe fn get(&self, socket: *mut bpf_sock) -> Option<*mut T> {
+        // SAFETY: the caller vouches for `socket`.
+        unsafe { self.find(socket, 0) }
+    }
+
+    /// The value of a socket, made of zeros where it had none.
+    ///
+    /// # Safety
+    /// As [`Self::get`].
+    #[inline(always)]
+    pub unsafe fn get_or_insert(&self, socket: *mut bpf_sock) -> Option<*mut T> {
+        // SAFETY: the caller vouches for `socket`.
+        unsafe { self.find(socket, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE)) }
+    }
+
+    #[inline(always)]
+    unsafe fn find(&self, socket: *mut bpf_sock, flags: u64) -> Option<*mut T> {
+        // SAFETY: the caller vouches for `socket`; no first value is given.
+        let value = unsafe {
+            bpf_sk_storage_get(
+                core::ptr::from_ref(self).cast_mut().cast(),
+                socket.cast(),
+                core::ptr::null_mut(),
+                flags,
             )
         };
         (!value.is_null()).then_some(value.cast())

@@ -77,6 +77,8 @@ impl Hit {
     const FOUND: u64 = 1 << 63;
     const LEARNED: u64 = 1 << 62;
     const BY_NAME: u64 = 1 << 61;
+    /// The directory has a watched name of the length that was asked for.
+    const MAY_NAME: u64 = 1 << 60;
     const FLAGS_AT: u32 = 48;
     const LEVELS_AT: u32 = 32;
 
@@ -308,7 +310,7 @@ unsafe fn search<A: Access>(bits: Bits, hash: u64, subject: &Subject) -> Hit {
         let number = unsafe { A::read(subject.inode, &at::INODE_INO) };
         if bits.has(hash, number) {
             // SAFETY: the caller vouches for the subject.
-            let hit = unsafe { object::<A>(subject.device, subject.inode) };
+            let hit = unsafe { object::<A>(subject.device, subject.inode, 0) };
             if hit.is_some() && hit.flags() & WatchValue::OBJECT != 0 {
                 return hit;
             }
@@ -396,9 +398,11 @@ fn launder(number: u32) -> u32 {
 /// The watch of a directory, as far as it counts for what `child` names in it.
 #[inline(always)]
 unsafe fn in_directory<A: Access>(device: u64, inode: Object, child: Object) -> Hit {
+    // SAFETY: a field of a dentry.
+    let length: u32 = unsafe { A::read(child, &at::DENTRY_NAME_LENGTH) };
     // SAFETY: the caller vouches for the pointers.
-    let hit = unsafe { object::<A>(device, inode) };
-    if hit.flags() & WatchValue::NAMES != 0 {
+    let hit = unsafe { object::<A>(device, inode, length) };
+    if hit.0 & Hit::MAY_NAME != 0 {
         // SAFETY: a field of an inode.
         let number = unsafe { A::read(inode, &at::INODE_INO) };
         // SAFETY: the caller vouches for the pointers.
@@ -414,9 +418,10 @@ unsafe fn in_directory<A: Access>(device: u64, inode: Object, child: Object) -> 
     }
 }
 
-/// The entry of an object by its number and generation.
+/// The entry of an object by its number and generation; whether it may have a
+/// watched name of a length (0: none is meant).
 #[inline(always)]
-unsafe fn object<A: Access>(device: u64, inode: Object) -> Hit {
+unsafe fn object<A: Access>(device: u64, inode: Object, length: u32) -> Hit {
     let key = WatchKey {
         device,
         // SAFETY: a field of an inode.
@@ -426,7 +431,14 @@ unsafe fn object<A: Access>(device: u64, inode: Object) -> Hit {
     let generation: u32 = unsafe { A::read(inode, &at::INODE_GENERATION) };
     if let Some(value) = WATCH.get_ptr(key) {
         // SAFETY: a map value.
-        return unsafe { entry(value, generation, 0) };
+        let lengths = unsafe { (*value).name_lengths };
+        let may_name = if length > WATCH_NAME_BYTES_MAX as u32 {
+            0
+        } else {
+            (lengths >> (length & 63) & 1) * Hit::MAY_NAME
+        };
+        // SAFETY: as above.
+        return unsafe { entry(value, generation, may_name) };
     }
     if let Some(value) = LEARNED.get_ptr(key) {
         // SAFETY: a map value.
@@ -454,13 +466,6 @@ unsafe fn name<A: Access>(device: u64, inode: u64, child: Object) -> Hit {
     // SAFETY: a field of a dentry.
     let length: u32 = unsafe { A::read(child, &at::DENTRY_NAME_LENGTH) };
     if length == 0 || length > WATCH_NAME_BYTES_MAX as u32 {
-        return Hit::NONE;
-    }
-    let Some(lengths) = WATCH.get_ptr(WatchKey { device, inode }) else {
-        return Hit::NONE;
-    };
-    // SAFETY: a map value lives as long as the program.
-    if (unsafe { (*lengths).name_lengths } >> (length & 63)) & 1 == 0 {
         return Hit::NONE;
     }
     let mut room = MaybeUninit::<WatchNameKey>::uninit();

@@ -40,6 +40,7 @@ pub(super) const MAPS: &[&str] = &[
     "PROCESS_MARKS",
     "SESSION_CONTROL",
     "SESSION_LIVE",
+    "SESSIONS_EPOCH",
     "WATCH",
     "WATCH_BITS",
     "WATCH_NAMES",

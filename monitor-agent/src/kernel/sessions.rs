@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -106,6 +107,8 @@ pub(super) struct SessionTables {
     processes: Table<u32, ProcessMark>,
     control: Table<SessionMark, SessionControl>,
     live: Table<SessionMark, SessionLive>,
+    /// Raised after each change, so that the kernel asks the tables anew.
+    epoch: Mutex<Table<u32, u32>>,
 }
 
 impl SessionTables {
@@ -123,6 +126,9 @@ impl SessionTables {
             control: Table::open(&pins.map("SESSION_CONTROL"))
                 .map_err(failed("SESSION_CONTROL"))?,
             live: Table::open(&pins.map("SESSION_LIVE")).map_err(failed("SESSION_LIVE"))?,
+            epoch: Mutex::new(
+                Table::open(&pins.map("SESSIONS_EPOCH")).map_err(failed("SESSIONS_EPOCH"))?,
+            ),
         })
     }
 
@@ -193,6 +199,7 @@ impl SessionTables {
                 table: "PROCESS_MARKS",
                 error,
             })?;
+        self.raise_epoch()?;
         if process.has_ended() {
             let _ = self.processes.remove(&pid);
             return Err(KernelError::NoProcess { pid });
@@ -249,6 +256,25 @@ impl SessionTables {
         change(&mut control);
         self.control
             .put(&mark, &control, Put::Any)
+            .map_err(failed("write"))?;
+        self.raise_epoch()
+    }
+
+    /// Ends what the kernel remembers of marks and states.
+    fn raise_epoch(&self) -> Result<(), KernelError> {
+        let failed = |action| {
+            move |error| KernelError::Table {
+                action,
+                table: "SESSIONS_EPOCH",
+                error,
+            }
+        };
+        // It must never go back: what was remembered under an older one would
+        // count again.
+        let table = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let epoch = table.get(&0).map_err(failed("read"))?.unwrap_or(0);
+        table
+            .put(&0, &epoch.wrapping_add(1), Put::Any)
             .map_err(failed("write"))
     }
 

@@ -76,6 +76,19 @@ impl Actor {
         self.cue.as_mut().unwrap().write_all(b"go\n").unwrap();
     }
 
+    /// Lets it act once more; gives the line that it says of it.
+    pub(crate) fn again(&mut self) -> String {
+        self.cue();
+        let mut line = Vec::new();
+        let said = self.child.stdout.as_mut().unwrap();
+        while line.last() != Some(&b'\n') {
+            let mut byte = [0];
+            said.read_exact(&mut byte).unwrap();
+            line.extend(byte);
+        }
+        String::from_utf8(line).unwrap().trim().to_owned()
+    }
+
     /// Lets it act; it goes on by itself.
     pub(crate) fn go(mut self) -> Child {
         self.cue();

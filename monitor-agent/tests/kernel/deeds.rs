@@ -23,6 +23,7 @@ pub(crate) fn perform(act: &[&str]) -> bool {
         ["unix absent", path] => assert!(UnixStream::connect(path).is_err()),
         ["unix refused", path] => println!("{:?}", said(UnixStream::connect(path))),
         ["send", first, second] => send(first, second),
+        ["send on cue", peer] => send_on_cue(peer),
         ["serve"] => serve(),
         ["raw"] => drop(socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)),
         ["packet"] => drop(socket(libc::AF_PACKET, libc::SOCK_RAW, 0)),
@@ -61,6 +62,19 @@ fn send(first: &str, second: &str) {
     let socket = UdpSocket::bind(local).unwrap();
     for peer in [first, first, second, first] {
         socket.send_to(b"x", peer).unwrap();
+    }
+}
+
+/// A datagram to a peer for each line of its input, from one socket; says what
+/// became of each.
+fn send_on_cue(peer: &str) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for line in std::io::stdin().lines() {
+        line.unwrap();
+        match socket.send_to(b"x", peer) {
+            Ok(_) => println!("sent"),
+            Err(error) => println!("refused: {:?}", error.raw_os_error()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 
+use monitor_agent::kernel::{Marked, SessionMark, SessionState};
 use monitor_common::{Connect, Socket, SocketOperation};
 
 use crate::{
@@ -95,6 +96,57 @@ fn first_datagram_to_each_peer_is_told_and_no_other() {
         .collect();
     assert_eq!(found, peers);
     assert!(told.iter().all(|connect| connect.protocol == 17));
+}
+
+/// What the socket remembers of its last peer must not outlive what it was told
+/// under.
+#[test]
+fn datagram_to_a_known_peer_is_refused_once_its_session_is_contained() {
+    let Some(mut rig) = Rig::new() else { return };
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let peer = receiver.local_addr().unwrap();
+    let mut actor = Actor::new(&["send on cue", &peer.to_string()]).marked(&rig.probes, rig.mark);
+    actor.cue();
+    assert_eq!([actor.again(), actor.again()], ["sent", "sent"]);
+    rig.probes
+        .set_session_state(rig.mark, SessionState::Contained)
+        .unwrap();
+    assert_eq!(actor.again(), "refused: Some(1)");
+    rig.probes
+        .set_session_state(rig.mark, SessionState::Open)
+        .unwrap();
+    assert_eq!([actor.again(), actor.again()], ["sent", "sent"]);
+    actor.act();
+    let told: Vec<_> = rig
+        .collect_until_ended()
+        .into_iter()
+        .filter_map(|seen| match seen {
+            Seen::Connect(connect) => Some(connect.flags & Connect::DENIED != 0),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [false, true], "once, and once that it was refused");
+}
+
+/// A socket whose process changes its session is told under the new one.
+#[test]
+fn datagram_to_a_known_peer_is_told_again_under_another_session() {
+    let Some(mut rig) = Rig::new() else { return };
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let peer = receiver.local_addr().unwrap();
+    let mut actor = Actor::new(&["send on cue", &peer.to_string()]).marked(&rig.probes, rig.mark);
+    actor.cue();
+    assert_eq!([actor.again(), actor.again()], ["sent", "sent"]);
+    let other = SessionMark([0x77; 16]);
+    let moved = rig.probes.mark(actor.child.id(), other).unwrap();
+    assert!(matches!(moved, Marked::Moved { .. }), "{moved:?}");
+    assert_eq!([actor.again(), actor.again()], ["sent", "sent"]);
+    actor.act();
+    let told = rig.collect_of(other, |seen| {
+        seen.iter().any(|seen| matches!(seen, Seen::Exit(_)))
+    });
+    let told = told.iter().filter(|seen| matches!(seen, Seen::Connect(_)));
+    assert_eq!(told.count(), 1, "under the other session, once");
 }
 
 #[test]

@@ -117,10 +117,8 @@ unsafe fn fill_socket(connect: &mut Connect, ctx: *mut bpf_sock_addr) {
     connect.bound_ifindex = 0;
     connect.so_mark = 0;
     connect.netns = 0;
-    // SAFETY: a field of the context.
-    let socket = unsafe { &raw const (*ctx).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
-    // SAFETY: the union has one member, the pointer.
-    let sk = unsafe { socket.read() };
+    // SAFETY: the context is valid.
+    let sk = unsafe { socket_of(ctx) };
     if sk.is_null() {
         return;
     }
@@ -131,6 +129,18 @@ unsafe fn fill_socket(connect: &mut Connect, ctx: *mut bpf_sock_addr) {
     if has(&at::SOCK_ADDR_SK) && has(&at::SOCK_NET) {
         connect.netns = socket_namespace(ctx.cast_const().cast()).unwrap_or(0);
     }
+}
+
+/// The context's socket; may be null.
+///
+/// # Safety
+/// The context must be valid.
+#[inline(always)]
+pub unsafe fn socket_of(ctx: *mut bpf_sock_addr) -> *mut bpf_sock {
+    // SAFETY: a field of the context.
+    let socket = unsafe { &raw const (*ctx).__bindgen_anon_1 }.cast::<*mut bpf_sock>();
+    // SAFETY: the union has one member, the pointer.
+    unsafe { socket.read() }
 }
 
 /// The verifier lets nobody add to a socket pointer, so it is read once more,
