@@ -69,6 +69,7 @@ pub fn attribution(session: &Session) -> Attribution {
             grants: session.grants.clone(),
             lineage: Lineage::Kernel,
             reason: None,
+            way: Vec::new(),
         },
         None => Attribution {
             session: Some(session.id),

@@ -45,6 +45,7 @@ pub(crate) fn event(id: EventId, action: Action) -> Event {
             grants: vec!["01JG".parse().unwrap()],
             lineage: Lineage::Kernel,
             reason: None,
+            way: Vec::new(),
         },
         action,
     }

@@ -1,6 +1,7 @@
 //! What happened, attributed.
 //!
-//! - [`actor`]: who did it, and how that is known.
+//! - [`actor`]: who did it, and how that is known; [`handover`]: how work came
+//!   to who did it.
 //! - [`destination`]: where a connection goes.
 //! - [`operation`]: what was done to a watched file; [`expected`]: whether the
 //!   watch list expects it.
@@ -23,6 +24,7 @@ pub mod actor;
 pub mod destination;
 pub mod expected;
 pub mod fact;
+pub mod handover;
 pub mod local;
 pub mod operation;
 
@@ -30,6 +32,7 @@ pub use actor::{Attribution, Lineage, NoSession, Process};
 pub use destination::{Destination, Protocol};
 pub use expected::Expected;
 pub use fact::{Fact, facts};
+pub use handover::{Carrier, Step, Way};
 pub use local::{
     HostChange, Ids, LocalAddress, MemoryAccess, ProcessRef, SocketAddress, SocketOperation,
 };

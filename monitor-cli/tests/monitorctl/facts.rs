@@ -60,6 +60,7 @@ fn event(sequence: u64, action: Action) -> Event {
             grants: vec!["g-acme".parse().unwrap()],
             lineage: Lineage::Kernel,
             reason: None,
+            way: Vec::new(),
         },
         action,
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::handover::Step;
 use crate::{
     bytes::{ByteText, PathLabel},
     id::{GrantId, PrincipalId, SessionId, TenantId},
@@ -69,6 +70,15 @@ pub enum NoSession {
     UnknownMark,
     /// The session is known, but bound to no person.
     NoPrincipal,
+    /// It is work of a service, a timer or a job outside of any login, and the
+    /// directory registers it.
+    Workload,
+    /// The same, and the directory does not know it.
+    UnregisteredWorkload,
+    /// Several sessions may have handed the work over; the way names them.
+    Ambiguous,
+    /// The login is older than the agent, which saw nobody prove who they are.
+    OlderThanAgent,
 }
 
 impl fmt::Display for NoSession {
@@ -77,6 +87,12 @@ impl fmt::Display for NoSession {
             Self::NoMark => "the process comes from no bound login",
             Self::UnknownMark => "the process carries the mark of a session that is not known",
             Self::NoPrincipal => "the session is bound to no person",
+            Self::Workload => "a registered workload outside of any login",
+            Self::UnregisteredWorkload => {
+                "a workload outside of any login that the directory does not know"
+            }
+            Self::Ambiguous => "several sessions may have handed the work over",
+            Self::OlderThanAgent => "the login is older than the agent",
         })
     }
 }
@@ -96,6 +112,9 @@ pub struct Attribution {
     pub lineage: Lineage,
     /// Why it is not known.
     pub reason: Option<NoSession>,
+    /// How it came from the session to this process, the earliest step first;
+    /// empty where the mark came by descent alone.
+    pub way: Vec<Step>,
 }
 
 impl Attribution {
@@ -109,6 +128,7 @@ impl Attribution {
             grants: Vec::new(),
             lineage: Lineage::Unattributed,
             reason: Some(reason),
+            way: Vec::new(),
         }
     }
 }

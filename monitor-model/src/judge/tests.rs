@@ -65,6 +65,7 @@ fn event(action: Action) -> Event {
             grants: vec!["g1".parse().unwrap()],
             lineage: Lineage::Kernel,
             reason: None,
+            way: Vec::new(),
         },
         action,
     }

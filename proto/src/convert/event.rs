@@ -6,8 +6,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Attribution, Destination, Event, Expected, FileObject, GapCause, HookState, Lineage,
-        NoSession, Operation, Process, Protocol, Receipt,
+        Attribution, Carrier, Destination, Event, Expected, FileObject, GapCause, HookState,
+        Lineage, NoSession, Operation, Process, Protocol, Receipt, Step,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };
@@ -23,11 +23,16 @@ use crate::v1;
 
 mod action;
 
+closed_enum!(Carrier, v1::Carrier, "carrier", {
+    JobFile => JobFile, Unit => Unit, TransientUnit => TransientUnit, SshHop => SshHop,
+    AuthorizedKey => AuthorizedKey, Daemon => Daemon, Connection => Connection, Injection => Injection,
+});
 closed_enum!(Lineage, v1::Lineage, "lineage", {
     Kernel => Kernel, Linked => Linked, Inferred => Inferred, Unattributed => Unattributed,
 });
 closed_enum!(NoSession, v1::NoSession, "reason", {
-    NoMark => NoMark, UnknownMark => UnknownMark, NoPrincipal => NoPrincipal,
+    NoMark => NoMark, UnknownMark => UnknownMark, NoPrincipal => NoPrincipal, Workload => Workload,
+    UnregisteredWorkload => UnregisteredWorkload, Ambiguous => Ambiguous, OlderThanAgent => OlderThanAgent,
 });
 closed_enum!(Expected, v1::Expected, "expected", {
     Program => Program, Person => Person,
@@ -268,6 +273,7 @@ impl From<&Attribution> for v1::Attribution {
             grants,
             lineage,
             reason,
+            way,
         } = value;
         Self {
             session: session.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
@@ -276,6 +282,7 @@ impl From<&Attribution> for v1::Attribution {
             grants: texts(grants),
             lineage: number::<v1::Lineage, _>(*lineage),
             reason: reason.map_or(0, number::<v1::NoSession, _>),
+            way: way.iter().map(Into::into).collect(),
         }
     }
 }
@@ -290,6 +297,40 @@ impl TryFrom<v1::Attribution> for Attribution {
             grants: names("attribution.grants", &value.grants)?,
             lineage: meaning::<v1::Lineage, _>("attribution.lineage", value.lineage)?,
             reason: meaning_opt::<v1::NoSession, _>("attribution.reason", value.reason)?,
+            way: value
+                .way
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Step> for v1::HandoverStep {
+    fn from(value: &Step) -> Self {
+        let Step {
+            carrier,
+            name,
+            at,
+            session,
+        } = value;
+        Self {
+            carrier: number::<v1::Carrier, _>(*carrier),
+            name: name.0.clone(),
+            at_unix_ns: at.map(|at| at.0),
+            session: session.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<v1::HandoverStep> for Step {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::HandoverStep) -> Result<Self, InvalidMessage> {
+        Ok(Self {
+            carrier: meaning::<v1::Carrier, _>("way.carrier", value.carrier)?,
+            name: ByteText(value.name),
+            at: value.at_unix_ns.map(UnixNs),
+            session: id_opt("way.session", &value.session, SessionId::from_slice)?,
         })
     }
 }

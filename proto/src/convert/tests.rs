@@ -5,9 +5,9 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, Expected, FileObject, GapCause, HookState,
-        HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation, Process,
-        ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation,
+        Action, Attribution, Carrier, Destination, Event, Expected, FileObject, GapCause,
+        HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation,
+        Process, ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation, Step,
     },
     grant::{Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
     id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
@@ -284,8 +284,17 @@ fn every_action_survives_its_encoding() {
             principal: Some(PrincipalId::new("alice").unwrap()),
             tenant: Some(TenantId::new("acme").unwrap()),
             grants: vec!["g1".parse().unwrap()],
-            lineage: Lineage::Kernel,
+            lineage: Lineage::Linked,
             reason: None,
+            way: Carrier::ALL
+                .into_iter()
+                .map(|carrier| Step {
+                    carrier,
+                    name: ByteText(b"/etc/cron.d/\xff".to_vec()),
+                    at: (carrier == Carrier::JobFile).then_some(UnixNs(7)),
+                    session: (carrier == Carrier::JobFile).then(session_id),
+                })
+                .collect(),
         },
     ];
     let process = Process {
