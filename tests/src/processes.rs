@@ -62,6 +62,30 @@ impl Process {
             .to_owned()
     }
 
+    /// Its parent.
+    #[must_use]
+    pub fn parent(self) -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        let (_, after) = stat.rsplit_once(')')?;
+        after.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Its place in the one hierarchy of control groups; empty where there is
+    /// none.
+    #[must_use]
+    pub fn cgroup(self) -> String {
+        let text = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
+        let place = text.lines().find_map(|line| line.strip_prefix("0::"));
+        place.unwrap_or_default().to_owned()
+    }
+
+    /// Whether it has the audit id of a login.
+    #[must_use]
+    pub fn has_login_uid(self) -> bool {
+        let text = fs::read_to_string(format!("/proc/{}/loginuid", self.pid));
+        text.is_ok_and(|text| text.trim().parse().is_ok_and(|uid: u32| uid != u32::MAX))
+    }
+
     /// The number of its mount namespace.
     #[must_use]
     pub fn mount_namespace(self) -> Option<u64> {
@@ -92,6 +116,42 @@ pub fn all() -> Result<Vec<Process>> {
     let entries = fs::read_dir("/proc").context("reading /proc")?;
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     Ok(pids.filter_map(Process::of).collect())
+}
+
+/// Every process that some login started, by whatever way: it has an audit id
+/// of a login, descends from the listening sshd, or is in a unit that was made
+/// on demand. The managers of users, which serve every login, are not.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn of_logins(listener: Process) -> Result<Vec<Process>> {
+    let every = all()?;
+    let parents: HashMap<u32, u32> = every
+        .iter()
+        .filter_map(|process| Some((process.pid, process.parent()?)))
+        .collect();
+    let is_below = |process: &Process| {
+        let mut pid = process.pid;
+        // Deeper than any tree of processes is: no loop, whatever was read.
+        for _ in 0..every.len() {
+            match parents.get(&pid) {
+                Some(parent) if *parent == listener.pid => return true,
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    let is_of_login = |process: &Process| {
+        let cgroup = process.cgroup();
+        let manager = cgroup.contains("/user@") && cgroup.ends_with("/init.scope");
+        let made = cgroup.contains("/run-") || cgroup.contains("/machine.slice/");
+        !manager && (made || process.has_login_uid() || is_below(process))
+    };
+    let found = every
+        .iter()
+        .filter(|process| **process != listener && is_of_login(process) && process.lives());
+    Ok(found.copied().collect())
 }
 
 /// Every process that runs a file of `folder`, or lives in a mount namespace

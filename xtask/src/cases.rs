@@ -6,6 +6,7 @@
 //! compiled, a machine is started, results of several kernels are put together.
 
 mod host;
+mod system;
 mod vm;
 
 use std::collections::BTreeMap;

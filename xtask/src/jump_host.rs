@@ -19,15 +19,20 @@ use crate::kernels::{self, Kernel};
 use crate::machine::Machine;
 use crate::process;
 
-/// The release, and what is in it: what cases use. No service of it starts.
+/// The release, and what is in it: what cases use, and systemd that starts it.
+/// No service of it starts while it is made.
 const SUITE: &str = "bookworm";
 const PACKAGES: &[&str] = &[
     "acl",
+    "at",
     "attr",
     "bsdextrautils",
     "busybox",
     "ca-certificates",
+    "cron",
     "curl",
+    "dbus",
+    "dbus-user-session",
     "e2fsprogs",
     "file",
     "gawk",
@@ -38,17 +43,23 @@ const PACKAGES: &[&str] = &[
     "less",
     "libcap2-bin",
     "libpam-modules",
+    "libpam-systemd",
     "netcat-openbsd",
     "openssh-client",
     "openssh-server",
     "openssl",
+    "passwd",
     "perl",
     "procps",
     "python3",
     "rsync",
+    "screen",
     "socat",
     "strace",
     "sudo",
+    "systemd",
+    "systemd-container",
+    "systemd-sysv",
     "tar",
     "tmux",
     "util-linux",
@@ -57,7 +68,7 @@ const PACKAGES: &[&str] = &[
     "zip",
 ];
 /// Raised when something else than the packages changes.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 /// The size that the disk has for its file systems; the file is sparse.
 const ROOT_SIZE: &str = "2G";
 /// Made smaller: nobody reads it there.
@@ -145,6 +156,7 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
          mkdir -p monitor usr/lib/modules root etc\n\
          echo jump > etc/hostname\n\
          echo '127.0.0.1 localhost jump' > etc/hosts\n\
+         touch etc/.updated var/.updated\n\
          truncate -s {ROOT_SIZE} '{half}'\n\
          mke2fs -q -t ext4 -F -d '{tree}' '{half}'\n\
          chown --reference='{folder}' '{half}'\n\

@@ -1,7 +1,9 @@
 //! Plays cases in the running kernel: `docs/reference/cases.md`.
 //!
 //! `monitor-cases --cases FOLDER --programs FOLDER --sshd FILE --json FILE
-//! [--built FOLDER] [--only ID[,ID]] [--slowness N] [--tier NAME]`, as root.
+//! [--built FOLDER] [--only ID[,ID]] [--slowness N] [--tier NAME]
+//! [--own-machine]`, as root. The last one: this machine is thrown away
+//! afterwards, so the stage may have accounts and rules in its /etc.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use monitor_tests::cases::{discover, runner};
 use monitor_tests::interrupt;
 use monitor_tests::stage::lock::Patience;
-use monitor_tests::stage::{Settings, folder};
+use monitor_tests::stage::{Settings, Shape, folder};
 
 /// How long another stage is waited for.
 const OTHERS_WITHIN: Duration = Duration::from_secs(20 * 60);
@@ -37,6 +39,7 @@ struct Line {
     only: Option<String>,
     slowness: Option<u32>,
     tier: Option<String>,
+    own_machine: bool,
 }
 
 impl Line {
@@ -44,6 +47,10 @@ impl Line {
         let mut line = Self::default();
         let mut words = std::env::args().skip(1);
         while let Some(flag) = words.next() {
+            if flag == "--own-machine" {
+                line.own_machine = true;
+                continue;
+            }
             let value = words
                 .next()
                 .with_context(|| format!("{flag} without a value"))?;
@@ -80,6 +87,11 @@ fn play() -> Result<bool> {
             line.only.as_deref(),
         )?,
         built: line.built,
+        shape: if line.own_machine {
+            Shape::OwnMachine
+        } else {
+            Shape::Cases
+        },
         slowness: line.slowness.unwrap_or(1).max(1),
     };
     let report = runner::run(&run, |text| println!("{text}"))?;

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::expect::{OneOf, Sight, Whose};
 use crate::facts::Fact;
 
+/// Whose an event is where nothing is said.
+const OWN: &[Whose] = &[Whose::Own];
+
 /// A file as the kernel knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Object {
@@ -30,6 +33,8 @@ pub struct Names {
     pub variables: Vec<(String, String)>,
     /// The session that plays the script.
     pub own: String,
+    /// The sessions that this one opened on the same host.
+    pub inner: Vec<String>,
     /// The session of the other engineer.
     pub other: String,
 }
@@ -63,6 +68,15 @@ pub struct Found {
     pub attributed: Option<bool>,
     /// Whether all have the right verdict; none where it was not asked.
     pub judged: Option<bool>,
+    /// How many were given to whom they belong.
+    #[serde(default)]
+    pub right: usize,
+    /// How many were given to nobody.
+    #[serde(default)]
+    pub unnamed: usize,
+    /// How many were given to somebody else.
+    #[serde(default)]
+    pub wrong: usize,
     /// What differs, in words.
     pub differs: Vec<String>,
 }
@@ -89,6 +103,9 @@ pub fn look_for(sight: &Sight, facts: &[Fact], names: &Names) -> Found {
         seen: sight.takes(events.len()),
         attributed: None,
         judged: None,
+        right: 0,
+        unnamed: 0,
+        wrong: 0,
         differs: Vec::new(),
     };
     if !found.seen {
@@ -97,22 +114,7 @@ pub fn look_for(sight: &Sight, facts: &[Fact], names: &Names) -> Found {
     if events.is_empty() {
         return found;
     }
-    let whose = sight.session.unwrap_or_default();
-    let strays: Vec<&&Fact> = events
-        .iter()
-        .filter(|fact| !is_of(whose, fact, names))
-        .collect();
-    if whose != Whose::Any {
-        found.attributed = Some(strays.is_empty());
-    }
-    for stray in strays {
-        found.differs.push(format!(
-            "{}: attributed to {} instead of {}",
-            sight.name,
-            in_words(stray.session(), names),
-            whose_in_words(whose)
-        ));
-    }
+    attribute(sight, &events, names, &mut found);
     if let Some(verdict) = &sight.verdict {
         let wrong: Vec<&&Fact> = events
             .iter()
@@ -130,12 +132,54 @@ pub fn look_for(sight: &Sight, facts: &[Fact], names: &Names) -> Found {
     found
 }
 
+/// Whose the events are, how that is known, and how many have a wrong name.
+fn attribute(sight: &Sight, events: &[&Fact], names: &Names, found: &mut Found) {
+    let whose = sight.session.as_ref().map_or(OWN, OneOf::all);
+    let is_right = |fact: &Fact| whose.iter().any(|one| is_of(*one, fact, names));
+    let mut differs = Vec::new();
+    for fact in events {
+        let count = match (fact.session(), is_right(fact)) {
+            ("", _) => &mut found.unnamed,
+            (_, true) => &mut found.right,
+            (_, false) => &mut found.wrong,
+        };
+        *count = count.saturating_add(1);
+        if !is_right(fact) {
+            differs.push(format!(
+                "attributed to {} instead of {}",
+                in_words(fact.session(), names),
+                whose_in_words(whose)
+            ));
+        }
+        if fact.session().is_empty() && fact.text("/event/attribution/reason").is_empty() {
+            differs.push("no session, and no reason why".to_owned());
+        }
+        for (wanted, place) in [(&sight.lineage, "lineage"), (&sight.reason, "reason")] {
+            let Some(wanted) = wanted else { continue };
+            let is = fact.text(&format!("/event/attribution/{place}"));
+            if !wanted.all().iter().any(|one| one == is) {
+                let all = wanted.all().join(" or ");
+                differs.push(format!("{place} {is:?} instead of {all}"));
+            }
+        }
+    }
+    let looks_at_it = sight.lineage.is_some() || sight.reason.is_some();
+    if looks_at_it || !whose.contains(&Whose::Any) {
+        found.attributed = Some(differs.is_empty());
+    }
+    let name = |differs: String| format!("{}: {differs}", sight.name);
+    found.differs.extend(differs.into_iter().map(name));
+}
+
 /// Looks for what must not be said; gives back what was said nevertheless.
 #[must_use]
 pub fn look_for_forbidden(sight: &Sight, facts: &[Fact], names: &Names) -> Vec<String> {
     let is_whole = |fact: &&Fact| {
         fits(sight, fact, names)
-            && sight.session.is_none_or(|whose| is_of(whose, fact, names))
+            && sight.session.as_ref().is_none_or(|whose| {
+                let mut whose = whose.all().iter();
+                whose.any(|one| is_of(*one, fact, names))
+            })
             && sight
                 .verdict
                 .as_ref()
@@ -306,6 +350,7 @@ fn is_value(is: &serde_json::Value, wanted: &toml::Value, names: &Names) -> bool
 fn is_of(whose: Whose, fact: &Fact, names: &Names) -> bool {
     match whose {
         Whose::Own => fact.session() == names.own,
+        Whose::Inner => names.inner.iter().any(|inner| fact.session() == inner),
         Whose::Other => !names.other.is_empty() && fact.session() == names.other,
         Whose::None => fact.session().is_empty(),
         Whose::Any => true,
@@ -317,17 +362,20 @@ fn in_words(session: &str, names: &Names) -> String {
         "" => "nobody".to_owned(),
         own if own == names.own => "the own session".to_owned(),
         other if other == names.other => "the other engineer's session".to_owned(),
+        inner if names.inner.iter().any(|one| one == inner) => "an inner session".to_owned(),
         third => format!("session {third}"),
     }
 }
 
-const fn whose_in_words(whose: Whose) -> &'static str {
-    match whose {
+fn whose_in_words(whose: &[Whose]) -> String {
+    let word = |one: &Whose| match one {
         Whose::Own => "the own session",
+        Whose::Inner => "an inner session",
         Whose::Other => "the other engineer's session",
         Whose::None => "nobody",
         Whose::Any => "anybody",
-    }
+    };
+    whose.iter().map(word).collect::<Vec<_>>().join(" or ")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn read_of(inode: u64, session: Option<&str>, verdict: &str) -> Fact {
         "type": "event", "what": "cat read", "verdict_text": verdict,
         "event": {
             "id": format!("j/b/p0/{inode}"),
-            "attribution": {"session": session},
+            "attribution": {"session": session, "reason": session.is_none().then_some("no_mark")},
             "process": {"uid": 0, "exe": {"text": "/usr/bin/cat"}},
             "action": {"kind": "credential", "operation": "read",
                        "object": {"device": 8, "inode": inode, "generation": 0}}
@@ -39,6 +39,7 @@ fn names() -> Names {
             ("P".to_owned(), "wrong".to_owned()),
         ],
         own: "S1".to_owned(),
+        inner: vec!["S4".to_owned()],
         other: "S2".to_owned(),
     }
 }
@@ -159,4 +160,64 @@ fn destinations_are_addresses_and_not_texts() {
     };
     assert!(is("$PEER4:$PORT") && is("*:9000") && is("10.21.0.10:*"));
     assert!(!is("10.21.0.11:9000") && !is("$PEER4:1"));
+}
+
+#[test]
+fn each_event_is_counted_as_right_unnamed_or_wrong() {
+    let events = [Some("S1"), None, Some("S2"), Some("S4")].map(|one| read_of(5, one, "in_scope"));
+    let count = |session: &str| {
+        let found = look_for(
+            &sight(&format!("{READ}\ncount=4\n{session}")),
+            &events,
+            &names(),
+        );
+        (found.right, found.unnamed, found.wrong, found.attributed)
+    };
+    assert_eq!(count(""), (1, 1, 2, Some(false)));
+    assert_eq!(count("session=['own','inner']"), (2, 1, 1, Some(false)));
+    assert_eq!(
+        count("session=['own','inner','none','other']"),
+        (3, 1, 0, Some(true))
+    );
+    assert_eq!(count("session='any'"), (3, 1, 0, None));
+}
+
+#[test]
+fn grade_and_reason_are_told_where_they_differ() {
+    let mut event = read_of(5, Some("S1"), "in_scope");
+    event.value["event"]["attribution"]["lineage"] = "kernel".into();
+    let right = look_for(
+        &sight(&format!("{READ}\nlineage=['linked','kernel']")),
+        &[event.clone()],
+        &names(),
+    );
+    assert!(right.is_right(), "{right:?}");
+    let wrong = look_for(
+        &sight(&format!("{READ}\nlineage='linked'\nreason='no_mark'")),
+        &[event],
+        &names(),
+    );
+    assert_eq!(wrong.attributed, Some(false));
+    assert_eq!(
+        wrong.differs,
+        [
+            "1: lineage \"kernel\" instead of linked",
+            "1: reason \"\" instead of no_mark"
+        ]
+    );
+}
+
+#[test]
+fn event_of_nobody_must_say_why() {
+    let text = format!("{READ}\nsession='none'\nreason='no_mark'");
+    let mut event = read_of(5, None, "in_scope");
+    let found = look_for(&sight(&text), std::slice::from_ref(&event), &names());
+    assert!(found.is_right(), "{found:?}");
+    event.value["event"]["attribution"]["reason"] = serde_json::Value::Null;
+    let found = look_for(
+        &sight(&format!("{READ}\nsession='none'")),
+        &[event],
+        &names(),
+    );
+    assert_eq!(found.differs, ["1: no session, and no reason why"]);
 }

@@ -29,6 +29,9 @@ pub struct Expectations {
     /// Whether processes outlive the script.
     #[serde(default)]
     pub leaves: bool,
+    /// Whether the agent is killed and started again when the script asks.
+    #[serde(default)]
+    pub restarts_agent: bool,
     /// What must be seen.
     #[serde(default)]
     pub expect: Vec<Sight>,
@@ -86,6 +89,8 @@ pub enum Whose {
     /// The session that plays the script.
     #[default]
     Own,
+    /// A session that this one opened: `ssh` to the same host.
+    Inner,
     /// The session of the other engineer.
     Other,
     /// Nobody's.
@@ -117,7 +122,11 @@ pub struct Sight {
     #[serde(default)]
     pub fields: BTreeMap<String, Value>,
     /// Whose; only where it is given.
-    pub session: Option<Whose>,
+    pub session: Option<OneOf<Whose>>,
+    /// How the session must be known.
+    pub lineage: Option<OneOf<String>>,
+    /// Why it is not known.
+    pub reason: Option<OneOf<String>>,
     /// The verdict.
     pub verdict: Option<String>,
     /// Exactly so many.
@@ -166,6 +175,7 @@ pub struct Blind {
 }
 
 const VERDICTS: [&str; 4] = ["in_scope", "out_of_scope", "unattributed", "exempt"];
+const LINEAGES: [&str; 4] = ["kernel", "linked", "inferred", "unattributed"];
 
 impl Expectations {
     /// Reads the text of a file.
@@ -183,6 +193,8 @@ impl Expectations {
             name(sight, index);
             let counts = sight.count.is_some() || sight.at_least.is_some();
             ensure!(!counts, "[[never]] with a count");
+            let graded = sight.lineage.is_some() || sight.reason.is_some();
+            ensure!(!graded, "[[never]] with a lineage or a reason");
         }
         read.check()?;
         Ok(read)
@@ -197,6 +209,10 @@ impl Expectations {
             if let Some(verdict) = &sight.verdict {
                 let known = VERDICTS.contains(&verdict.as_str());
                 ensure!(known, "verdict {verdict:?} is none of {VERDICTS:?}");
+            }
+            for lineage in sight.lineage.iter().flat_map(OneOf::all) {
+                let known = LINEAGES.contains(&lineage.as_str());
+                ensure!(known, "lineage {lineage:?} is none of {LINEAGES:?}");
             }
         }
         for blind in &self.blind {
@@ -279,6 +295,8 @@ mod tests {
     #[test]
     fn unknown_keys_verdicts_needs_and_names_are_refused() {
         assert!(error("[[expect]]\nkind = 'exec'\nverdict = 'fine'").contains("in_scope"));
+        assert!(error("[[expect]]\nkind = 'exec'\nlineage = 'sure'").contains("inferred"));
+        assert!(!error("[[expect]]\nkind = 'exec'\nsession = ['own', 'my']").is_empty());
         assert!(error("[[expect]]\nkind = 'exec'\ncolour = 1").contains("colour"));
         assert!(error("[[never]]\nkind = 'exec'\ncount = 1").contains("count"));
         let blind = "[[expect]]\nkind = 'exec'\n[[blind]]\nreason = 'x'\n";

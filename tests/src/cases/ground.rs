@@ -19,6 +19,7 @@ use crate::engineer::Engineer;
 use crate::stage::accounts::id_of_account;
 use crate::stage::folder::write;
 use crate::stage::network::{self, OWN, OWN_PORT};
+use crate::stage::own_machine::SECOND_ACCOUNT;
 use crate::stage::{ACCOUNT, Folder, TENANTS};
 
 /// The file in which scripts write down what something was.
@@ -295,7 +296,12 @@ pub fn write_ssh(folder: &Folder, engineer: &Engineer, port: u16) -> Result<()> 
     }
     let at = |name: &str| place.join(name).display().to_string();
     let mut text = String::new();
-    for (host, user) in [("jump", ACCOUNT), ("jump-root", "root")] {
+    let hosts = [
+        ("jump", ACCOUNT),
+        ("jump-root", "root"),
+        ("jump-dev", SECOND_ACCOUNT),
+    ];
+    for (host, user) in hosts {
         write!(
             text,
             "Host {host}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {}\n  \

@@ -131,8 +131,16 @@ impl Report {
     /// The closing line.
     #[must_use]
     pub fn sum(&self) -> String {
+        let expects = self.cases.iter().flat_map(|case| &case.expects);
+        let (mut right, mut unnamed, mut wrong) = (0_usize, 0_usize, 0_usize);
+        for found in expects {
+            right = right.saturating_add(found.right);
+            unnamed = unnamed.saturating_add(found.unnamed);
+            wrong = wrong.saturating_add(found.wrong);
+        }
         format!(
-            "{}: {} ok, {} failed, {} blind, {} cannot run here",
+            "{}: {} ok, {} failed, {} blind, {} cannot run here; \
+             of the events: {right} to whom they belong, {unnamed} to nobody, {wrong} to somebody else",
             self.release,
             self.count(Outcome::Ok),
             self.count(Outcome::Failed),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::compare::{self, Found, Names, Object};
 use super::discover::Case;
@@ -13,13 +13,13 @@ use super::ground::{self, Ground};
 use super::needs;
 use super::report::{CaseReport, Outcome, Report, head};
 use super::sensing::Sensing;
-use super::session::{Play, run_as_root};
+use super::session::{Play, certified, inner_sessions, run_as_root};
 use crate::clock::now_unix_ns;
-use crate::engineer::{Engineer, Grant};
+use crate::engineer::Engineer;
 use crate::facts::{Fact, Facts};
 use crate::interrupt;
 use crate::poll;
-use crate::stage::{ACCOUNT, Settings, Shape, Stage, TENANTS};
+use crate::stage::{Settings, Shape, Stage, TENANTS};
 
 /// How long anything may take to be told, natively.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
@@ -38,6 +38,8 @@ pub struct Run {
     pub cases: Vec<Case>,
     /// Where their built programs are: a folder for each case that has some.
     pub built: Option<PathBuf>,
+    /// [`Shape::Cases`], or [`Shape::OwnMachine`].
+    pub shape: Shape,
     /// How much slower this machine is than one that does not emulate.
     pub slowness: u32,
 }
@@ -60,7 +62,7 @@ struct Theatre {
 /// The stage could not be set. What went wrong later is in the report.
 pub fn run(run: &Run, mut tell: impl FnMut(&str)) -> Result<Report> {
     poll::allow_slowness(run.slowness);
-    let stage = Stage::set_prepared(&run.settings, Shape::Cases, |folder| {
+    let stage = Stage::set_prepared(&run.settings, run.shape, |folder| {
         ground::prepare(folder, &run.cases, run.built.as_deref())
     })?;
     tell("the stage is set");
@@ -118,7 +120,7 @@ impl Theatre {
         let sensing = Sensing::of(&started, &stage.folder)?;
         let [own, other] = [("alice", 0), ("bob", 1)].map(|(name, tenant)| {
             let tenant = TENANTS.get(tenant).copied().unwrap_or_default();
-            certified(&stage, name, tenant)
+            certified(&stage, name, tenant, TOLD_WITHIN)
         });
         let (own, other) = (own?, other?);
         let port = stage.sshd()?.port;
@@ -196,10 +198,18 @@ impl Theatre {
         played
     }
 
-    fn play_script(&self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
+    fn play_script(&mut self, case: &Case, ground: &Ground, done: &mut Done) -> Result<()> {
         let mut play = Play::start(&self.own, case, ground, "script.sh")?;
         let session = self.session_of("alice", done);
-        let ended = play.ends(Duration::from_secs(case.expectations.seconds));
+        let deadline = Duration::from_secs(case.expectations.seconds);
+        if case.expectations.restarts_agent {
+            play.waits_for(&ground.work.join("restart-agent"), deadline)?;
+            self.stage.services.kill("monitor-agent")?;
+            self.stage.services.start_agent()?;
+            self.stage.services.agent_is_ready()?;
+            std::fs::write(ground.work.join("agent-restarted"), "")?;
+        }
+        let ended = play.ends(deadline);
         done.names.own = session?;
         let code = ended?.code().unwrap_or(-1);
         if !case.expectations.exit.contains(&code) {
@@ -292,6 +302,7 @@ impl Theatre {
         let is_of_case = |fact: &Fact| fact.number("/event/at").is_some_and(|when| when >= at);
         done.facts
             .retain(|fact| is_of_case(fact) && !self.ends.has(fact));
+        done.names.inner = inner_sessions(&done.facts, &done.names);
         Ok(())
     }
 
@@ -374,26 +385,4 @@ fn finished(
         seconds: start.elapsed().as_secs_f64(),
         expects,
     }
-}
-
-/// A person with a grant and a certificate, who can log in.
-fn certified(stage: &Stage, name: &str, tenant: &str) -> Result<Engineer> {
-    let engineer = Engineer::new(stage, name)?;
-    let grant = Grant {
-        id: format!("{name}-{tenant}-1"),
-        tenant: tenant.to_owned(),
-        ticket: "INC-4711".to_owned(),
-        purpose: "cases".to_owned(),
-        valid_seconds: 3600,
-    };
-    engineer.is_granted(&grant)?;
-    engineer.gets_certificate(&grant)?;
-    let mut last = String::new();
-    let logged_in = poll::until(&format!("{name} being let in"), TOLD_WITHIN, || {
-        let attempt = engineer.tries_to_log_in(ACCOUNT)?;
-        last.clone_from(&attempt.said);
-        Ok(attempt.status.success().then_some(()))
-    });
-    logged_in.with_context(|| format!("the client said: {last}"))?;
-    Ok(engineer)
 }

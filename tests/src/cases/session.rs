@@ -1,4 +1,4 @@
-//! Real sessions that play the scripts.
+//! Real sessions that play the scripts, and who opens them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::compare::Names;
 use super::discover::Case;
 use super::ground::{Ground, account_name};
 use crate::command::{self, command};
-use crate::engineer::Engineer;
+use crate::engineer::{Engineer, Grant};
+use crate::facts::Fact;
 use crate::interrupt;
 use crate::poll;
 use crate::stage::services::last_lines;
+use crate::stage::{ACCOUNT, Stage};
 
 /// One script in one session.
 #[derive(Debug)]
@@ -132,4 +135,43 @@ pub fn run_as_root(case: &Case, ground: &Ground, script: &str, deadline: Duratio
         bail!("{script} failed ({status}); {}", last_lines(&log));
     }
     Ok(())
+}
+
+/// A person with a grant and a certificate, who can log in.
+///
+/// # Errors
+/// The broker refused, or sshd did.
+pub fn certified(stage: &Stage, name: &str, tenant: &str, deadline: Duration) -> Result<Engineer> {
+    let engineer = Engineer::new(stage, name)?;
+    let grant = Grant {
+        id: format!("{name}-{tenant}-1"),
+        tenant: tenant.to_owned(),
+        ticket: "INC-4711".to_owned(),
+        purpose: "cases".to_owned(),
+        valid_seconds: 3600,
+    };
+    engineer.is_granted(&grant)?;
+    engineer.gets_certificate(&grant)?;
+    let mut last = String::new();
+    let logged_in = poll::until(&format!("{name} being let in"), deadline, || {
+        let attempt = engineer.tries_to_log_in(ACCOUNT)?;
+        last.clone_from(&attempt.said);
+        Ok(attempt.status.success().then_some(()))
+    });
+    logged_in.with_context(|| format!("the client said: {last}"))?;
+    Ok(engineer)
+}
+
+/// The sessions that the person opened beside the own one, and those of which
+/// nobody knows whose they are.
+#[must_use]
+pub fn inner_sessions(facts: &[Fact], names: &Names) -> Vec<String> {
+    let opened = facts.iter().filter(|fact| {
+        let principal = fact.text("/event/action/session/principal");
+        fact.is_event("session_opened") && ["alice", ""].contains(&principal)
+    });
+    let sessions = opened.map(|fact| fact.text("/event/action/session/id").to_owned());
+    sessions
+        .filter(|session| *session != names.own && *session != names.other)
+        .collect()
 }

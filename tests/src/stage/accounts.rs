@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::folder::{SSHD, write};
+use super::own_machine::{self, SECOND_ACCOUNT};
 use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder, Shape};
 use crate::command::{self, command};
 
@@ -29,7 +30,11 @@ pub fn write_all(folder: &Folder, shape: Shape) -> Result<()> {
     let mut group = machine_file("group")?;
     let mut shadow = machine_file("shadow").unwrap_or_default();
     let mut free = FreeIds::of(&[&passwd, &group]);
-    for name in [ACCOUNT, BREAK_GLASS_ACCOUNT] {
+    let mut names = vec![ACCOUNT, BREAK_GLASS_ACCOUNT];
+    if shape == Shape::OwnMachine {
+        names.push(SECOND_ACCOUNT);
+    }
+    for name in names {
         let id = free.take();
         let home = make_home(folder, name, id)?;
         for text in [&mut passwd, &mut group, &mut shadow] {
@@ -49,6 +54,9 @@ pub fn write_all(folder: &Folder, shape: Shape) -> Result<()> {
     write(&place.join("passwd"), &passwd, 0o644)?;
     write(&place.join("group"), &group, 0o644)?;
     write(&place.join("shadow"), &shadow, 0o600)?;
+    if shape == Shape::OwnMachine {
+        return own_machine::settle_in(folder);
+    }
     write_pam(folder, &place.join("pam.d"))?;
     if shape == Shape::Cases {
         let sudoers =
@@ -82,17 +90,25 @@ fn write_pam(folder: &Folder, place: &Path) -> Result<()> {
          auth     required  pam_deny.so\n\
          account  required  pam_permit.so\n\
          session  required  pam_loginuid.so\n\
-         session  required  pam_exec.so quiet {agent} pam-session --socket {socket} --break-glass {glass}\n\
+         {hook}\
          session  required  pam_permit.so\n\
          password required  pam_deny.so\n",
-        agent = folder.program("monitor-agent").display(),
-        socket = folder.agent_socket().display(),
-        glass = BREAK_GLASS_ACCOUNT,
+        hook = hook(folder),
     );
     write(&place.join(SSHD), &service, 0o644)?;
     write(&place.join("sshd"), &service, 0o644)?;
     let deny = "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\npassword required pam_deny.so\n";
     write(&place.join("other"), deny, 0o644)
+}
+
+/// The agent's line in the PAM service of an sshd.
+pub(super) fn hook(folder: &Folder) -> String {
+    format!(
+        "session  required  pam_exec.so quiet {agent} pam-session --socket {socket} --break-glass {glass}\n",
+        agent = folder.program("monitor-agent").display(),
+        socket = folder.agent_socket().display(),
+        glass = BREAK_GLASS_ACCOUNT,
+    )
 }
 
 fn machine_file(name: &str) -> Result<String> {

@@ -88,7 +88,7 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
             network::RANGE,
             network::interface(tenant),
         )?;
-        if shape == Shape::Cases {
+        if shape.is_for_cases() {
             let networks = own.networks;
             write!(
                 text,
@@ -101,11 +101,7 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
         ("out-of-scope-again", "critical", "revoke", 2),
     ];
     // A case goes on after what is out of scope: nothing is revoked.
-    let count = if shape == Shape::Cases {
-        1
-    } else {
-        rules.len()
-    };
+    let count = if shape.is_for_cases() { 1 } else { rules.len() };
     for (id, severity, response, after) in rules.into_iter().take(count) {
         write!(
             text,
@@ -127,7 +123,7 @@ fn agent_text(folder: &Folder, ports: Ports, shape: Shape, best_tier: Option<&st
     if shape == Shape::Scene {
         text.push_str("[catalogue]\nenabled = false\n");
     }
-    if shape == Shape::Cases {
+    if shape.is_for_cases() {
         let root = folder.root().display();
         for (place, class) in [("cases/{tenant}/**", "case"), ("end/key", "end")] {
             // A String takes whatever is written.

@@ -9,6 +9,7 @@
 //! - `config`: the configuration files of the three programs
 //! - `services`: the programs as child processes, with their logs
 //! - `sshd`: a private sshd on loopback
+//! - `own_machine`: the same on a machine that is the stage's own
 //! - `cleanup`: takes everything down, also what an earlier stage left
 
 pub mod accounts;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod folder;
 pub mod lock;
 pub mod network;
+pub mod own_machine;
 pub mod services;
 pub mod sshd;
 
@@ -63,8 +65,19 @@ pub enum Shape {
     /// change the account let everybody, addresses that one tenant alone has,
     /// and a policy that only tells.
     Cases,
+    /// The same on a machine that is thrown away afterwards: sshd, accounts
+    /// and PAM are the machine's own, so that its daemons know them too.
+    OwnMachine,
     /// The three services only, watching the machine as it is.
     Host,
+}
+
+impl Shape {
+    /// Whether cases are played on it.
+    #[must_use]
+    pub const fn is_for_cases(self) -> bool {
+        matches!(self, Self::Cases | Self::OwnMachine)
+    }
 }
 
 /// A stage that stands. Dropping it takes it down.
@@ -123,7 +136,7 @@ impl Stage {
             Network::lay()?;
             self.services.start_tenants()?;
         }
-        if shape == Shape::Cases {
+        if shape.is_for_cases() {
             Network::widen()?;
             self.services.start_wide_tenants()?;
         }

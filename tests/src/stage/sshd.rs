@@ -6,12 +6,13 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::folder::{SSHD, write};
+use super::own_machine::SECOND_ACCOUNT;
 use super::services::{free_ports, last_lines};
 use super::{ACCOUNT, BREAK_GLASS_ACCOUNT, Folder, Shape};
 use crate::command::{self, command};
@@ -26,6 +27,7 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 pub struct Sshd {
     child: Child,
     listener: Process,
+    is_the_machines: bool,
     /// The loopback port it listens on.
     pub port: u16,
     /// Its public host key, as in a `known_hosts` file without the host.
@@ -57,12 +59,8 @@ impl Sshd {
         write(&place.join("start.sh"), &start_script(folder, shape), 0o755)?;
         let log = folder.at("log/sshd.log");
         let file = fs::File::create(&log).with_context(|| format!("writing {}", log.display()))?;
-        let mut unshare = command(
-            "unshare",
-            ["--mount", "--propagation", "private", "/bin/sh"],
-        );
-        let mut child = std::os::unix::process::CommandExt::process_group(&mut unshare, 0)
-            .arg(place.join("start.sh"))
+        let mut start = start_command(folder, shape);
+        let mut child = std::os::unix::process::CommandExt::process_group(&mut start, 0)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -79,16 +77,21 @@ impl Sshd {
         Ok(Self {
             child,
             listener,
+            is_the_machines: shape == Shape::OwnMachine,
             port,
             host_key: host_key.trim().to_owned(),
         })
     }
 
-    /// The processes of logins: all in its mount namespace but the listener.
+    /// The processes of logins: all in its mount namespace but the listener;
+    /// where it has none of its own, all that a login started by any way.
     ///
     /// # Errors
     /// /proc cannot be read.
     pub fn login_processes(&self) -> Result<Vec<Process>> {
+        if self.is_the_machines {
+            return processes::of_logins(self.listener);
+        }
         let namespace = self.listener.mount_namespace();
         let mut all = processes::all()?;
         all.retain(|process| {
@@ -109,11 +112,12 @@ impl Sshd {
 /// keys, and the agent.
 fn configuration(folder: &Folder, port: u16, shape: Shape) -> String {
     let (root, may_root) = match shape {
-        Shape::Cases => (" root", "prohibit-password"),
-        Shape::Scene | Shape::Host => ("", "no"),
+        Shape::Cases => (" root".to_owned(), "prohibit-password"),
+        Shape::OwnMachine => (format!(" root {SECOND_ACCOUNT}"), "prohibit-password"),
+        Shape::Scene | Shape::Host => (String::new(), "no"),
     };
     let place = folder.at("sshd");
-    format!(
+    let text = format!(
         "# The private sshd of the demo: certificates only.\n\
          ListenAddress 127.0.0.1\n\
          Port {port}\n\
@@ -143,7 +147,31 @@ fn configuration(folder: &Folder, port: u16, shape: Shape) -> String {
         agent = folder.program("monitor-agent").display(),
         socket = folder.agent_socket().display(),
         glass = BREAK_GLASS_ACCOUNT,
+    );
+    if shape != Shape::OwnMachine {
+        return text;
+    }
+    format!(
+        "{text}Subsystem sftp internal-sftp\nMatch User {SECOND_ACCOUNT}\n\
+         AuthorizedKeysFile .ssh/authorized_keys\n"
     )
+}
+
+/// On a machine of its own it runs as any daemon does; elsewhere in a mount
+/// namespace of its own.
+fn start_command(folder: &Folder, shape: Shape) -> Command {
+    let place = folder.at("sshd");
+    if shape == Shape::OwnMachine {
+        let mut sshd = command(folder.program(SSHD), ["-D", "-e", "-f"]);
+        sshd.arg(place.join("sshd_config"));
+        return sshd;
+    }
+    let mut unshare = command(
+        "unshare",
+        ["--mount", "--propagation", "private", "/bin/sh"],
+    );
+    unshare.arg(place.join("start.sh"));
+    unshare
 }
 
 /// Lays the copies over the machine's files, then becomes sshd. /run is new
@@ -157,7 +185,7 @@ fn start_script(folder: &Folder, shape: Shape) -> String {
              if [ -e /etc/sudoers ]; then mount --bind accounts/sudoers /etc/sudoers; fi\n",
             "mkdir -m 755 /run/netns\nmount --rbind netns /run/netns\n",
         ),
-        Shape::Scene | Shape::Host => ("", ""),
+        Shape::Scene | Shape::OwnMachine | Shape::Host => ("", ""),
     };
     format!(
         "set -eu\n\

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use monitor_tests::cases::report::Report;
 use monitor_tests::stage::folder::PROGRAMS;
 
-use super::{PLAYER, Play, arguments, read_report};
+use super::{PLAYER, Play, arguments, read_report, system};
 use crate::cache::Project;
 use crate::jump_host::{self, pack};
 use crate::kernels::{self, Kernel, Series};
@@ -35,37 +35,6 @@ const RESULT_BYTES: u64 = 16 << 20;
 const MARK: &str = "CASES| ";
 /// Lines of the console that wait to be read.
 const LINES_MAX: usize = 1_000;
-
-const RUN: &str = r"#!/bin/bash
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mkdir -p /dev/pts /dev/shm
-mount -t devpts -o mode=620,ptmxmode=666,gid=5 devpts /dev/pts
-mount -t tmpfs -o mode=1777 tmpfs /dev/shm
-mount -t tmpfs -o mode=755 run /run
-mount -t tmpfs -o mode=1777 tmp /tmp
-mount -t securityfs security /sys/kernel/security
-mount -t tracefs tracing /sys/kernel/tracing
-mount -t bpf bpf /sys/fs/bpf
-mount -t cgroup2 cgroup /sys/fs/cgroup
-ln -sf /proc/self/fd /dev/fd
-ln -sf /proc/self/fd/0 /dev/stdin
-ln -sf /proc/self/fd/1 /dev/stdout
-ln -sf /proc/self/fd/2 /dev/stderr
-mount --make-rshared /
-hostname jump
-ip link set lo up
-echo 0 > /proc/sys/kernel/yama/ptrace_scope
-dmesg -n 1
-/monitor/programs/monitor-cases --cases /monitor/cases --built /monitor/built \
-  --programs /monitor/programs --sshd /usr/sbin/sshd --json /dev/vdd @MORE@ 2>&1 </dev/null |
-  sed -u 's/^/CASES| /'
-sync
-echo CASES-OVER
-echo o > /proc/sysrq-trigger
-sleep 60
-";
 
 pub(super) fn play(project: &Project, play: &Play, series: Series) -> Result<Report> {
     let start = Instant::now();
@@ -154,10 +123,7 @@ fn fill(tree: &Path, play: &Play) -> Result<()> {
     fs::write(tree.join("is-a-test-machine"), "")?;
     // Ids are checked: nothing of it means anything to a shell.
     let more = format!("--slowness {SLOWNESS} {}", arguments(play).join(" "));
-    let init = tree.join("init");
-    fs::write(&init, RUN.replace("@MORE@", &more))?;
-    process::quiet_stdout_of(Command::new("chmod").arg("755").arg(&init))?;
-    Ok(())
+    system::write(tree, &more)
 }
 
 fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
@@ -195,8 +161,9 @@ fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
         );
         command.args(["-drive", &drive]);
     }
+    let words = format!("{COMMAND_LINE}{}", system::COMMAND_LINE);
     command
-        .args(["-append", COMMAND_LINE, "-kernel"])
+        .args(["-append", &words, "-kernel"])
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(&disks.initrd)
