@@ -112,7 +112,7 @@ impl CasesArgs {
             (Some(series), _) => vec![Place::Vm(series)],
             (None, true) => vec![Place::Host],
             (None, false) => {
-                let kernels = Series::ALL.into_iter().map(Place::Vm);
+                let kernels = Series::OF_JUMP_HOSTS.into_iter().map(Place::Vm);
                 kernels.chain([Place::Host]).collect()
             }
         }

@@ -26,17 +26,33 @@ pub(crate) enum Series {
     /// Debian 13's own, a backport in Debian 12.
     #[value(name = "6.12")]
     V6_12,
+    /// The newest in Debian unstable, whatever its number.
+    #[value(name = "sid")]
+    Sid,
 }
 
 impl Series {
     /// All of them, oldest first.
-    pub(crate) const ALL: [Self; 2] = [Self::V6_1, Self::V6_12];
+    pub(crate) const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::Sid];
+
+    /// Those that a whole jump host is built with: modules and kernel in one package.
+    pub(crate) const OF_JUMP_HOSTS: [Self; 2] = [Self::V6_1, Self::V6_12];
+
+    /// What packages with its image are called, before and after the release.
+    const fn package(self) -> (&'static str, &'static str) {
+        match self {
+            Self::V6_1 => ("linux-image-6.1.", "-cloud-amd64"),
+            Self::V6_12 => ("linux-image-6.12.", "-cloud-amd64"),
+            Self::Sid => ("linux-binary-", "-cloud-amd64"),
+        }
+    }
 
     /// `6.1`
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
+            Self::Sid => "sid",
         }
     }
 }
@@ -73,10 +89,10 @@ pub(crate) fn debian_mirror(machine: &Machine) -> Option<String> {
 /// Returns the kernel of a series, fetching the newest if there is none yet.
 pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     let project = machine.project();
-    let apt = PrivateApt::new(project);
+    let apt = PrivateApt::of(project, series);
     let busybox = project.kernels().join("busybox/bin/busybox");
     if !is_executable(&busybox) {
-        apt.unpack(
+        PrivateApt::of(project, Series::V6_1).unpack(
             machine,
             "busybox-static",
             &project.kernels().join("busybox"),
@@ -85,7 +101,10 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     let folder = project.kernels().join(series.name());
     if image_in(&folder).is_none() {
         apt.update(machine)?;
-        let found = apt.quiet("apt-cache", &["search", "--names-only", "^linux-image-"])?;
+        let found = apt.quiet(
+            "apt-cache",
+            &["search", "--names-only", "^linux-(image|binary)-"],
+        )?;
         let package = newest(&found, series).with_context(|| {
             format!(
                 "the Debian mirror of this machine has no cloud kernel {}",
@@ -96,8 +115,7 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     }
     let image =
         image_in(&folder).with_context(|| format!("no vmlinuz below {}", folder.display()))?;
-    let name = image.file_name().unwrap_or_default().to_string_lossy();
-    let release = name.strip_prefix("vmlinuz-").unwrap_or(&name).to_owned();
+    let release = release_of(&image);
     Ok(Kernel {
         image,
         busybox,
@@ -105,27 +123,53 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     })
 }
 
+/// `boot/vmlinuz-RELEASE`, or `usr/lib/modules/RELEASE/vmlinuz` of the newer
+/// packages.
 fn image_in(folder: &Path) -> Option<PathBuf> {
-    let entries = fs::read_dir(folder.join("boot")).ok()?;
-    let mut images: Vec<PathBuf> = entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz-"))
-        .filter(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
-        .map(|entry| entry.path())
+    let files = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+    let old = files(folder.join("boot")).map(|entry| entry.path());
+    let new = files(folder.join("usr/lib/modules")).map(|entry| entry.path().join("vmlinuz"));
+    let mut images: Vec<PathBuf> = old
+        .chain(new)
+        .filter(|image| {
+            let name = image.file_name().unwrap_or_default().to_string_lossy();
+            name == "vmlinuz" || name.starts_with("vmlinuz-")
+        })
+        .filter(|image| fs::metadata(image).is_ok_and(|meta| meta.len() > 0))
         .collect();
     images.sort();
     images.pop()
 }
 
+/// What `uname -r` says in the kernel of an image.
+fn release_of(image: &Path) -> String {
+    let name = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_name).unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let own = name(Some(image));
+    match own.strip_prefix("vmlinuz-") {
+        Some(release) => release.to_owned(),
+        None => name(image.parent()),
+    }
+}
+
 /// apt with everything of its own in one folder.
 struct PrivateApt {
     folder: PathBuf,
+    sources: fn(&[Mirror]) -> String,
 }
 
 impl PrivateApt {
-    fn new(project: &Project) -> Self {
+    /// Unstable has lists of its own: its packages would hide the others'.
+    fn of(project: &Project, series: Series) -> Self {
+        let (folder, sources): (_, fn(&[Mirror]) -> String) = match series {
+            Series::V6_1 | Series::V6_12 => ("apt", private_sources),
+            Series::Sid => ("apt-sid", unstable_sources),
+        };
         Self {
-            folder: project.kernels().join("apt"),
+            folder: project.kernels().join(folder),
+            sources,
         }
     }
 
@@ -167,7 +211,7 @@ impl PrivateApt {
         if !machine.has_file(KEYRING) {
             bail!("{KEYRING} is missing: install debian-archive-keyring");
         }
-        fs::write(self.folder.join("sources.list"), private_sources(&mirrors))?;
+        fs::write(self.folder.join("sources.list"), (self.sources)(&mirrors))?;
         let mut command = Command::new("apt-get");
         command.args(self.options()).args(["-q", "update"]);
         process::run_logged(&mut command, &machine.project().log("kernels-update"))
@@ -247,17 +291,29 @@ enum Archive {
 }
 
 fn private_sources(mirrors: &[Mirror]) -> String {
-    let line =
-        |address: &str, suite: &str| format!("deb [signed-by={KEYRING}] {address} {suite} main\n");
     mirrors
         .iter()
         .map(|mirror| match mirror.kind {
             Archive::Main => {
-                line(&mirror.address, SUITE) + &line(&mirror.address, &format!("{SUITE}-backports"))
+                source(&mirror.address, SUITE)
+                    + &source(&mirror.address, &format!("{SUITE}-backports"))
             }
-            Archive::Security => line(&mirror.address, &format!("{SUITE}-security")),
+            Archive::Security => source(&mirror.address, &format!("{SUITE}-security")),
         })
         .collect()
+}
+
+/// Unstable has no security archive, and needs none.
+fn unstable_sources(mirrors: &[Mirror]) -> String {
+    mirrors
+        .iter()
+        .filter(|mirror| mirror.kind == Archive::Main)
+        .map(|mirror| source(&mirror.address, "sid"))
+        .collect()
+}
+
+fn source(address: &str, suite: &str) -> String {
+    format!("deb [signed-by={KEYRING}] {address} {suite} main\n")
 }
 
 /// The newest signed cloud kernel of a series among `apt-cache search` lines.
@@ -272,10 +328,11 @@ fn newest(found: &str, series: Series) -> Option<&str> {
 
 /// The numbers of `linux-image-6.1.0-56-cloud-amd64` behind the series.
 fn release_numbers(package: &str, series: Series) -> Option<Vec<u64>> {
-    let release = package
-        .strip_prefix("linux-image-")?
-        .strip_suffix("-cloud-amd64")?;
-    let rest = release.strip_prefix(series.name())?.strip_prefix('.')?;
+    let (before, after) = series.package();
+    let rest = package.strip_prefix(before)?.strip_suffix(after)?;
+    if !rest.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
     let numbers = rest
         .split(|c: char| !c.is_ascii_digit())
         .filter(|part| !part.is_empty());
@@ -306,6 +363,34 @@ mod tests {
             Some("linux-image-6.12.117+deb12-cloud-amd64")
         );
         assert_eq!(newest("", Series::V6_12), None);
+        let sid = "linux-binary-7.2.9+deb14-cloud-amd64 - a\n\
+            linux-binary-7.2.13+deb14-cloud-amd64 - b\n\
+            linux-binary-unsigned-7.2.14+deb14-cloud-amd64 - c\n\
+            linux-image-7.2.15+deb14-cloud-amd64 - d\n";
+        assert_eq!(
+            newest(sid, Series::Sid),
+            Some("linux-binary-7.2.13+deb14-cloud-amd64")
+        );
+    }
+
+    #[test]
+    fn image_is_found_where_older_and_newer_packages_put_it() {
+        for (place, release) in [
+            ("boot/vmlinuz-6.1.0-50-cloud-amd64", "6.1.0-50-cloud-amd64"),
+            (
+                "usr/lib/modules/7.2.13+deb14-cloud-amd64/vmlinuz",
+                "7.2.13+deb14-cloud-amd64",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let image = folder.path().join(place);
+            fs::create_dir_all(image.parent().unwrap()).unwrap();
+            fs::write(&image, "").unwrap();
+            assert_eq!(image_in(folder.path()), None, "an empty file is none");
+            fs::write(&image, "kernel").unwrap();
+            assert_eq!(image_in(folder.path()), Some(image.clone()));
+            assert_eq!(release_of(&image), release);
+        }
     }
 
     #[test]
@@ -345,7 +430,7 @@ mod tests {
     fn machine_without_a_debian_archive_is_told_so() {
         let root = tempfile::tempdir().unwrap();
         let machine = Machine::made_up(root.path(), true);
-        let apt = PrivateApt::new(machine.project());
+        let apt = PrivateApt::of(machine.project(), Series::V6_1);
         let text = apt.update(&machine).unwrap_err().to_string();
         assert!(text.contains("no Debian archive"), "{text}");
     }

@@ -140,7 +140,7 @@ fn dispatch(args: Args) -> Result<ExitCode> {
             program,
             record,
         } => {
-            setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
+            setup::ensure_steps(&project, &["vm-6.1", "vm-6.12", "vm-sid"])?;
             return vm::run_command(&project, kernel, program.as_deref(), record);
         }
         Task::Cases(args) => {

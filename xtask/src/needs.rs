@@ -158,7 +158,7 @@ pub(crate) const NEEDS: &[Need] = &[
         what: "QEMU",
         why: "the probes are tried in other kernels",
         goal: Goal::Test,
-        steps: &["vm-6.1", "vm-6.12", "cases-6.1", "cases-6.12"],
+        steps: &["vm-6.1", "vm-6.12", "vm-sid", "cases-6.1", "cases-6.12"],
         present: |machine| machine.program("qemu-system-x86_64").is_some(),
         fix: Fix::Packages(&["qemu-system-x86"]),
     },

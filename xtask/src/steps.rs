@@ -105,6 +105,11 @@ pub(crate) const STEPS: &[Step] = &[
         run: |suite| suite.vm(Series::V6_12),
     },
     Step {
+        name: "vm-sid",
+        about: "the probes in the newest kernel of Debian unstable, in QEMU",
+        run: |suite| suite.vm(Series::Sid),
+    },
+    Step {
         name: "cases-host",
         about: "cases in the running kernel, each in a session (root)",
         run: |suite| suite.cases(Place::Host),
