@@ -29,7 +29,7 @@ use crate::test_run::Counts;
 const PLAYER: &str = "monitor-cases";
 /// What is needed to play here, and there: steps of `test` with the same needs.
 const NEEDS_HOST: &[&str] = &["cases-host"];
-const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12"];
+const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12", "cases-sid"];
 
 /// What is played, and where.
 #[derive(Debug, clap::Args)]
@@ -112,7 +112,7 @@ impl CasesArgs {
             (Some(series), _) => vec![Place::Vm(series)],
             (None, true) => vec![Place::Host],
             (None, false) => {
-                let kernels = Series::OF_JUMP_HOSTS.into_iter().map(Place::Vm);
+                let kernels = Series::ALL.into_iter().map(Place::Vm);
                 kernels.chain([Place::Host]).collect()
             }
         }

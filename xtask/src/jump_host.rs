@@ -184,7 +184,7 @@ pub(crate) fn modules(project: &Project, kernel: &Kernel) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
-    let from = modules_folder(kernel)?;
+    let from = kernel.modules()?;
     let tree = project
         .jump_host()
         .join(format!("modules-{}", kernel.release));
@@ -228,17 +228,6 @@ fn depmod(project: &Project, tree: &Path, release: &str) -> Result<()> {
     std::os::unix::fs::symlink(tree, base.join("lib/modules"))?;
     process::quiet_stdout_of(Command::new(depmod).arg("-b").arg(&base).arg(release))?;
     Ok(fs::remove_dir_all(&base)?)
-}
-
-fn modules_folder(kernel: &Kernel) -> Result<PathBuf> {
-    let folder = kernel.folder()?;
-    let places = ["lib/modules", "usr/lib/modules"];
-    let mut found = places
-        .iter()
-        .map(|place| folder.join(place).join(&kernel.release));
-    found
-        .find(|place| place.is_dir())
-        .with_context(|| format!("{} came without modules", kernel.release))
 }
 
 /// Makes a disk from a folder, as large as it needs to be.
@@ -291,7 +280,7 @@ pub(crate) fn write_initrd(project: &Project, kernel: &Kernel, file: &Path) -> R
     let busybox = fs::read(&kernel.busybox)?;
     archive.program("bin/busybox", &busybox)?;
     let mut load = String::new();
-    let tree = modules_folder(kernel)?;
+    let tree = kernel.modules()?;
     for (number, module) in in_order(&dep, &DISK_MODULES).iter().enumerate() {
         let name = format!("modules/{number}.ko");
         archive.program(&name, &plain(&tree.join(module))?)?;

@@ -35,9 +35,6 @@ impl Series {
     /// All of them, oldest first.
     pub(crate) const ALL: [Self; 3] = [Self::V6_1, Self::V6_12, Self::Sid];
 
-    /// Those that a whole jump host is built with: modules and kernel in one package.
-    pub(crate) const OF_JUMP_HOSTS: [Self; 2] = [Self::V6_1, Self::V6_12];
-
     /// What packages with its image are called, before and after the release.
     const fn package(self) -> (&'static str, &'static str) {
         match self {
@@ -45,6 +42,19 @@ impl Series {
             Self::V6_12 => ("linux-image-6.12.", "-cloud-amd64"),
             Self::Sid => ("linux-binary-", "-cloud-amd64"),
         }
+    }
+
+    /// The package with the modules, where the image's has none.
+    fn modules_package(self, package: &str) -> Option<String> {
+        match self {
+            Self::V6_1 | Self::V6_12 => None,
+            Self::Sid => Some(package.replacen("linux-binary-", "linux-modules-", 1)),
+        }
+    }
+
+    /// Whether its release changes by itself, and with it what the verifier does.
+    pub(crate) const fn moves(self) -> bool {
+        matches!(self, Self::Sid)
     }
 
     /// `6.1`
@@ -64,16 +74,22 @@ pub(crate) struct Kernel {
     pub(crate) busybox: PathBuf,
     /// The release, as `uname -r` says it.
     pub(crate) release: String,
+    /// The folder that its packages were unpacked into.
+    pub(crate) folder: PathBuf,
 }
 
 impl Kernel {
-    /// The folder that its packages were unpacked into.
+    /// The folder of its modules.
     ///
     /// # Errors
-    /// The image lies at the root of the file system.
-    pub(crate) fn folder(&self) -> Result<&Path> {
-        let boot = self.image.parent().and_then(Path::parent);
-        boot.context("the kernel's image has no folder")
+    /// It came without any.
+    pub(crate) fn modules(&self) -> Result<PathBuf> {
+        let mut found = ["lib/modules", "usr/lib/modules"]
+            .iter()
+            .map(|place| self.folder.join(place).join(&self.release));
+        found
+            .find(|place| place.join("kernel").is_dir())
+            .with_context(|| format!("{} came without modules", self.release))
     }
 }
 
@@ -99,7 +115,9 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
         )?;
     }
     let folder = project.kernels().join(series.name());
-    if image_in(&folder).is_none() {
+    if kernel_in(&folder, &busybox).is_none_or(|kernel| kernel.modules().is_err()) {
+        // Of another release there may be a part.
+        let _ = fs::remove_dir_all(&folder);
         apt.update(machine)?;
         let found = apt.quiet(
             "apt-cache",
@@ -111,15 +129,23 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
                 series.name()
             )
         })?;
+        // The modules first: the image is what says that all is there.
+        if let Some(modules) = series.modules_package(package) {
+            apt.unpack(machine, &modules, &folder)?;
+        }
         apt.unpack(machine, package, &folder)?;
     }
-    let image =
-        image_in(&folder).with_context(|| format!("no vmlinuz below {}", folder.display()))?;
-    let release = release_of(&image);
-    Ok(Kernel {
+    kernel_in(&folder, &busybox).with_context(|| format!("no vmlinuz below {}", folder.display()))
+}
+
+/// What lies in a folder already.
+fn kernel_in(folder: &Path, busybox: &Path) -> Option<Kernel> {
+    let image = image_in(folder)?;
+    Some(Kernel {
+        release: release_of(&image),
         image,
-        busybox,
-        release,
+        busybox: busybox.to_path_buf(),
+        folder: folder.to_path_buf(),
     })
 }
 

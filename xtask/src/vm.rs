@@ -118,8 +118,8 @@ fn run_in(project: &Project, program: &Path, series: Series, counts: Counts) -> 
     let found = verified::said(&console);
     match counts {
         Counts::Ignore => {}
-        Counts::Compare => verified::compare(project, series.name(), &found)?,
-        Counts::Record => verified::record(project, series.name(), found)?,
+        Counts::Compare => verified::compare(project, series, &kernel.release, &found)?,
+        Counts::Record => verified::record(project, series, &kernel.release, found)?,
     }
     Ok(said)
 }
