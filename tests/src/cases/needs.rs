@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use super::expect::{kernel_is, kernel_number};
 use crate::command::{self, command};
+use crate::stage::own_machine;
 
 /// Where sessions look for programs.
 const PATH: [&str; 6] = [
@@ -131,7 +132,7 @@ const NEEDS: &[Need] = &[
     Need {
         name: "vm",
         why_not: "this kernel is a developer's: what the case does is done only in a machine of its own",
-        is_there: || Path::new("/monitor/is-a-test-machine").exists(),
+        is_there: || Path::new(own_machine::MARK).exists(),
     },
     Need {
         name: "systemd",

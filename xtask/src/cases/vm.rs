@@ -25,7 +25,7 @@ use crate::process::{self, time_text};
 use crate::vm::COMMAND_LINE;
 
 /// From power-on to power-off, in emulation.
-const TIME_LIMIT: Duration = Duration::from_secs(20 * 60);
+const TIME_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// How much slower things may be there.
 const SLOWNESS: u32 = 12;
 const MEMORY_MIB: &str = "2048";
