@@ -6,6 +6,9 @@
 //! host's key, so that equal secrets are seen to be equal. Bound: the
 //! arguments. Loss: what looks like a secret and is none is lost too.
 //!
+//! The digest of all arguments is made before, so that what was replaced is in
+//! it. Its key comes from this host's: `docs/reference/output.md`.
+//!
 //! What counts as one: values of options and variables with a telling name,
 //! options that certain programs take passwords by, passwords in URLs and
 //! headers, tokens of known make, private keys. [`rules`] holds the lists,
@@ -19,6 +22,7 @@ use std::{
 };
 
 use hmac::{Hmac, Mac as _};
+use monitor_common::digest::{DigestKey, digest};
 use monitor_model::{bytes::ByteText, event::Action};
 use sha2::Sha256;
 
@@ -29,6 +33,8 @@ use rules::{Flag, Rules};
 
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
+/// What the key of the digests of arguments is made of, beside the host's.
+const DIGEST_LABEL: &[u8] = b"argv_digest";
 /// Hexadecimal digits of a digest that are shown.
 const DIGITS: usize = 8;
 
@@ -59,6 +65,7 @@ pub enum RedactError {
 /// Takes secrets out.
 pub struct Redactor {
     mac: Hmac<Sha256>,
+    digest_key: DigestKey,
     rules: Rules,
 }
 
@@ -102,16 +109,36 @@ impl Redactor {
         for (to, from) in block.iter_mut().zip(key) {
             *to = *from;
         }
+        let mac: Hmac<Sha256> = Hmac::new(&block);
+        let derived = mac
+            .clone()
+            .chain_update(DIGEST_LABEL)
+            .finalize()
+            .into_bytes();
+        let mut half = [0; 16];
+        for (to, from) in half.iter_mut().zip(derived) {
+            *to = from;
+        }
         Self {
-            mac: Hmac::new(&block),
+            mac,
+            digest_key: DigestKey::from_bytes(half),
             rules: Rules::new(),
         }
     }
 
-    /// Takes the secrets out of what happened; how many.
+    /// The key of the digests of arguments, for who makes those of long ones.
+    #[must_use]
+    pub const fn digest_key(&self) -> DigestKey {
+        self.digest_key
+    }
+
+    /// Digests the arguments, where all are there, and takes the secrets out of
+    /// what happened; how many.
     pub fn redact(&self, action: &mut Action) -> u32 {
         let Action::Exec {
             argv,
+            argv_truncated,
+            argv_digest,
             redacted,
             given,
             interpreter,
@@ -121,6 +148,9 @@ impl Redactor {
         else {
             return 0;
         };
+        if !*argv_truncated {
+            *argv_digest = Some(self.argv_digest(argv));
+        }
         let told: Vec<&[u8]> = argv.iter().map(|argument| argument.0.as_slice()).collect();
         let (cleaned, mut count) = self.arguments(&told);
         *argv = cleaned.into_iter().map(ByteText).collect();
@@ -136,6 +166,18 @@ impl Redactor {
         }
         *redacted = count;
         count
+    }
+
+    /// The digest of the memory that held these arguments: each ends with a zero
+    /// byte.
+    fn argv_digest(&self, argv: &[ByteText]) -> u64 {
+        let bytes = argv.iter().map(|argument| argument.0.len() + 1).sum();
+        let mut area = Vec::with_capacity(bytes);
+        for argument in argv {
+            area.extend_from_slice(&argument.0);
+            area.push(0);
+        }
+        digest(self.digest_key, &area)
     }
 
     /// Takes the secrets out of arguments; how many.

@@ -129,7 +129,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
             report,
         },
         epoch,
-    ) = probes::start(&config)?;
+    ) = probes::start(&config, ground.redactor.digest_key())?;
     let probes = Arc::new(probes);
     let watcher = Watcher::start(
         config.watches.clone(),

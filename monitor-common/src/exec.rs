@@ -9,6 +9,9 @@ use crate::{
 
 /// Most bytes of the arguments in a record.
 pub const ARGV_BYTES_MAX: usize = 4_096;
+/// Most bytes of arguments that the kernel digests: what Linux allows arguments
+/// and environment together (since 4.13).
+pub const ARGV_DIGEST_BYTES_MAX: u64 = 6 << 20;
 /// Most bytes of the path as given in a record.
 pub const GIVEN_BYTES_MAX: usize = 1_024;
 /// Most bytes of the interpreter's name in a record (the kernel reads at most
@@ -29,9 +32,9 @@ pub struct Exec {
     pub script: FileObject,
     /// Where the file that runs is, as the kernel's dentries say.
     pub path: PathTail,
-    /// Keyed digest of all arguments, also of those that the record lacks;
-    /// means something where [`Self::DIGEST_KNOWN`] is set. Equal arguments
-    /// have equal digests as long as the key stays.
+    /// Digest ([`mod@crate::digest`]) of all arguments where the record lacks
+    /// some; means something where [`Self::DIGEST_KNOWN`] is set. Of arguments
+    /// that are all there whoever reads the record can make it.
     pub argv_digest: u64,
     /// Bytes of the arguments that the process was given, zero bytes between
     /// them included.

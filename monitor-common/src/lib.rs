@@ -17,13 +17,14 @@
 //! - [`syscall`]: which program looks at which system call.
 //! - [`ring`]: the two rings, their counters and their wake-up word.
 //! - [`fault`]: why something that should have been told was not.
-//! - [`decode`]: bytes to record, pure.
+//! - [`decode`]: bytes to record, pure. [`mod@digest`]: the digest of arguments.
 
 #![no_std]
 
 pub mod connect;
 pub mod credential;
 pub mod decode;
+pub mod digest;
 pub mod exec;
 pub mod exit;
 pub mod fault;
@@ -46,6 +47,7 @@ pub mod watch;
 pub use connect::Connect;
 pub use credential::{Credential, Operation};
 pub use decode::{DecodeError, Record, decode};
+pub use digest::DigestKey;
 pub use exec::Exec;
 pub use exit::Exit;
 pub use fault::Fault;

@@ -87,6 +87,9 @@ pub static FLOWS: LruHashMap<FlowKey, u32, FLOWS_MAX> = LruHashMap::new();
 /// was given.
 #[btf_map]
 pub static SCRIPTS: LruHashMap<u64, FileObject, SCRIPTS_MAX> = LruHashMap::new();
+/// By the same: the digest of its arguments, where they are long.
+#[btf_map]
+pub static DIGESTS: LruHashMap<u64, u64, SCRIPTS_MAX> = LruHashMap::new();
 /// Process id of the agent; user space writes it.
 #[btf_map]
 pub static SELF: Array<u32, 1> = Array::new();

@@ -155,7 +155,8 @@ fn parse(
         // Task storage: aya has no type for it, `Table` reads it.
         .allow_unsupported_maps()
         .map_max_entries("PRIORITY", config.priority_ring_bytes)
-        .map_max_entries("BULK", config.bulk_ring_bytes);
+        .map_max_entries("BULK", config.bulk_ring_bytes)
+        .override_global("DIGEST_KEY", &config.digest_key.0, true);
     for (global, offset) in offsets.globals() {
         loader.override_global(global, offset, true);
     }

@@ -45,7 +45,7 @@
 
 use std::path::PathBuf;
 
-pub use monitor_common::SessionMark;
+pub use monitor_common::{DigestKey, SessionMark};
 
 pub mod batch;
 mod btf;
@@ -104,17 +104,20 @@ pub struct ProbeConfig {
     pub bulk_ring_bytes: u32,
     /// The best tier that may be taken. Counts only when probes are loaded.
     pub best_tier: Tier,
+    /// Of the digests of arguments. Counts only when probes are loaded.
+    pub digest_key: DigestKey,
 }
 
 impl ProbeConfig {
     /// 16 MiB for the priority ring (some 50,000 records), 4 MiB for the bulk
-    /// ring, every tier.
+    /// ring, every tier, a digest key of zeros.
     pub fn new(pin_dir: impl Into<PathBuf>) -> Self {
         Self {
             pin_dir: pin_dir.into(),
             priority_ring_bytes: 16 << 20,
             bulk_ring_bytes: 4 << 20,
             best_tier: Tier::Lsm,
+            digest_key: DigestKey([0, 0]),
         }
     }
 

@@ -308,3 +308,49 @@ fn the_path_as_given_and_the_interpreter_lose_their_secrets_too() {
     // The kernel's name of the object is no word of the caller.
     assert_eq!(exe.path.text, secret.into());
 }
+
+/// The key in hexadecimal digits, as `openssl mac` says it:
+/// `openssl mac -digest SHA256 -macopt hexkey:0707...07 -in FILE HMAC`, where the
+/// file holds `argv_digest`; then the digest under its first half, as
+/// `monitor_common::digest` tests it.
+#[test]
+fn digest_is_of_all_arguments_before_secrets_go_and_of_whole_ones_only() {
+    let exec = |argv: &[&str], argv_truncated| Action::Exec {
+        exe: monitor_model::event::FileObject {
+            device: 1,
+            inode: 2,
+            generation: 3,
+            path: monitor_model::bytes::PathLabel {
+                text: "".into(),
+                truncated: false,
+            },
+        },
+        argv: argv.iter().map(|argument| (*argument).into()).collect(),
+        argv_bytes: 0,
+        argv_truncated,
+        redacted: 0,
+        argv_digest: None,
+        script: None,
+        given: "".into(),
+        interpreter: "".into(),
+    };
+    let digest_of = |argv: &[&str], is_truncated| {
+        let mut action = exec(argv, is_truncated);
+        redactor().redact(&mut action);
+        match action {
+            Action::Exec { argv_digest, .. } => argv_digest,
+            _ => panic!(),
+        }
+    };
+    assert_eq!(
+        digest_of(&["mysql", "-psecret"], false),
+        Some(0x43a7_c646_9059_71b7)
+    );
+    assert_ne!(
+        digest_of(&["mysql", "-pother"], false),
+        Some(0x43a7_c646_9059_71b7)
+    );
+    assert_eq!(digest_of(&["mysql", "-psecret"], true), None);
+    // No argument, and an empty one, are two things.
+    assert_ne!(digest_of(&[], false), digest_of(&[""], false));
+}

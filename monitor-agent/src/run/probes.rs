@@ -8,18 +8,19 @@ use tracing::{info, warn};
 use super::RunError;
 use crate::{
     config::Config,
-    kernel::{self, ArmReport, Family, ProbeConfig, Probes, Started},
+    kernel::{self, ArmReport, DigestKey, Family, ProbeConfig, Probes, Started},
     note::Note,
 };
 
 /// Starts the probes, and names this loading of them.
-pub(super) fn start(config: &Config) -> Result<(Started, String), RunError> {
+pub(super) fn start(config: &Config, digest_key: DigestKey) -> Result<(Started, String), RunError> {
     kernel::ensure_bpffs(&config.pin_dir)?;
     let started = Probes::start(&ProbeConfig {
         pin_dir: config.pin_dir.clone(),
         priority_ring_bytes: config.priority_bytes,
         bulk_ring_bytes: config.bulk_bytes,
         best_tier: config.best_tier,
+        digest_key,
     })?;
     for family in started.report.blind() {
         let reasons: Vec<_> = family

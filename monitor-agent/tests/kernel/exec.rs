@@ -7,7 +7,7 @@ use monitor_common::{Exec, file::device_from_stat};
 
 use crate::{
     actor::Actor,
-    rig::{Rig, Seen},
+    rig::{DIGEST_KEY, Rig, Seen},
 };
 
 fn execs(seen: &[Seen]) -> Vec<(&Exec, &str, &[u8])> {
@@ -86,6 +86,45 @@ fn long_arguments_are_cut_and_their_true_length_is_told() {
     assert_eq!(exec.argv_bytes_true, "printf\0%s\0".len() as u64 + 10_000);
     assert_eq!(argv.len(), 4_096);
     assert!(argv.starts_with(b"printf\0%s\x0000"));
+}
+
+/// The tail of the area has each length modulo eight, and the area crosses
+/// pages and chunks.
+#[test]
+fn digest_is_of_all_arguments_where_the_record_lacks_some() {
+    let Some(mut rig) = Rig::new() else { return };
+    let is_armed = rig
+        .report
+        .families
+        .iter()
+        .any(|family| family.family == Family::Arguments && family.armed.is_some());
+    let lengths = [4_083, 4_084, 4_090, 4_097, 4_351, 4_352, 9_999, 131_000];
+    let words: Vec<String> = lengths.iter().map(ToString::to_string).collect();
+    let script = format!(
+        "for n in {}; do env printf '' \"$(printf %0${{n}}d 7)\"; done",
+        words.join(" ")
+    );
+    Actor::shell(&script).marked(&rig.probes, rig.mark).act();
+    let seen = rig.collect_until_ended();
+    let printf: Vec<_> = execs(&seen)
+        .into_iter()
+        .filter(|(_, _, argv)| argv.starts_with(b"printf\0\0"))
+        .collect();
+    assert_eq!(printf.len(), lengths.len());
+    for ((exec, _, argv), length) in printf.into_iter().zip(lengths) {
+        let mut all = b"printf\0\0".to_vec();
+        all.resize(all.len() + length - 1, b'0');
+        all.extend_from_slice(b"7\0");
+        assert_eq!(exec.argv_bytes_true, all.len() as u64);
+        let is_cut = argv.len() < all.len();
+        assert_eq!(is_cut, length >= 4_090, "{length}");
+        let is_known = exec.flags & Exec::DIGEST_KNOWN != 0;
+        assert_eq!(is_known, is_cut && is_armed, "{length}");
+        if is_known {
+            let wanted = monitor_common::digest::digest(DIGEST_KEY, &all);
+            assert_eq!(exec.argv_digest, wanted, "{length}");
+        }
+    }
 }
 
 #[test]

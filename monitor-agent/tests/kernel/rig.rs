@@ -10,7 +10,7 @@ use std::{
 };
 
 use monitor_agent::kernel::{
-    ArmReport, BatchLimits, Family, KernelError, ProbeConfig, Probes, RingReader, Rings,
+    ArmReport, BatchLimits, DigestKey, Family, KernelError, ProbeConfig, Probes, RingReader, Rings,
     SessionMark, Started, Tier, detach, ensure_bpffs,
 };
 use monitor_common::{
@@ -24,6 +24,9 @@ pub(crate) const LIMITS: BatchLimits = BatchLimits {
     records_max: 4_096,
     bytes_max: 1 << 20,
 };
+
+/// Of every rig.
+pub(crate) const DIGEST_KEY: DigestKey = DigestKey([0x0123_4567_89ab_cdef, 42]);
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
@@ -170,6 +173,7 @@ impl Rig {
     pub(crate) fn with(change: impl FnOnce(&mut ProbeConfig)) -> Option<Self> {
         let pins = folder()?;
         let mut config = ProbeConfig::new(&pins.0);
+        config.digest_key = DIGEST_KEY;
         change(&mut config);
         let Started {
             probes,

@@ -14,7 +14,7 @@ use monitor_common::{
     exec::{ARGV_BYTES_MAX, GIVEN_BYTES_MAX, INTERPRETER_BYTES_MAX},
 };
 
-use super::{identity, script};
+use super::{arguments, identity, script};
 use crate::{
     kernel::{Object, load, probe},
     marks, offsets as at,
@@ -69,6 +69,12 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     }
     // SAFETY: `current` is a task; behind the path is room for arguments.
     let argv_bytes = unsafe { read_argv(exec, current, tail.wrapping_add(path_bytes)) };
+    if exec.argv_bytes_true > ARGV_BYTES_MAX as u64
+        && let Some(digest) = arguments::take_digest(bprm)
+    {
+        exec.argv_digest = digest;
+        exec.flags |= Exec::DIGEST_KNOWN;
+    }
     let room = tail.wrapping_add(path_bytes).wrapping_add(argv_bytes);
     // SAFETY: behind the arguments is room for both names.
     let names_bytes = unsafe { read_names(exec, bprm, room) };

@@ -2,6 +2,7 @@
 //! (`kernel/hooks.rs` there) says which program serves which family on which
 //! tier; a program not named there is never loaded.
 
+pub mod arguments;
 pub mod birth;
 pub mod change;
 pub mod change_fd;

@@ -43,6 +43,8 @@ macro_rules! families {
 families! {
     Life => "life", "Births and ends of tasks: marks spread, sessions end.";
     Birth => "birth", "Newborn tasks of sessions that are to be killed.";
+    // Before exec: the record of a start carries the digest.
+    Arguments => "arguments", "Digests of long arguments.";
     Exec => "exec", "Starts of programs.";
     Script => "script", "The script that an interpreter was started for.";
     ConnectV4 => "connect_v4", "Connections over IPv4.";

@@ -43,6 +43,15 @@ pub(super) const HOOKS: &[Hook] = &[
         misses: "nothing known",
     },
     Hook {
+        family: Family::Arguments,
+        tier: Tier::Tracepoint,
+        programs: &[tracepoint("argv_digest", "sched_process_exec")],
+        needs: &[Need::Exec],
+        kernel_min: (5, 17),
+        sees: "a digest of all arguments where a record has room for the first 4,096 bytes only",
+        misses: "nothing known",
+    },
+    Hook {
         family: Family::Exec,
         tier: Tier::Tracepoint,
         programs: &[tracepoint("task_exec", "sched_process_exec")],
