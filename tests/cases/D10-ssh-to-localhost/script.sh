@@ -1,0 +1,1 @@
+ssh -F "$SSH_CONFIG" jump "head -c 4 '$K'" > /dev/null

@@ -1,0 +1,1 @@
+systemctl stop case-d12

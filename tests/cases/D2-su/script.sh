@@ -1,0 +1,1 @@
+su root -c 'head -c 4 "$K" > /dev/null'

@@ -1,0 +1,2 @@
+set -e
+scp -q -O -F "$SSH_CONFIG" "jump:$K" out

@@ -1,0 +1,2 @@
+set -e
+rsync -e "ssh -F $SSH_CONFIG" "jump:$K" out

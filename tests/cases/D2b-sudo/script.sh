@@ -1,0 +1,1 @@
+sudo head -c 4 "$K" > /dev/null

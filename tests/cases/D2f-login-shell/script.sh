@@ -1,0 +1,2 @@
+set -e
+sudo -i su - "$ACCOUNT" -c "head -c 4 '$K'" > /dev/null

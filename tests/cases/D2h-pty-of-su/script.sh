@@ -1,0 +1,1 @@
+su --pty root -c "head -c 4 '$K'" > /dev/null

@@ -1,0 +1,5 @@
+set -e
+test "$(cat /proc/self/loginuid)" = "$(id -u)"
+test "$(cat /proc/self/sessionid)" != 4294967295
+head -c 4 "$K" > /dev/null
+sudo sh -c 'echo 4294967295 > /proc/self/loginuid; exec tail -c 4 "$1"' sh "$K" > /dev/null

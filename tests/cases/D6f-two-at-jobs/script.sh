@@ -1,0 +1,3 @@
+set -e
+echo "head -c 4 '$K' > '$WORK/out'; : > '$WORK/done'" | at now
+until [ -e done ] && [ -e done-other ]; do sleep 0.1; done

@@ -1,0 +1,2 @@
+set -e
+sudo systemd-run --quiet --wait head -c 4 "$K"

@@ -1,0 +1,3 @@
+set -e
+sudo machinectl --quiet shell "$ACCOUNT@.host" /bin/sh -c "head -c 4 '$K' > '$WORK/out'; : > '$WORK/done'"
+until [ -e done ]; do sleep 0.1; done

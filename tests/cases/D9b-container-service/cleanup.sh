@@ -1,0 +1,1 @@
+systemctl stop case-d9b 2>/dev/null || true
