@@ -15,8 +15,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, NoSession, Operation, Process,
-        ProcessRef, Protocol, fact::BLOCK_DEVICE_CLASS,
+        Action, Attribution, Destination, Event, FileObject, Operation, Process, ProcessRef,
+        Protocol, fact::BLOCK_DEVICE_CLASS,
     },
     id::{AgentName, BootId, EventId, Source},
 };
@@ -30,6 +30,7 @@ use crate::{
 pub mod executables;
 mod expected;
 pub mod host;
+pub mod jobs;
 mod local;
 mod mounts;
 pub mod sessions;
@@ -38,6 +39,7 @@ use expected::Done;
 
 pub use executables::Executables;
 pub use host::{Host, ThisHost};
+pub use jobs::{Jobs, SharedJobs};
 pub use sessions::{Sessions, SharedSessions};
 
 /// Under which name events go out.
@@ -66,7 +68,11 @@ pub struct Attributor<H> {
     labels: SharedLabels,
     programs: SharedPrograms,
     executables: Executables,
+    jobs: Jobs,
     host: H,
+    /// Time of the first record, nanoseconds since boot: who is born later starts
+    /// no program untold.
+    first_boot_ns: Option<u64>,
     unknown_watches: u64,
 }
 
@@ -80,7 +86,9 @@ impl<H: Host> Attributor<H> {
             labels,
             programs: SharedPrograms::default(),
             executables: Executables::default(),
+            jobs: Jobs::default(),
             host,
+            first_boot_ns: None,
             unknown_watches: 0,
         }
     }
@@ -91,10 +99,25 @@ impl<H: Host> Attributor<H> {
         Self { programs, ..self }
     }
 
+    /// Knows work outside of sessions, and who may have handed it over.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Jobs) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// The jobs.
+    pub const fn jobs(&mut self) -> &mut Jobs {
+        &mut self.jobs
+    }
+
     /// The event that a record tells of.
     pub fn event(&mut self, record: &Record<'_>, place: Place, offset: TimeOffset) -> Event {
         let header = record.header();
         let key = (header.pid, header.start_boot_ns);
+        let first = *self.first_boot_ns.get_or_insert(header.boot_ns);
+        if header.start_boot_ns > first && self.executables.get(key).is_none() {
+            self.executables.inherit(header.ppid, key);
+        }
         if let Record::Exec { exec, path, .. } = record {
             self.executables.set(key, label(*path));
             self.executables.set_file(key, expected::file(&exec.exe));
@@ -104,19 +127,23 @@ impl<H: Host> Attributor<H> {
         if matches!(record, Record::Exit(_)) {
             self.executables.remove(key);
         }
-        Event {
+        let at = UnixNs(u64::try_from(offset.unix_ns(header.boot_ns)).unwrap_or(0));
+        let attribution = self.attribution(header, (&process, &action), at);
+        let event = Event {
             id: EventId {
                 agent: self.origin.agent.clone(),
                 boot: self.origin.boot,
                 source: place.source,
                 sequence: place.sequence,
             },
-            at: UnixNs(u64::try_from(offset.unix_ns(header.boot_ns)).unwrap_or(0)),
+            at,
             boot_ns: header.boot_ns,
             process: Some(process),
-            attribution: self.attribution(header),
+            attribution,
             action,
-        }
+        };
+        self.jobs.learn(&event);
+        event
     }
 
     /// How often a watch was not known, and programs were forgotten to make
@@ -128,14 +155,19 @@ impl<H: Host> Attributor<H> {
         )
     }
 
-    fn attribution(&self, header: &Header) -> Attribution {
+    fn attribution(
+        &mut self,
+        header: &Header,
+        (process, action): (&Process, &Action),
+        at: UnixNs,
+    ) -> Attribution {
         let Some(id) = marks::session_of(header.session) else {
-            return Attribution::none(NoSession::NoMark);
+            return self.jobs.of_unmarked(process, action, at, &mut self.host);
         };
-        match self.sessions.lock().get(id) {
-            Some(session) => note::attribution(session),
-            None => note::unknown(id),
+        if let Some(session) = self.sessions.lock().get(id) {
+            return note::attribution(session);
         }
+        self.jobs.of_mark(id).unwrap_or_else(|| note::unknown(id))
     }
 
     fn process(&mut self, header: &Header) -> Process {
@@ -210,6 +242,7 @@ impl<H: Host> Attributor<H> {
             },
             Record::HostChange { change, path } => self.host_change(change, *path),
             Record::SessionEnded(ended) => match marks::session_of(ended.header.session) {
+                Some(job) if self.jobs.of_mark(job).is_some() => Action::JobEnded { job },
                 Some(session) => Action::SessionEnded { session },
                 // The kernel tells this of sessions only; the bytes still are
                 // what happened: a task ended.

@@ -59,6 +59,8 @@ pub struct Config {
     pub principals_users: Vec<String>,
     /// Accounts that may log in while the agent is down.
     pub break_glass_accounts: Vec<String>,
+    /// Who stands behind keys, accounts and workloads.
+    pub directory: Option<PathBuf>,
     /// What is watched: own rules, then the catalogue's.
     pub watches: Watches,
 }
@@ -93,6 +95,7 @@ struct Raw {
     spool: RawSpool,
     #[serde(default)]
     ssh: RawSsh,
+    directory: Option<PathBuf>,
     #[serde(default)]
     watch: Vec<RawWatch>,
     #[serde(default)]
@@ -245,6 +248,7 @@ impl Check<'_> {
             user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,
             break_glass_accounts: raw.ssh.break_glass_accounts,
+            directory: raw.directory.map(|path| self.0.beside(path)),
             watches,
         })
     }

@@ -23,7 +23,7 @@ use tokio::sync::Mutex as Turn;
 use tracing::{error, info, warn};
 
 use crate::{
-    attribute::SharedSessions,
+    attribute::{SharedJobs, SharedSessions},
     counters::Counters,
     marks::Marks,
     note::{self, Keep, Note, Notes},
@@ -51,6 +51,8 @@ pub struct Containment {
     pub standing: Standing,
     /// Sessions.
     pub sessions: SharedSessions,
+    /// Work that sessions handed over.
+    pub jobs: SharedJobs,
     /// The kernel's side of sessions.
     pub marks: Arc<dyn Marks>,
     /// The way to the spool.
@@ -140,6 +142,7 @@ impl Containment {
             Ok(processes) => tell::people(&processes, &command.reason),
             Err(error) => warn!(%error, "The session's terminals cannot be found."),
         }
+        let (of_jobs, left_of_jobs) = self.end_jobs(session.id);
         let killed = tokio::task::block_in_place(|| self.marks.kill(session.id));
         let (killed, left) = match killed {
             Ok(killed) => (killed.signalled, killed.left),
@@ -149,6 +152,7 @@ impl Containment {
                 (0, living.map_or(1, |living| living.len()))
             }
         };
+        let (killed, left) = (killed + of_jobs, left + left_of_jobs);
         let left = count(left);
         let gone_at = (left == 0).then(|| session.ended_at.unwrap_or_else(|| self.clock.now()));
         Receipt {
@@ -160,6 +164,27 @@ impl Containment {
             denied_at,
             gone_at,
         }
+    }
+
+    /// Ends what the session left to others: killed, and left.
+    fn end_jobs(&self, session: SessionId) -> (usize, usize) {
+        let mut sum = (0, 0);
+        for job in self.jobs.of_session(session) {
+            if let Err(error) = self.marks.contain(job) {
+                warn!(%error, %job, "The kernel does not refuse the connections of a session's job; killing it now.");
+            }
+            match tokio::task::block_in_place(|| self.marks.kill(job)) {
+                Ok(killed) => {
+                    sum.0 += killed.signalled;
+                    sum.1 += killed.left;
+                }
+                Err(error) => {
+                    error!(%error, %job, "A job of the session could not be ended.");
+                    sum.1 += 1;
+                }
+            }
+        }
+        sum
     }
 
     /// Not this host's: nothing is touched. Processes that carry the mark all

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod contain;
 pub mod counters;
+pub mod directory;
 pub mod doctor;
 pub mod kernel;
 pub mod login;

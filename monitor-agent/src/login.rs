@@ -33,8 +33,10 @@ pub mod client;
 pub mod credential;
 pub mod decide;
 pub mod desk;
+pub mod hop;
 pub mod parent;
 pub mod protocol;
+mod who;
 
 pub use authority::Authorities;
 pub use desk::Desk;

@@ -31,6 +31,12 @@ pub trait Marks: Send + Sync + fmt::Debug {
     /// [`KernelError`] when the process is gone or the tables are full.
     fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError>;
 
+    /// The session whose mark a process carries.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the process is gone.
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, KernelError>;
+
     /// Has every new connection of a session refused.
     ///
     /// # Errors
@@ -65,6 +71,10 @@ pub trait Marks: Send + Sync + fmt::Debug {
 impl Marks for Probes {
     fn mark(&self, pid: u32, session: SessionId) -> Result<Marked, KernelError> {
         Self::mark(self, pid, mark_of(session))
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, KernelError> {
+        Ok(self.mark_of(pid)?.and_then(session_of))
     }
 
     fn contain(&self, session: SessionId) -> Result<(), KernelError> {
@@ -125,6 +135,12 @@ pub(crate) mod tests {
                 .or_default()
                 .push(pid);
             Ok(Marked::New)
+        }
+
+        fn session_of(&self, pid: u32) -> Result<Option<SessionId>, KernelError> {
+            let marked = self.marked.lock().unwrap();
+            let found = marked.iter().find(|(_, pids)| pids.contains(&pid));
+            Ok(found.map(|(session, _)| *session))
         }
 
         fn contain(&self, session: SessionId) -> Result<(), KernelError> {

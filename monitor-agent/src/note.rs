@@ -5,9 +5,11 @@
 use monitor_model::{
     event::{Action, Attribution, Lineage, NoSession, Receipt},
     id::SessionId,
-    session::Session,
+    session::{Binding, Session},
 };
 use tokio::sync::{mpsc, oneshot};
+
+use crate::attribute::jobs::{Job, written::Writing};
 
 /// Most notes on their way.
 pub const NOTES_MAX: usize = 256;
@@ -32,6 +34,12 @@ pub enum Keep {
     Session(Box<Session>),
     /// What was done for an order.
     Receipt(Receipt),
+    /// A job that began.
+    Job(Box<Job>),
+    /// A job whose last process is gone.
+    JobEnded(SessionId),
+    /// A file that a daemon acts on was written.
+    Writing(Box<Writing>),
 }
 
 impl Note {
@@ -67,12 +75,18 @@ pub fn attribution(session: &Session) -> Attribution {
             principal: Some(principal.clone()),
             tenant: session.tenant.clone(),
             grants: session.grants.clone(),
-            lineage: Lineage::Kernel,
+            lineage: match session.binding {
+                Binding::Hop => Lineage::Linked,
+                Binding::Certificate | Binding::Key | Binding::Account | Binding::Nothing => {
+                    Lineage::Kernel
+                }
+            },
             reason: None,
-            way: Vec::new(),
+            way: session.way.clone(),
         },
         None => Attribution {
             session: Some(session.id),
+            way: session.way.clone(),
             ..Attribution::none(NoSession::NoPrincipal)
         },
     }

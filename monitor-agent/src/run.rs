@@ -28,6 +28,9 @@ use wiring::Armed;
 /// Why the agent cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The directory of keys, accounts and workloads.
+    #[error(transparent)]
+    Directory(#[from] monitor_transport::configuration::ConfigError),
     /// Not root.
     #[error(
         "it must be started by root (this is uid {uid}): probes, marks and the end of sessions need it"

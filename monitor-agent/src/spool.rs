@@ -27,7 +27,14 @@ use monitor_proto::{InvalidMessage, v1};
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
-use crate::{attribute::sessions::ENDED_MAX, note::Keep, sequence::Stream};
+use crate::{
+    attribute::{
+        jobs::{Job, written::Writing},
+        sessions::ENDED_MAX,
+    },
+    note::Keep,
+    sequence::Stream,
+};
 
 mod tables;
 
@@ -97,6 +104,10 @@ pub struct Recovered {
     pub sessions: Vec<Session>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
+    /// Jobs that had not ended.
+    pub jobs: Vec<Job>,
+    /// Files that daemons act on, and who wrote them, the oldest first.
+    pub writings: Vec<Writing>,
     /// Which loading of the probes the streams count.
     pub epoch: Option<String>,
 }

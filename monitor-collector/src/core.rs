@@ -290,6 +290,8 @@ impl Core {
                 }
             }
             Action::SessionEnded { .. }
+            | Action::JobStarted { .. }
+            | Action::JobEnded { .. }
             | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

@@ -65,7 +65,9 @@ impl Sessions {
                 None => Vec::new(),
             },
             Action::AgentStarted { .. } => self.end_of_boot(event),
-            Action::Exec { .. }
+            Action::JobStarted { .. }
+            | Action::JobEnded { .. }
+            | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }
             | Action::Connect { .. }

@@ -105,6 +105,8 @@ pub(crate) fn opened(id: EventId, session: SessionId, principal: &str, serial: u
         peer: None,
         peer_port: 0,
         leader_pid: 7,
+        binding: monitor_model::session::Binding::Certificate,
+        way: Vec::new(),
         audit_session: None,
         opened_at: BASE,
         ended_at: None,

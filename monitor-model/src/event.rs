@@ -260,6 +260,19 @@ pub enum Action {
         /// The session.
         session: SessionId,
     },
+    /// Work that somebody handed over began: a cron job, a unit. The event's
+    /// attribution says whose it is, and its way how that is known.
+    JobStarted {
+        /// Its name; also the mark that its processes carry in the kernel.
+        job: SessionId,
+        /// Its first process.
+        leader: ProcessRef,
+    },
+    /// The last process of such work is gone.
+    JobEnded {
+        /// Its name.
+        job: SessionId,
+    },
     /// A login was refused by the agent.
     LoginRefused {
         /// The account asked for.
@@ -318,6 +331,8 @@ impl Action {
             Self::Host { .. } => Kind::Host,
             Self::SessionOpened { .. } => Kind::SessionOpened,
             Self::SessionEnded { .. } => Kind::SessionEnded,
+            Self::JobStarted { .. } => Kind::JobStarted,
+            Self::JobEnded { .. } => Kind::JobEnded,
             Self::LoginRefused { .. } => Kind::LoginRefused,
             Self::Contained { .. } => Kind::Contained,
             Self::Gap { .. } => Kind::Gap,
@@ -369,6 +384,8 @@ kinds! {
     Host => "host", "The ground that the monitor stands on was changed.";
     SessionOpened => "session_opened", "A login was bound.";
     SessionEnded => "session_ended", "A session's last process is gone.";
+    JobStarted => "job_started", "Work that somebody handed over began.";
+    JobEnded => "job_ended", "The last process of handed-over work is gone.";
     LoginRefused => "login_refused", "A login was refused by the agent.";
     Contained => "contained", "A session was contained.";
     Gap => "gap", "Sequence numbers are missing.";

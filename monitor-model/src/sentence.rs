@@ -6,7 +6,7 @@ use crate::{
     bytes::{ByteText, PathLabel},
     event::{
         Action, Destination, Event, Fact, HostChange, MemoryAccess, Operation, Process, ProcessRef,
-        Receipt, SocketOperation, facts,
+        Receipt, SocketOperation, Way, facts,
     },
     session::Session,
     tenant::Owner,
@@ -123,6 +123,14 @@ pub fn what(event: &Event) -> String {
         Action::Host { .. } => format!("{}{}", host_change(&event.action), with()),
         Action::SessionOpened { session } => opened(session),
         Action::SessionEnded { .. } => "last process gone".to_owned(),
+        Action::JobStarted { leader, .. } => {
+            format!(
+                "work handed over to {}: {}",
+                other(leader),
+                Way(&event.attribution.way)
+            )
+        }
+        Action::JobEnded { .. } => "last process of handed-over work gone".to_owned(),
         Action::LoginRefused {
             account,
             serial: Some(serial),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     clock::UnixNs,
+    event::Step,
     grant::Tier,
     id::{AgentName, GrantId, PrincipalId, SessionId, TenantId},
 };
@@ -48,6 +49,36 @@ impl Credential {
     }
 }
 
+/// What ties a session to its principal, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// A certificate that names a grant.
+    Certificate,
+    /// A plain key that the directory knows as one person's.
+    Key,
+    /// The account is one person's alone, by the directory.
+    Account,
+    /// The session that it was opened from.
+    Hop,
+    /// Nothing: nobody is named.
+    Nothing,
+}
+
+impl Binding {
+    /// How far it goes, for people.
+    #[must_use]
+    pub const fn confidence(self) -> &'static str {
+        match self {
+            Self::Certificate => "certain: a certificate that the broker issued for a grant",
+            Self::Key => "high: a key that is registered for one person",
+            Self::Account => "medium: an account that is registered for one person",
+            Self::Hop => "high: the login came from another session on this host",
+            Self::Nothing => "none: nothing names a person",
+        }
+    }
+}
+
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,6 +102,10 @@ pub struct Session {
     pub account: String,
     /// Who it is; none when nothing bound it to a person.
     pub principal: Option<PrincipalId>,
+    /// What ties it to them.
+    pub binding: Binding,
+    /// How it came from another session on the same host; empty where it did not.
+    pub way: Vec<Step>,
     /// The client it was opened for.
     pub tenant: Option<TenantId>,
     /// The grants it stands on.

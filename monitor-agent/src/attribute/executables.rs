@@ -4,7 +4,7 @@
 //! Exec records fill it, forks copy, exits remove. Bound: [`EXECUTABLES_MAX`];
 //! the oldest start is forgotten, and found again in /proc while it lives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use monitor_model::bytes::PathLabel;
 
@@ -26,6 +26,8 @@ struct Program {
 pub struct Executables {
     /// By start first: the oldest stands first.
     programs: BTreeMap<(u64, u32), Program>,
+    /// The latest start of a process id.
+    latest: HashMap<u32, u64>,
     evicted: u64,
 }
 
@@ -44,10 +46,33 @@ impl Executables {
 
     fn insert(&mut self, (pid, start_boot_ns): (u32, u64), program: Program) {
         self.programs.insert((start_boot_ns, pid), program);
-        if self.programs.len() > EXECUTABLES_MAX {
-            self.programs.pop_first();
+        let latest = self.latest.entry(pid).or_default();
+        *latest = (*latest).max(start_boot_ns);
+        if self.programs.len() > EXECUTABLES_MAX
+            && let Some(((start, pid), _)) = self.programs.pop_first()
+        {
+            self.forget_latest((pid, start));
             self.evicted += 1;
         }
+    }
+
+    fn forget_latest(&mut self, (pid, start_boot_ns): (u32, u64)) {
+        if self.latest.get(&pid) == Some(&start_boot_ns) {
+            self.latest.remove(&pid);
+        }
+    }
+
+    /// A child that was born while starts of programs are told, and of which
+    /// none was, runs its parent's: its birth may be told later than what it
+    /// does. Whether that is known.
+    pub fn inherit(&mut self, parent_pid: u32, child: (u32, u64)) -> bool {
+        let Some(start) = self.latest.get(&parent_pid).copied() else {
+            return false;
+        };
+        if start <= child.1 {
+            self.copy((parent_pid, start), child);
+        }
+        self.get(child).is_some()
     }
 
     /// A child begins with its parent's program, unless it has run one since:
@@ -77,6 +102,7 @@ impl Executables {
     /// The process is gone.
     pub fn remove(&mut self, (pid, start_boot_ns): (u32, u64)) {
         self.programs.remove(&(start_boot_ns, pid));
+        self.forget_latest((pid, start_boot_ns));
     }
 
     /// How many were forgotten to make room, since this was last asked.
@@ -116,6 +142,21 @@ mod tests {
         assert_eq!(table.file((3, 30)), Some(bash));
         table.set((3, 30), path("/bin/cat"));
         assert_eq!(table.file((3, 30)), None, "another program");
+    }
+
+    #[test]
+    fn a_child_whose_birth_was_not_told_yet_runs_its_parents_program() {
+        let mut table = Executables::default();
+        table.set((1, 10), path("/bin/bash"));
+        assert!(table.inherit(1, (2, 20)));
+        assert_eq!(table.get((2, 20)), Some(&path("/bin/bash")));
+        assert!(!table.inherit(5, (3, 30)), "nothing is known of the parent");
+        assert!(
+            !table.inherit(1, (4, 5)),
+            "older than who has that number now"
+        );
+        table.remove((1, 10));
+        assert!(!table.inherit(1, (6, 60)), "the parent is gone");
     }
 
     #[test]

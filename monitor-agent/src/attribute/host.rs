@@ -6,15 +6,24 @@
 //! once in [`RESCAN_NS`] of the records' own time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    ffi::OsStr,
     fs, io,
-    os::{fd::OwnedFd, unix::ffi::OsStringExt as _, unix::fs::MetadataExt as _},
-    path::Path,
+    os::{
+        fd::OwnedFd,
+        unix::ffi::{OsStrExt as _, OsStringExt as _},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::mounts::Mounts;
-use monitor_model::bytes::{ByteText, PathLabel};
+use monitor_model::{
+    bytes::{ByteText, PathLabel},
+    clock::UnixNs,
+    id::SessionId,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::{kernel::FileIdentity, watch::resolve::Look};
@@ -23,6 +32,10 @@ use crate::{kernel::FileIdentity, watch::resolve::Look};
 const RESCAN_NS: u64 = 500_000_000;
 /// Most network namespaces with a name that are kept.
 const NET_NAMESPACES_MAX: usize = 4_096;
+/// Largest table of cron that is read.
+const JOB_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most control groups that are looked at for one.
+const GROUPS_LOOKED_AT_MAX: usize = 8_192;
 /// Clock ticks of /proc in a second.
 const TICK_NS: u64 = 10_000_000;
 
@@ -45,6 +58,34 @@ pub trait Host: Send {
     /// The path of what lies at a path from the root of a file system, in the
     /// agent's own mount namespace; the device as the kernel counts.
     fn mounted(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>>;
+    /// The path of a control group below the root; `pid` is a process in it.
+    fn control_group(&mut self, _: u64, _: u32) -> Option<Vec<u8>> {
+        None
+    }
+    /// The name of an account.
+    fn account(&mut self, _: u32) -> Option<String> {
+        None
+    }
+    /// The home of an account.
+    fn home(&mut self, _: u32) -> Option<PathBuf> {
+        None
+    }
+    /// The content of a small file that says what a daemon is to start.
+    fn text(&mut self, _: &Path) -> Option<Vec<u8>> {
+        None
+    }
+    /// What a path is now: device and inode, as `stat` tells them.
+    fn file(&mut self, _: &Path) -> Option<(u64, u64)> {
+        None
+    }
+    /// The files of a folder, at most so many.
+    fn files_in(&mut self, _: &Path, _: usize) -> Vec<PathBuf> {
+        Vec::new()
+    }
+    /// A name that was never given before.
+    fn new_id(&mut self, _: UnixNs) -> Option<SessionId> {
+        None
+    }
 }
 
 /// This machine.
@@ -154,6 +195,100 @@ impl Host for ThisHost {
     fn mounted(&mut self, device: u64, below: &[u8]) -> Option<Vec<u8>> {
         self.mounts.locate(device, below)
     }
+
+    fn control_group(&mut self, id: u64, pid: u32) -> Option<Vec<u8>> {
+        let root = crate::kernel::cgroup_root()?;
+        let is_it = |path: &Path| fs::metadata(path).is_ok_and(|found| found.ino() == id);
+        let of_process = fs::read(format!("/proc/{pid}/cgroup")).ok();
+        if let Some(below) = of_process.as_deref().and_then(unified)
+            && is_it(
+                &root.join(
+                    OsStr::from_bytes(below)
+                        .to_string_lossy()
+                        .trim_start_matches('/'),
+                ),
+            )
+        {
+            return Some(below.to_vec());
+        }
+        // The process is gone, or was moved.
+        find_group(&root, id).map(|path| {
+            let below = path.strip_prefix(&root).unwrap_or(&path);
+            [b"/", below.as_os_str().as_bytes()].concat()
+        })
+    }
+
+    fn account(&mut self, uid: u32) -> Option<String> {
+        account_line(uid, |fields| fields.first().map(|name| (*name).to_owned()))
+    }
+
+    fn home(&mut self, uid: u32) -> Option<PathBuf> {
+        account_line(uid, |fields| fields.get(5).map(PathBuf::from))
+    }
+
+    fn text(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let found = fs::metadata(path).ok()?;
+        if !found.is_file() || found.len() > JOB_FILE_BYTES_MAX {
+            return None;
+        }
+        fs::read(path).ok()
+    }
+
+    fn file(&mut self, path: &Path) -> Option<(u64, u64)> {
+        let found = fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    }
+
+    fn files_in(&mut self, path: &Path, most: usize) -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).take(most).collect();
+        files.sort();
+        files
+    }
+
+    fn new_id(&mut self, now: UnixNs) -> Option<SessionId> {
+        let mut random = [0; 16];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).ok()?;
+        Some(SessionId::from_parts(now, u128::from_ne_bytes(random)))
+    }
+}
+
+/// The path in the unified hierarchy.
+fn unified(text: &[u8]) -> Option<&[u8]> {
+    text.split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"0::"))
+}
+
+/// Looks for a control group by its number, breadth first.
+fn find_group(root: &Path, id: u64) -> Option<PathBuf> {
+    let mut folders = VecDeque::from([root.to_path_buf()]);
+    let mut looked_at = 0_usize;
+    while let Some(folder) = folders.pop_front() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            looked_at += 1;
+            if looked_at > GROUPS_LOOKED_AT_MAX {
+                return None;
+            }
+            if entry.metadata().is_ok_and(|found| found.ino() == id) {
+                return Some(entry.path());
+            }
+            folders.push_back(entry.path());
+        }
+    }
+    None
+}
+
+/// A field of an account's line.
+fn account_line<T>(uid: u32, field: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
+    let text = fs::read_to_string("/etc/passwd").ok()?;
+    text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let number: u32 = fields.get(2)?.parse().ok()?;
+        (number == uid).then(|| field(&fields)).flatten()
+    })
 }
 
 /// What /proc/PID/stat says of a process.

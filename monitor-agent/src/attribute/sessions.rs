@@ -143,6 +143,8 @@ pub(crate) mod tests {
             peer: None,
             peer_port: 0,
             leader_pid: 100,
+            binding: monitor_model::session::Binding::Certificate,
+            way: Vec::new(),
             audit_session: None,
             opened_at: UnixNs::from_seconds(1_790_000_000),
             ended_at: None,

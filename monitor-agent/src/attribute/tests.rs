@@ -4,7 +4,11 @@ use monitor_common::{
     ABI_VERSION, Exit, FileObject as KernelFile, Fork, Kind, SessionEnded, SessionMark, decode,
     file::PathTail,
 };
-use monitor_model::{clock::UnixNs, event::Lineage, id::SessionId};
+use monitor_model::{
+    clock::UnixNs,
+    event::{Lineage, NoSession},
+    id::SessionId,
+};
 use zerocopy::IntoBytes as _;
 
 use super::*;

@@ -16,6 +16,7 @@ fn bench() -> Bench {
     let marks = Arc::new(FakeMarks::default());
     let (way, notes) = Notes::channel();
     let containment = Containment {
+        jobs: crate::attribute::SharedJobs::default(),
         standing: Standing::open(&folder.path().join("state.db")).unwrap(),
         sessions: SharedSessions::default(),
         marks: marks.clone(),

@@ -1,11 +1,12 @@
-//! What this kernel lets the agent see, family by family: every program is
-//! loaded in a folder of its own and taken away again. Probes that run are not
-//! touched.
+//! What this kernel lets the agent see, family by family. Where probes run,
+//! they are looked at: loading others beside them would be told as somebody's
+//! use of BPF. Elsewhere every program is loaded in a folder of its own and
+//! taken away again.
 
 use super::Finding;
 use crate::{
     config::Config,
-    kernel::{FamilyReport, KernelError, ProbeConfig, Tier, trial},
+    kernel::{FamilyReport, KernelError, ProbeConfig, Tier, armed, hooks::best, trial},
 };
 
 /// Where the trial is made, when no configuration says where pins are.
@@ -25,6 +26,14 @@ pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
     if let Some(config) = config {
         probes.pin_dir.clone_from(&config.pin_dir);
         probes.best_tier = config.best_tier;
+    }
+    if let Some(report) = armed(&probes.pin_dir) {
+        let finding = "probes run, and were only looked at; why a better tier was refused is told \
+                       where none run";
+        let families = report.families.iter().map(of_family);
+        return std::iter::once(Finding::ok(NAME, finding))
+            .chain(families)
+            .collect();
     }
     match trial(&probes) {
         Ok(report) => report.families.iter().map(of_family).collect(),
@@ -61,7 +70,7 @@ fn of_family(report: &FamilyReport) -> Finding {
         report.sees,
         report.misses
     );
-    if tier == Tier::Tracepoint && !why.is_empty() {
+    if tier == Tier::Tracepoint && best(report.family) != Some(tier) {
         Finding::warning(&name, found, why)
     } else {
         Finding::ok(&name, found)

@@ -25,7 +25,7 @@ use super::{
 mod attach;
 mod trial;
 
-pub(super) use attach::cgroup_root;
+pub(crate) use attach::cgroup_root;
 pub(super) use attach::say as refused;
 use trial::Trial;
 
@@ -180,13 +180,10 @@ pub(super) fn name_self(pins: &Pins) -> Result<(), KernelError> {
 }
 
 /// What pins say of probes that run already.
-pub(super) fn resume(pins: &Pins) -> ArmReport {
+pub(super) fn resumed(is_pinned: impl Fn(&str) -> bool) -> ArmReport {
     let families = Family::ALL.iter().map(|family| {
-        let armed = rows(*family).find(|hook| {
-            hook.programs
-                .iter()
-                .all(|program| pins.link(program.pin()).exists())
-        });
+        let armed =
+            rows(*family).find(|hook| hook.programs.iter().all(|program| is_pinned(program.pin())));
         report(*family, armed, Vec::new())
     });
     ArmReport {

@@ -73,6 +73,7 @@ pub use counters::{Counters, RingCount};
 pub use error::KernelError;
 pub use features::{Feature, FeatureReport, FeatureState, features, trial};
 pub use hooks::{Family, Tier};
+pub(crate) use load::cgroup_root;
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
@@ -91,6 +92,14 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mo
 pub const RING_BYTES_MIN: u32 = 65_536;
 /// Largest ring, bytes.
 pub const RING_BYTES_MAX: u32 = 1 << 30;
+
+/// What is armed by probes of this version that run already, if any do. Takes
+/// no lock and loads nothing: for `doctor` beside an agent that runs.
+#[must_use]
+pub fn armed(pin_dir: &std::path::Path) -> Option<ArmReport> {
+    let links = pins::running(pin_dir, OBJECT)?;
+    Some(load::resumed(|name| links.join(name).exists()))
+}
 
 /// How to start probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +184,7 @@ impl Probes {
         let report = match pins.found() {
             Found::Everything => {
                 load::name_self(&pins)?;
-                load::resume(&pins)
+                load::resumed(|name| pins.link(name).exists())
             }
             Found::Nothing => load::load(config, OBJECT, &pins).inspect_err(|_| {
                 // The first error is the one to tell.

@@ -124,6 +124,12 @@ impl Pins {
     }
 }
 
+/// The folder of the links of this version's probes, where they run.
+pub(super) fn running(root: &Path, object: &[u8]) -> Option<PathBuf> {
+    let folder = root.join(version(object));
+    (is_bpffs(root) && folder.join("complete").is_dir()).then(|| folder.join("links"))
+}
+
 /// Sees to it that `dir` exists and is on a BPF file system, mounting one
 /// there where it is not. Needs root.
 ///

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     attribute::{Origin, SharedSessions},
     counters::Counters,
+    directory::Directory,
     kernel::Marked,
     marks::{self, Marks},
     note::{Keep, Note, Notes},
@@ -54,6 +55,8 @@ pub struct Desk {
     pub standing: Standing,
     /// Sessions.
     pub sessions: SharedSessions,
+    /// Who stands behind keys and accounts.
+    pub directory: Arc<Directory>,
     /// The kernel's side of sessions.
     pub marks: Arc<dyn Marks>,
     /// The way to the spool.
@@ -267,19 +270,24 @@ impl Desk {
             cause: error.to_string(),
         })?;
         let grant = grant.as_ref();
+        let credential = match presented {
+            Presented::Certificate(certificate) => certificate.credential(),
+            Presented::Other(credential) => credential.clone(),
+        };
+        let hop = self.hop(peer, peer_port);
+        let (principal, binding) = self.principal(grant, &credential, (login, hop.as_ref()));
         Ok(Session {
             id,
             host: self.origin.agent.clone(),
             account: login.account.clone(),
-            principal: grant.map(|grant| grant.principal.clone()),
+            principal,
+            binding,
+            way: hop.map(|(_, step)| vec![step]).unwrap_or_default(),
             tenant: grant.map(|grant| grant.tenant.clone()),
             grants: grant.map(|grant| grant.id.clone()).into_iter().collect(),
             ticket: grant.map(|grant| grant.ticket.clone()).unwrap_or_default(),
             tier: grant.map(|grant| grant.tier),
-            credential: match presented {
-                Presented::Certificate(certificate) => certificate.credential(),
-                Presented::Other(credential) => credential.clone(),
-            },
+            credential,
             peer,
             peer_port,
             leader_pid: parent.pid,

@@ -72,6 +72,7 @@ fn bench_of(authorities: Authorities) -> Bench {
     let marks = Arc::new(FakeMarks::default());
     let sessions = SharedSessions::default();
     let desk = Desk {
+        directory: Arc::default(),
         origin: Origin {
             agent: "jump-1".parse().unwrap(),
             boot: BootId::from_slice(&[1; 16]).unwrap(),

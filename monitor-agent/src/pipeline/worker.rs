@@ -6,18 +6,18 @@ use std::sync::Arc;
 use monitor_common::{Header, Record, Ring, decode};
 use monitor_model::{
     clock::Clock,
-    event::{Action, Event, GapCause},
+    event::{Action, Event, GapCause, ProcessRef},
     id::{EventId, SessionId, Source},
     session::Session,
 };
 use monitor_proto::encode_event;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use zerocopy::FromBytes as _;
 
 use super::source;
 use crate::{
-    attribute::{Attributor, Host, Origin, Place, SharedSessions},
+    attribute::{Attributor, Host, Origin, Place, SharedSessions, jobs::Deed},
     counters::Counters,
     kernel::TimeOffset,
     marks::{self, Marks},
@@ -75,6 +75,11 @@ impl<H: Host> Worker<H> {
             ended: Vec::new(),
             full: false,
         };
+        worker
+            .parts
+            .attributor
+            .jobs()
+            .resume(recovered.jobs, recovered.writings);
         for session in recovered.sessions {
             if let Err(error) = worker.parts.sessions.lock().put(session) {
                 warn!(%error, "A session of before the start was forgotten.");
@@ -142,15 +147,61 @@ impl<H: Host> Worker<H> {
             .parts
             .attributor
             .event(record, Place { source, sequence }, offset);
+        self.take_deeds();
         let secrets = self.parts.redactor.redact(&mut event.action);
         self.parts.counters.secrets_removed.add(secrets.into());
         if let Record::SessionEnded(ended) = record
             && let Some(id) = marks::session_of(ended.header.session)
         {
-            let row = self.parts.sessions.lock().ended(id, event.at);
-            self.end(id, row);
+            if self.parts.attributor.jobs().end(id) {
+                self.reading.keep.push(Keep::JobEnded(id));
+                self.ended.push(id);
+            } else {
+                let row = self.parts.sessions.lock().ended(id, event.at);
+                self.end(id, row);
+            }
         }
         self.reading.events.push(encode_event(&event));
+    }
+
+    /// Marks the processes of jobs, and keeps what was found out.
+    fn take_deeds(&mut self) {
+        let jobs = self.parts.attributor.jobs();
+        let (deeds, writings) = (jobs.take_deeds(), jobs.take_writings());
+        let kept = writings
+            .into_iter()
+            .map(|writing| Keep::Writing(Box::new(writing)));
+        self.reading.keep.extend(kept);
+        for deed in deeds {
+            let (job, (pid, start)) = match &deed {
+                Deed::Began { job, process } => (job.id, *process),
+                Deed::Joined { job, process } => (*job, *process),
+            };
+            // It may be gone by now: what it did is attributed all the same.
+            if let Err(error) = self.parts.marks.mark(pid, job) {
+                debug!(%error, pid, %job, "A process of a job could not be marked.");
+            }
+            if let Deed::Began { job, .. } = deed {
+                let leader = ProcessRef {
+                    pid,
+                    start_boot_ns: Some(start),
+                    session: Some(job.id),
+                    holds_credentials: false,
+                    exe: None,
+                };
+                let mut note = Note {
+                    attribution: job.attribution.clone(),
+                    action: Action::JobStarted {
+                        job: job.id,
+                        leader,
+                    },
+                    keep: None,
+                    kept: None,
+                };
+                note.keep = Some(Keep::Job(Box::new(job)));
+                self.take_note(note);
+            }
+        }
     }
 
     /// A record of a known form has its number; it is named at once. Of any
@@ -189,7 +240,7 @@ impl<H: Host> Worker<H> {
         let at = self.parts.clock.now();
         let boot_ns = i128::from(at.0) - i128::from(TimeOffset::now().unix_minus_boot_ns);
         self.own_sequence += 1;
-        let event = Event {
+        let mut event = Event {
             id: EventId {
                 agent: self.parts.origin.agent.clone(),
                 boot: self.parts.origin.boot,
@@ -202,6 +253,8 @@ impl<H: Host> Worker<H> {
             attribution,
             action,
         };
+        let secrets = self.parts.redactor.redact(&mut event.action);
+        self.parts.counters.secrets_removed.add(secrets.into());
         self.reading.events.push(encode_event(&event));
         self.reading.keep.extend(keep);
         self.waiting.extend(kept);
@@ -245,9 +298,21 @@ impl<H: Host> Worker<H> {
         self.take_gaps(&gaps);
     }
 
+    /// The same of jobs: nothing is told, since nobody waits for their end.
+    fn close_dead_jobs(&mut self) {
+        for id in self.parts.attributor.jobs().living() {
+            if matches!(self.parts.marks.live(id), Ok(None | Some(0))) {
+                self.parts.attributor.jobs().end(id);
+                self.reading.keep.push(Keep::JobEnded(id));
+                self.ended.push(id);
+            }
+        }
+    }
+
     /// Sessions of before the start whose processes are gone: the kernel told
     /// nobody, because it was not there, or was not asked.
     pub fn close_dead_sessions(&mut self) {
+        self.close_dead_jobs();
         let living = self.parts.sessions.lock().living();
         for id in living {
             match self.parts.marks.live(id) {

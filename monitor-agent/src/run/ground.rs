@@ -20,6 +20,7 @@ use crate::{
     attribute::Origin,
     config::Config,
     counters::Counters,
+    directory::Directory,
     kernel::{self, features::FeatureState},
     login::Askers,
     redact::Redactor,
@@ -36,6 +37,7 @@ pub(super) struct Ground {
     pub(super) standing: Standing,
     pub(super) labels: SharedLabels,
     pub(super) programs: SharedPrograms,
+    pub(super) directory: Arc<Directory>,
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Arc<dyn Clock>,
     /// Held for as long as the agent runs.
@@ -90,6 +92,10 @@ pub(super) fn open(config: &Config) -> Result<Ground, RunError> {
         standing: Standing::open(&database)?,
         labels: SharedLabels::open(&database)?,
         programs: SharedPrograms::default(),
+        directory: Arc::new(match &config.directory {
+            Some(path) => Directory::load(path)?,
+            None => Directory::default(),
+        }),
         counters: Arc::default(),
         clock,
         lock,

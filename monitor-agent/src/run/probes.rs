@@ -8,7 +8,9 @@ use tracing::{info, warn};
 use super::RunError;
 use crate::{
     config::Config,
-    kernel::{self, ArmReport, DigestKey, Family, ProbeConfig, Probes, Started},
+    kernel::{
+        self, ArmReport, DigestKey, Family, ProbeConfig, Probes, Started, hooks::NOTHING_KNOWN,
+    },
     note::Note,
 };
 
@@ -92,14 +94,40 @@ pub(super) fn started_note(report: &ArmReport, hooks: Vec<HookState>) -> Note {
     })
 }
 
-/// What each family sees.
+/// What each family sees. A family that misses nothing is no blind spot.
 pub(super) fn hook_states(report: &ArmReport) -> Vec<HookState> {
     let families = report.families.iter();
     families
         .map(|family| HookState {
             family: family.family.name().to_owned(),
             tier: family.armed.map(|tier| tier.name().to_owned()),
-            unseen: family.misses.to_owned(),
+            unseen: match family.misses {
+                NOTHING_KNOWN => String::new(),
+                misses => misses.to_owned(),
+            },
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{FamilyReport, Tier};
+
+    #[test]
+    fn a_family_that_misses_nothing_is_told_without_a_blind_spot() {
+        let family = |misses| FamilyReport {
+            family: Family::Life,
+            armed: Some(Tier::Tracepoint),
+            sees: "tasks",
+            misses,
+            refusals: Vec::new(),
+        };
+        let states = hook_states(&ArmReport {
+            resumed: false,
+            families: vec![family(NOTHING_KNOWN), family("the rest")],
+        });
+        let unseen: Vec<_> = states.iter().map(|state| state.unseen.as_str()).collect();
+        assert_eq!(unseen, ["", "the rest"]);
+    }
 }

@@ -8,10 +8,11 @@ use tokio::{sync::watch as channel, task::JoinSet};
 
 use super::{RunError, ground::Ground, probes};
 use crate::{
-    attribute::{Attributor, Origin, SharedSessions, ThisHost},
+    attribute::{Attributor, Jobs, Origin, SharedJobs, SharedSessions, ThisHost},
     config::Config,
     contain::{Containment, Receipts},
     counters::Counters,
+    directory::Directory,
     kernel::{ArmReport, Probes, Rings},
     login::{Authorities, Desk, Door, desk::LastRefusal},
     marks::Marks,
@@ -32,6 +33,8 @@ struct Shared {
     origin: Origin,
     standing: Standing,
     sessions: SharedSessions,
+    jobs: SharedJobs,
+    directory: Arc<Directory>,
     marks: Arc<dyn Marks>,
     notes: Notes,
     counters: Arc<Counters>,
@@ -43,6 +46,7 @@ impl Shared {
         Containment {
             standing: self.standing.clone(),
             sessions: self.sessions.clone(),
+            jobs: self.jobs.clone(),
             marks: Arc::clone(&self.marks),
             notes: self.notes.clone(),
             counters: Arc::clone(&self.counters),
@@ -57,6 +61,7 @@ impl Shared {
             origin: self.origin.clone(),
             standing: self.standing.clone(),
             sessions: self.sessions.clone(),
+            directory: Arc::clone(&self.directory),
             marks: Arc::clone(&self.marks),
             notes: self.notes.clone(),
             counters: Arc::clone(&self.counters),
@@ -78,7 +83,8 @@ impl Shared {
         let (origin, sessions) = (self.origin.clone(), self.sessions.clone());
         Ok(Parts {
             attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host)
-                .expecting(programs),
+                .expecting(programs)
+                .with_jobs(Jobs::new(self.jobs.clone(), Arc::clone(&self.directory))),
             origin,
             spool,
             redactor,
@@ -112,6 +118,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         standing,
         labels,
         programs,
+        directory,
         counters,
         clock,
         lock,
@@ -130,6 +137,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         origin,
         standing,
         sessions,
+        jobs: SharedJobs::default(),
+        directory,
         marks: probes.clone(),
         notes,
         counters,

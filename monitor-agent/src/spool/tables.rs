@@ -13,6 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::{ENDED_MAX, Keep, RECEIPTS_MAX, Reading, Recovered, SpoolError, Stream, row, signed};
 
+mod jobs;
+
 /// Made when they are not there.
 pub(super) const SCHEMA: &str = "
 PRAGMA journal_mode=WAL;
@@ -32,6 +34,12 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS receipts (
     order_id BLOB NOT NULL, session BLOB NOT NULL, place INTEGER NOT NULL, receipt BLOB NOT NULL,
     PRIMARY KEY (order_id, session)) STRICT;
+CREATE TABLE IF NOT EXISTS jobs (
+    id BLOB PRIMARY KEY, attribution BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS writings (
+    device INTEGER NOT NULL, inode INTEGER NOT NULL, place INTEGER NOT NULL, at INTEGER NOT NULL,
+    uid INTEGER NOT NULL, path BLOB NOT NULL, attribution BLOB NOT NULL,
+    PRIMARY KEY (device, inode)) STRICT;
 ";
 
 /// Reads what was kept; positions of other boots are forgotten.
@@ -46,6 +54,8 @@ pub(super) fn recover(database: &mut Connection, boot: BootId) -> Result<Recover
         own_sequence,
         sessions: sessions(&transaction)?,
         receipts: receipts(&transaction)?,
+        jobs: jobs::jobs(&transaction)?,
+        writings: jobs::writings(&transaction)?,
         epoch: transaction
             .query_row("SELECT epoch FROM epochs", [], |row| row.get(0))
             .optional()?,
@@ -153,6 +163,7 @@ pub(super) fn put_streams(
 /// Keeps a session or a receipt; the oldest ones beyond the maximum go.
 pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<(), SpoolError> {
     match keep {
+        Keep::Job(_) | Keep::JobEnded(_) | Keep::Writing(_) => jobs::put(transaction, keep)?,
         Keep::Session(session) => {
             let ended_at = session.ended_at.map(|at| signed(at.0)).transpose()?;
             transaction.execute(

@@ -234,6 +234,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let (way, notes) = Notes::channel();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let containment = Containment {
+        jobs: crate::attribute::SharedJobs::default(),
         standing: standing.clone(),
         sessions: sessions.clone(),
         marks: marks.clone(),

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    process::{Command, Stdio},
 };
 
 use aya::{
     maps::{MapData, loaded_maps},
     programs::{ProgramInfo, links::PinnedLink, loaded_programs},
 };
+use monitor_agent::config::DEFAULT;
 use monitor_agent::kernel::{
     ArmReport, Family, KernelError, ProbeConfig, Probes, Tier, detach, ensure_bpffs, trial,
 };
@@ -367,4 +369,33 @@ fn own_file_system_for_pins_is_mounted_and_taken_away() {
         Err(error) => panic!("{error}"),
     }
     assert!(!pins.exists());
+}
+
+#[test]
+fn doctor_beside_an_agent_names_its_tiers_and_is_no_use_of_bpf() {
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    let pins = rig.pins.0.to_str().unwrap();
+    let config = DEFAULT.replace("\"/sys/fs/bpf/monitor\"", &format!("{pins:?}"));
+    assert!(config.contains(pins), "{config}");
+    std::fs::write(&file, config).unwrap();
+    let doctor = Command::new(env!("CARGO_BIN_EXE_monitor-agent"))
+        .args(["doctor", "--config"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = doctor.id();
+    let said = doctor.wait_with_output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    for (family, tier) in armed(&rig.report) {
+        let wanted = format!("hook {}: {}", family.name(), tier.name());
+        assert!(said.contains(&wanted), "no {wanted:?} in {said}");
+    }
+    let told = crate::rig::drain(&mut rig.rings.priority);
+    let of_doctor = told
+        .iter()
+        .filter(|seen| matches!(seen, Seen::HostChange { .. }) && seen.header().pid == pid);
+    assert_eq!(of_doctor.count(), 0);
 }

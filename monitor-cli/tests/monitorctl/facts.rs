@@ -256,6 +256,8 @@ pub(crate) fn session() -> Session {
         peer: Some("192.0.2.7".parse().unwrap()),
         peer_port: 50_000,
         leader_pid: 4700,
+        binding: monitor_model::session::Binding::Certificate,
+        way: Vec::new(),
         audit_session: Some(3),
         opened_at: at(0),
         ended_at: None,

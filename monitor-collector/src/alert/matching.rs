@@ -57,6 +57,8 @@ pub(super) fn fold_key(rule: &Rule, entry: &Entry) -> String {
         | Action::Exit { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::JobStarted { .. }
+        | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, pin::Pin, sync::Arc};
 
 use monitor_model::{
     clock::UnixNs,
-    event::{Event, Kind, Lineage},
+    event::{Event, Kind, Lineage, Way},
     id::{EventId, GrantId, SessionId, TenantId},
     sentence,
     tenant::Owner,
@@ -283,6 +283,9 @@ fn attribution_sentence(event: &Event) -> String {
     }
     if let Some(reason) = who.reason {
         _ = write!(text, "; {reason}");
+    }
+    if !who.way.is_empty() {
+        _ = write!(text, "; the way: {}", Way(&who.way));
     }
     text
 }

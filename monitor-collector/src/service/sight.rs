@@ -8,7 +8,8 @@
 use std::collections::HashMap;
 
 use monitor_model::{
-    event::{Action, Event, ProcessRef},
+    bytes::ByteText,
+    event::{Action, Event, ProcessRef, Step},
     grant::Grant,
     id::{GrantId, SessionId, TenantId},
     session::{Credential, Session},
@@ -145,6 +146,14 @@ impl Sight {
         if who.tenant.as_ref().is_some_and(|tenant| !self.sees(tenant)) {
             who.tenant = None;
         }
+        if *self != Self::Everything {
+            // Another session on the way may be another tenant's.
+            let foreign = |step: &&mut Step| step.session.is_some() && step.session != who.session;
+            for step in who.way.iter_mut().filter(foreign) {
+                step.session = None;
+                step.name = ByteText::default();
+            }
+        }
         match &mut event.action {
             Action::SessionOpened { session } => self.redact_session(session, grants),
             Action::Credential { tenant, .. } => {
@@ -152,7 +161,9 @@ impl Sight {
                     *tenant = None;
                 }
             }
-            Action::Memory { target, .. } | Action::Signal { target, .. } => {
+            Action::Memory { target, .. }
+            | Action::Signal { target, .. }
+            | Action::JobStarted { leader: target, .. } => {
                 self.redact_process(target, who.session);
             }
             Action::LocalConnect { peer, .. } => {
@@ -172,6 +183,7 @@ impl Sight {
             | Action::Socket { .. }
             | Action::Identity { .. }
             | Action::SessionEnded { .. }
+            | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
             | Action::Contained { .. }
             | Action::Gap { .. }

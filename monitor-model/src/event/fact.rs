@@ -130,6 +130,8 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::Exit { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::JobStarted { .. }
+        | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }

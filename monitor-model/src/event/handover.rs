@@ -77,10 +77,10 @@ impl fmt::Display for Step {
         let deed = self.carrier.deed();
         match self.carrier {
             Carrier::Daemon | Carrier::SshHop | Carrier::Connection | Carrier::Injection => {
-                write!(f, "{deed} {}", self.name)?
+                write!(f, "{deed} {}", self.name)?;
             }
             Carrier::JobFile | Carrier::Unit | Carrier::TransientUnit | Carrier::AuthorizedKey => {
-                write!(f, "{} {deed}", self.name)?
+                write!(f, "{} {deed}", self.name)?;
             }
         }
         if let Some(session) = self.session {

@@ -4,7 +4,7 @@ use monitor_model::{
     clock::UnixNs,
     grant::Tier,
     id::SessionId,
-    session::{Credential, Session, SessionState},
+    session::{Binding, Credential, Session, SessionState},
 };
 
 use super::{
@@ -19,6 +19,9 @@ use crate::v1;
 closed_enum!(Tier, v1::Tier, "tier", {
     Standard => Standard, Production => Production, Backup => Backup, Identity => Identity, Endpoint => Endpoint,
 });
+closed_enum!(Binding, v1::Binding, "binding", {
+    Certificate => Certificate, Key => Key, Account => Account, Hop => Hop, Nothing => Nothing,
+});
 closed_enum!(SessionState, v1::SessionState, "state", {
     Live => Live, Contained => Contained, Ended => Ended,
 });
@@ -30,6 +33,8 @@ impl From<&Session> for v1::Session {
             host,
             account,
             principal,
+            binding,
+            way,
             tenant,
             grants,
             ticket,
@@ -60,6 +65,8 @@ impl From<&Session> for v1::Session {
             opened_at_unix_ns: opened_at.0,
             ended_at_unix_ns: ended_at.map(|at| at.0),
             state: number::<v1::SessionState, _>(*state),
+            binding: number::<v1::Binding, _>(*binding),
+            way: way.iter().map(Into::into).collect(),
         }
     }
 }
@@ -88,6 +95,12 @@ impl TryFrom<v1::Session> for Session {
             opened_at: UnixNs(value.opened_at_unix_ns),
             ended_at: value.ended_at_unix_ns.map(UnixNs),
             state: meaning::<v1::SessionState, _>("session.state", value.state)?,
+            binding: meaning::<v1::Binding, _>("session.binding", value.binding)?,
+            way: value
+                .way
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -66,6 +66,8 @@ fn session() -> Session {
         peer: Some("fd00::1".parse().unwrap()),
         peer_port: 50_000,
         leader_pid: 99,
+        binding: monitor_model::session::Binding::Certificate,
+        way: Vec::new(),
         audit_session: Some(3),
         opened_at: AT,
         ended_at: Some(UnixNs(AT.0 + 1)),
@@ -272,6 +274,7 @@ fn actions() -> Vec<Action> {
             cause,
         });
     }
+    actions.push(Action::JobEnded { job: session_id() });
     actions
 }
 

@@ -70,7 +70,8 @@ const OPEN_SYSCALLS: &[Hook] = &[Hook {
     kernel_min: (5, 15),
     sees: "opens of watched files by open, openat, openat2, creat, open_by_handle_at",
     misses: "a descriptor that another thread replaces at once; opens by execve (the start of \
-             the program is told); whether an open truncated",
+             the program is told); whether an open truncated; layers of an overlay, opened \
+             through its merged folder",
 }];
 
 const IO_URING: &[Hook] = &[

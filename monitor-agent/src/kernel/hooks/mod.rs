@@ -261,6 +261,14 @@ pub(super) fn all() -> impl Iterator<Item = &'static Hook> {
         .flatten()
 }
 
+/// The best tier that a family has a row for.
+pub(crate) fn best(family: Family) -> Option<Tier> {
+    rows(family).next().map(|hook| hook.tier)
+}
+
+/// What a row misses that misses nothing.
+pub const NOTHING_KNOWN: &str = "nothing known";
+
 /// Names of all programs, of all tiers.
 #[must_use]
 pub fn program_names() -> Vec<&'static str> {

@@ -266,6 +266,8 @@ fn what_tone(action: &Action) -> Tone {
         | Action::Identity { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::JobStarted { .. }
+        | Action::JobEnded { .. }
         | Action::AgentStarted { .. } => Tone::Plain,
     }
 }

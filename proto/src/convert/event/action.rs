@@ -83,6 +83,8 @@ impl From<&Action> for v1::event::Action {
             | Action::Host { .. } => local::message(value),
             Action::SessionOpened { .. }
             | Action::SessionEnded { .. }
+            | Action::JobStarted { .. }
+            | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
             | Action::Contained { .. }
             | Action::Gap { .. }
@@ -100,6 +102,13 @@ fn about_agent(value: &Action) -> v1::event::Action {
         }),
         Action::SessionEnded { session } => Message::SessionEnded(v1::SessionEnded {
             session: session.to_bytes().to_vec(),
+        }),
+        Action::JobStarted { job, leader } => Message::JobStarted(v1::JobStarted {
+            job: job.to_bytes().to_vec(),
+            leader: Some(leader.into()),
+        }),
+        Action::JobEnded { job } => Message::JobEnded(v1::JobEnded {
+            job: job.to_bytes().to_vec(),
         }),
         Action::LoginRefused {
             account,
@@ -199,6 +208,13 @@ impl TryFrom<v1::event::Action> for Action {
             Message::Host(change) => change.try_into()?,
             Message::SessionOpened(opened) => Self::SessionOpened {
                 session: Box::new(need("session_opened.session", opened.session)?.try_into()?),
+            },
+            Message::JobStarted(started) => Self::JobStarted {
+                job: id("job_started.job", &started.job, SessionId::from_slice)?,
+                leader: need("job_started.leader", started.leader)?.try_into()?,
+            },
+            Message::JobEnded(ended) => Self::JobEnded {
+                job: id("job_ended.job", &ended.job, SessionId::from_slice)?,
             },
             Message::SessionEnded(ended) => Self::SessionEnded {
                 session: id(

@@ -124,6 +124,8 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
         | Action::Credential { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::JobStarted { .. }
+        | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }

@@ -1,0 +1,56 @@
+//! Who logs in, by what is strongest: a certificate's grant, a registered key,
+//! the session that the login came from, an account that is one person's.
+
+use std::net::{IpAddr, SocketAddr};
+
+use monitor_model::{
+    bytes::ByteText,
+    event::{Carrier, Step},
+    grant::Grant,
+    id::PrincipalId,
+    session::{Binding, Credential, Session},
+};
+
+use super::{desk::Desk, hop, protocol::Login};
+
+impl Desk {
+    /// Who it is, by what is strongest.
+    pub(super) fn principal(
+        &self,
+        grant: Option<&Grant>,
+        credential: &Credential,
+        (login, hop): (&Login, Option<&(Session, Step)>),
+    ) -> (Option<PrincipalId>, Binding) {
+        if let Some(grant) = grant {
+            return (Some(grant.principal.clone()), Binding::Certificate);
+        }
+        if let Credential::SshKey { key_fingerprint } = credential
+            && let Some(engineer) = self.directory.of_key(key_fingerprint)
+        {
+            return (Some(engineer.clone()), Binding::Key);
+        }
+        if let Some(principal) = hop.and_then(|(from, _)| from.principal.clone()) {
+            return (Some(principal), Binding::Hop);
+        }
+        match self.directory.of_account(&login.account) {
+            Some(engineer) => (Some(engineer.clone()), Binding::Account),
+            None => (None, Binding::Nothing),
+        }
+    }
+
+    /// The session on this host that a login came from: the one whose process
+    /// holds the other end of the connection.
+    pub(super) fn hop(&self, peer: Option<IpAddr>, port: u16) -> Option<(Session, Step)> {
+        let peer = SocketAddr::new(peer?, port);
+        let pid = hop::holder(peer)?;
+        let from = self.marks.session_of(pid).ok().flatten()?;
+        let session = self.sessions.lock().get(from).cloned()?;
+        let step = Step {
+            carrier: Carrier::SshHop,
+            name: ByteText(peer.to_string().into_bytes()),
+            at: Some(session.opened_at),
+            session: Some(session.id),
+        };
+        Some((session, step))
+    }
+}
