@@ -29,9 +29,8 @@ pub struct Expectations {
     /// Whether processes outlive the script.
     #[serde(default)]
     pub leaves: bool,
-    /// Whether the agent is killed and started again when the script asks.
-    #[serde(default)]
-    pub restarts_agent: bool,
+    /// What becomes of the agent when the script asks, before it starts again.
+    pub agent: Option<Interruption>,
     /// What must be seen.
     #[serde(default)]
     pub expect: Vec<Sight>,
@@ -60,6 +59,16 @@ pub enum Account {
     Ops,
     /// Root.
     Root,
+}
+
+/// What becomes of the agent in the middle of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// Killed; its probes and its marks stay in the kernel.
+    Killed,
+    /// Killed, and its probes and marks taken out of the kernel.
+    Detached,
 }
 
 /// One value, or any of several.

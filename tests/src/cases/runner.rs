@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use super::compare::{self, Found, Names, Object};
 use super::discover::Case;
 use super::end::Ends;
+use super::expect::Interruption;
 use super::ground::{self, Ground};
 use super::needs;
 use super::report::{CaseReport, Outcome, Report, head};
@@ -19,6 +20,7 @@ use crate::engineer::Engineer;
 use crate::facts::{Fact, Facts};
 use crate::interrupt;
 use crate::poll;
+use crate::stage::cleanup;
 use crate::stage::{Settings, Shape, Stage, TENANTS};
 
 /// How long anything may take to be told, natively.
@@ -202,9 +204,12 @@ impl Theatre {
         let mut play = Play::start(&self.own, case, ground, "script.sh")?;
         let session = self.session_of("alice", done);
         let deadline = Duration::from_secs(case.expectations.seconds);
-        if case.expectations.restarts_agent {
+        if let Some(interruption) = case.expectations.agent {
             play.waits_for(&ground.work.join("restart-agent"), deadline)?;
             self.stage.services.kill("monitor-agent")?;
+            if interruption == Interruption::Detached {
+                cleanup::detach(self.stage.folder.root())?;
+            }
             self.stage.services.start_agent()?;
             self.stage.services.agent_is_ready()?;
             std::fs::write(ground.work.join("agent-restarted"), "")?;

@@ -77,7 +77,10 @@ fn left_behind() -> Result<Vec<PathBuf>> {
 }
 
 /// Asks the agent to remove its probes; what is pinned lies under the folder.
-fn detach(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// It did not, with what it said.
+pub fn detach(folder: &Path) -> Result<()> {
     let (agent, config) = (folder.join("bin/monitor-agent"), folder.join("agent.toml"));
     let pins = folder.join("bpf");
     if !agent.exists() || !config.exists() || is_empty(&pins) {
