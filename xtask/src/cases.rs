@@ -301,18 +301,25 @@ fn matrix(reports: &[(&str, Report)]) -> Vec<String> {
 }
 
 /// Compiles every C program that has changed, statically: they run wherever
-/// the cases do.
+/// the cases do. Libraries run there with the C library that is there.
 fn compile(cases: &[Case], built: &Path) -> Result<()> {
     for case in cases {
         for (source, name) in case.sources()? {
             let place = built.join(&case.name);
             fs::create_dir_all(&place).with_context(|| format!("making {}", place.display()))?;
-            let program = place.join(name);
+            let program = place.join(&name);
             if is_newer(&program, &source) {
                 continue;
             }
             let mut cc = Command::new("cc");
-            cc.args(["-O1", "-static", "-pthread", "-Wall", "-o"])
+            let kind: &[&str] = if program.extension().is_some() {
+                &["-shared", "-fPIC"]
+            } else {
+                &["-static"]
+            };
+            cc.args(["-O1", "-pthread", "-Wall"])
+                .args(kind)
+                .arg("-o")
                 .arg(&program)
                 .arg(&source);
             // Its case fails, and tells of this; the others are played.

@@ -31,7 +31,8 @@ impl Case {
         file.is_file().then_some(file)
     }
 
-    /// Its C programs: the source, and the name of what is built.
+    /// Its C programs and libraries: the source, and the name of what is built.
+    /// `lib*.c` become shared objects.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -41,8 +42,9 @@ impl Case {
             let file = entry?.path();
             let stem = file.file_stem().and_then(|stem| stem.to_str());
             if let (Some("c"), Some(stem)) = (file.extension().and_then(|e| e.to_str()), stem) {
-                let stem = stem.to_owned();
-                sources.push((file, stem));
+                let ending = if stem.starts_with("lib") { ".so" } else { "" };
+                let built = format!("{stem}{ending}");
+                sources.push((file, built));
             }
         }
         sources.sort();
@@ -152,6 +154,19 @@ mod tests {
         assert_eq!(cases(folder.path(), Some("A2-x")).unwrap().len(), 1);
         assert_eq!(cases(folder.path(), Some("A2,B1")).unwrap().len(), 2);
         assert!(cases(folder.path(), Some("Z1")).is_err());
+    }
+
+    #[test]
+    fn libraries_are_built_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), "A1-x", GOOD);
+        for name in ["case.c", "libother.c", "notes.txt"] {
+            fs::write(folder.path().join("A1-x").join(name), "").unwrap();
+        }
+        let all = cases(folder.path(), None).unwrap();
+        let built = all[0].sources().unwrap();
+        let names: Vec<&str> = built.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["case", "libother.so"]);
     }
 
     #[test]

@@ -43,7 +43,11 @@ impl Play {
         let environment = ground.environment.display();
         let what = match case.file(script) {
             Some(_) => format!("bash '{}'", ground.place.join(script).display()),
-            None => format!("bash -c 'exec \"{}\"'", ground.place.join("case").display()),
+            // A shell that sshd gives a command to looks at no BASH_ENV.
+            None => format!(
+                "bash -c '. \"{environment}\"; exec \"{}\"'",
+                ground.place.join("case").display()
+            ),
         };
         let client = client
             .arg(format!("BASH_ENV='{environment}' exec {what}"))
