@@ -1,0 +1,1 @@
+LD_PRELOAD="$CASE_DIR/libreads.so" /bin/true

@@ -1,0 +1,1 @@
+LD_AUDIT="$CASE_DIR/libaudits.so" /bin/true

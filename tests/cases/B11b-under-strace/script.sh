@@ -1,0 +1,1 @@
+strace -qq -o "$WORK/out" -e trace=exit_group /bin/true

@@ -1,0 +1,2 @@
+! cat "$K_DIR/of-root"
+"$WORK/p" "$K_DIR/of-root"

@@ -1,0 +1,1 @@
+unshare --user --map-root-user --pid --fork --mount-proc cat "$K"
