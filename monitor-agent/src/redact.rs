@@ -1,18 +1,23 @@
-//! Secrets out of arguments, before anything is stored.
+//! Secrets out of what people wrote, before anything is stored.
 //!
-//! In: the arguments of one program start, the path as given and the
-//! interpreter's name. Out: the same with every secret replaced by
-//! `[redacted:XXXXXXXX]`, eight hexadecimal digits of a digest under this
-//! host's key, so that equal secrets are seen to be equal. Bound: the
-//! arguments. Loss: what looks like a secret and is none is lost too.
+//! In: an event. Out: the same with every secret in it replaced by
+//! `[redacted:RULE:XXXXXXXX]`: the rule that found it, and eight hexadecimal
+//! digits of a digest under this host's key, so that equal secrets are seen to
+//! be equal. Bound: time grows with the length of the texts alone. Loss: what
+//! looks like a secret and is none is lost too; what no rule knows stays.
+//! Measured: `docs/reference/redaction.md`.
 //!
 //! The digest of all arguments is made before, so that what was replaced is in
 //! it. Its key comes from this host's: `docs/reference/output.md`.
 //!
-//! What counts as one: values of options and variables with a telling name,
-//! options that certain programs take passwords by, passwords in URLs and
-//! headers, tokens of known make, private keys. [`rules`] holds the lists,
-//! [`shell`] looks into commands for a shell.
+//! # Layout
+//! - [`rule`]: the rules' names, and what they find.
+//! - `command`: secrets by their place in a command, with `programs` (the table
+//!   of programs and their options), `carriers` (programs that start others) and
+//!   `shell` (words and commands of a text).
+//! - `inside`: secrets inside one text, with `names` (telling names), `tokens`
+//!   (formats of tokens) and `statements` (SQL and the like).
+//! - `events`: which texts of an event people wrote.
 
 use std::{
     fs::{self, OpenOptions},
@@ -23,13 +28,27 @@ use std::{
 
 use hmac::{Hmac, Mac as _};
 use monitor_common::digest::{DigestKey, digest};
-use monitor_model::{bytes::ByteText, event::Action};
+use monitor_model::bytes::ByteText;
 use sha2::Sha256;
 
-pub mod rules;
+mod carriers;
+mod command;
+mod events;
+mod inside;
+mod names;
+mod options;
+mod programs;
+pub mod rule;
 mod shell;
+mod statements;
+mod table;
+mod tokens;
 
-use rules::{Flag, Rules};
+use command::{Look, Walk};
+use inside::Reading;
+use rule::{Found, Rule, merged};
+use shell::Word;
+use statements::Statements;
 
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
@@ -60,13 +79,16 @@ pub enum RedactError {
         /// Bytes found.
         bytes: usize,
     },
+    /// A pattern does not compile: a mistake in this program.
+    #[error("a pattern for secrets does not compile: {0}")]
+    Pattern(#[from] regex::Error),
 }
 
 /// Takes secrets out.
 pub struct Redactor {
     mac: Hmac<Sha256>,
     digest_key: DigestKey,
-    rules: Rules,
+    statements: Statements,
 }
 
 impl std::fmt::Debug for Redactor {
@@ -93,7 +115,7 @@ impl Redactor {
             Err(error) => return Err(failed(error)),
         };
         match <[u8; KEY_BYTES]>::try_from(key.as_slice()) {
-            Ok(key) => Ok(Self::new(&key)),
+            Ok(key) => Self::new(&key),
             Err(_) => Err(RedactError::Length {
                 path: path.to_owned(),
                 bytes: key.len(),
@@ -102,8 +124,10 @@ impl Redactor {
     }
 
     /// With a key.
-    #[must_use]
-    pub fn new(key: &[u8; KEY_BYTES]) -> Self {
+    ///
+    /// # Errors
+    /// [`RedactError::Pattern`].
+    pub fn new(key: &[u8; KEY_BYTES]) -> Result<Self, RedactError> {
         // The block is longer than the key: this is what `new_from_slice` does.
         let mut block = hmac::digest::generic_array::GenericArray::default();
         for (to, from) in block.iter_mut().zip(key) {
@@ -119,53 +143,17 @@ impl Redactor {
         for (to, from) in half.iter_mut().zip(derived) {
             *to = from;
         }
-        Self {
+        Ok(Self {
             mac,
             digest_key: DigestKey::from_bytes(half),
-            rules: Rules::new(),
-        }
+            statements: Statements::new()?,
+        })
     }
 
     /// The key of the digests of arguments, for who makes those of long ones.
     #[must_use]
     pub const fn digest_key(&self) -> DigestKey {
         self.digest_key
-    }
-
-    /// Digests the arguments, where all are there, and takes the secrets out of
-    /// what happened; how many.
-    pub fn redact(&self, action: &mut Action) -> u32 {
-        let Action::Exec {
-            argv,
-            argv_truncated,
-            argv_digest,
-            redacted,
-            given,
-            interpreter,
-            script,
-            ..
-        } = action
-        else {
-            return 0;
-        };
-        if !*argv_truncated {
-            *argv_digest = Some(self.argv_digest(argv));
-        }
-        let told: Vec<&[u8]> = argv.iter().map(|argument| argument.0.as_slice()).collect();
-        let (cleaned, mut count) = self.arguments(&told);
-        *argv = cleaned.into_iter().map(ByteText).collect();
-        // The other words of the caller.
-        for text in [given, interpreter] {
-            let (cleaned, found) = self.within(&text.0);
-            *text = ByteText(cleaned);
-            count = count.saturating_add(found);
-        }
-        // A script is labelled with the path as given, whose secrets are counted.
-        if let Some(script) = script {
-            script.path.text = ByteText(self.within(&script.path.text.0).0);
-        }
-        *redacted = count;
-        count
     }
 
     /// The digest of the memory that held these arguments: each ends with a zero
@@ -180,61 +168,64 @@ impl Redactor {
         digest(self.digest_key, &area)
     }
 
-    /// Takes the secrets out of arguments; how many.
+    /// Takes the secrets out of arguments; how many. `exe`: the file name of
+    /// the program as the kernel knows it, empty where it does not; `cut`: the
+    /// arguments go on, unseen.
     #[must_use]
-    pub fn arguments(&self, argv: &[&[u8]]) -> (Vec<Vec<u8>>, u32) {
-        let mut count = 0;
-        let mut cleaned = Vec::with_capacity(argv.len());
-        let mut programs: Vec<&[u8]> = Vec::new();
-        let mut awaited = false;
-        let mut logs_in = false;
-        for argument in argv {
-            if std::mem::take(&mut awaited) && !rules::is_plain_option(argument) {
-                count += 1;
-                cleaned.push(self.digest(argument));
-                continue;
-            }
-            if rules::takes_passwords(file_name(argument)) {
-                // `sudo mysql -p...`; `mysql -h docker -p...`: any of them may be meant.
-                programs.push(file_name(argument));
-            }
-            logs_in |= *argument == b"login";
-            match self.rules.flag((&programs, logs_in), argument) {
-                Flag::None => {
-                    let (text, found) = self.within(argument);
-                    count += found;
-                    cleaned.push(text);
-                }
-                Flag::ValueFollows => {
-                    awaited = true;
-                    cleaned.push(argument.to_vec());
-                }
-                Flag::ValueFrom(at) => {
-                    let (name, value) = argument.split_at_checked(at).unwrap_or((argument, b""));
-                    count += 1;
-                    cleaned.push([name, &self.digest(value)].concat());
-                }
-            }
-        }
-        (cleaned, count)
+    pub fn arguments(&self, argv: &[&[u8]], exe: &[u8], cut: Cut) -> (Vec<Vec<u8>>, u32) {
+        let found = self.find(argv, exe, cut);
+        let count = found.iter().map(Vec::len).sum::<usize>();
+        let cleaned = argv
+            .iter()
+            .zip(&found)
+            .map(|(argument, found)| self.replaced(argument, found));
+        (cleaned.collect(), u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    /// Secrets inside one argument: a command for a shell, a header, a URL.
-    fn within(&self, argument: &[u8]) -> (Vec<u8>, u32) {
-        let spans = self.rules.spans(argument);
-        let count = u32::try_from(spans.len()).unwrap_or(u32::MAX);
+    /// Where secrets stand in arguments: of each, first to last, none
+    /// overlapping.
+    #[must_use]
+    pub fn find(&self, argv: &[&[u8]], exe: &[u8], cut: Cut) -> Vec<Vec<Found>> {
+        let last = argv.len().saturating_sub(1);
+        let words: Vec<Word> = argv
+            .iter()
+            .enumerate()
+            .map(|(at, argument)| Word::argument(at, argument, cut == Cut::Yes && at == last))
+            .collect();
+        let mut walk = Walk::new(&self.statements, argv.len());
+        walk.command(&words, exe, (0, Look::Whole));
+        walk.found.into_iter().map(merged).collect()
+    }
+
+    /// A name (a path, an account, a title) without its secrets, and how many
+    /// those were; nothing where there are none.
+    fn name(&self, text: &[u8], cut: Cut) -> Option<(Vec<u8>, u32)> {
+        let reading = Reading {
+            cut: cut == Cut::Yes,
+            expands: false,
+            is_prose: false,
+        };
+        let mut found = Vec::new();
+        inside::find(text, reading, &mut found);
+        let found = merged(found);
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        (count > 0).then(|| (self.replaced(text, &found), count))
+    }
+
+    fn replaced(&self, argument: &[u8], found: &[Found]) -> Vec<u8> {
         let mut text = Vec::with_capacity(argument.len());
         let mut done = 0;
-        for span in spans {
-            text.extend_from_slice(argument.get(done..span.start).unwrap_or_default());
-            text.extend(self.digest(argument.get(span.clone()).unwrap_or_default()));
-            done = span.end;
+        for Found { range, rule } in found {
+            text.extend_from_slice(argument.get(done..range.start).unwrap_or_default());
+            text.extend(self.sign(argument.get(range.clone()).unwrap_or_default(), *rule));
+            done = range.end;
         }
         text.extend_from_slice(argument.get(done..).unwrap_or_default());
-        (text, count)
+        text
     }
 
-    fn digest(&self, secret: &[u8]) -> Vec<u8> {
+    /// What takes a secret's place.
+    fn sign(&self, secret: &[u8], rule: Rule) -> Vec<u8> {
         let mut mac = self.mac.clone();
         mac.update(secret);
         let digest = mac.finalize().into_bytes();
@@ -246,12 +237,34 @@ impl Redactor {
                 hex.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
                 hex
             });
-        format!("[redacted:{hex}]").into_bytes()
+        format!("[redacted:{}:{hex}]", rule.as_str()).into_bytes()
     }
+}
+
+/// Whether the end of a text is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// It is.
+    Yes,
+    /// It is all there.
+    No,
 }
 
 fn file_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// Where a text first holds another one.
+fn position(text: &[u8], sought: &[u8]) -> Option<usize> {
+    let first = *sought.first()?;
+    let mut at = 0;
+    loop {
+        at += text.get(at..)?.iter().position(|byte| *byte == first)?;
+        if text.get(at..)?.starts_with(sought) {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 fn make_key(path: &Path) -> io::Result<Vec<u8>> {

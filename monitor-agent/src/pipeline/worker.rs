@@ -148,7 +148,7 @@ impl<H: Host> Worker<H> {
             .attributor
             .event(record, Place { source, sequence }, offset);
         self.take_deeds();
-        let secrets = self.parts.redactor.redact(&mut event.action);
+        let secrets = self.parts.redactor.redact(&mut event);
         self.parts.counters.secrets_removed.add(secrets.into());
         if let Record::SessionEnded(ended) = record
             && let Some(id) = marks::session_of(ended.header.session)
@@ -253,7 +253,7 @@ impl<H: Host> Worker<H> {
             attribution,
             action,
         };
-        let secrets = self.parts.redactor.redact(&mut event.action);
+        let secrets = self.parts.redactor.redact(&mut event);
         self.parts.counters.secrets_removed.add(secrets.into());
         self.reading.events.push(encode_event(&event));
         self.reading.keep.extend(keep);

@@ -44,7 +44,7 @@ fn start(folder: &Path, epoch: &str) -> Bench {
         ),
         origin,
         spool,
-        redactor: Redactor::new(&[1; 32]),
+        redactor: Redactor::new(&[1; 32]).unwrap(),
         sessions,
         marks: marks.clone(),
         counters: Arc::clone(&counters),
@@ -237,7 +237,7 @@ fn a_session_is_known_again_and_ends_once() {
     else {
         panic!()
     };
-    assert!(argv[1].to_string().starts_with("-p[redacted:"));
+    assert!(argv[1].to_string().starts_with("-p[redacted:option:"));
 }
 
 #[test]
