@@ -1,0 +1,1 @@
+userdel newcomer

@@ -1,0 +1,2 @@
+useradd -M newcomer
+echo newcomer:wordpass | chpasswd

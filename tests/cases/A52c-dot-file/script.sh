@@ -1,0 +1,1 @@
+echo "machine x login y password z" > /root/.netrc

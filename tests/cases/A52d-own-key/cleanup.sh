@@ -1,0 +1,1 @@
+rm -f /root/.ssh/id_ed25519*

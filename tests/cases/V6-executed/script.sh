@@ -1,0 +1,3 @@
+printf '#!/bin/sh\nexit 0\n' > "$K"
+chmod 700 "$K"
+"$K"
