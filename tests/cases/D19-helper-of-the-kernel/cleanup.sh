@@ -1,0 +1,1 @@
+echo core > /proc/sys/kernel/core_pattern
