@@ -126,6 +126,8 @@ pub(crate) struct Play {
     tier: Option<Tier>,
     programs: PathBuf,
     built: PathBuf,
+    /// How many there are.
+    cases: usize,
 }
 
 impl Play {
@@ -165,6 +167,7 @@ impl Play {
             tier: None,
             programs: programs.to_path_buf(),
             built,
+            cases: cases.len(),
         })
     }
 

@@ -3,6 +3,7 @@
 //! apt runs with lists, cache and sources of its own inside the cache folder;
 //! the mirror is the one this machine already uses. `/etc/apt` is only read.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,6 +94,34 @@ impl Kernel {
     }
 }
 
+/// The archive that this machine uses was reached, and lacks the series: a
+/// mirror may carry some releases only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotInArchive(Series);
+
+impl fmt::Display for NotInArchive {
+    // How it begins says that it is not this machine's to change.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.name();
+        write!(f, "this network's Debian mirror has no cloud kernel {name}")
+    }
+}
+
+impl std::error::Error for NotInArchive {}
+
+impl NotInArchive {
+    /// The error of a series.
+    #[cfg(test)]
+    pub(crate) const fn of(series: Series) -> Self {
+        Self(series)
+    }
+
+    /// Whether that is why something failed.
+    pub(crate) fn reason_of(error: &anyhow::Error) -> Option<Self> {
+        error.downcast_ref().copied()
+    }
+}
+
 /// The Debian archive that this machine uses, if it uses one.
 pub(crate) fn debian_mirror(machine: &Machine) -> Option<String> {
     let mirrors = mirrors_of(&machine_sources(machine));
@@ -118,17 +147,13 @@ pub(crate) fn fetch(machine: &Machine, series: Series) -> Result<Kernel> {
     if kernel_in(&folder, &busybox).is_none_or(|kernel| kernel.modules().is_err()) {
         // Of another release there may be a part.
         let _ = fs::remove_dir_all(&folder);
+        // Always: the archive has moved on since the lists were fetched.
         apt.update(machine)?;
         let found = apt.quiet(
             "apt-cache",
             &["search", "--names-only", "^linux-(image|binary)-"],
         )?;
-        let package = newest(&found, series).with_context(|| {
-            format!(
-                "the Debian mirror of this machine has no cloud kernel {}",
-                series.name()
-            )
-        })?;
+        let package = newest(&found, series).ok_or(NotInArchive(series))?;
         // The modules first: the image is what says that all is there.
         if let Some(modules) = series.modules_package(package) {
             apt.unpack(machine, &modules, &folder)?;
@@ -182,6 +207,7 @@ fn release_of(image: &Path) -> String {
 
 /// apt with everything of its own in one folder.
 struct PrivateApt {
+    series: Series,
     folder: PathBuf,
     sources: fn(&[Mirror]) -> String,
 }
@@ -194,6 +220,7 @@ impl PrivateApt {
             Series::Sid => ("apt-sid", unstable_sources),
         };
         Self {
+            series,
             folder: project.kernels().join(folder),
             sources,
         }
@@ -239,25 +266,69 @@ impl PrivateApt {
         }
         fs::write(self.folder.join("sources.list"), (self.sources)(&mirrors))?;
         let mut command = Command::new("apt-get");
-        command.args(self.options()).args(["-q", "update"]);
-        process::run_logged(&mut command, &machine.project().log("kernels-update"))
+        if self.series.moves() {
+            // Else a mirror that is not reached is only a warning, and old
+            // lists name packages that are gone.
+            command.args(["-o", "APT::Update::Error-Mode=any"]);
+        }
+        command
+            .args(self.options())
+            .args(["-q", "update"])
+            .env("LC_ALL", "C");
+        let log = machine.project().log("kernels-update");
+        process::run_logged(&mut command, &log).map_err(|error| {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            if lacks_suite(&text) {
+                error.context(NotInArchive(self.series))
+            } else {
+                error
+            }
+        })
     }
 
+    /// Once more with new lists if it fails: a package that old ones name is
+    /// gone from the archive when there is a newer one.
     fn unpack(&self, machine: &Machine, package: &str, folder: &Path) -> Result<()> {
-        if !self.folder.join("sources.list").exists() {
+        let has_lists = self.folder.join("sources.list").exists();
+        if !has_lists {
             self.update(machine)?;
         }
         let downloads = self.folder.join("downloads").join(package);
+        // Of another version there may be a part.
+        let _ = fs::remove_dir_all(&downloads);
         fs::create_dir_all(&downloads)?;
         fs::create_dir_all(folder)?;
+        match self.download(machine, package, &downloads) {
+            Err(_) if has_lists => {
+                self.update(machine)?;
+                self.download(machine, package, &downloads)?;
+            }
+            result => result?,
+        }
+        packages::unpack_all(&downloads, folder)
+    }
+
+    fn download(&self, machine: &Machine, package: &str, into: &Path) -> Result<()> {
         let mut command = Command::new("apt-get");
         command
             .args(self.options())
             .args(["-q", "download", package])
-            .current_dir(&downloads);
-        process::run_logged(&mut command, &machine.project().log("kernels-download"))?;
-        packages::unpack_all(&downloads, folder)
+            .current_dir(into);
+        process::run_logged(&mut command, &machine.project().log("kernels-download"))
     }
+}
+
+/// Whether apt reached the archive, and was told there that it has no such
+/// suite. An archive that it did not reach says nothing of the kind.
+fn lacks_suite(update: &str) -> bool {
+    let is_missing = |line: &str| {
+        (line.starts_with("Err:") || line.starts_with("E: "))
+            && line.ends_with("does not have a Release file.")
+    };
+    let said_so = update
+        .lines()
+        .any(|line| line.trim_start().starts_with("404 "));
+    said_so && update.lines().any(is_missing)
 }
 
 /// All text of this machine's package sources.
@@ -449,6 +520,60 @@ mod tests {
         assert!(
             text.contains("http://m.example/debian bookworm-backports main"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn unstable_is_looked_for_in_the_same_mirror_and_has_no_security_archive() {
+        let mirrors = mirrors_of(
+            "deb http://m.example/debian trixie main\n\
+             deb http://m.example/debian-security trixie-security main\n",
+        );
+        assert_eq!(
+            unstable_sources(&mirrors),
+            format!("deb [signed-by={KEYRING}] http://m.example/debian sid main\n")
+        );
+    }
+
+    #[test]
+    fn modules_of_unstable_come_in_a_package_of_the_same_release() {
+        let modules = |series: Series, package| series.modules_package(package);
+        assert_eq!(
+            modules(Series::Sid, "linux-binary-7.2.13+deb14-cloud-amd64").as_deref(),
+            Some("linux-modules-7.2.13+deb14-cloud-amd64")
+        );
+        assert_eq!(
+            modules(Series::V6_12, "linux-image-6.12.9+bpo-cloud-amd64"),
+            None
+        );
+    }
+
+    #[test]
+    fn number_of_unstable_may_be_any() {
+        let found = "linux-binary-7.9.1+deb14-cloud-amd64 - a\n\
+            linux-binary-7.10.2-cloud-amd64 - b\n\
+            linux-binary-7.10.1+deb14-cloud-amd64 - c\n\
+            linux-binary-cloud-amd64 - d\n";
+        assert_eq!(
+            newest(found, Series::Sid),
+            Some("linux-binary-7.10.2-cloud-amd64")
+        );
+        assert_eq!(newest(found, Series::V6_12), None);
+    }
+
+    #[test]
+    fn mirror_without_the_suite_is_told_from_one_that_is_not_reached() {
+        let lacks = "Err:2 http://m.example/debian sid Release\n  \
+            404  Not Found [IP: 192.0.2.1 80]\nReading package lists...\n\
+            E: The repository 'http://m.example/debian sid Release' does not have a Release file.\n";
+        assert!(lacks_suite(lacks));
+        let unreached = lacks.replace("404  Not Found", "Could not connect to m.example:80");
+        assert!(!lacks_suite(&unreached));
+        let error = anyhow::anyhow!("apt-get failed").context(NotInArchive(Series::Sid));
+        let reason = NotInArchive::reason_of(&error.context("fetching")).unwrap();
+        assert_eq!(
+            reason.to_string(),
+            "this network's Debian mirror has no cloud kernel sid"
         );
     }
 
