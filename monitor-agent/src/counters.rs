@@ -62,7 +62,7 @@ counters! {
     refusals_untold: "Refused logins that were too many in a second to be told one by one.",
     asks_refused: "Requests on the socket from accounts that may not ask.",
     contained: "Sessions that were ended by order.",
-    secrets_removed: "Secrets taken out of arguments.",
+    secrets_removed: "Secrets taken out of what people wrote.",
     watches_beyond: "Watched files above the maximum, which are not watched.",
     watches_let_go: "Replaced or moved files that were let go to make room.",
     watch_ids_unknown: "Opens of watched files whose watch is not known.",

@@ -353,6 +353,10 @@ impl<H: Host> Worker<H> {
             && self.reading.streams.is_empty()
             && self.reading.epoch.is_none();
         if !nothing {
+            for kept in &mut self.reading.keep {
+                let secrets = self.parts.redactor.redact_kept(kept);
+                self.parts.counters.secrets_removed.add(secrets.into());
+            }
             let before = self.parts.spool.newest();
             self.parts.spool.append(&self.reading)?;
             self.parts

@@ -10,6 +10,7 @@ use monitor_model::{
 };
 
 use super::{Cut, Redactor, file_name};
+use crate::note::Keep;
 
 /// Bytes of a task's name that the kernel keeps.
 const TASK_NAME_BYTES: usize = 15;
@@ -29,6 +30,18 @@ impl Redactor {
             count += process.exe.as_mut().map_or(0, |exe| self.path(exe));
         }
         count + self.way(&mut event.attribution.way)
+    }
+
+    /// Takes the secrets out of what is kept for the next start; how many.
+    pub fn redact_kept(&self, keep: &mut Keep) -> u32 {
+        match keep {
+            Keep::Session(session) => self.way(&mut session.way),
+            Keep::Job(job) => self.way(&mut job.attribution.way),
+            Keep::Writing(writing) => {
+                self.path(&mut writing.path) + self.way(&mut writing.attribution.way)
+            }
+            Keep::Receipt(_) | Keep::JobEnded(_) => 0,
+        }
     }
 
     fn action(&self, action: &mut Action) -> u32 {

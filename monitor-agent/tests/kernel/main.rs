@@ -20,6 +20,7 @@
 #![expect(clippy::print_stdout, reason = "an actor says what it did")]
 
 mod actor;
+mod canary;
 mod connect;
 mod credential;
 mod deeds;
