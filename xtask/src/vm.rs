@@ -26,7 +26,7 @@ use crate::{bpf, test_run, verified};
 const CHECK_PROGRAM: &str = "vm_probe_check";
 /// The program that acts on watched files in all ways that a tier sees.
 const FILES_PROGRAM: &str = "vm_files_check";
-/// From power-on to power-off, in emulation: 56 s were measured on a busy host.
+/// From power-on to power-off, in emulation: 56 s were measured in 7.2.
 const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 const MEMORY_MIB: &str = "1024";
 /// Without the timer check: on a busy host the emulated timer does not tick as

@@ -26,9 +26,9 @@ use crate::vm::{COMMAND_LINE, started_again};
 
 /// From power-on until the stage is set, in emulation, on a busy host.
 const START_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// For each case, on the average, in emulation, on a busy host: 35 s were
-/// measured with six machines on two cores, 5 s to 10 s alone. One that hangs
-/// is ended by the player, long before.
+/// For each case, on the average, in emulation, on a busy host: 36 s were
+/// measured while up to five machines shared two cores. One that hangs is ended by
+/// the player, long before.
 const CASE_LIMIT: Duration = Duration::from_secs(40);
 /// How much slower things may be there.
 const SLOWNESS: u32 = 12;
