@@ -50,6 +50,18 @@ pub fn of_pid(pid: Object) -> ProcessRef {
     task_of(pid).and_then(of_address).unwrap_or(NOBODY)
 }
 
+/// The same, unless it is a thread of the kernel: those have no memory.
+#[inline(always)]
+pub fn of_pid_with_memory(pid: Object) -> Option<ProcessRef> {
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    let task = task_of(pid)?;
+    let flags: u32 = probe(task, &at::TASK_FLAGS)?;
+    if flags & PF_KTHREAD != 0 {
+        return None;
+    }
+    of_address(task)
+}
+
 /// The first task that has this id.
 #[inline(always)]
 fn task_of(pid: Object) -> Option<Object> {

@@ -190,7 +190,8 @@ fn tell_login_uid(actor: &Actor, target: ProcessRef) {
     unsafe { sink::submit(Ring::Priority, record) };
 }
 
-/// The process whose folder the inode lies in.
+/// The process whose folder the inode lies in. The kernel's own threads have
+/// nothing to reach into: lists of processes ask for it all the same.
 #[inline(always)]
 fn target(inode: Object) -> Option<ProcessRef> {
     if !has(&at::PROC_INODE_INODE) || !has(&at::PROC_INODE_PID) {
@@ -198,6 +199,5 @@ fn target(inode: Object) -> Option<ProcessRef> {
     }
     let outer = inode.wrapping_byte_sub(at::PROC_INODE_INODE.load() as usize);
     let pid: Object = probe(outer, &at::PROC_INODE_PID)?;
-    let target = peer::of_pid(pid);
-    (target.pid != 0).then_some(target)
+    peer::of_pid_with_memory(pid)
 }

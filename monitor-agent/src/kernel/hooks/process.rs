@@ -118,7 +118,8 @@ pub(super) const HOOKS: &[Hook] = &[
         needs: &[Need::Open, Need::Arguments],
         kernel_min: (5, 15),
         sees: "ptrace, process_vm_readv, process_vm_writev; /proc/PID/mem by its open",
-        misses: "the start of the target, of which only the number is told; pidfd_getfd",
+        misses: "the start of the target, of which only the number is told, and of a thread's number \
+                 neither session nor whether it holds credentials; pidfd_getfd",
     },
     Hook {
         family: Family::Identity,
