@@ -27,9 +27,11 @@ use crate::test_run::Counts;
 
 /// The program that plays.
 const PLAYER: &str = "monitor-cases";
+/// Most failed cases that are played once more: beyond it something is broken.
+const AGAIN_MAX: usize = 12;
 /// What is needed to play here, and there: steps of `test` with the same needs.
 const NEEDS_HOST: &[&str] = &["cases-host"];
-const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12", "cases-sid"];
+const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12"];
 
 /// What is played, and where.
 #[derive(Debug, clap::Args)]
@@ -183,14 +185,42 @@ impl Play {
     }
 }
 
-/// A step of `test`: each case is one check.
+/// A step of `test`: each case is one check. Those that fail are played once
+/// more, by themselves, and told: a machine that was too busy is one thing, a
+/// case that is never seen another.
 ///
 /// # Errors
 /// They could not be played at all.
 pub(crate) fn step(project: &Project, programs: &Path, place: Place) -> Result<Counts> {
-    let report = Play::own(project, programs)?.at(project, place)?;
-    if let Some(error) = &report.error {
-        bail!("broken off at {error}");
+    let play = Play::own(project, programs)?;
+    let mut report = whole(play.at(project, place)?)?;
+    let failed: Vec<String> = report
+        .cases
+        .iter()
+        .filter(|case| case.result == Outcome::Failed)
+        .map(|case| case.id.clone())
+        .collect();
+    if !failed.is_empty() && failed.len() <= AGAIN_MAX {
+        process::say(&format!("played once more: {}", failed.join(", ")));
+        let again = Play::of(
+            project,
+            own_folder(project),
+            Some(failed.join(",")),
+            programs,
+        )?;
+        let again = whole(again.at(project, place)?)?;
+        for case in &mut report.cases {
+            if let Some(second) = again.cases.iter().find(|second| second.id == case.id) {
+                if second.result != Outcome::Failed {
+                    process::say(&format!(
+                        "UNSTEADY: {} failed, and did not the second time: {}",
+                        case.id,
+                        case.reasons.join("; ")
+                    ));
+                }
+                case.clone_from(second);
+            }
+        }
     }
     let count = |outcome| u64::try_from(report.count(outcome)).unwrap_or(u64::MAX);
     let mut counts = Counts {
@@ -210,6 +240,14 @@ pub(crate) fn step(project: &Project, programs: &Path, place: Place) -> Result<C
         )));
     }
     Ok(counts)
+}
+
+/// A report of all that was to be played.
+fn whole(report: Report) -> Result<Report> {
+    match &report.error {
+        Some(error) => bail!("broken off at {error}"),
+        None => Ok(report),
+    }
 }
 
 /// `cargo xtask cases`.

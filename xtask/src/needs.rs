@@ -12,7 +12,7 @@ use crate::machine::{Machine, is_executable};
 use crate::{jump_host, packages, process, toolchain, tools};
 
 /// The steps that play cases in QEMU.
-const VM_CASES: &[&str] = &["cases-6.1", "cases-6.12", "cases-sid"];
+const VM_CASES: &[&str] = &["cases-6.1", "cases-6.12"];
 
 /// What a machine is set up for; each includes the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -158,14 +158,7 @@ pub(crate) const NEEDS: &[Need] = &[
         what: "QEMU",
         why: "the probes are tried in other kernels",
         goal: Goal::Test,
-        steps: &[
-            "vm-6.1",
-            "vm-6.12",
-            "vm-sid",
-            "cases-6.1",
-            "cases-6.12",
-            "cases-sid",
-        ],
+        steps: &["vm-6.1", "vm-6.12", "vm-sid", "cases-6.1", "cases-6.12"],
         present: |machine| machine.program("qemu-system-x86_64").is_some(),
         fix: Fix::Packages(&["qemu-system-x86"]),
     },

@@ -125,11 +125,6 @@ pub(crate) const STEPS: &[Step] = &[
         run: |suite| suite.cases(Place::Vm(Series::V6_12)),
     },
     Step {
-        name: "cases-sid",
-        about: "cases on a whole jump host with the newest kernel of Debian unstable, in QEMU",
-        run: |suite| suite.cases(Place::Vm(Series::Sid)),
-    },
-    Step {
         name: "bench",
         about: "the load of the bench runs and says what it cost",
         run: |suite| {
