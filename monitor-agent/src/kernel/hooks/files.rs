@@ -71,7 +71,7 @@ const OPEN_SYSCALLS: &[Hook] = &[Hook {
     sees: "opens of watched files by open, openat, openat2, creat, open_by_handle_at",
     misses: "a descriptor that another thread replaces at once; opens by execve (the start of \
              the program is told); whether an open truncated; layers of an overlay, opened \
-             through its merged folder",
+             through its merged folder; descriptors that fanotify hands to its listeners",
 }];
 
 const IO_URING: &[Hook] = &[
