@@ -1,6 +1,6 @@
 //! Sees: connections of a session's sockets that are not TCP or UDP: unix
 //! (path and abstract, with the socket's file and the process that listens),
-//! vsock; and over IP what is neither (SCTP, MPTCP, raw), told as connections.
+//! vsock; and over IP what is neither (SCTP, raw), told as connections.
 //! Refuses them to a session that is contained, where the tier can.
 //! Misses: unix datagrams sent without connecting; netlink. On the tracepoint
 //! tier the address of a vsock is the caller's own word.
@@ -30,6 +30,8 @@ use crate::{
 
 const TCP: u16 = 6;
 const UDP: u16 = 17;
+/// Its way is made of TCP connections, each of which is told.
+const MPTCP: u16 = 262;
 const DATAGRAMS: u16 = 2;
 
 security_hook! {
@@ -45,7 +47,7 @@ security_hook! {
 /// Whether the hooks of control groups tell it, or nobody wants to know.
 #[inline(always)]
 const fn is_told_elsewhere(sock: &Sock) -> bool {
-    sock.family == NETLINK || (sock.is_ip() && matches!(sock.protocol, TCP | UDP))
+    sock.family == NETLINK || (sock.is_ip() && matches!(sock.protocol, TCP | UDP | MPTCP))
 }
 
 /// Every family but unix streams, of which the next hook knows more.

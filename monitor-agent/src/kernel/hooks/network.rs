@@ -55,7 +55,7 @@ const fn of_sockets(
 }
 
 const NOTHING: &str = "nothing known";
-const OTHERS: &str = "unix, vsock, SCTP, MPTCP and raw sockets that a session connects";
+const OTHERS: &str = "unix, vsock, SCTP and raw sockets that a session connects";
 const OTHERS_MISSED: &str = "unix datagrams sent without connecting; netlink";
 const CREATED: &str = "raw, packet and similar sockets that a session makes";
 const BOUND: &str = "IP sockets that a session binds to a port";
