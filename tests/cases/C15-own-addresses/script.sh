@@ -1,0 +1,8 @@
+python3 - "$PEER4" "$PEER6" "$PORT" <<'END'
+import socket, sys
+v4, v6, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.sendto(b'x', ('127.9.9.9', 9))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.sendto(b'x', ('0.0.0.0', 9))
+END

@@ -1,0 +1,6 @@
+python3 - "$PEER4" "$PEER6" "$PORT" <<'END'
+import socket, sys
+v4, v6, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET6)
+s.connect(('::ffff:' + v4, port))
+END

@@ -1,0 +1,1 @@
+"$CASE_BIN" "$PEER4" "$PORT"

@@ -1,0 +1,1 @@
+echo x > "/dev/udp/$PEER4/9"
