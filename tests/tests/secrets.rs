@@ -15,9 +15,9 @@ const CANARY: &str = "kanarienvogel-Z4w8";
 
 /// Ways to give a program a secret; `SECRET` stands for it.
 const WAYS: &[&str] = &[
-    "(exec -a mysql /bin/true -uroot -pSECRET shop)",
-    "(exec -a sshpass /bin/true -p SECRET ssh host)",
-    "(exec -a docker /bin/true login -u bob -p SECRET)",
+    "bash -c 'exec -a mysql /bin/true -uroot -pSECRET shop'",
+    "bash -c 'exec -a sshpass /bin/true -p SECRET ssh host'",
+    "bash -c 'exec -a docker /bin/true login -u bob -p SECRET'",
     "env PGPASSWORD=SECRET /bin/true",
     "/bin/true --password=SECRET",
     "/bin/true --api-token SECRET",

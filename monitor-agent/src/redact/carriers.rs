@@ -106,7 +106,7 @@ const CARRIERS: &[Carrier] = &[
             "unbuffer",
             "dbus-run-session",
         ],
-        &["-u", "-C", "-S", "-f", "-a"],
+        &["-u", "-C", "-S", "-f"],
     ),
     plain(
         &[
