@@ -1,0 +1,2 @@
+ln "$K" "$WORK/h"
+cat "$WORK/h"

@@ -1,0 +1,2 @@
+mv "$K" "$WORK/m"
+cat "$WORK/m"

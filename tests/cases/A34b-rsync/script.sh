@@ -1,0 +1,1 @@
+rsync "$K" "$WORK/out"

@@ -1,0 +1,1 @@
+zip "$WORK/out.zip" "$K"

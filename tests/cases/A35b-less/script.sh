@@ -1,0 +1,1 @@
+less "$K" > "$WORK/out"

@@ -1,0 +1,1 @@
+ssh-keygen -y -f "$K" | grep -q ssh-ed25519

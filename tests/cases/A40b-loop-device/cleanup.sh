@@ -1,0 +1,1 @@
+losetup -d "$(cat "$WORK/device")"

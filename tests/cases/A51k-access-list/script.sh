@@ -1,0 +1,1 @@
+setfacl -m u:nobody:r "$K"

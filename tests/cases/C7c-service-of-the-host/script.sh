@@ -1,0 +1,1 @@
+test "$(curl -s --unix-socket docker.sock http://docker/_ping)" = OK

@@ -1,0 +1,3 @@
+rm "$K"
+echo new > "$K"
+cat "$K"
