@@ -95,9 +95,11 @@ fn urls(text: &[u8], reading: Reading, found: &mut Vec<Found>) {
         // A password may hold a slash; a port is a number.
         let far = || {
             let port = rest.get(colon? + 1..authority)?;
-            (!port.is_empty() && !port.iter().all(u8::is_ascii_digit))
-                .then(|| rest.iter().rposition(|byte| *byte == b'@'))
-                .flatten()
+            let is_port = port.iter().all(u8::is_ascii_digit);
+            let at = rest.iter().rposition(|byte| *byte == b'@');
+            // Where the text was cut, the sign may be missing.
+            let is_cut = reading.cut && start + rest.len() == text.len();
+            at.or(is_cut.then_some(rest.len())).filter(|_| !is_port)
         };
         let Some(end) = near.or_else(far) else {
             continue;

@@ -210,6 +210,33 @@ fn a_private_key_goes_whole_also_when_it_is_cut() {
 }
 
 #[test]
+fn secret_whose_end_is_missing_is_found_by_its_beginning() {
+    for (argument, wanted) in [
+        (
+            r#"{"user":"bob","password":"S3c"#,
+            r#"{"user":"bob","password":""#,
+        ),
+        ("see ghp_abcdEFGH12", "see "),
+        ("https://bob:S3c", "https://bob:"),
+        ("sh 'export TOKEN=\"S3c", "sh 'export TOKEN=\""),
+    ] {
+        let argv: [&[u8]; 2] = [b"x", argument.as_bytes()];
+        let (found, _) = redactor().arguments(&argv, b"", Cut::Yes);
+        let found = String::from_utf8(found[1].clone()).unwrap();
+        assert!(found.starts_with(wanted), "{found}");
+        assert!(found[wanted.len()..].starts_with("[redacted:"), "{found}");
+    }
+}
+
+#[test]
+fn program_is_known_by_its_file_where_it_calls_itself_otherwise() {
+    let argv: [&[u8]; 2] = [b"kworker/0:1", b"-pS3cret"];
+    let (found, count) = redactor().arguments(&argv, b"mysql", Cut::No);
+    assert_eq!(count, 1, "{found:?}");
+    assert!(found[1].starts_with(b"-p[redacted:option:"));
+}
+
+#[test]
 fn equal_secrets_have_equal_digests_and_keys_make_them_differ() {
     let argv: [&[u8]; 3] = [b"x", b"--password=one", b"--token=one"];
     let (first, _) = redactor().arguments(&argv, b"", Cut::No);
