@@ -1,3 +1,0 @@
-. "$WORK/agent"
-kill "$SSH_AGENT_PID"
-rm -rf /tmp/ssh-E11bMonitor
