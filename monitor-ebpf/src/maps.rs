@@ -120,6 +120,10 @@ pub struct FlowKey {
     pub peer: [u32; 4],
     /// Network byte order.
     pub port: u32,
+    /// The interface that the socket is bound to: it tells whose a peer is.
+    pub bound_ifindex: u32,
+    /// The socket's mark, for the same reason.
+    pub so_mark: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -153,6 +157,10 @@ pub struct Flow {
     pub peer: [u32; 4],
     /// Network byte order.
     pub port: u32,
+    /// The interface that the socket is bound to: it tells whose a peer is.
+    pub bound_ifindex: u32,
+    /// The socket's mark, for the same reason.
+    pub so_mark: u32,
     /// Zero.
     pub reserved: u32,
 }

@@ -42,9 +42,9 @@ pub fn send_v6(ctx: SockAddrContext) -> i32 {
 unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
     let current = current_task();
     // SAFETY: the context is valid.
-    let flow = unsafe { flow(ctx, current, peer) };
-    // SAFETY: the context is valid.
     let socket = unsafe { socket_of(ctx.sock_addr) };
+    // SAFETY: the context is valid, and the socket its own.
+    let flow = unsafe { flow(ctx, socket, current, peer) };
     // SAFETY: the context's socket.
     if unsafe { is_last_told(socket, &flow) } {
         return ALLOW;
@@ -58,6 +58,8 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
         session,
         peer,
         port: flow.port,
+        bound_ifindex: flow.bound_ifindex,
+        so_mark: flow.so_mark,
         reserved: 0,
     };
     let is_told = !refuse && FLOWS.get_ptr(key).is_some();
@@ -79,7 +81,19 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
 
 /// Who sends where to, and what counts of sessions now.
 #[inline(always)]
-unsafe fn flow(ctx: &SockAddrContext, current: Object, peer: [u32; 4]) -> Flow {
+unsafe fn flow(
+    ctx: &SockAddrContext,
+    socket: *mut bpf_sock,
+    current: Object,
+    peer: [u32; 4],
+) -> Flow {
+    let (mut bound_ifindex, mut so_mark) = (0, 0);
+    if !socket.is_null() {
+        // SAFETY: the socket is there.
+        bound_ifindex = unsafe { (*socket).bound_dev_if };
+        // SAFETY: as above.
+        so_mark = unsafe { (*socket).mark };
+    }
     let epoch = SESSIONS_EPOCH
         .get_ptr(0)
         // SAFETY: a map value lives as long as the program.
@@ -93,6 +107,8 @@ unsafe fn flow(ctx: &SockAddrContext, current: Object, peer: [u32; 4]) -> Flow {
         peer,
         // SAFETY: a field of the context.
         port: unsafe { (*ctx.sock_addr).user_port },
+        bound_ifindex,
+        so_mark,
         reserved: 0,
     }
 }

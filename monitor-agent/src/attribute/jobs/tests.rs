@@ -133,7 +133,16 @@ fn event(attribution: Attribution, action: Action) -> Event {
     }
 }
 
-fn wrote(jobs: &mut Jobs, who: Attribution, (path, inode): (&str, u64), class: &str) {
+fn wrote(jobs: &mut Jobs, who: Attribution, file: (&str, u64), class: &str) {
+    did(jobs, who, file, (class, Operation::Created));
+}
+
+fn did(
+    jobs: &mut Jobs,
+    who: Attribution,
+    (path, inode): (&str, u64),
+    (class, operation): (&str, Operation),
+) {
     jobs.learn(&event(
         who,
         Action::Credential {
@@ -147,7 +156,7 @@ fn wrote(jobs: &mut Jobs, who: Attribution, (path, inode): (&str, u64), class: &
             tenant: None,
             tier: None,
             technique: None,
-            operation: Operation::Created,
+            operation,
             flags: 0,
             other: None,
             denied: false,
@@ -275,6 +284,26 @@ fn a_job_of_at_is_who_left_it_for_this_minute() {
     root.uid = 0;
     let who = found(&mut jobs, &root, &run(&["sh"]), &mut host);
     assert_eq!(who.session, None, "another account's job");
+}
+
+/// atd gives a job another name before it runs it.
+#[test]
+fn a_job_that_the_daemon_renames_keeps_its_writer() {
+    for operation in [Operation::Linked, Operation::Renamed] {
+        let mut jobs = Jobs::default();
+        let due = ("/var/spool/cron/atjobs/a00001001c2b3f", 40);
+        wrote(&mut jobs, by(1), due, "scheduled-job");
+        let nobody = Attribution::none(NoSession::UnregisteredWorkload);
+        did(&mut jobs, nobody, due, ("scheduled-job", operation));
+        let action = run(&["sh"]);
+        let who = found(
+            &mut jobs,
+            &process(100, 90, AT),
+            &action,
+            &mut Stage::default(),
+        );
+        assert_eq!(who.session, Some(session(1).id), "{operation:?}");
+    }
 }
 
 #[test]

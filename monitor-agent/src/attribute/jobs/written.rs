@@ -101,9 +101,8 @@ impl Written {
         let known = self.files.get(&file);
         // A new name is no new content: who moves the file in place of the
         // daemon's own program does what the writer began.
-        let keeps_writer = *operation == Operation::Renamed
-            && event.attribution.session.is_none()
-            && known.is_some();
+        let is_new_name = matches!(operation, Operation::Renamed | Operation::Linked);
+        let keeps_writer = is_new_name && event.attribution.session.is_none() && known.is_some();
         let writing = Writing {
             file,
             path: other.as_ref().unwrap_or(&object.path).clone(),
