@@ -27,6 +27,7 @@ use crate::{
     watch::{SharedLabels, SharedPrograms},
 };
 
+mod departed;
 pub mod executables;
 mod expected;
 pub mod host;
@@ -34,6 +35,7 @@ pub mod jobs;
 mod local;
 mod mounts;
 pub mod sessions;
+pub mod steering;
 
 use expected::Done;
 
@@ -41,6 +43,7 @@ pub use executables::Executables;
 pub use host::{Host, ThisHost};
 pub use jobs::{Jobs, SharedJobs};
 pub use sessions::{Sessions, SharedSessions};
+use steering::Steering;
 
 /// Under which name events go out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,7 @@ pub struct Attributor<H> {
     programs: SharedPrograms,
     executables: Executables,
     jobs: Jobs,
+    steering: Steering,
     host: H,
     /// Time of the first record, nanoseconds since boot: who is born later starts
     /// no program untold.
@@ -87,6 +91,7 @@ impl<H: Host> Attributor<H> {
             programs: SharedPrograms::default(),
             executables: Executables::default(),
             jobs: Jobs::default(),
+            steering: Steering::default(),
             host,
             first_boot_ns: None,
             unknown_watches: 0,
@@ -143,6 +148,7 @@ impl<H: Host> Attributor<H> {
             action,
         };
         self.jobs.learn(&event);
+        self.steering.learn(&event);
         event
     }
 
@@ -164,10 +170,11 @@ impl<H: Host> Attributor<H> {
         let Some(id) = marks::session_of(header.session) else {
             return self.jobs.of_unmarked(process, action, at, &mut self.host);
         };
-        if let Some(session) = self.sessions.lock().get(id) {
-            return note::attribution(session);
+        let known = self.sessions.lock().get(id).map(note::attribution);
+        match known.or_else(|| self.jobs.of_mark(id)) {
+            Some(own) => self.steering.judge(own, process),
+            None => note::unknown(id),
         }
-        self.jobs.of_mark(id).unwrap_or_else(|| note::unknown(id))
     }
 
     fn process(&mut self, header: &Header) -> Process {

@@ -87,7 +87,11 @@ pub fn attribution(session: &Session) -> Attribution {
         None => Attribution {
             session: Some(session.id),
             way: session.way.clone(),
-            ..Attribution::none(NoSession::NoPrincipal)
+            ..Attribution::none(if session.way.is_empty() {
+                NoSession::NoPrincipal
+            } else {
+                NoSession::Ambiguous
+            })
         },
     }
 }

@@ -29,7 +29,7 @@ use monitor_model::{
     id::SessionId,
 };
 
-use super::Host;
+use super::{Host, departed::Departed};
 use crate::directory::Directory;
 
 pub mod asked;
@@ -76,6 +76,7 @@ pub struct Jobs {
     processes: HashMap<u32, (u64, SessionId)>,
     /// The job of a unit, while it lives.
     of_group: HashMap<u64, SessionId>,
+    departed: Departed,
     deeds: Vec<Deed>,
 }
 
@@ -144,12 +145,13 @@ impl Jobs {
         self.written.learn(event);
         self.asked.learn(event);
         if let (Action::Exit { .. }, Some(process)) = (&event.action, &event.process)
+            && let Some((pid, start)) = self.departed.push((process.pid, process.start_boot_ns))
             && self
                 .processes
-                .get(&process.pid)
-                .is_some_and(|(start, _)| *start == process.start_boot_ns)
+                .get(&pid)
+                .is_some_and(|(known, _)| *known == start)
         {
-            self.processes.remove(&process.pid);
+            self.processes.remove(&pid);
         }
     }
 

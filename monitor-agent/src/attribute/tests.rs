@@ -348,7 +348,7 @@ fn a_credential_has_the_label_of_its_watch() {
 }
 
 #[test]
-fn a_child_has_its_parents_program_until_it_exits() {
+fn a_child_has_its_parents_program_also_when_its_end_was_read_first() {
     let mut bench = bench();
     bench.event(&exec(1, SessionMark::NONE, &["cat"]));
     let fork = Fork {
@@ -374,7 +374,8 @@ fn a_child_has_its_parents_program_until_it_exits() {
         "/usr/bin/cat"
     );
     assert_eq!(event.action, Action::Exit { status: 256 });
-    assert_eq!(bench.event(exit.as_bytes()).process.unwrap().exe, None);
+    let late = bench.event(exit.as_bytes()).process.unwrap().exe.unwrap();
+    assert_eq!(late.to_string(), "/usr/bin/cat");
 }
 
 #[test]

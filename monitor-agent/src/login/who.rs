@@ -21,16 +21,22 @@ impl Desk {
         credential: &Credential,
         (login, hop): (&Login, Option<&(Session, Step)>),
     ) -> (Option<PrincipalId>, Binding) {
+        // Another session of this host uses somebody else's certificate: an agent
+        // or a master connection of theirs. Neither name is safe.
+        let from = hop.and_then(|(from, _)| from.principal.as_ref());
         if let Some(grant) = grant {
-            return (Some(grant.principal.clone()), Binding::Certificate);
+            return match from {
+                Some(other) if *other != grant.principal => (None, Binding::Nothing),
+                Some(_) | None => (Some(grant.principal.clone()), Binding::Certificate),
+            };
         }
         if let Credential::SshKey { key_fingerprint } = credential
             && let Some(engineer) = self.directory.of_key(key_fingerprint)
         {
             return (Some(engineer.clone()), Binding::Key);
         }
-        if let Some(principal) = hop.and_then(|(from, _)| from.principal.clone()) {
-            return (Some(principal), Binding::Hop);
+        if let Some(principal) = from {
+            return (Some(principal.clone()), Binding::Hop);
         }
         match self.directory.of_account(&login.account) {
             Some(engineer) => (Some(engineer.clone()), Binding::Account),

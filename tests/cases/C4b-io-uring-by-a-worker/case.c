@@ -31,7 +31,6 @@ static int play(struct io_uring_sqe request) {
 }
 
 int main(void) {
-  char b[8];
   int prot = PROT_READ | PROT_WRITE;
   ring = syscall(SYS_io_uring_setup, 4, &p);
   if (ring < 0) return 1;
@@ -46,5 +45,5 @@ int main(void) {
   if (play((struct io_uring_sqe){.opcode = IORING_OP_CONNECT, .fd = s, .addr = (unsigned long)&peer,
                                  .off = sizeof peer}))
     return 3;
-  return read(s, b, sizeof b) < 1;
+  return 0;
 }

@@ -76,6 +76,7 @@ impl Disks {
     fn make(project: &Project, play: &Play, kernel: &Kernel) -> Result<Self> {
         let root = jump_host::root(project)?;
         let modules = jump_host::modules(project, kernel)?;
+        sweep(&project.jump_host());
         // Two runs on one kernel may go on at a time.
         let run = std::process::id();
         let at = |name: &str| {
@@ -107,6 +108,28 @@ impl Drop for Disks {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+/// Removes the files of runs that were ended before they could.
+fn sweep(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_left = run_of(&name).is_some_and(|run| !Path::new("/proc").join(run).exists());
+        if is_left {
+            let path = entry.path();
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
+    }
+}
+
+/// The process that a file of a run belongs to: `6.1.0-56-cloud-amd64-4711-initrd`.
+fn run_of(name: &str) -> Option<&str> {
+    let (before, last) = name.rsplit_once('-')?;
+    let (_, run) = before.rsplit_once('-')?;
+    let is_own = matches!(last, "cases.ext4" | "result" | "initrd" | "tree");
+    let is_number = !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_digit());
+    (is_own && is_number).then_some(run)
 }
 
 /// What the machine sees as `/monitor`.
@@ -256,5 +279,34 @@ mod tests {
         let minutes = |cases| time_limit(cases).as_secs() / 60;
         assert_eq!((minutes(0), minutes(3), minutes(150)), (10, 12, 110));
         assert!(time_limit(usize::MAX) > time_limit(150));
+    }
+
+    #[test]
+    fn files_of_a_run_are_told_from_those_that_stay() {
+        assert_eq!(run_of("6.1.0-56-cloud-amd64-4711-cases.ext4"), Some("4711"));
+        assert_eq!(run_of("7.2.13+deb14-cloud-amd64-9-initrd"), Some("9"));
+        assert_eq!(run_of("modules-2-6.1.0-56-cloud-amd64.ext4"), None);
+        assert_eq!(run_of("root-bookworm-2-19f5ad2c320fe6eb.ext4"), None);
+        assert_eq!(run_of("6.1.0-56-cloud-amd64-initrd"), None);
+    }
+
+    #[test]
+    fn files_of_a_run_that_is_gone_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!("6.1.0-{}-result", std::process::id());
+        // Beyond the largest number of a process.
+        for name in ["6.1.0-4194305-result", own.as_str(), "root-bookworm-2.ext4"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join("6.1.0-4194305-tree")).unwrap();
+        sweep(folder.path());
+        let left = fs::read_dir(folder.path()).unwrap().flatten();
+        let mut left: Vec<_> = left
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        left.sort();
+        let mut wanted = vec![own, "root-bookworm-2.ext4".to_owned()];
+        wanted.sort();
+        assert_eq!(left, wanted);
     }
 }
