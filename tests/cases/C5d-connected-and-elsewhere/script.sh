@@ -3,7 +3,5 @@ import socket, sys
 v4, v6, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect((v4, port))
-s.send(b'x')
 s.sendto(b'x', (v4, 9))
-s.send(b'x')
 END
