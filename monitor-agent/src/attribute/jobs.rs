@@ -6,13 +6,13 @@
 //! processes that are to be marked. A job gets a mark of its own, so that the
 //! kernel spreads it, refuses for it, and ends it, as with a session.
 //!
-//! Found are jobs of cron and at, units of systemd that a session wrote, and
-//! units that one session alone can have asked for. What fits several sessions
-//! is told so, with each of them; a name is never guessed.
+//! Found are jobs of cron and at, and units of systemd that a session wrote.
+//! Units that were asked for by a request (`systemd-run`) are told as workloads.
+//! What fits several sessions is told so, with each of them; a name is never
+//! guessed.
 //!
-//! - [`table`]: the jobs that live. [`written`]: who wrote what daemons act on;
-//!   [`asked`]: who asked managers for something. [`cron`]: which table holds a
-//!   command. [`groups`]: control groups and units.
+//! - [`table`]: the jobs that live. [`written`]: who wrote what daemons act on.
+//!   [`cron`]: which table holds a command. [`groups`]: control groups and units.
 //!
 //! Bound: [`PROCESSES_MAX`], [`JOBS_MAX`], and those of the parts; what is
 //! forgotten to make room is attributed as a workload.
@@ -32,13 +32,11 @@ use monitor_model::{
 use super::{Host, departed::Departed};
 use crate::directory::Directory;
 
-pub mod asked;
 pub mod cron;
 pub mod groups;
 pub mod table;
 pub mod written;
 
-use asked::Asked;
 use groups::{Group, Groups};
 pub use table::{JOBS_MAX, Job, SharedJobs};
 use written::{Writing, Written};
@@ -69,7 +67,6 @@ pub enum Deed {
 pub struct Jobs {
     living: SharedJobs,
     written: Written,
-    asked: Asked,
     groups: Groups,
     directory: Arc<Directory>,
     /// By process id: its start, and its job.
@@ -143,7 +140,6 @@ impl Jobs {
     /// Learns from an event what it says of work that is left to others.
     pub fn learn(&mut self, event: &Event) {
         self.written.learn(event);
-        self.asked.learn(event);
         if let (Action::Exit { .. }, Some(process)) = (&event.action, &event.process)
             && let Some((pid, start)) = self.departed.push((process.pid, process.start_boot_ns))
             && self
@@ -252,7 +248,7 @@ impl Jobs {
             let handed = match group.scheduler() {
                 Some(groups::Scheduler::Cron) => self.of_cron(process, argv, host),
                 Some(groups::Scheduler::At) => self.of_at(process, at),
-                None => self.of_unit(&group, process.cgroup_id, at, host),
+                None => self.of_unit(&group, process.cgroup_id, host),
             };
             if let Some(found) = handed {
                 return found;
@@ -277,7 +273,7 @@ impl Jobs {
             .iter()
             .map(|table| self.written.step(table, Carrier::JobFile))
             .collect();
-        handed(steps, "cron", Lineage::Linked).map(|attribution| Found::Handed(attribution, None))
+        handed(steps, "cron").map(|attribution| Found::Handed(attribution, None))
     }
 
     /// A job of at: the files that are due, of this account.
@@ -289,12 +285,11 @@ impl Jobs {
                 writing.step(Carrier::JobFile),
             )
         });
-        handed(steps.collect(), "atd", Lineage::Linked)
-            .map(|attribution| Found::Handed(attribution, None))
+        handed(steps.collect(), "atd").map(|attribution| Found::Handed(attribution, None))
     }
 
     /// A unit: by who wrote its files, or asked for it.
-    fn of_unit(&self, group: &Group, id: u64, at: UnixNs, host: &mut dyn Host) -> Option<Found> {
+    fn of_unit(&self, group: &Group, id: u64, host: &mut dyn Host) -> Option<Found> {
         let unit = group.unit()?;
         let manager = unit.manager();
         let files = unit.files(host);
@@ -303,16 +298,12 @@ impl Jobs {
             .map(|file| self.written.step(file, Carrier::Unit))
             .filter(|(who, _)| who.is_some())
             .collect();
-        if !written.is_empty() {
-            return handed(written, manager, Lineage::Linked)
-                .map(|attribution| Found::Handed(attribution, Some(id)));
-        }
-        if !unit.is_transient(host) {
+        // One that was made by a request has no such file, and is nobody's: of
+        // processes outside of sessions it is not seen who asked the manager.
+        if written.is_empty() {
             return None;
         }
-        let steps = self.asked.before(at, unit.name());
-        handed(steps, manager, Lineage::Inferred)
-            .map(|attribution| Found::Handed(attribution, Some(id)))
+        handed(written, manager).map(|attribution| Found::Handed(attribution, Some(id)))
     }
 
     /// What the directory says of work outside of any login.
@@ -345,11 +336,7 @@ impl Jobs {
 /// The attribution of work by those who may have handed it over, each with the
 /// step that says so. One session alone: it is its work. Several, or one beside
 /// somebody unknown: nobody's, and each is named. Nobody known: none.
-fn handed(
-    steps: Vec<(Option<Attribution>, Step)>,
-    daemon: &str,
-    lineage: Lineage,
-) -> Option<Attribution> {
+fn handed(steps: Vec<(Option<Attribution>, Step)>, daemon: &str) -> Option<Attribution> {
     let by = Step {
         carrier: Carrier::Daemon,
         name: ByteText(daemon.into()),
@@ -381,10 +368,9 @@ fn handed(
                 .len()
                 .saturating_sub(monitor_model::event::handover::STEPS_MAX);
             Some(Attribution {
-                lineage: match (who.lineage, lineage) {
-                    (Lineage::Unattributed, _) => Lineage::Unattributed,
-                    (Lineage::Inferred, _) | (_, Lineage::Inferred) => Lineage::Inferred,
-                    (Lineage::Kernel | Lineage::Linked, other) => other,
+                lineage: match who.lineage {
+                    Lineage::Kernel => Lineage::Linked,
+                    known @ (Lineage::Linked | Lineage::Inferred | Lineage::Unattributed) => known,
                 },
                 way: whole.split_off(extra),
                 ..who

@@ -197,16 +197,6 @@ impl Unit<'_> {
         }
         found
     }
-
-    /// Whether it was made by a request, and no file was written for it.
-    pub fn is_transient(&self, host: &mut dyn Host) -> bool {
-        let name = Path::new(std::ffi::OsStr::from_bytes(self.name));
-        let folder = match self.user {
-            Some(uid) => PathBuf::from(format!("/run/user/{uid}/systemd/transient")),
-            None => PathBuf::from("/run/systemd/transient"),
-        };
-        host.file(&folder.join(name)).is_some()
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
 
 use monitor_model::{
     bytes::PathLabel,
-    event::{FileObject, LocalAddress, Operation, ProcessRef},
+    event::{FileObject, Operation},
     id::{AgentName, BootId, EventId, Source},
 };
 
@@ -331,50 +331,6 @@ fn a_unit_is_who_wrote_its_file_or_what_triggers_it() {
         &mut host,
     );
     assert_eq!(stop.session, who.session);
-}
-
-#[test]
-fn a_unit_made_by_a_request_is_who_alone_can_have_asked() {
-    let unit = ("/run/systemd/transient/run-r1.service", 60, "");
-    let asks = |jobs: &mut Jobs, number| {
-        jobs.learn(&event(
-            by(number),
-            Action::LocalConnect {
-                socket: LocalAddress::Unix {
-                    path: ByteText(b"/run/dbus/system_bus_socket".to_vec()),
-                },
-                object: None,
-                peer: None::<ProcessRef>,
-                denied: false,
-            },
-        ));
-    };
-    let mut host = Stage::with(&[unit]);
-    let mut jobs = Jobs::default();
-    asks(&mut jobs, 1);
-    let who = found(
-        &mut jobs,
-        &process(100, 1, TRANSIENT),
-        &run(&["x"]),
-        &mut host,
-    );
-    assert_eq!(
-        (who.session, who.lineage),
-        (Some(session(1).id), Lineage::Inferred)
-    );
-    let mut jobs = Jobs::default();
-    asks(&mut jobs, 1);
-    asks(&mut jobs, 2);
-    let who = found(
-        &mut jobs,
-        &process(100, 1, TRANSIENT),
-        &run(&["x"]),
-        &mut host,
-    );
-    assert_eq!(
-        (who.session, who.reason),
-        (None, Some(NoSession::Ambiguous))
-    );
 }
 
 #[test]
