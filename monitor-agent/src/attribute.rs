@@ -37,6 +37,7 @@ mod mounts;
 pub mod sessions;
 pub mod steering;
 
+use departed::Departed;
 use expected::Done;
 
 pub use executables::Executables;
@@ -73,6 +74,7 @@ pub struct Attributor<H> {
     executables: Executables,
     jobs: Jobs,
     steering: Steering,
+    departed: Departed,
     host: H,
     /// Time of the first record, nanoseconds since boot: who is born later starts
     /// no program untold.
@@ -92,6 +94,7 @@ impl<H: Host> Attributor<H> {
             executables: Executables::default(),
             jobs: Jobs::default(),
             steering: Steering::default(),
+            departed: Departed::default(),
             host,
             first_boot_ns: None,
             unknown_watches: 0,
@@ -129,9 +132,6 @@ impl<H: Host> Attributor<H> {
         }
         let action = self.action(record);
         let process = self.process(header);
-        if matches!(record, Record::Exit(_)) {
-            self.executables.remove(key);
-        }
         let at = UnixNs(u64::try_from(offset.unix_ns(header.boot_ns)).unwrap_or(0));
         let attribution = self.attribution(header, (&process, &action), at);
         let event = Event {
@@ -149,7 +149,19 @@ impl<H: Host> Attributor<H> {
         };
         self.jobs.learn(&event);
         self.steering.learn(&event);
+        if matches!(record, Record::Exit(_)) {
+            self.depart(key);
+        }
         event
+    }
+
+    /// A process ended; what many ends ago did is forgotten.
+    fn depart(&mut self, process: (u32, u64)) {
+        if let Some(process) = self.departed.push(process) {
+            self.executables.remove(process);
+            self.jobs.forget(process);
+            self.steering.forget(process);
+        }
     }
 
     /// How often a watch was not known, and programs were forgotten to make

@@ -131,16 +131,7 @@ impl Default for RawRings {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct RawProbes {
-    best_tier: RawTier,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "snake_case")]
-enum RawTier {
-    #[default]
-    Lsm,
-    Fentry,
-    Tracepoint,
+    best_tier: Tier,
 }
 
 #[derive(Deserialize)]
@@ -239,11 +230,7 @@ impl Check<'_> {
             tls: self.0.tls_beside(&raw.tls),
             priority_bytes: self.ring("rings.priority_bytes", &raw.rings.priority_bytes)?,
             bulk_bytes: self.ring("rings.bulk_bytes", &raw.rings.bulk_bytes)?,
-            best_tier: match raw.probes.best_tier {
-                RawTier::Lsm => Tier::Lsm,
-                RawTier::Fentry => Tier::Fentry,
-                RawTier::Tracepoint => Tier::Tracepoint,
-            },
+            best_tier: raw.probes.best_tier,
             spool_bytes_max: bytes_max,
             user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,

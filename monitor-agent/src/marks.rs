@@ -1,10 +1,10 @@
 //! What the agent asks the kernel about sessions. Implemented by the probes;
 //! tests bring their own.
 
-use std::fmt;
+use std::{fmt, io};
 
 use monitor_common::SessionMark;
-use monitor_model::id::SessionId;
+use monitor_model::{clock::UnixNs, id::SessionId};
 
 use crate::kernel::{KernelError, Killed, Marked, Probes, SessionState};
 
@@ -21,6 +21,16 @@ pub fn session_of(mark: SessionMark) -> Option<SessionId> {
         return None;
     }
     SessionId::from_slice(&mark.0).ok()
+}
+
+/// A name for a session or a job that was never given before.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn new_id(now: UnixNs) -> io::Result<SessionId> {
+    let mut random = [0; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(SessionId::from_parts(now, u128::from_ne_bytes(random)))
 }
 
 /// The kernel's side of sessions.

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use monitor_model::bytes::PathLabel;
 
-use super::departed::Departed;
 use crate::kernel::FileIdentity;
 
 /// Most processes whose program is kept.
@@ -29,7 +28,6 @@ pub struct Executables {
     programs: BTreeMap<(u64, u32), Program>,
     /// The latest start of a process id.
     latest: HashMap<u32, u64>,
-    departed: Departed,
     evicted: u64,
 }
 
@@ -101,12 +99,10 @@ impl Executables {
         self.programs.get(&(start_boot_ns, pid))?.file
     }
 
-    /// The process is gone; it is forgotten when many more are.
-    pub fn remove(&mut self, process: (u32, u64)) {
-        if let Some((pid, start_boot_ns)) = self.departed.push(process) {
-            self.programs.remove(&(start_boot_ns, pid));
-            self.forget_latest((pid, start_boot_ns));
-        }
+    /// The process ended so long ago that nothing of it comes any more.
+    pub fn remove(&mut self, (pid, start_boot_ns): (u32, u64)) {
+        self.programs.remove(&(start_boot_ns, pid));
+        self.forget_latest((pid, start_boot_ns));
     }
 
     /// How many were forgotten to make room, since this was last asked.
@@ -118,7 +114,6 @@ impl Executables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribute::departed::DEPARTED_MAX;
 
     fn path(text: &str) -> PathLabel {
         PathLabel {
@@ -162,17 +157,12 @@ mod tests {
         );
     }
 
-    /// Ends come by another ring than deeds, and may be read first.
     #[test]
-    fn a_program_is_known_beyond_the_end_of_its_process_for_a_while() {
+    fn the_program_of_a_process_that_is_forgotten_is_inherited_no_more() {
         let mut table = Executables::default();
         table.set((1, 10), path("/bin/cp"));
+        assert!(table.inherit(1, (2, 20)));
         table.remove((1, 10));
-        assert_eq!(table.get((1, 10)), Some(&path("/bin/cp")));
-        assert!(table.inherit(1, (2, 20)), "also for its children");
-        for start in 0..u64::try_from(DEPARTED_MAX).unwrap() {
-            table.remove((7, start));
-        }
         assert_eq!(table.get((1, 10)), None);
         assert!(!table.inherit(1, (3, 30)), "the parent is gone");
     }

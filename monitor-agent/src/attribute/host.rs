@@ -26,7 +26,7 @@ use monitor_model::{
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::{kernel::FileIdentity, watch::resolve::Look};
+use crate::{kernel::FileIdentity, marks, watch::resolve::Look};
 
 /// Least time between two readings of /run/netns.
 const RESCAN_NS: u64 = 500_000_000;
@@ -247,9 +247,7 @@ impl Host for ThisHost {
     }
 
     fn new_id(&mut self, now: UnixNs) -> Option<SessionId> {
-        let mut random = [0; 16];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).ok()?;
-        Some(SessionId::from_parts(now, u128::from_ne_bytes(random)))
+        marks::new_id(now).ok()
     }
 }
 

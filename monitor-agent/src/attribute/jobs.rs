@@ -29,7 +29,7 @@ use monitor_model::{
     id::SessionId,
 };
 
-use super::{Host, departed::Departed};
+use super::Host;
 use crate::directory::Directory;
 
 pub mod cron;
@@ -73,7 +73,6 @@ pub struct Jobs {
     processes: HashMap<u32, (u64, SessionId)>,
     /// The job of a unit, while it lives.
     of_group: HashMap<u64, SessionId>,
-    departed: Departed,
     deeds: Vec<Deed>,
 }
 
@@ -140,13 +139,12 @@ impl Jobs {
     /// Learns from an event what it says of work that is left to others.
     pub fn learn(&mut self, event: &Event) {
         self.written.learn(event);
-        if let (Action::Exit { .. }, Some(process)) = (&event.action, &event.process)
-            && let Some((pid, start)) = self.departed.push((process.pid, process.start_boot_ns))
-            && self
-                .processes
-                .get(&pid)
-                .is_some_and(|(known, _)| *known == start)
-        {
+    }
+
+    /// A process ended so long ago that nothing of it comes any more.
+    pub(super) fn forget(&mut self, (pid, start): (u32, u64)) {
+        let found = self.processes.get(&pid);
+        if found.is_some_and(|(known, _)| *known == start) {
             self.processes.remove(&pid);
         }
     }

@@ -7,7 +7,7 @@
 //! descendants do is nobody's, and both are named: a wrong name is worse.
 //!
 //! In: events in the order of their records. Bound: [`PROCESSES_MAX`] of each
-//! table; when full, no more are taken, which the counter of losses tells.
+//! table; when full, no more are taken, and they are counted.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,6 @@ use monitor_model::{
         handover::STEPS_MAX,
     },
 };
-
-use super::departed::Departed;
 
 /// Most processes that are remembered.
 pub const PROCESSES_MAX: usize = 65_536;
@@ -40,7 +38,6 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Steering {
     processes: HashMap<u32, Known>,
-    departed: Departed,
     untaken: u64,
 }
 
@@ -109,53 +106,28 @@ impl Steering {
 
     /// Learns from what one session does to another's process.
     pub fn learn(&mut self, event: &Event) {
-        match &event.action {
-            Action::LocalConnect {
-                socket,
-                peer: Some(peer),
-                denied: false,
-                ..
-            } => self.steered(event, peer, (Carrier::Connection, socket.to_string())),
-            Action::Memory {
-                target,
-                access: MemoryAccess::Attached | MemoryAccess::MemoryFile,
-                denied: false,
-                ..
-            } => {
-                let name = format!("process {}", target.pid);
-                self.steered(event, target, (Carrier::Injection, name));
-            }
-            Action::Exit { .. } => {
-                let Some(process) = &event.process else {
-                    return;
-                };
-                self.depart((process.pid, process.start_boot_ns));
-            }
-            Action::Exec { .. }
-            | Action::Fork { .. }
-            | Action::Connect { .. }
-            | Action::Credential { .. }
-            | Action::LocalConnect { .. }
-            | Action::Socket { .. }
-            | Action::Memory { .. }
-            | Action::Identity { .. }
-            | Action::Signal { .. }
-            | Action::Host { .. }
-            | Action::SessionOpened { .. }
-            | Action::SessionEnded { .. }
-            | Action::JobStarted { .. }
-            | Action::JobEnded { .. }
-            | Action::LoginRefused { .. }
-            | Action::Contained { .. }
-            | Action::Gap { .. }
-            | Action::AgentStarted { .. } => {}
+        if let Action::LocalConnect {
+            socket,
+            peer: Some(peer),
+            denied: false,
+            ..
+        } = &event.action
+        {
+            self.steered(event, peer, (Carrier::Connection, socket.to_string()));
+        } else if let Action::Memory {
+            target,
+            access: MemoryAccess::Attached | MemoryAccess::MemoryFile,
+            denied: false,
+            ..
+        } = &event.action
+        {
+            let name = format!("process {}", target.pid);
+            self.steered(event, target, (Carrier::Injection, name));
         }
     }
 
-    fn depart(&mut self, process: (u32, u64)) {
-        let Some((pid, start)) = self.departed.push(process) else {
-            return;
-        };
+    /// A process ended so long ago that nothing of it comes any more.
+    pub(super) fn forget(&mut self, (pid, start): (u32, u64)) {
         let is_it = |known: &Known| known.start_boot_ns == start;
         if self.processes.get(&pid).is_some_and(is_it) {
             self.processes.remove(&pid);
@@ -308,7 +280,7 @@ mod tests {
         };
         steering.learn(&event(2, process(900, 1), attached));
         assert_eq!(steering.judge(own(1), &process(10, 1)).session, None);
-        steering.learn(&event(1, process(10, 1), Action::Exit { status: 0 }));
+        steering.forget((10, 10));
         let mut again = process(10, 1);
         again.start_boot_ns = 5_000;
         assert_eq!(

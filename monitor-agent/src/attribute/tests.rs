@@ -376,6 +376,14 @@ fn a_child_has_its_parents_program_also_when_its_end_was_read_first() {
     assert_eq!(event.action, Action::Exit { status: 256 });
     let late = bench.event(exit.as_bytes()).process.unwrap().exe.unwrap();
     assert_eq!(late.to_string(), "/usr/bin/cat");
+    let executables = &mut bench.attributor.executables;
+    assert!(executables.inherit(50, (60, 200)), "also for its children");
+    for start in 0..u64::try_from(departed::DEPARTED_MAX).unwrap() {
+        bench.attributor.depart((7, start));
+    }
+    let executables = &mut bench.attributor.executables;
+    assert_eq!(executables.get((50, 99)), None);
+    assert!(!executables.inherit(50, (61, 200)), "the parent is gone");
 }
 
 #[test]

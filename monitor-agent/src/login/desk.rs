@@ -11,7 +11,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::Action,
     grant::Grant,
-    id::{PrincipalId, SessionId},
+    id::PrincipalId,
     session::{Session, SessionState},
 };
 use tracing::{info, warn};
@@ -266,7 +266,7 @@ impl Desk {
         let grant = self.grant(presented)?;
         let now = self.clock.now();
         let (peer, peer_port) = peer_of(login);
-        let id = new_id(now).map_err(|error| Refusal::Process {
+        let id = marks::new_id(now).map_err(|error| Refusal::Process {
             cause: error.to_string(),
         })?;
         let grant = grant.as_ref();
@@ -371,10 +371,4 @@ fn peer_of(login: &Login) -> (Option<IpAddr>, u16) {
         address,
         words.next().and_then(|port| port.parse().ok()).unwrap_or(0),
     )
-}
-
-fn new_id(now: UnixNs) -> std::io::Result<SessionId> {
-    let mut random = [0; 16];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    Ok(SessionId::from_parts(now, u128::from_ne_bytes(random)))
 }

@@ -189,17 +189,15 @@ impl<H: Host> Worker<H> {
                     holds_credentials: false,
                     exe: None,
                 };
-                let mut note = Note {
+                self.take_note(Note {
                     attribution: job.attribution.clone(),
                     action: Action::JobStarted {
                         job: job.id,
                         leader,
                     },
-                    keep: None,
+                    keep: Some(Keep::Job(Box::new(job))),
                     kept: None,
-                };
-                note.keep = Some(Keep::Job(Box::new(job)));
-                self.take_note(note);
+                });
             }
         }
     }

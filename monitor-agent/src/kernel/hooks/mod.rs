@@ -72,9 +72,11 @@ families! {
 }
 
 /// By what means a family is watched, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// Hooks of the BPF security module: see, and can refuse.
+    #[default]
     Lsm,
     /// Entry of the kernel's own functions: see.
     Fentry,
