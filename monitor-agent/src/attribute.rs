@@ -155,6 +155,12 @@ impl<H: Host> Attributor<H> {
         event
     }
 
+    /// How many processes of sessions found no room in the table of who steers
+    /// them, since this was last asked.
+    pub fn take_untaken(&mut self) -> u64 {
+        self.steering.take_untaken()
+    }
+
     /// A process ended; what many ends ago did is forgotten.
     fn depart(&mut self, process: (u32, u64)) {
         if let Some(process) = self.departed.push(process) {

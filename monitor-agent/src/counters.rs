@@ -68,6 +68,7 @@ counters! {
     watch_ids_unknown: "Opens of watched files whose watch is not known.",
     sessions_evicted: "Ended sessions forgotten to make room.",
     executables_evicted: "Programs of processes forgotten to make room.",
+    steering_untaken: "Processes of sessions of which it is not known who else steers them: the table is full.",
 }
 
 impl fmt::Display for Counters {

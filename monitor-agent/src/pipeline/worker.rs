@@ -130,6 +130,8 @@ impl<H: Host> Worker<H> {
         let (unknown, evicted) = self.parts.attributor.take_losses();
         self.parts.counters.watch_ids_unknown.add(unknown);
         self.parts.counters.executables_evicted.add(evicted);
+        let untaken = self.parts.attributor.take_untaken();
+        self.parts.counters.steering_untaken.add(untaken);
     }
 
     fn take_record(&mut self, record: &Record<'_>, offset: TimeOffset) {

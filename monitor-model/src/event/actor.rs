@@ -77,8 +77,6 @@ pub enum NoSession {
     UnregisteredWorkload,
     /// Several sessions may have handed the work over; the way names them.
     Ambiguous,
-    /// The login is older than the agent, which saw nobody prove who they are.
-    OlderThanAgent,
 }
 
 impl fmt::Display for NoSession {
@@ -92,7 +90,6 @@ impl fmt::Display for NoSession {
                 "a workload outside of any login that the directory does not know"
             }
             Self::Ambiguous => "several sessions may have handed the work over",
-            Self::OlderThanAgent => "the login is older than the agent",
         })
     }
 }

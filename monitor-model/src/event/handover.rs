@@ -17,12 +17,8 @@ pub enum Carrier {
     JobFile,
     /// A unit of the service manager, by its file.
     Unit,
-    /// A unit that was made by a request, and has no file that somebody wrote.
-    TransientUnit,
     /// A login over ssh from another session on this host.
     SshHop,
-    /// A key that somebody put into an account's `authorized_keys`.
-    AuthorizedKey,
     /// A daemon that started the work.
     Daemon,
     /// A connection to a process of another session, which acts on it.
@@ -33,12 +29,10 @@ pub enum Carrier {
 
 impl Carrier {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 6] = [
         Self::JobFile,
         Self::Unit,
-        Self::TransientUnit,
         Self::SshHop,
-        Self::AuthorizedKey,
         Self::Daemon,
         Self::Connection,
         Self::Injection,
@@ -49,9 +43,7 @@ impl Carrier {
     pub const fn deed(self) -> &'static str {
         match self {
             Self::JobFile | Self::Unit => "written",
-            Self::TransientUnit => "asked for",
             Self::SshHop => "logged in from",
-            Self::AuthorizedKey => "added",
             Self::Daemon => "started by",
             Self::Connection => "connected to",
             Self::Injection => "reached into",
@@ -79,7 +71,7 @@ impl fmt::Display for Step {
             Carrier::Daemon | Carrier::SshHop | Carrier::Connection | Carrier::Injection => {
                 write!(f, "{deed} {}", self.name)?;
             }
-            Carrier::JobFile | Carrier::Unit | Carrier::TransientUnit | Carrier::AuthorizedKey => {
+            Carrier::JobFile | Carrier::Unit => {
                 write!(f, "{} {deed}", self.name)?;
             }
         }

@@ -24,15 +24,15 @@ use crate::v1;
 mod action;
 
 closed_enum!(Carrier, v1::Carrier, "carrier", {
-    JobFile => JobFile, Unit => Unit, TransientUnit => TransientUnit, SshHop => SshHop,
-    AuthorizedKey => AuthorizedKey, Daemon => Daemon, Connection => Connection, Injection => Injection,
+    JobFile => JobFile, Unit => Unit, SshHop => SshHop,
+    Daemon => Daemon, Connection => Connection, Injection => Injection,
 });
 closed_enum!(Lineage, v1::Lineage, "lineage", {
     Kernel => Kernel, Linked => Linked, Inferred => Inferred, Unattributed => Unattributed,
 });
 closed_enum!(NoSession, v1::NoSession, "reason", {
     NoMark => NoMark, UnknownMark => UnknownMark, NoPrincipal => NoPrincipal, Workload => Workload,
-    UnregisteredWorkload => UnregisteredWorkload, Ambiguous => Ambiguous, OlderThanAgent => OlderThanAgent,
+    UnregisteredWorkload => UnregisteredWorkload, Ambiguous => Ambiguous,
 });
 closed_enum!(Expected, v1::Expected, "expected", {
     Program => Program, Person => Person,
