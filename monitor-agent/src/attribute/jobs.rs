@@ -310,7 +310,7 @@ impl Jobs {
             return Attribution::none(NoSession::NoMark);
         };
         let way = vec![Step {
-            carrier: Carrier::Unit,
+            carrier: Carrier::Daemon,
             name: ByteText(name.to_vec()),
             at: None,
             session: None,

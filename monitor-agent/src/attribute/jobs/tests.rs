@@ -356,6 +356,7 @@ fn a_unit_that_nobody_wrote_is_a_workload_registered_or_not() {
     );
     assert_eq!(who.reason, Some(NoSession::UnregisteredWorkload));
     assert_eq!(who.way[0].name.to_string(), "run-r1.service");
+    assert_eq!(who.way[0].to_string(), "started by run-r1.service");
     let who = found(&mut jobs, &process(100, 1, 77), &run(&["x"]), &mut host);
     assert_eq!((who.reason, who.way.len()), (Some(NoSession::NoMark), 0));
 }
