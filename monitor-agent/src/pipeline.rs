@@ -113,7 +113,9 @@ impl<H: Host> Pipeline<H> {
                 }
                 Wake::Look => {
                     let kernel = self.probes.counters()?;
-                    told.tell(&kernel, &self.counters);
+                    for impaired in told.tell(&kernel, &self.counters) {
+                        self.worker.take_note(Note::about_nobody(impaired));
+                    }
                     counted = Some(streams(&kernel));
                 }
                 Wake::Read => {}

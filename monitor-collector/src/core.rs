@@ -303,7 +303,8 @@ impl Core {
             | Action::Identity { .. }
             | Action::Signal { .. }
             | Action::Host { .. }
-            | Action::Gap { .. } => {}
+            | Action::Gap { .. }
+            | Action::Impaired { .. } => {}
         }
         Ok(())
     }

@@ -67,6 +67,7 @@ impl Sessions {
             Action::AgentStarted { .. } => self.end_of_boot(event),
             Action::JobStarted { .. }
             | Action::JobEnded { .. }
+            | Action::Impaired { .. }
             | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

@@ -29,11 +29,14 @@ pub enum Fault {
     /// `LEARNED` is full: the file is not watched by its names outside of the
     /// watched directory.
     LearnedFull,
+    /// The kernel did not run the program that tells starts of programs; its
+    /// second look told this one. Nothing is missing.
+    StartToldAgain,
 }
 
 impl Fault {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ScratchBusy,
         Self::MarkCopyFailed,
         Self::ProcessTableFull,
@@ -43,6 +46,7 @@ impl Fault {
         Self::SignalFailed,
         Self::WatchTooDeep,
         Self::LearnedFull,
+        Self::StartToldAgain,
     ];
 
     /// The number of the reason.
@@ -58,6 +62,7 @@ impl Fault {
             Self::SignalFailed => 6,
             Self::WatchTooDeep => 7,
             Self::LearnedFull => 8,
+            Self::StartToldAgain => 9,
         }
     }
 
@@ -74,6 +79,7 @@ impl Fault {
             Self::SignalFailed => "signal_failed",
             Self::WatchTooDeep => "watch_too_deep",
             Self::LearnedFull => "learned_full",
+            Self::StartToldAgain => "start_told_again",
         }
     }
 }

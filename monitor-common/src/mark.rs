@@ -49,6 +49,9 @@ pub struct TaskMark {
     /// Set by the exit hook on the leading thread, once the exit of the whole
     /// process was told: threads that end at the same moment tell it once.
     pub exit_told: u64,
+    /// Set by the exit hook once this task was taken out of its session's
+    /// books: the hook may look twice.
+    pub departed: u64,
     /// Real user id when last looked at, where [`Self::IDS_KNOWN`] is set.
     pub uid: u32,
     /// Effective user id, likewise.

@@ -5,6 +5,7 @@
 //! - [`task`]: the header of a record, from the current task.
 //! - [`marks`]: which session a task belongs to, and how marks spread.
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
+//! - [`twice`]: second looks, where the kernel may keep a program back.
 //! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
 //! - [`peer`]: another process that a record speaks of.
 //! - [`sock`]: the kernel's sockets.
@@ -34,6 +35,7 @@ mod peer;
 mod sink;
 mod sock;
 mod task;
+mod twice;
 mod watch;
 
 /// The kernel lends its GPL-only helpers to programs of a compatible licence.

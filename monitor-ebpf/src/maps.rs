@@ -90,6 +90,10 @@ pub static SCRIPTS: LruHashMap<u64, FileObject, SCRIPTS_MAX> = LruHashMap::new()
 /// By the same: the digest of its arguments, where they are long.
 #[btf_map]
 pub static DIGESTS: LruHashMap<u64, u64, SCRIPTS_MAX> = LruHashMap::new();
+/// By the address of a task: its last start of a program that was told, where
+/// there is a second look.
+#[btf_map]
+pub static STARTED: LruHashMap<u64, u64, 4_096> = LruHashMap::new();
 /// Process id of the agent; user space writes it.
 #[btf_map]
 pub static SELF: Array<u32, 1> = Array::new();

@@ -59,6 +59,16 @@ unsafe fn own(task: Object) -> Option<SessionMark> {
     (!session.is_none()).then_some(session)
 }
 
+/// Whether a task was given the mark of a session by itself.
+///
+/// # Safety
+/// `task` must be a task pointer that the verifier knows as such.
+#[inline(always)]
+pub unsafe fn is_marked(task: Object) -> bool {
+    // SAFETY: `task` is a task.
+    unsafe { own(task) }.is_some()
+}
+
 /// The mark of a task by its process id: for programs that may not read task
 /// storage.
 ///
@@ -181,6 +191,7 @@ pub unsafe fn inherit(child: Object, session: SessionMark, flags: u32) {
     let mut mark = TaskMark {
         session,
         exit_told: 0,
+        departed: 0,
         // SAFETY: a field of credentials.
         uid: unsafe { load(cred, &at::CRED_UID) },
         // SAFETY: a field of credentials.
@@ -221,14 +232,21 @@ pub struct Departure {
     pub session_ended: bool,
 }
 
-/// Takes a task that ends out of its session's books.
+/// Takes a task that ends out of its session's books, once.
 ///
 /// # Safety
 /// `task` must be the current task, at its end.
 #[inline(always)]
 pub unsafe fn depart(task: Object, session: SessionMark) -> Departure {
     // SAFETY: `task` is a task.
-    let counted = unsafe { own(task) }.is_some();
+    let counted = unsafe { is_marked(task) };
+    // SAFETY: `task` is a task.
+    if counted && !unsafe { first_to_depart(task) } {
+        return Departure {
+            process_ended: false,
+            session_ended: false,
+        };
+    }
     let session_ended = counted && count_living(session, -1) == Some(0);
     // SAFETY: `task` is a task.
     let process_ended = unsafe { is_last_thread(task) } && unsafe { first_to_tell(task) };
@@ -268,6 +286,18 @@ unsafe fn is_last_thread(task: Object) -> bool {
     let signal: Object = unsafe { load(task, &at::TASK_SIGNAL) };
     // SAFETY: a field of a signal structure.
     unsafe { load::<i32>(signal, &at::SIGNAL_LIVE) == 0 }
+}
+
+/// Whether the departure of a marked task was not seen yet.
+#[inline(always)]
+unsafe fn first_to_depart(task: Object) -> bool {
+    // SAFETY: `task` is a task.
+    let Some(mark) = (unsafe { TASK_MARKS.get(task) }) else {
+        return true;
+    };
+    let departed = mark.cast::<u64>().wrapping_add(3);
+    // SAFETY: a value of task storage; `departed` is behind 24 bytes.
+    unsafe { Number::at(departed) }.swap(1) == 0
 }
 
 /// Threads that end at the same moment all see that none is left; one tells.

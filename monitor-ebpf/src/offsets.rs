@@ -32,6 +32,8 @@ globals! {
     TASK_EXIT_CODE,
     TASK_MM,
     TASK_COMM,
+    /// Only the second look at starts of programs needs it.
+    TASK_SELF_EXEC_ID,
     TASK_FILES,
     /// Optional: only x86 has it.
     TASK_THREAD_STATUS,

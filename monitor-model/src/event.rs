@@ -300,6 +300,18 @@ pub enum Action {
         /// Why.
         cause: GapCause,
     },
+    /// The kernel's programs could not tell all of what they should.
+    Impaired {
+        /// Why: `not_run`, or the name of a fault of the programs
+        /// (`docs/reference/output.md`).
+        reason: String,
+        /// The program that the kernel did not run; none for another reason.
+        program: Option<String>,
+        /// How often, at most, since it was last told.
+        times: u64,
+        /// How often, at most, since the probes were loaded.
+        total: u64,
+    },
     /// The agent began to watch.
     AgentStarted {
         /// Its version.
@@ -336,6 +348,7 @@ impl Action {
             Self::LoginRefused { .. } => Kind::LoginRefused,
             Self::Contained { .. } => Kind::Contained,
             Self::Gap { .. } => Kind::Gap,
+            Self::Impaired { .. } => Kind::Impaired,
             Self::AgentStarted { .. } => Kind::AgentStarted,
         }
     }
@@ -389,6 +402,7 @@ kinds! {
     LoginRefused => "login_refused", "A login was refused by the agent.";
     Contained => "contained", "A session was contained.";
     Gap => "gap", "Sequence numbers are missing.";
+    Impaired => "impaired", "The kernel's programs could not tell all of what they should.";
     AgentStarted => "agent_started", "The agent began to watch.";
 }
 

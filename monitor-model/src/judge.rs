@@ -78,6 +78,7 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::AgentStarted { .. } => (Owner::Host, None),
     }
 }
@@ -118,6 +119,7 @@ fn target_of(action: &Action) -> Option<Target<'_>> {
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::AgentStarted { .. } => None,
     }
 }

@@ -160,6 +160,12 @@ pub fn what(event: &Event) -> String {
         } => {
             format!("events {first} to {last} of stream {source} are missing: {cause}")
         }
+        Action::Impaired {
+            reason,
+            program,
+            times,
+            total,
+        } => impaired(reason, program.as_deref(), *times, *total),
         Action::AgentStarted {
             version,
             kernel,
@@ -180,6 +186,14 @@ pub fn what(event: &Event) -> String {
             )
         }
     }
+}
+
+fn impaired(reason: &str, program: Option<&str>, times: u64, total: u64) -> String {
+    let what = match program {
+        Some(program) => format!("the kernel did not run the probe {}", shown(program)),
+        None => format!("the probes met {}", shown(reason)),
+    };
+    format!("{what} {times} times, {total} since they were loaded: events may be missing")
 }
 
 /// The words before and after the path of a watched file: what was done to it,

@@ -163,6 +163,18 @@ pub(super) fn refuse_old(release: &str) -> Result<(), KernelError> {
     }
 }
 
+/// The first version whose tracepoints may be preempted, so that a program on
+/// one may not be run: Linux 7. The one before is taken along, for what is
+/// ported back.
+const PREEMPTED_TRACEPOINTS: (u32, u32) = (6, 19);
+
+/// Whether this kernel may be interrupted in a tracepoint. One whose name is
+/// not understood is taken for such a one.
+pub(super) fn preempts_tracepoints() -> bool {
+    let release = rustix::system::uname();
+    version(&release.release().to_string_lossy()).is_none_or(|found| found >= PREEMPTED_TRACEPOINTS)
+}
+
 /// `6.12.117+deb12-cloud-amd64` is (6, 12).
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());

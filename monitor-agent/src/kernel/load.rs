@@ -16,6 +16,7 @@ use aya::{
 use super::{
     KernelError, ProbeConfig,
     btf::BtfError,
+    features,
     hooks::{Attach, DISPATCHER, Family, Hook, Tier, rows},
     identify,
     offsets::Offsets,
@@ -130,6 +131,7 @@ pub(super) fn load(
         pins,
         trial,
         is_dispatching: false,
+        looks_twice: features::preempts_tracepoints(),
         best_tier: config.best_tier,
     };
     let families = Family::ALL
@@ -150,13 +152,15 @@ fn parse(
     btf: &Btf,
 ) -> Result<Ebpf, KernelError> {
     let mut loader = EbpfLoader::new();
+    let second_looks = u32::from(features::preempts_tracepoints());
     loader
         .btf(Some(btf))
         // Task storage: aya has no type for it, `Table` reads it.
         .allow_unsupported_maps()
         .map_max_entries("PRIORITY", config.priority_ring_bytes)
         .map_max_entries("BULK", config.bulk_ring_bytes)
-        .override_global("DIGEST_KEY", &config.digest_key.0, true);
+        .override_global("DIGEST_KEY", &config.digest_key.0, true)
+        .override_global("SECOND_LOOKS", &second_looks, true);
     for (global, offset) in offsets.globals() {
         loader.override_global(global, offset, true);
     }
@@ -215,6 +219,8 @@ struct Armory<'a> {
     trial: Trial,
     /// Whether the dispatcher of system calls is attached.
     is_dispatching: bool,
+    /// Whether second looks are attached.
+    looks_twice: bool,
     /// The best tier that is wanted.
     best_tier: Tier,
 }

@@ -69,7 +69,7 @@ pub mod watch;
 pub use batch::{Batch, BatchLimits, Cursor};
 pub use btf::BtfError;
 pub use clock::TimeOffset;
-pub use counters::{Counters, RingCount};
+pub use counters::{Counters, NotRun, RingCount, SecondLook};
 pub use error::KernelError;
 pub use features::{Feature, FeatureReport, FeatureState, features, trial};
 pub use hooks::{Family, Tier};

@@ -105,6 +105,12 @@ const FIELDS: &[Field] = &[
     field("TASK_SIGNAL", "task_struct", &["signal"], Need::Life),
     field("TASK_EXIT_CODE", "task_struct", &["exit_code"], Need::Life),
     field("TASK_MM", "task_struct", &["mm"], Need::Exec),
+    field(
+        "TASK_SELF_EXEC_ID",
+        "task_struct",
+        &["self_exec_id"],
+        Need::Exec,
+    ),
     field("TASK_FILES", "task_struct", &["files"], Need::Open),
     field(
         "TASK_THREAD_STATUS",

@@ -172,7 +172,6 @@ impl SessionTables {
     fn put_mark(&self, process: &Process, mark: SessionMark) -> Result<(), KernelError> {
         let value = TaskMark {
             session: mark,
-            exit_told: 0,
             ..TaskMark::default()
         };
         let pid = process.pid;

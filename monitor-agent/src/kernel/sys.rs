@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
+use zerocopy::{FromBytes, IntoBytes};
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
@@ -21,6 +22,8 @@ const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 
 /// Make the entry, or change it.
 pub(super) const ANY: u64 = 0;
@@ -65,6 +68,32 @@ struct Run {
     cpu: u32,
     batch: u32,
     pad: u32,
+}
+
+/// The part of `union bpf_attr` for what the kernel knows of an object.
+#[repr(C)]
+struct Look {
+    object: u32,
+    info_bytes: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info`, as far as every kind of link has it.
+#[derive(Default, IntoBytes, FromBytes)]
+#[repr(C)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    pad: u32,
+}
+
+/// `struct bpf_prog_info` up to its misses, which are there since Linux 5.12.
+#[derive(IntoBytes, FromBytes)]
+#[repr(C)]
+struct ProgramInfo {
+    before: [u64; 26],
+    misses: u64,
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
@@ -144,7 +173,7 @@ pub(super) fn run(program: BorrowedFd<'_>, arguments: [u64; 2]) -> io::Result<()
     let mut attributes = Run {
         program: u32::try_from(program.as_raw_fd()).unwrap_or(u32::MAX),
         context_bytes_in: 16,
-        context_in: address(zerocopy::IntoBytes::as_bytes(&arguments)),
+        context_in: address(arguments.as_bytes()),
         ..Run::default()
     };
     bpf(BPF_PROG_TEST_RUN, &mut attributes).map(drop)
@@ -158,10 +187,45 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
         fd: 0,
         flags: 0,
     };
-    let fd = bpf(BPF_OBJ_GET, &mut attributes)?;
+    owned(bpf(BPF_OBJ_GET, &mut attributes)?)
+}
+
+/// A descriptor that the kernel has just given.
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The program that a link holds. Needs `CAP_SYS_ADMIN`.
+pub(super) fn program_of(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut info = LinkInfo::default();
+    look(link, info.as_mut_bytes())?;
+    // The first field of `union bpf_attr` for this command is the id.
+    let mut attributes = [info.program, 0, 0];
+    let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes)?;
+    owned(fd)
+}
+
+/// How often the kernel did not run a program because it was in the middle of
+/// its work on that processor. Minimum kernel: 5.12.
+pub(super) fn misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = ProgramInfo {
+        before: [0; 26],
+        misses: 0,
+    };
+    look(program, info.as_mut_bytes())?;
+    Ok(info.misses)
+}
+
+/// What the kernel knows of an object: as much as there is room for.
+fn look(object: BorrowedFd<'_>, info: &mut [u8]) -> io::Result<()> {
+    let mut attributes = Look {
+        object: u32::try_from(object.as_raw_fd()).unwrap_or(u32::MAX),
+        info_bytes: u32::try_from(info.len()).unwrap_or(0),
+        info: address(info),
+    };
+    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attributes).map(drop)
 }
 
 /// `FS_IOC_GETVERSION` of linux/fs.h: `_IOR('v', 1, long)`, though file systems

@@ -94,6 +94,7 @@ impl Redactor {
             | Action::JobEnded { .. }
             | Action::Contained { .. }
             | Action::Gap { .. }
+            | Action::Impaired { .. }
             | Action::AgentStarted { .. } => 0,
         }
     }

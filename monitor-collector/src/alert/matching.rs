@@ -62,6 +62,7 @@ pub(super) fn fold_key(rule: &Rule, entry: &Entry) -> String {
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::AgentStarted { .. } => String::new(),
     };
     format!(

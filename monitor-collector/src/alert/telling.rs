@@ -125,6 +125,7 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::AgentStarted { .. } => what,
     }
 }

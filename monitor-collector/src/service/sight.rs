@@ -187,6 +187,7 @@ impl Sight {
             | Action::LoginRefused { .. }
             | Action::Contained { .. }
             | Action::Gap { .. }
+            | Action::Impaired { .. }
             | Action::AgentStarted { .. } => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Sees: every successful start of a program, with the file that runs (the
 //! interpreter of a script) and the arguments that it was given.
 //! Misses: nothing known. Minimum kernel: 5.11.
+//! Second look: `task_exec_again`, for starts that are not in `STARTED`.
 //!
 //! `TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`
 
@@ -10,23 +11,55 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use monitor_common::{
-    Exec, Kind, Ring, SessionMark,
+    Exec, Fault, Kind, Ring, SessionMark,
     exec::{ARGV_BYTES_MAX, GIVEN_BYTES_MAX, INTERPRETER_BYTES_MAX},
 };
 
 use super::{arguments, identity, script};
 use crate::{
     kernel::{Object, load, probe},
+    maps::{STARTED, fault},
     marks, offsets as at,
     path::{NO_FILE, identify, unknown, walk},
     sink::{self, PATH_ROOM, Scratch},
     task,
+    twice::has_second_look,
 };
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
     let current: Object = ctx.arg(0);
-    let bprm: Object = ctx.arg(2);
+    if has_second_look() {
+        // Full is impossible: the oldest gives way.
+        let _ = STARTED.insert(current as u64, start_of(current), 0);
+    }
+    started(current, ctx.arg(2))
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn task_exec_again(ctx: BtfTracePointContext) -> i32 {
+    let current: Object = ctx.arg(0);
+    if let Some(told) = STARTED.get_ptr(current as u64) {
+        // SAFETY: a map value lives as long as the program.
+        if unsafe { told.read() } == start_of(current) {
+            return 0;
+        }
+    }
+    fault(Fault::StartToldAgain);
+    started(current, ctx.arg(2))
+}
+
+/// Tells one start of a program from all others of tasks at this address.
+#[inline(always)]
+fn start_of(current: Object) -> u64 {
+    // SAFETY: a field of a task.
+    let programs: u64 = unsafe { load(current, &at::TASK_SELF_EXEC_ID) };
+    // SAFETY: `current` is a task.
+    unsafe { task::start_boot_ns(current) }.wrapping_add(programs)
+}
+
+#[inline(always)]
+fn started(current: Object, bprm: Object) -> i32 {
     // SAFETY: the tracepoint gives a task.
     let session = unsafe { marks::of_task(current) };
     // SAFETY: the tracepoint gives the task that leads its process.

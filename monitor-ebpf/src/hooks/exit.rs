@@ -1,6 +1,7 @@
 //! Sees: the end of every task of a session; tells that of processes, and of
 //! the session with its last task.
 //! Misses: nothing known. Minimum kernel: 5.11 (task storage).
+//! Second look: `task_exit_again`; a task departs once.
 //!
 //! `TP_PROTO(struct task_struct *p)`, from 6.16 `(struct task_struct *p, bool group_dead)`
 
@@ -14,7 +15,16 @@ use crate::{
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn task_exit(ctx: BtfTracePointContext) -> i32 {
-    let current: Object = ctx.arg(0);
+    ended(ctx.arg(0))
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn task_exit_again(ctx: BtfTracePointContext) -> i32 {
+    ended(ctx.arg(0))
+}
+
+#[inline(always)]
+fn ended(current: Object) -> i32 {
     // SAFETY: the tracepoint gives a task.
     let session = unsafe { marks::of_task(current) };
     if session.is_none() {

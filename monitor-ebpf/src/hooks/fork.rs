@@ -1,6 +1,7 @@
 //! Sees: every new task; the mark spreads here. Tells processes of sessions.
 //! Misses: io_uring workers (they have the mark of their process).
-//! Minimum kernel: 5.11 (task storage).
+//! Minimum kernel: 5.11 (task storage). Second look: `task_fork_again`, for
+//! tasks that have no mark yet.
 //!
 //! `TP_PROTO(struct task_struct *parent, struct task_struct *child)`
 
@@ -11,8 +12,21 @@ use crate::{kernel::Object, marks, sink, task};
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn task_fork(ctx: BtfTracePointContext) -> i32 {
-    let parent: Object = ctx.arg(0);
+    born(ctx.arg(0), ctx.arg(1))
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn task_fork_again(ctx: BtfTracePointContext) -> i32 {
     let child: Object = ctx.arg(1);
+    // SAFETY: the tracepoint gives tasks.
+    if unsafe { marks::is_marked(child) } {
+        return 0;
+    }
+    born(ctx.arg(0), child)
+}
+
+#[inline(always)]
+fn born(parent: Object, child: Object) -> i32 {
     // SAFETY: the tracepoint gives tasks.
     let session = unsafe { marks::of_task(parent) };
     // SAFETY: the tracepoint gives tasks.

@@ -42,6 +42,7 @@ impl Fact {
             }
             Self::Listener | Self::RawSocket => Kind::Socket,
             Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
+            Self::Impaired => Kind::Impaired,
         }
     }
 }
@@ -60,6 +61,7 @@ named_facts! {
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
+    Impaired => "impaired", "The probes of a host could not tell all of what they should.";
 }
 
 /// Class that the agent gives to block devices.
@@ -80,9 +82,8 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             ..
         } => {
             let script = script.as_ref().map(|script| &script.path.text);
-            let names = [given, interpreter, &exe.path.text]
-                .into_iter()
-                .chain(script);
+            let names = [given, interpreter, &exe.path.text];
+            let names = names.into_iter().chain(script);
             let is_disguised = !is_nameless(&given.0) && is_disguised(argv, names);
             [is_disguised.then_some(Fact::Disguise), None]
         }
@@ -123,6 +124,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
                 is_passed.then_some(Fact::PassedDescriptor),
             ]
         }
+        Action::Impaired { .. } => [Some(Fact::Impaired), None],
         Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }

@@ -218,6 +218,18 @@ fn actions() -> Vec<Action> {
             reason: "revoked".into(),
         },
         Action::Contained { receipt: receipt() },
+        Action::Impaired {
+            reason: "not_run".into(),
+            program: Some("task_exec".into()),
+            times: 2,
+            total: 5,
+        },
+        Action::Impaired {
+            reason: "learned_full".into(),
+            program: None,
+            times: 1,
+            total: 1,
+        },
         Action::AgentStarted {
             version: "1".into(),
             kernel: "6.18".into(),

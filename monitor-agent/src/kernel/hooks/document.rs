@@ -13,7 +13,13 @@ What the agent watches, by what means, and what each means does not see. Made fr
 At start the agent takes, for each family, the first row that the kernel takes. `lsm` sees and can refuse; `fentry` sees,
 where bpf is not among the kernel's security modules; `tracepoint` sees, where a kernel or guest refuses the others.
 `monitor-agent doctor` says what this host's kernel takes, `monitorctl hosts --blind` what stays unseen on each host.
-Kernels before 5.15 are refused. What the hooks cost is in [overhead.md](overhead.md).
+Kernels before 5.15 are refused.
+
+A kernel does not run a program on a tracepoint, or at the entry of a function, while the same program was interrupted in
+the middle of its work on that processor; it only counts that. Tracepoints can be preempted since Linux 7, functions
+wherever the kernel is built or told to preempt fully; the programs of the security module are always run (from 6.2). Starts,
+births and ends of tasks therefore have a second program behind the first, which does nothing where the first has been. What
+both missed, and what a program without a second look missed, is told as an event `impaired`. What the hooks cost is in [overhead.md](overhead.md).
 
 ";
 
@@ -50,6 +56,7 @@ fn row(hook: &Hook) -> String {
 fn place(program: &Program) -> String {
     match program.attach {
         Attach::Tracepoint(event) => format!("tracepoint `{event}`"),
+        Attach::Again { event, .. } => format!("`{event}` again, where it can be preempted"),
         Attach::CgroupRoot => format!("control group, `{}`", program.name),
         Attach::Lsm(hook) => format!("`{hook}`"),
         Attach::Fentry(function) => format!("`{function}`"),

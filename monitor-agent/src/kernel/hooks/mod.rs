@@ -5,6 +5,8 @@
 //! [`process`], [`network`], [`files`], [`host`].
 //! `docs/reference/hooks.md` is made from this table.
 
+use monitor_common::Fault;
+
 use super::offsets::Need;
 
 pub use document::document;
@@ -104,6 +106,15 @@ impl Tier {
 pub(super) enum Attach {
     /// A tracepoint, with BTF arguments.
     Tracepoint(&'static str),
+    /// The same tracepoint once more, behind the program of the name `of`:
+    /// attached only where tracepoints can be preempted, and a kernel may keep
+    /// the first from running. See `monitor-ebpf/src/twice.rs`. What it tells
+    /// because the first did not, it counts as `told`, where it can know.
+    Again {
+        event: &'static str,
+        of: &'static str,
+        told: Option<Fault>,
+    },
     /// The root of control groups version 2.
     CgroupRoot,
     /// A hook of the BPF security module.
@@ -180,7 +191,7 @@ impl Program {
     /// The name of the pin that says that it is armed.
     pub(super) const fn pin(&self) -> &'static str {
         match self.attach {
-            Attach::With(other) => other,
+            Attach::With(other) | Attach::Again { of: other, .. } => other,
             Attach::Tracepoint(_)
             | Attach::CgroupRoot
             | Attach::Lsm(_)
@@ -206,6 +217,18 @@ const fn tracepoint(name: &'static str, event: &'static str) -> Program {
     Program {
         name,
         attach: Attach::Tracepoint(event),
+    }
+}
+
+const fn again(
+    name: &'static str,
+    event: &'static str,
+    of: &'static str,
+    told: Option<Fault>,
+) -> Program {
+    Program {
+        name,
+        attach: Attach::Again { event, of, told },
     }
 }
 
@@ -261,6 +284,14 @@ pub(super) fn all() -> impl Iterator<Item = &'static Hook> {
         .into_iter()
         .chain(files)
         .flatten()
+}
+
+/// Programs that the kernel runs by themselves, a second look behind its first.
+pub(super) fn attached() -> impl Iterator<Item = &'static Program> {
+    all()
+        .flat_map(|hook| hook.programs)
+        .chain([&DISPATCHER])
+        .filter(|program| !matches!(program.attach, Attach::Syscall(_) | Attach::With(_)))
 }
 
 /// The best tier that a family has a row for.

@@ -1,6 +1,8 @@
 //! Tasks, programs, identities, memory and signals.
 
-use super::{Family, Hook, Tier, fentry, lsm, syscall, syscalls, tracepoint};
+use monitor_common::Fault;
+
+use super::{Family, Hook, Tier, again, fentry, lsm, syscall, syscalls, tracepoint};
 use crate::kernel::offsets::Need;
 
 pub(super) const HOOKS: &[Hook] = &[
@@ -10,6 +12,8 @@ pub(super) const HOOKS: &[Hook] = &[
         programs: &[
             tracepoint("task_exit", "sched_process_exit"),
             tracepoint("task_fork", "sched_process_fork"),
+            again("task_exit_again", "sched_process_exit", "task_exit", None),
+            again("task_fork_again", "sched_process_fork", "task_fork", None),
         ],
         needs: &[Need::Life],
         kernel_min: (5, 12),
@@ -54,7 +58,15 @@ pub(super) const HOOKS: &[Hook] = &[
     Hook {
         family: Family::Exec,
         tier: Tier::Tracepoint,
-        programs: &[tracepoint("task_exec", "sched_process_exec")],
+        programs: &[
+            tracepoint("task_exec", "sched_process_exec"),
+            again(
+                "task_exec_again",
+                "sched_process_exec",
+                "task_exec",
+                Some(Fault::StartToldAgain),
+            ),
+        ],
         needs: &[Need::Exec, Need::Paths],
         kernel_min: (5, 12),
         sees: "every successful start of a program",

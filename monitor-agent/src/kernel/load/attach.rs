@@ -21,7 +21,10 @@ impl Armory<'_> {
     /// Loads, attaches and pins one program.
     pub(super) fn arm_program(&mut self, program: &Program) -> Result<(), String> {
         let link = match program.attach {
-            Attach::Tracepoint(event) => self.tracepoint(program.name, event)?,
+            Attach::Again { .. } if !self.looks_twice => return Ok(()),
+            Attach::Tracepoint(event) | Attach::Again { event, .. } => {
+                self.tracepoint(program.name, event)?
+            }
             Attach::Lsm(hook) => self.lsm(program.name, hook)?,
             Attach::Fentry(function) => self.fentry(program.name, function)?,
             Attach::CgroupRoot => self.cgroup(program.name)?,

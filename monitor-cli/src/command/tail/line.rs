@@ -253,6 +253,7 @@ pub(crate) const fn tone(verdict: &Verdict) -> Tone {
 fn what_tone(action: &Action) -> Tone {
     match action {
         Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::Memory { .. }
         | Action::Signal { .. }
         | Action::Host { .. } => Tone::Doubtful,

@@ -86,15 +86,16 @@ impl From<&Action> for v1::event::Action {
             | Action::JobStarted { .. }
             | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
-            | Action::Contained { .. }
-            | Action::Gap { .. }
-            | Action::AgentStarted { .. } => about_agent(value),
+            | Action::Contained { .. } => about_session(value),
+            Action::Gap { .. } | Action::Impaired { .. } | Action::AgentStarted { .. } => {
+                about_agent(value)
+            }
         }
     }
 }
 
-/// Actions of sessions and of the agent itself.
-fn about_agent(value: &Action) -> v1::event::Action {
+/// Logins, sessions and jobs.
+fn about_session(value: &Action) -> v1::event::Action {
     use v1::event::Action as Message;
     match value {
         Action::SessionOpened { session } => Message::SessionOpened(v1::SessionOpened {
@@ -124,6 +125,27 @@ fn about_agent(value: &Action) -> v1::event::Action {
         Action::Contained { receipt } => Message::Contained(v1::Contained {
             receipt: Some(receipt.into()),
         }),
+        Action::Gap { .. }
+        | Action::Impaired { .. }
+        | Action::AgentStarted { .. }
+        | Action::Exec { .. }
+        | Action::Fork { .. }
+        | Action::Exit { .. }
+        | Action::Connect { .. }
+        | Action::Credential { .. }
+        | Action::LocalConnect { .. }
+        | Action::Socket { .. }
+        | Action::Memory { .. }
+        | Action::Identity { .. }
+        | Action::Signal { .. }
+        | Action::Host { .. } => value.into(),
+    }
+}
+
+/// What the agent tells of itself.
+fn about_agent(value: &Action) -> v1::event::Action {
+    use v1::event::Action as Message;
+    match value {
         Action::Gap {
             source,
             first,
@@ -134,6 +156,17 @@ fn about_agent(value: &Action) -> v1::event::Action {
             first: *first,
             last: *last,
             cause: number::<v1::GapCause, _>(*cause),
+        }),
+        Action::Impaired {
+            reason,
+            program,
+            times,
+            total,
+        } => Message::Impaired(v1::Impaired {
+            reason: reason.clone(),
+            program: program.clone().unwrap_or_default(),
+            times: *times,
+            total: *total,
         }),
         Action::AgentStarted {
             version,
@@ -146,7 +179,13 @@ fn about_agent(value: &Action) -> v1::event::Action {
             resumed: *resumed,
             hooks: hooks.iter().map(Into::into).collect(),
         }),
-        Action::Exec { .. }
+        Action::SessionOpened { .. }
+        | Action::SessionEnded { .. }
+        | Action::JobStarted { .. }
+        | Action::JobEnded { .. }
+        | Action::LoginRefused { .. }
+        | Action::Contained { .. }
+        | Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
         | Action::Connect { .. }
@@ -237,6 +276,12 @@ impl TryFrom<v1::event::Action> for Action {
                 first: gap.first,
                 last: gap.last,
                 cause: meaning::<v1::GapCause, _>("gap.cause", gap.cause)?,
+            },
+            Message::Impaired(impaired) => Self::Impaired {
+                reason: impaired.reason,
+                program: Some(impaired.program).filter(|program| !program.is_empty()),
+                times: impaired.times,
+                total: impaired.total,
             },
             Message::AgentStarted(started) => Self::AgentStarted {
                 version: started.version,

@@ -129,6 +129,7 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
+        | Action::Impaired { .. }
         | Action::AgentStarted { .. } => value.into(),
     }
 }
