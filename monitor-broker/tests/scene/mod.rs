@@ -197,7 +197,7 @@ impl Scene {
     }
 
     pub async fn start_collector(&self) -> JoinHandle<()> {
-        let listener = TcpListener::bind(self.collector_address).await.unwrap();
+        let listener = self.listener().await;
         let tls = self.files("c").load(now()).unwrap();
         let service = server::GrantServiceServer::new(self.collector.clone());
         tokio::spawn(async move {
@@ -210,6 +210,23 @@ impl Scene {
                 .await
                 .unwrap();
         })
+    }
+
+    /// A program that another test is just starting may hold a copy of the socket
+    /// that listened there before, until it is a program of its own.
+    async fn listener(&self) -> TcpListener {
+        let mut refused = None;
+        for _ in 0..1000 {
+            match TcpListener::bind(self.collector_address).await {
+                Ok(listener) => return listener,
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    refused = Some(error);
+                }
+                Err(error) => panic!("{}: {error}", self.collector_address),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{}: {refused:?} for ten seconds", self.collector_address)
     }
 
     pub async fn start_broker(&self) -> Running {

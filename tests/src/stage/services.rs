@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -288,17 +289,30 @@ fn listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Below those that the kernel gives to clients by itself: none of them takes a
+/// port before the program that it is for listens there.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
 /// Loopback ports that are free now.
 ///
 /// # Errors
-/// The kernel has none.
+/// All are taken.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // Each process begins elsewhere, and each call of one where the last ended.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let own = std::process::id().wrapping_mul(131);
     let mut ports = [0; N];
     let mut held = Vec::new();
     for port in &mut ports {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
-        *port = listener.local_addr()?.port();
+        let found = PORTS.clone().find_map(|_| {
+            let place = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(own);
+            let place = usize::try_from(place).unwrap_or(0) % PORTS.len();
+            let port = PORTS.clone().nth(place)?;
+            Some((port, TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?))
+        });
+        let (free, listener) =
+            found.with_context(|| format!("every loopback port of {PORTS:?} is taken"))?;
+        *port = free;
         // Kept until all are chosen, so that none is chosen twice.
         held.push(listener);
     }
