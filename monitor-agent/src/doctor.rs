@@ -20,7 +20,12 @@ use crate::{
 };
 
 mod hooks;
+mod loginuid;
+mod pam;
+mod root;
 mod sshd;
+
+use root::Root;
 
 /// How it stands with one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,7 +48,10 @@ pub struct Finding {
     pub state: State,
     /// What was found.
     pub finding: String,
-    /// What that costs and what would be right; empty where all is well.
+    /// What that costs: which attribution is lost, which confidence falls;
+    /// empty where nothing is, or where the advice says it.
+    pub cost: String,
+    /// What would be right; empty where all is well.
     pub advice: String,
 }
 
@@ -53,6 +61,7 @@ impl Finding {
             name: name.to_owned(),
             state: State::Ok,
             finding: finding.into(),
+            cost: String::new(),
             advice: String::new(),
         }
     }
@@ -70,6 +79,14 @@ impl Finding {
             state: State::Missing,
             advice: advice.into(),
             ..Self::ok(name, finding)
+        }
+    }
+
+    /// The same with what it costs.
+    fn costs(self, cost: impl Into<String>) -> Self {
+        Self {
+            cost: cost.into(),
+            ..self
         }
     }
 }
@@ -106,6 +123,7 @@ impl Diagnosis {
             name,
             state,
             finding,
+            cost,
             advice,
         } in &self.findings
         {
@@ -115,8 +133,12 @@ impl Diagnosis {
                 State::Missing => "missing ",
             };
             text.extend([sign, " ", name.as_str(), ": ", finding.as_str(), "\n"]);
+            if !cost.is_empty() {
+                text.extend(["          cost: ", cost.as_str(), "\n"]);
+            }
             if !advice.is_empty() {
-                text.extend(["          ", advice.as_str(), "\n"]);
+                let sign = if cost.is_empty() { "" } else { "change: " };
+                text.extend(["          ", sign, advice.as_str(), "\n"]);
             }
         }
         text.push_str(match self.state {
@@ -141,21 +163,21 @@ pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
                 FeatureState::Missing => State::Missing,
             },
             finding: feature.finding,
-            advice: feature.cost,
+            cost: feature.cost,
+            advice: String::new(),
         })
         .collect();
     let config = config.map(|path| (path, Config::load(path)));
     let read = config.as_ref().and_then(|(_, config)| config.as_ref().ok());
     findings.extend(hooks::findings(read));
-    match config {
-        None => findings.push(Finding::warning(
-            "configuration",
-            "not looked at",
-            "give it by --config FILE; certificates, collector and watches are checked then",
-        )),
+    match &config {
+        None => findings.push(
+            Finding::warning("configuration", "not looked at", "give it by --config FILE")
+                .costs("certificates, collector, watches and the hooks' sockets were not checked"),
+        ),
         Some((path, Ok(config))) => {
             findings.push(Finding::ok("configuration", path.display().to_string()));
-            findings.extend(of_config(&config).await);
+            findings.extend(of_config(config).await);
         }
         Some((_, Err(error))) => findings.push(Finding::missing(
             "configuration",
@@ -163,7 +185,10 @@ pub async fn diagnose(config: Option<&Path>) -> Diagnosis {
             "correct it; `monitor-agent config --default` prints a documented one",
         )),
     }
-    findings.extend(sshd::findings());
+    let config = config.and_then(|(_, config)| config.ok());
+    let root = Root::at(Path::new("/"));
+    findings.extend(sshd::findings(root, config.as_ref()));
+    findings.push(loginuid::finding(root));
     let state = findings
         .iter()
         .map(|finding| finding.state)
@@ -179,16 +204,22 @@ async fn of_config(config: &Config) -> Vec<Finding> {
             findings.push(Finding::ok("certificate", tls.identity().to_string()));
             findings.push(collector(config, &tls).await);
         }
-        Ok(tls) => findings.push(Finding::missing(
-            "certificate",
-            tls.identity().to_string(),
-            "the collector takes events of agents only: issue one for monitor://agent/NAME",
-        )),
-        Err(error) => findings.push(Finding::missing(
-            "certificate",
-            error.to_string(),
-            "without it no collector is reached; `monitorctl pki issue --role agent` makes one",
-        )),
+        Ok(tls) => findings.push(
+            Finding::missing(
+                "certificate",
+                tls.identity().to_string(),
+                "issue one for monitor://agent/NAME",
+            )
+            .costs("the collector takes events of agents only"),
+        ),
+        Err(error) => findings.push(
+            Finding::missing(
+                "certificate",
+                error.to_string(),
+                "`monitorctl pki issue --role agent` makes one",
+            )
+            .costs("without it no collector is reached"),
+        ),
     }
     findings.extend(watches(config));
     findings
@@ -200,8 +231,9 @@ async fn collector(config: &Config, tls: &Tls) -> Finding {
         Err(error) => Finding::warning(
             "collector",
             error.to_string(),
-            "events wait on disk, and logins are decided by what is known, until it is reached",
-        ),
+            "correct what the error names",
+        )
+        .costs("events wait on disk, and logins are decided by what is known, until it is reached"),
     }
 }
 
@@ -216,8 +248,9 @@ fn state_dir(config: &Config) -> Finding {
         Err(error) => Finding::missing(
             "state folder",
             format!("{}: {error}", existing.display()),
-            "events cannot be kept; make it writable for root",
-        ),
+            "make it writable for root",
+        )
+        .costs("events cannot be kept"),
     }
 }
 
@@ -226,11 +259,8 @@ fn socket(config: &Config) -> Finding {
     let path = config.socket.display().to_string();
     match std::os::unix::net::UnixStream::connect(&config.socket) {
         Ok(_) => Finding::ok(NAME, format!("{path}: an agent answers")),
-        Err(error) => Finding::warning(
-            NAME,
-            format!("{path}: {error}"),
-            "no agent answers now: with the hooks in place nobody can log in; start it",
-        ),
+        Err(error) => Finding::warning(NAME, format!("{path}: {error}"), "start it")
+            .costs("no agent answers now: with the hooks in place nobody can log in"),
     }
 }
 
@@ -249,11 +279,10 @@ fn askers(config: &Config) -> Finding {
 fn watches(config: &Config) -> Vec<Finding> {
     const NAME: &str = "watched files";
     if config.watches.rules.is_empty() {
-        return vec![Finding::warning(
-            NAME,
-            "none",
-            "no use of a credential is seen; add [[watch]] rules to the configuration",
-        )];
+        return vec![
+            Finding::warning(NAME, "none", "add [[watch]] rules to the configuration")
+                .costs("no use of a credential is seen"),
+        ];
     }
     let absent = watch::missing(&config.watches);
     let mut findings = vec![Finding::ok(

@@ -16,11 +16,10 @@ const PIN_DIR: &str = "/sys/fs/bpf/monitor";
 pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
     const NAME: &str = "hooks";
     if !rustix::process::geteuid().is_root() {
-        return vec![Finding::warning(
-            NAME,
-            "not tried: that needs root",
-            "run doctor as root to learn what this kernel lets the agent see",
-        )];
+        return vec![
+            Finding::warning(NAME, "not tried: that needs root", "run doctor as root")
+                .costs("what this kernel lets the agent see is not known"),
+        ];
     }
     let mut probes = ProbeConfig::new(PIN_DIR);
     if let Some(config) = config {
@@ -39,11 +38,10 @@ pub(super) fn findings(config: Option<&Config>) -> Vec<Finding> {
         Ok(report) => report.families.iter().map(of_family).collect(),
         // Told by the first finding.
         Err(KernelError::NoObject) => Vec::new(),
-        Err(error) => vec![Finding::missing(
-            NAME,
-            error.to_string(),
-            "nothing can be seen; correct what the error names",
-        )],
+        Err(error) => vec![
+            Finding::missing(NAME, error.to_string(), "correct what the error names")
+                .costs("nothing can be seen"),
+        ],
     }
 }
 
