@@ -12,6 +12,7 @@
 //! # Layout
 //! - [`error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
+//! - [`live`]: what lives in sessions.
 //! - [`orders`]: what becomes of an order; `reach`: whom it reaches.
 
 use std::{
@@ -34,12 +35,14 @@ use crate::{
     alert::{Alerter, Answer, Moment, telling::Standing},
     dedupe::{Dedupe, Intervals, Stream},
     ledger::{Entry, Judged, Ledger},
+    processes::Processes,
     sessions::Sessions,
     state::{QUARANTINED_MAX, Raised, SetAside, State, load::Denied, same_permission},
     tables::Tables,
 };
 
 pub mod error;
+pub mod live;
 pub mod open;
 pub mod orders;
 mod reach;
@@ -80,6 +83,7 @@ pub struct Core {
     state: State,
     world: World,
     sessions: Sessions,
+    processes: Processes,
     alerter: Alerter,
     orders: BTreeMap<OrderId, Order>,
     denied: Denied,
@@ -151,11 +155,16 @@ impl Core {
         let mut raised = Vec::new();
         for entry in entries {
             self.follow_session(entry)?;
+            self.processes.apply(&entry.judged.event);
             raised.extend(self.follow_alert(entry)?.map(Arc::new));
         }
         if let Some(last) = entries.last() {
             self.unnoted += u64::try_from(entries.len()).unwrap_or(u64::MAX);
             if self.state.is_changed() || self.unnoted >= FOLLOWED_EVERY {
+                // In step with the place: a start goes on from both.
+                for change in self.processes.take_changes() {
+                    self.state.put_processes(&change)?;
+                }
                 self.state.set_followed(last.stored_at)?;
                 self.unnoted = 0;
             }

@@ -7,7 +7,7 @@
 //! - [`ledger`]: one tamper-evident file a tenant.
 //! - [`core`]: the stages that must move in step, on one thread: dedupe, judge
 //!   (`monitor_model::judge`), ledger, and what follows from stored events.
-//! - [`sessions`], [`alert`]: what follows from stored events.
+//! - [`sessions`], [`processes`], [`alert`]: what follows from stored events.
 //! - [`revoke`], [`contain`]: answers, at the broker and on the hosts.
 //!
 //! Around it:
@@ -30,6 +30,7 @@ pub mod hex;
 pub mod ingest;
 pub mod ledger;
 pub mod pipeline;
+pub mod processes;
 pub mod revoke;
 pub mod service;
 pub mod sessions;

@@ -12,7 +12,8 @@ use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    host_service_server::HostServiceServer, revocation_service_server::RevocationServiceServer,
+    host_service_server::HostServiceServer, process_service_server::ProcessServiceServer,
+    revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
 };
 use monitor_transport::{
@@ -245,6 +246,7 @@ async fn serve(
     health.set_serving::<AgentServiceServer<Ingest>>().await;
     health.set_serving::<EventServiceServer<Edge>>().await;
     health.set_serving::<SessionServiceServer<Edge>>().await;
+    health.set_serving::<ProcessServiceServer<Edge>>().await;
     health.set_serving::<AlertServiceServer<Edge>>().await;
     health.set_serving::<HostServiceServer<Edge>>().await;
     health.set_serving::<GrantServiceServer<Edge>>().await;
@@ -270,6 +272,7 @@ async fn serve(
         .add_service(AgentServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(EventServiceServer::new(edge.clone()))
         .add_service(SessionServiceServer::new(edge.clone()))
+        .add_service(ProcessServiceServer::new(edge.clone()))
         .add_service(AlertServiceServer::new(edge.clone()))
         .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))

@@ -10,6 +10,7 @@
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
 //! - [`lists`]: `SessionService`, `AlertService`.
+//! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
 
@@ -17,7 +18,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use monitor_model::clock::Clock;
 use monitor_transport::identity::{Identity, Role};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use tracing::{error, info};
@@ -37,6 +38,7 @@ pub mod grants;
 pub mod hosts;
 pub mod lists;
 pub mod page;
+pub mod processes;
 pub mod revocation;
 pub mod sight;
 pub mod subscription;
@@ -117,13 +119,18 @@ impl Edge {
         }
     }
 
+    /// One of the places for look-ups, as long as it is held.
+    async fn seat(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let permit = Arc::clone(&self.seats.lookups).acquire_owned().await;
+        permit.map_err(|_| Status::unavailable("the collector is stopping"))
+    }
+
     /// Reads from files, away from the threads that must not wait.
     async fn look_up<T: Send + 'static>(
         &self,
         read: impl FnOnce(PathBuf) -> Result<T, LookUpError> + Send + 'static,
     ) -> Result<T, Status> {
-        let permit = Arc::clone(&self.seats.lookups).acquire_owned().await;
-        let permit = permit.map_err(|_| Status::unavailable("the collector is stopping"))?;
+        let permit = self.seat().await?;
         let data_dir = self.config.data_dir.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;

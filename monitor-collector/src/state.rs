@@ -1,6 +1,6 @@
 //! What the collector knows besides the ledgers: `state.db`.
 //!
-//! Grants, sessions, hosts, alerts, orders (the durable outbox), the deny table
+//! Grants, sessions and what lives in them, hosts, alerts, orders (the durable outbox), the deny table
 //! and the quarantine; and the place in the ledgers up to which all of them follow
 //! from the events. One transaction moves all of it, so that a crash at any
 //! point leaves them in step and the rest is derived again from the ledgers.
@@ -28,6 +28,7 @@ use crate::ledger::{durable, integer, number};
 
 mod hosts;
 pub mod load;
+mod processes;
 pub mod read;
 
 /// Most set-aside events of one agent.
@@ -172,6 +173,7 @@ impl State {
         let connection = Connection::open(&path).map_err(sqlite)?;
         durable(&connection)
             .and_then(|()| connection.execute_batch(SCHEMA))
+            .and_then(|()| connection.execute_batch(processes::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])

@@ -30,6 +30,7 @@ mod access;
 mod agents;
 mod hosts;
 mod measure;
+mod processes;
 mod revocation;
 mod subscription;
 

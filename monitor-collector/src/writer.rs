@@ -23,7 +23,7 @@ use tracing::{debug, error};
 use crate::{
     config::Config,
     core::{
-        Batch, Core, CoreError, Refusal,
+        Batch, Core, CoreError, Refusal, live,
         orders::{Attempt, Wanted},
     },
     ledger::Entry,
@@ -105,6 +105,8 @@ pub enum Request {
     Order(Box<Wanted>, Reply<Order>),
     /// Say what an order would reach.
     Plan(Box<Wanted>, Reply<Order>),
+    /// Say what lives in sessions.
+    Live(Box<live::Asked>, Reply<live::Page>),
     /// Note how an attempt to ask the broker went.
     Attempted(Box<Attempt>, Reply<()>),
     /// Note what an agent did.

@@ -8,6 +8,7 @@
 //! - [`tenant`]: tenants, their network zones, and which of them owns an address.
 //! - [`session`]: one login, and the credential that opened it.
 //! - [`event`]: what happened, attributed.
+//! - [`live`]: what lives in a session, as a tree.
 //! - [`host`]: a jump host, and what its agent can see.
 //! - [`verdict`]: the answers of the judgement.
 //! - [`mod@evaluate`]: grants and an access in, a verdict out.
@@ -30,6 +31,7 @@ pub mod grant;
 pub mod host;
 pub mod id;
 pub mod judge;
+pub mod live;
 pub mod revocation;
 pub mod sentence;
 pub mod session;

@@ -10,6 +10,7 @@ mod alert;
 mod event;
 mod grant;
 mod host;
+mod process;
 mod revocation;
 mod session;
 mod verdict;

@@ -9,6 +9,7 @@ use std::{
 
 use monitor_model::{
     clock::{Clock, UnixNs},
+    event::Kind,
     id::SessionId,
     judge::World,
 };
@@ -23,6 +24,7 @@ use crate::{
         Entry, Ledger,
         read::{Filter, Reader, Span},
     },
+    processes::Processes,
     sessions::Sessions,
     state::{State, load::Denied},
     tables::Tables,
@@ -30,6 +32,8 @@ use crate::{
 
 /// Entries that are read at once while making good.
 const PAGE: u32 = 10_000;
+/// Entries at the end of a ledger in which ends of processes are looked for.
+const ENDS_READ: u64 = 8_192;
 
 impl Core {
     /// Opens every ledger and the state, and lets follow what a crash left undone.
@@ -63,6 +67,7 @@ impl Core {
                 version: config.policy_version(),
             },
             sessions: Sessions::restored(state.live_sessions()?),
+            processes: Processes::restored(state.processes()?),
             alerter: Alerter::new(config.rules.clone(), config.dedupe),
             orders: state.orders()?,
             denied,
@@ -98,6 +103,10 @@ impl Core {
             past.extend(reader.alarming(&verdicts, from..=followed, &live)?);
             let counted = (kinds.as_slice(), verdicts.as_slice());
             past.extend(reader.counted(counted, from..=followed, &live)?);
+            // What is told late of what ended must not raise it again.
+            for entry in reader.last(Kind::Exit, followed, ENDS_READ)? {
+                self.processes.remember_end(&entry.judged.event);
+            }
         }
         past.sort_by_key(|entry| entry.stored_at);
         for entry in &past {

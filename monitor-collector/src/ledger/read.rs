@@ -213,6 +213,21 @@ impl Reader {
         self.collect(&sql, values)
     }
 
+    /// Entries of a kind among the last so many that were stored up to an
+    /// instant, in stored order.
+    ///
+    /// # Errors
+    /// As [`Reader::page`].
+    pub fn last(&self, kind: Kind, up_to: UnixNs, among: u64) -> Result<Vec<Entry>, LedgerError> {
+        let sql = format!(
+            "{SELECT} WHERE stored_at <= ?1 AND kind = ?2 AND position >
+             (SELECT coalesce(max(position), 0) - ?3 FROM entry WHERE stored_at <= ?1)
+             ORDER BY position"
+        );
+        let up_to = integer(up_to.0);
+        self.collect(&sql, params![up_to, kind.as_str(), integer(among)])
+    }
+
     /// One event by its name.
     ///
     /// # Errors

@@ -91,6 +91,7 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
         }
         Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
         Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
+        Request::Live(asked, reply) => answer(reply, Ok(core.live(&asked)?)),
         Request::Attempted(attempt, reply) => {
             core.attempted(*attempt)?;
             answer(reply, Ok(()))
