@@ -212,11 +212,15 @@ pub struct Limit {
 #[command(after_help = "Examples:
   monitorctl sessions
   monitorctl sessions --all --principal alice
+  monitorctl sessions --tree --host jump-1
   monitorctl sessions -o ndjson | jq -r .session.id")]
 pub struct Sessions {
     /// Ended ones as well.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tree")]
     pub all: bool,
+    /// What lives in each, as a tree: processes, jobs, sessions opened from it.
+    #[arg(long)]
+    pub tree: bool,
     /// Only of this engineer or workload.
     #[arg(long)]
     pub principal: Option<PrincipalId>,

@@ -12,7 +12,8 @@ use monitor_model::{
 use monitor_proto::v1::{
     ListOrdersRequest, ListSessionsRequest, alert_service_client::AlertServiceClient,
     event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    host_service_client::HostServiceClient, revocation_service_client::RevocationServiceClient,
+    host_service_client::HostServiceClient, process_service_client::ProcessServiceClient,
+    revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
 use monitor_transport::{causes, identity::Identity, tls::TlsError};
@@ -75,6 +76,12 @@ impl Connection {
     #[must_use]
     pub fn sessions(&self) -> SessionServiceClient<Channel> {
         SessionServiceClient::new(self.channel.clone())
+    }
+
+    /// What lives in sessions.
+    #[must_use]
+    pub fn processes(&self) -> ProcessServiceClient<Channel> {
+        ProcessServiceClient::new(self.channel.clone())
     }
 
     /// Alerts.

@@ -22,6 +22,7 @@ pub mod pki;
 pub mod revoke;
 pub mod sessions;
 pub mod tail;
+pub mod tree;
 
 /// Whether standard output is a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,9 @@ async fn dispatch(
 ) -> Result<(), CliError> {
     match command {
         Command::Tail(tail) => tail::run(tail, connection, screen).await,
+        Command::Sessions(sessions) if sessions.tree => {
+            tree::run(sessions, connection, screen).await
+        }
         Command::Sessions(sessions) => sessions::run(sessions, connection, screen).await,
         Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
         Command::Grants(grants) => grants::run(grants, connection, screen).await,

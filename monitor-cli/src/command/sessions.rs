@@ -82,7 +82,7 @@ fn row(screen: &Screen, session: &Session) -> Vec<Cell> {
     ]
 }
 
-fn credential(screen: &Screen, credential: &Credential) -> String {
+pub(super) fn credential(screen: &Screen, credential: &Credential) -> String {
     match credential {
         Credential::SshCertificate { serial, key_id, .. } if screen.verbose => {
             format!("certificate {serial} ({key_id})")

@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 18] = [
+const TIME_FIELDS: [&str; 21] = [
     "alert",
     "at",
     "broker_answered",
@@ -29,14 +29,17 @@ const TIME_FIELDS: [&str; 18] = [
     "expires",
     "first_refused_login",
     "gone_at",
+    "kept_since",
     "kernel_event",
     "krl_published",
     "last_process_gone",
+    "lost_at",
     "not_before",
     "opened_at",
     "ordered",
     "received_at",
     "started_at",
+    "unwatched_until",
 ];
 
 /// One record: what it is, then what it holds.

@@ -9,7 +9,8 @@ use std::{
 
 use monitor_proto::v1::{
     self, alert_service_server::*, event_service_server::*, grant_service_server::*,
-    host_service_server::*, revocation_service_server::*, session_service_server::*,
+    host_service_server::*, process_service_server::*, revocation_service_server::*,
+    session_service_server::*,
 };
 use monitor_transport::tls::Tls;
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) scripts: VecDeque<Script>,
     pub(crate) subscriptions: Vec<v1::SubscribeRequest>,
     pub(crate) sessions: Vec<v1::Session>,
+    pub(crate) live: Vec<v1::LiveSession>,
+    pub(crate) asked_live: Vec<v1::ListProcessesRequest>,
     pub(crate) alerts: Vec<v1::Alert>,
     pub(crate) grants: Vec<v1::Grant>,
     pub(crate) hosts: Vec<v1::HostStatus>,
@@ -89,6 +92,7 @@ impl Collector {
                 .unwrap()
                 .add_service(EventServiceServer::new(service.clone()))
                 .add_service(SessionServiceServer::new(service.clone()))
+                .add_service(ProcessServiceServer::new(service.clone()))
                 .add_service(AlertServiceServer::new(service.clone()))
                 .add_service(GrantServiceServer::new(service.clone()))
                 .add_service(HostServiceServer::new(service.clone()))
@@ -230,6 +234,24 @@ impl SessionService for Service {
             &request.page_token,
         );
         Ok(Response::new(v1::ListSessionsResponse {
+            sessions,
+            next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl ProcessService for Service {
+    async fn list_processes(
+        &self,
+        request: Request<v1::ListProcessesRequest>,
+    ) -> Result<Response<v1::ListProcessesResponse>, Status> {
+        let request = request.into_inner();
+        let mut world = self.world()?;
+        world.asked_live.push(request.clone());
+        let (sessions, next_page_token) =
+            world.page(|world| &world.live, request.page_size, &request.page_token);
+        Ok(Response::new(v1::ListProcessesResponse {
             sessions,
             next_page_token,
         }))

@@ -17,3 +17,4 @@ mod lists;
 mod program;
 mod revoke;
 mod tail;
+mod tree;
