@@ -3,11 +3,13 @@
 //! The collector answers in pages; a tree needs all of it. Bound: what lives,
 //! or `--limit` sessions.
 
+use std::collections::HashSet;
+
 use monitor_model::{
     event::{NoSession, Way},
     grant::Tier,
     id::GrantId,
-    live::{LiveProcess, LiveSession, Place, forest, opened_from, tree},
+    live::{LiveProcess, LiveSession, Place, ProcessKey, forest, opened_from, tree},
     session::SessionState,
 };
 use monitor_proto::v1::ListProcessesRequest;
@@ -153,6 +155,7 @@ fn show(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(), Cli
         );
         screen.line(Tone::Dim, &text)?;
     }
+    let alive: HashSet<ProcessKey> = live.processes.iter().map(|process| process.key).collect();
     for (job, processes) in parts(live) {
         let mut below = depth + 1;
         if let Some(job) = job.and_then(|job| live.jobs.get(job)) {
@@ -164,7 +167,8 @@ fn show(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(), Cli
         }
         for place in tree(&processes) {
             if let Some(process) = processes.get(place.index) {
-                line(screen, below + place.depth, (process, live))?;
+                let orphan = process.parent.filter(|parent| !alive.contains(parent));
+                line(screen, below + place.depth, (process, live, orphan))?;
             }
         }
     }
@@ -230,11 +234,12 @@ fn headline(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(),
     Ok(())
 }
 
-/// Number, start, program, arguments, and what is not plain about it.
+/// Number, start, program, arguments, and what is not plain about it; who made
+/// it, where that one is gone.
 fn line(
     screen: &mut Screen,
     depth: usize,
-    (process, live): (&LiveProcess, &LiveSession),
+    (process, live, orphan): (&LiveProcess, &LiveSession, Option<ProcessKey>),
 ) -> Result<(), CliError> {
     let begin = format!(
         "{}{}  {}  ",
@@ -251,6 +256,9 @@ fn line(
     let mut aside: Vec<String> = more;
     if process.forked {
         aside.push("its parent's program".to_owned());
+    }
+    if let Some(maker) = orphan {
+        aside.push(format!("made by {}, which is gone", maker.pid));
     }
     let (tone, how) = how(process, live);
     let aside = match aside.as_slice() {

@@ -89,6 +89,7 @@ fn sessions() -> Vec<LiveSession> {
         }],
         processes: vec![
             process(1_000, None, "", &[]),
+            process(1_050, Some(900), "/usr/bin/sleep", &["sleep", "600"]),
             process(1_100, Some(1_000), "/usr/bin/bash", &["-bash"]),
             sub,
             curl,
@@ -142,6 +143,7 @@ session S2A1B0: alice for acme (INC-4711, production), ops on jump-1 from 192.0.
       1200  2026-01-02 12:00:01  /usr/bin/bash  (its parent's program)
       1300  2026-01-02 12:00:01  /usr/bin/curl -u x:<redacted> ...  (1 secret removed)
       1400  2026-01-02 12:00:01  /usr/bin/tmux  (called evil\\x1b[2J)  steered, its work is nobody's: connected to /tmp/tmux-0 by session 01JG3Y2E8QW0X9V5T4R3S2A1B0
+  1050  2026-01-02 12:00:01  /usr/bin/sleep 600  (made by 900, which is gone)
   job S2M2N2 since 2026-01-02 12:00:01: /var/spool/cron/ops written by session 01JG3Y2E8QW0X9V5T4R3S2A1B0
     1500  2026-01-02 12:00:01  /usr/bin/dash -c x  (called /bin/sh)
   session S2K1M1: alice for globex (INC-4711, production), ops on jump-1 from 192.0.2.7 since 2026-01-02 12:00:02, grant g-acme, certificate 7; attribution certain: a certificate that the broker issued for a grant; logged in from 127.0.0.1:4000 by session 01JG3Y2E8QW0X9V5T4R3S2A1B0; live
@@ -182,6 +184,7 @@ fn a_tree_is_a_record_a_session_for_programs() {
             (1_200, 2),
             (1_300, 2),
             (1_400, 2),
+            (1_050, 0),
             (1_500, 0)
         ]
     );
@@ -196,7 +199,7 @@ fn a_tree_is_a_record_a_session_for_programs() {
     );
     assert_eq!(outer["processes"][3]["arguments"]["redacted"], 1);
     assert_eq!(outer["processes"][4]["reason"], "ambiguous");
-    assert_eq!(outer["processes"][5]["job"], JOB);
+    assert_eq!(outer["processes"][6]["job"], JOB);
     assert_eq!(outer["jobs"][0]["id"], JOB);
     assert_eq!(outer["missing"]["lost_events"], 3);
     assert!(outer["missing"]["lost_at_rfc3339"].is_string());
@@ -234,9 +237,9 @@ fn a_session_that_goes_on_over_pages_is_one_and_filters_are_asked_for() {
     ];
     let all = records(&site.run(&collector, &arguments).out);
     assert_eq!(all.len(), 1);
-    assert_eq!(all[0]["processes"].as_array().unwrap().len(), 6);
+    assert_eq!(all[0]["processes"].as_array().unwrap().len(), 7);
     let world = collector.world();
-    assert_eq!(world.asked_live.len(), 6);
+    assert_eq!(world.asked_live.len(), 7);
     let asked = &world.asked_live[5];
     assert_eq!(
         [&asked.principal, &asked.tenant, &asked.host],
