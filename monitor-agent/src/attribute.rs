@@ -44,7 +44,7 @@ pub use executables::Executables;
 pub use host::{Host, ThisHost};
 pub use jobs::{Jobs, SharedJobs};
 pub use sessions::{Sessions, SharedSessions};
-use steering::Steering;
+use steering::{Steering, Surroundings, owner};
 
 /// Under which name events go out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,11 +148,29 @@ impl<H: Host> Attributor<H> {
             action,
         };
         self.jobs.learn(&event);
-        self.steering.learn(&event);
+        let mut around = Surroundings {
+            sessions: &self.sessions,
+            jobs: &self.jobs,
+            executables: &self.executables,
+            host: &mut self.host,
+        };
+        self.steering.learn(&event, &mut around);
         if matches!(record, Record::Exit(_)) {
             self.depart(key);
         }
         event
+    }
+
+    /// Learns of births before any deed of the same reading: they are told by
+    /// another ring than most deeds.
+    pub fn foresee(&mut self, record: &Record<'_>) {
+        if let Record::Fork(fork) = record
+            && let Some(mark) = marks::session_of(fork.header.session)
+        {
+            let owner = owner(&self.jobs, mark);
+            let child = (fork.child_pid, fork.child_start_boot_ns);
+            self.steering.born(fork.header.pid, child, Some(owner));
+        }
     }
 
     /// How many processes of sessions found no room in the table of who steers
@@ -163,6 +181,7 @@ impl<H: Host> Attributor<H> {
 
     /// A process ended; what many ends ago did is forgotten.
     fn depart(&mut self, process: (u32, u64)) {
+        self.steering.ended(process);
         if let Some(process) = self.departed.push(process) {
             self.executables.remove(process);
             self.jobs.forget(process);

@@ -21,7 +21,9 @@ use tracing::{error, info, warn};
 use crate::{
     attribute::Host,
     counters::Counters,
-    kernel::{BatchLimits, Counters as KernelCounters, KernelError, Probes, Rings, TimeOffset},
+    kernel::{
+        Batch, BatchLimits, Counters as KernelCounters, KernelError, Probes, Rings, TimeOffset,
+    },
     note::Note,
     sequence::Counted,
     spool::{Room, SpoolError},
@@ -163,33 +165,29 @@ impl<H: Host> Pipeline<H> {
         }
         let offset = TimeOffset::now();
         let room = self.worker.room();
-        let mut freed = [None, None];
-        let mut counts = [0, 0];
-        let readers = [
-            (&mut self.rings.priority, room != Room::Own),
-            (&mut self.rings.bulk, room == Room::All),
-        ];
-        for ((cursor, count), (reader, fits)) in freed.iter_mut().zip(&mut counts).zip(readers) {
-            if fits {
-                let batch = reader.read_batch(LIMITS);
-                *cursor = Some(batch.cursor());
-                *count = batch.len();
-                tokio::task::block_in_place(|| self.worker.take_records(batch.records(), offset));
+        // The priority ring first: then all births before its records are there.
+        let priority = (room != Room::Own).then(|| self.rings.priority.read_batch(LIMITS));
+        let bulk = (room == Room::All).then(|| self.rings.bulk.read_batch(LIMITS));
+        tokio::task::block_in_place(|| {
+            if let Some(bulk) = &bulk {
+                self.worker.foresee(bulk.records());
             }
-        }
+            for batch in [&priority, &bulk].into_iter().flatten() {
+                self.worker.take_records(batch.records(), offset);
+            }
+        });
         if self.worker.is_overdue() {
             let kernel = self.probes.counters()?;
             self.worker.overdue(&streams(&kernel));
         }
         self.commit(stop).await?;
-        let [priority, bulk] = freed;
-        if let Some(cursor) = priority {
-            self.rings.priority.commit(cursor);
+        let records = priority.as_ref().map_or(0, Batch::len);
+        if let Some(batch) = priority {
+            self.rings.priority.commit(batch.cursor());
         }
-        if let Some(cursor) = bulk {
-            self.rings.bulk.commit(cursor);
+        if let Some(batch) = bulk {
+            self.rings.bulk.commit(batch.cursor());
         }
-        let [records, _] = counts;
         Ok(records)
     }
 

@@ -9,6 +9,7 @@ use std::{
     collections::{HashMap, VecDeque},
     ffi::OsStr,
     fs, io,
+    net::{IpAddr, UdpSocket},
     os::{
         fd::OwnedFd,
         unix::ffi::{OsStrExt as _, OsStringExt as _},
@@ -18,7 +19,10 @@ use std::{
     sync::Arc,
 };
 
-use super::mounts::Mounts;
+use super::{
+    mounts::Mounts,
+    steering::{self, PipeEnd},
+};
 use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
@@ -81,6 +85,14 @@ pub trait Host: Send {
     /// The files of a folder, at most so many.
     fn files_in(&mut self, _: &Path, _: usize) -> Vec<PathBuf> {
         Vec::new()
+    }
+    /// The pipes and FIFOs that a process has open; none where it is gone.
+    fn pipes(&mut self, _: (u32, u64)) -> Option<Vec<PipeEnd>> {
+        None
+    }
+    /// Whether an address is this host's own, in the agent's network namespace.
+    fn is_own_address(&mut self, _: IpAddr) -> bool {
+        false
     }
     /// A name that was never given before.
     fn new_id(&mut self, _: UnixNs) -> Option<SessionId> {
@@ -244,6 +256,16 @@ impl Host for ThisHost {
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).take(most).collect();
         files.sort();
         files
+    }
+
+    fn pipes(&mut self, (pid, start_boot_ns): (u32, u64)) -> Option<Vec<PipeEnd>> {
+        let ends = steering::pipe_ends(pid)?;
+        let stat = ProcessStat::read(pid).ok()?;
+        (stat.start_ticks == start_boot_ns / TICK_NS).then_some(ends)
+    }
+
+    fn is_own_address(&mut self, address: IpAddr) -> bool {
+        UdpSocket::bind((address, 0)).is_ok()
     }
 
     fn new_id(&mut self, now: UnixNs) -> Option<SessionId> {

@@ -1,15 +1,16 @@
 //! Who else steers a session's processes: a process of another session that
-//! connected to one of its, or reached into it.
+//! connected to one of its, feeds it, or reached into it.
 //!
 //! A terminal multiplexer, a shell that listens, a master connection of ssh does
 //! what its clients say, and carries the mark of who started it. What was said
 //! is not seen. So from then on, until the steered process ends, what it and its
-//! descendants do is nobody's, and both are named: a wrong name is worse.
+//! descendants do is nobody's, and both are named: a wrong name is worse. What it
+//! feeds through pipes is steered as well.
 //!
 //! In: events in the order of their records. Bound: [`PROCESSES_MAX`] of each
 //! table; when full, no more are taken, and they are counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use monitor_model::{
     bytes::ByteText,
@@ -17,19 +18,34 @@ use monitor_model::{
         Action, Attribution, Carrier, Event, MemoryAccess, NoSession, Process, ProcessRef, Step,
         handover::STEPS_MAX,
     },
+    id::SessionId,
 };
+
+mod around;
+mod reached;
+
+pub(super) use around::{Around, Surroundings, owner};
+pub use around::{PipeEnd, pipe_ends};
+use reached::{Place, Reached};
 
 /// Most processes that are remembered.
 pub const PROCESSES_MAX: usize = 65_536;
 /// Most generations that are gone up.
 const LEVELS_MAX: usize = 64;
+/// Most processes of one pipeline that are followed.
+const FED_MAX: usize = 64;
+
+/// A process: its id and its start, nanoseconds since boot.
+pub(super) type Key = (u32, u64);
 
 /// What is known of a process of a session.
 #[derive(Debug)]
 struct Known {
     start_boot_ns: u64,
-    /// Its parent when it was first seen: orphans get another one.
+    /// Its parent when it was born, or first seen: orphans get another one.
     parent_pid: u32,
+    /// Its session.
+    session: Option<SessionId>,
     /// Who else steers it; empty for most.
     steps: Vec<Step>,
 }
@@ -38,6 +54,7 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Steering {
     processes: HashMap<u32, Known>,
+    reached: Reached,
     untaken: u64,
 }
 
@@ -45,8 +62,9 @@ impl Steering {
     /// Whose work a process of a session does: the session's, unless somebody
     /// else steers it.
     pub fn judge(&mut self, own: Attribution, process: &Process) -> Attribution {
-        self.see((process.pid, process.start_boot_ns), process.parent_pid);
-        match self.steps(process) {
+        let key = (process.pid, process.start_boot_ns);
+        self.see(key, process.parent_pid, own.session);
+        match self.steps(key) {
             None => own,
             Some(steps) => {
                 let mut way = steps;
@@ -65,13 +83,34 @@ impl Steering {
         }
     }
 
-    fn see(&mut self, (pid, start_boot_ns): (u32, u64), parent_pid: u32) {
-        let is_known = self
-            .processes
-            .get(&pid)
-            .is_some_and(|known| known.start_boot_ns == start_boot_ns);
-        if is_known {
+    /// A process of a session was born. Told before what it does is judged: its
+    /// parent may have ended by then, and it descends from it all the same.
+    pub(super) fn born(&mut self, parent_pid: u32, child: Key, session: Option<SessionId>) {
+        self.see(child, parent_pid, session);
+        if let Some(known) = self.known_mut(child) {
+            known.parent_pid = parent_pid;
+        }
+    }
+
+    fn known(&self, (pid, start): Key) -> Option<&Known> {
+        let known = self.processes.get(&pid);
+        known.filter(|known| known.start_boot_ns == start)
+    }
+
+    fn known_mut(&mut self, (pid, start): Key) -> Option<&mut Known> {
+        let known = self.processes.get_mut(&pid);
+        known.filter(|known| known.start_boot_ns == start)
+    }
+
+    fn see(&mut self, key: Key, parent_pid: u32, session: Option<SessionId>) {
+        if let Some(known) = self.known_mut(key) {
+            known.session = session.or(known.session);
             return;
+        }
+        let (pid, start_boot_ns) = key;
+        // A number that was given again.
+        if let Some(known) = self.processes.get(&pid) {
+            self.forget((pid, known.start_boot_ns));
         }
         if self.processes.len() >= PROCESSES_MAX {
             self.untaken += 1;
@@ -80,15 +119,14 @@ impl Steering {
         let known = Known {
             start_boot_ns,
             parent_pid,
+            session,
             steps: Vec::new(),
         };
         self.processes.insert(pid, known);
     }
 
     /// Who steers a process, or one that it descends from.
-    fn steps(&self, process: &Process) -> Option<Vec<Step>> {
-        let mut pid = process.pid;
-        let mut younger = process.start_boot_ns;
+    fn steps(&self, (mut pid, mut younger): Key) -> Option<Vec<Step>> {
         for _ in 0..LEVELS_MAX {
             let known = self.processes.get(&pid)?;
             // A number that was given again is no ancestor.
@@ -105,201 +143,221 @@ impl Steering {
     }
 
     /// Learns from what one session does to another's process.
-    pub fn learn(&mut self, event: &Event) {
+    pub(super) fn learn(&mut self, event: &Event, around: &mut impl Around) {
+        let action = &event.action;
         if let Action::LocalConnect {
             socket,
             peer: Some(peer),
             denied: false,
             ..
-        } = &event.action
+        } = action
         {
-            self.steered(event, peer, (Carrier::Connection, socket.to_string()));
+            let steps = steps(event, Carrier::Connection, &socket.to_string());
+            self.reaches(peer, &steps, around);
         } else if let Action::Memory {
             target,
             access: MemoryAccess::Attached | MemoryAccess::MemoryFile,
             denied: false,
             ..
-        } = &event.action
+        } = action
         {
-            let name = format!("process {}", target.pid);
-            self.steered(event, target, (Carrier::Injection, name));
+            let steps = steps(
+                event,
+                Carrier::Injection,
+                &format!("process {}", target.pid),
+            );
+            self.reaches(target, &steps, around);
+        } else if let Action::Connect {
+            destination,
+            denied: false,
+        } = action
+        {
+            let place = Place::of(event, destination);
+            let steps = steps(event, Carrier::Connection, &place.to_string());
+            for receiver in self.reached.connect(place, &steps, around) {
+                self.steer(receiver, &steps, around);
+            }
+        } else if let Action::Socket { denied: false, .. } = action
+            && let Some(process) = &event.process
+        {
+            let key = (process.pid, process.start_boot_ns);
+            let steps = self.reached.socket(event, key, around);
+            self.steer(key, &steps, around);
         }
     }
 
-    /// A process ended so long ago that nothing of it comes any more.
-    pub(super) fn forget(&mut self, (pid, start): (u32, u64)) {
-        let is_it = |known: &Known| known.start_boot_ns == start;
-        if self.processes.get(&pid).is_some_and(is_it) {
-            self.processes.remove(&pid);
+    /// A process ended.
+    pub(super) fn ended(&mut self, key: Key) {
+        self.reached.ended(key);
+    }
+
+    /// A process ended so long ago that nothing of it comes any more. Who it
+    /// was steered by, its children still are.
+    pub(super) fn forget(&mut self, key: Key) {
+        let Some(steps) = self.known(key).map(|_| self.steps(key)) else {
+            return;
+        };
+        let (pid, start) = key;
+        self.processes.remove(&pid);
+        if let Some(steps) = steps {
+            let children = self.processes.values_mut().filter(|known| {
+                known.parent_pid == pid && known.start_boot_ns >= start && known.steps.is_empty()
+            });
+            for child in children {
+                child.steps.clone_from(&steps);
+            }
         }
     }
 
-    fn steered(&mut self, event: &Event, target: &ProcessRef, (carrier, name): (Carrier, String)) {
-        let (Some(by), Some(of), Some(start)) = (
-            event.attribution.session,
-            target.session,
-            target.start_boot_ns,
-        ) else {
-            return;
-        };
-        if by == of {
-            return;
+    /// One process does something to another, which is named.
+    fn reaches(&mut self, target: &ProcessRef, steps: &[Step], around: &mut impl Around) {
+        if let (Some(of), Some(start)) = (target.session, target.start_boot_ns) {
+            let key = (target.pid, start);
+            self.see(key, 0, Some(around.owner(of)));
+            self.steer(key, steps, around);
         }
-        self.see((target.pid, start), 0);
-        let Some(known) = self
-            .processes
-            .get_mut(&target.pid)
-            .filter(|known| known.start_boot_ns == start)
-        else {
-            return;
+    }
+
+    /// Others than its session steer a process, and what it feeds.
+    fn steer(&mut self, key: Key, steps: &[Step], around: &mut impl Around) {
+        let mut waiting = VecDeque::from([key]);
+        for _ in 0..FED_MAX {
+            let Some(key) = waiting.pop_front() else {
+                return;
+            };
+            if self.add(key, steps) {
+                waiting.extend(self.fed(key, around));
+            }
+        }
+    }
+
+    /// Whether something was added.
+    fn add(&mut self, key: Key, steps: &[Step]) -> bool {
+        let Some(known) = self.known_mut(key) else {
+            return false;
         };
-        let is_told = known
-            .steps
-            .iter()
-            .any(|step| step.session == Some(by) && step.carrier == carrier);
-        if !is_told && known.steps.len() < STEPS_MAX {
-            known.steps.push(Step {
+        let before = known.steps.len();
+        for step in steps {
+            let is_told =
+                |told: &Step| (told.session, told.carrier) == (step.session, step.carrier);
+            if step.session != known.session
+                && known.steps.len() < STEPS_MAX
+                && !known.steps.iter().any(is_told)
+            {
+                known.steps.push(step.clone());
+            }
+        }
+        known.steps.len() > before
+    }
+
+    /// Who reads what a process writes into pipes: the rest of its pipeline.
+    /// Where that cannot be seen any more, its parent, who made the pipeline.
+    fn fed(&self, key: Key, around: &mut impl Around) -> Vec<Key> {
+        let Some(own) = around.pipes(key) else {
+            return self.kin(key, around);
+        };
+        let mut fed = Vec::new();
+        for end in own.iter().filter(|end| end.writes) {
+            let readers = self.readers(end.pipe, key, around);
+            if readers.is_empty() && !end.reads {
+                fed.extend(self.kin(key, around));
+            }
+            let acting = readers
+                .into_iter()
+                .filter(|key| !self.is_sshd(*key, around));
+            fed.extend(acting);
+        }
+        fed
+    }
+
+    /// Processes of the same session that read a pipe.
+    fn readers(&self, pipe: (u64, u64), writer: Key, around: &mut impl Around) -> Vec<Key> {
+        let session = self.known(writer).and_then(|known| known.session);
+        let mut readers = Vec::new();
+        for (pid, known) in &self.processes {
+            let key = (*pid, known.start_boot_ns);
+            if key == writer || known.session != session {
+                continue;
+            }
+            let ends = around.pipes(key).unwrap_or_default();
+            if ends.iter().any(|end| end.reads && end.pipe == pipe) {
+                readers.push(key);
+            }
+        }
+        readers
+    }
+
+    /// The parent of a process; where that is sshd, which passes on what its
+    /// children say and does not act on it, its siblings.
+    fn kin(&self, key: Key, around: &mut impl Around) -> Vec<Key> {
+        let Some(parent_pid) = self.known(key).map(|known| known.parent_pid) else {
+            return Vec::new();
+        };
+        let Some(parent) = self.processes.get(&parent_pid) else {
+            return Vec::new();
+        };
+        let parent = (parent_pid, parent.start_boot_ns);
+        if parent.1 > key.1 {
+            return Vec::new();
+        }
+        if !self.is_sshd(parent, around) {
+            return vec![parent];
+        }
+        let siblings = self.processes.iter().filter(|(pid, known)| {
+            known.parent_pid == parent_pid && known.start_boot_ns >= parent.1 && **pid != key.0
+        });
+        siblings
+            .map(|(pid, known)| (*pid, known.start_boot_ns))
+            .collect()
+    }
+
+    /// Whether a process is the first of its session, or that one's child and
+    /// runs the same program.
+    fn is_sshd(&self, key: Key, around: &mut impl Around) -> bool {
+        let Some(known) = self.known(key) else {
+            return false;
+        };
+        let Some(leader) = known.session.and_then(|session| around.leader(session)) else {
+            return false;
+        };
+        if key.0 == leader {
+            return true;
+        }
+        if known.parent_pid != leader {
+            return false;
+        }
+        let start = self.processes.get(&leader).map(|known| known.start_boot_ns);
+        let of_leader = start.and_then(|start| around.program((leader, start)));
+        of_leader.is_some() && around.program(key) == of_leader
+    }
+
+    /// How many processes and places found no room, since this was last asked.
+    pub fn take_untaken(&mut self) -> u64 {
+        std::mem::take(&mut self.untaken) + self.reached.take_untaken()
+    }
+}
+
+/// One step for each session whose work an event is, or may be.
+fn steps(event: &Event, carrier: Carrier, name: &str) -> Vec<Step> {
+    let who = &event.attribution;
+    let of_way = who.way.iter().filter_map(|step| step.session);
+    let mut sessions: Vec<_> = who.session.into_iter().collect();
+    if sessions.is_empty() {
+        sessions.extend(of_way);
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    for session in sessions {
+        if !steps.iter().any(|step| step.session == Some(session)) {
+            steps.push(Step {
                 carrier,
-                name: ByteText(name.into_bytes()),
+                name: ByteText(name.as_bytes().to_vec()),
                 at: Some(event.at),
-                session: Some(by),
+                session: Some(session),
             });
         }
     }
-
-    /// How many processes found no room, since this was last asked.
-    pub fn take_untaken(&mut self) -> u64 {
-        std::mem::take(&mut self.untaken)
-    }
+    steps
 }
 
 #[cfg(test)]
-mod tests {
-    use monitor_model::{
-        clock::UnixNs,
-        event::LocalAddress,
-        id::{AgentName, BootId, EventId, SessionId, Source},
-    };
-
-    use super::*;
-    use crate::attribute::sessions::tests::session;
-
-    fn process(pid: u32, parent_pid: u32) -> Process {
-        Process {
-            pid,
-            parent_pid,
-            start_boot_ns: u64::from(pid),
-            ..Process::default()
-        }
-    }
-
-    fn own(number: u128) -> Attribution {
-        crate::note::attribution(&session(number))
-    }
-
-    fn id(number: u128) -> SessionId {
-        session(number).id
-    }
-
-    fn event(by: u128, process: Process, action: Action) -> Event {
-        Event {
-            id: EventId {
-                agent: AgentName::new("jump-1").unwrap(),
-                boot: BootId::from_slice(&[7; 16]).unwrap(),
-                source: Source::Agent,
-                sequence: 1,
-            },
-            at: UnixNs(1),
-            boot_ns: 1,
-            process: Some(process),
-            attribution: own(by),
-            action,
-        }
-    }
-
-    fn target(pid: u32, of: u128) -> ProcessRef {
-        ProcessRef {
-            pid,
-            start_boot_ns: Some(u64::from(pid)),
-            session: Some(id(of)),
-            holds_credentials: false,
-            exe: None,
-        }
-    }
-
-    fn connects(by: u128, to: ProcessRef) -> Event {
-        let action = Action::LocalConnect {
-            socket: LocalAddress::Unix {
-                path: ByteText(b"/tmp/tmux-1000/default".to_vec()),
-            },
-            object: None,
-            peer: Some(to),
-            denied: false,
-        };
-        event(by, process(900, 1), action)
-    }
-
-    #[test]
-    fn what_a_server_of_one_session_does_for_a_client_of_another_is_nobodys() {
-        let mut steering = Steering::default();
-        assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
-        assert_eq!(steering.judge(own(1), &process(11, 10)), own(1));
-        steering.learn(&connects(2, target(10, 1)));
-        for descendant in [process(10, 1), process(11, 10), process(12, 11)] {
-            let who = steering.judge(own(1), &descendant);
-            assert_eq!(
-                (who.session, who.reason),
-                (None, Some(NoSession::Ambiguous))
-            );
-            let named: Vec<_> = who.way.iter().filter_map(|step| step.session).collect();
-            assert_eq!(named, [id(2), id(1)]);
-        }
-        // Not a descendant of the server.
-        assert_eq!(steering.judge(own(1), &process(20, 2)), own(1));
-        // An orphan stays who it was.
-        let mut orphan = process(12, 1);
-        orphan.parent_pid = 1;
-        assert_eq!(steering.judge(own(1), &orphan).session, None);
-    }
-
-    #[test]
-    fn clients_of_the_same_session_change_nothing() {
-        let mut steering = Steering::default();
-        steering.learn(&connects(1, target(10, 1)));
-        assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
-    }
-
-    #[test]
-    fn code_put_into_a_process_makes_it_nobodys_until_it_ends() {
-        let mut steering = Steering::default();
-        let attached = Action::Memory {
-            target: target(10, 1),
-            access: MemoryAccess::Attached,
-            syscall: None,
-            denied: false,
-        };
-        steering.learn(&event(2, process(900, 1), attached));
-        assert_eq!(steering.judge(own(1), &process(10, 1)).session, None);
-        steering.forget((10, 10));
-        let mut again = process(10, 1);
-        again.start_boot_ns = 5_000;
-        assert_eq!(
-            steering.judge(own(1), &again),
-            own(1),
-            "its number, given again"
-        );
-    }
-
-    #[test]
-    fn looking_at_an_environment_steers_nothing() {
-        let mut steering = Steering::default();
-        let looked = Action::Memory {
-            target: target(10, 1),
-            access: MemoryAccess::Environment,
-            syscall: None,
-            denied: false,
-        };
-        steering.learn(&event(2, process(900, 1), looked));
-        assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
-    }
-}
+pub(super) mod tests;

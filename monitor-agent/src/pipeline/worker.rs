@@ -114,6 +114,16 @@ impl<H: Host> Worker<H> {
         self.parts.spool.bytes()
     }
 
+    /// Learns of births from records that are taken later in this reading.
+    pub fn foresee<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) {
+        for bytes in records {
+            // What is none is told when it is taken.
+            if let Ok(record) = decode(bytes) {
+                self.parts.attributor.foresee(&record);
+            }
+        }
+    }
+
     /// Takes records in the order of a ring.
     pub fn take_records<'a>(
         &mut self,

@@ -1,0 +1,129 @@
+//! What steering asks about the host: pipes, programs, addresses; and whose a
+//! mark is.
+//!
+//! Pipes are looked at in the moment that somebody begins to steer a process.
+//! Bound: [`DESCRIPTORS_MAX`] descriptors of a process.
+
+use std::{
+    fs,
+    net::IpAddr,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::Path,
+};
+
+use monitor_model::{bytes::PathLabel, id::SessionId};
+
+use crate::attribute::{Executables, Host, Jobs, SharedSessions};
+
+/// Most descriptors of one process that are looked at.
+const DESCRIPTORS_MAX: usize = 4_096;
+
+/// One end of a pipe or FIFO that a process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PipeEnd {
+    /// Device and inode, as `stat` tells them.
+    pub pipe: (u64, u64),
+    /// Open for reading.
+    pub reads: bool,
+    /// Open for writing.
+    pub writes: bool,
+}
+
+/// What is asked of what lies around.
+pub(in crate::attribute) trait Around {
+    /// The pipes that a process has open; none where it is gone.
+    fn pipes(&mut self, process: (u32, u64)) -> Option<Vec<PipeEnd>>;
+    /// The program of a process.
+    fn program(&mut self, process: (u32, u64)) -> Option<PathLabel>;
+    /// Whose a mark is: of a job, the session's that left it.
+    fn owner(&self, mark: SessionId) -> SessionId;
+    /// The first process of a session: sshd's.
+    fn leader(&self, session: SessionId) -> Option<u32>;
+    /// Whether an address is this host's own, in a network namespace.
+    fn is_own_address(&mut self, address: IpAddr, net_ns: u32) -> bool;
+}
+
+/// Whose a mark is: of a job, the session's that left it.
+pub(in crate::attribute) fn owner(jobs: &Jobs, mark: SessionId) -> SessionId {
+    let of_job = jobs.of_mark(mark).and_then(|who| who.session);
+    of_job.unwrap_or(mark)
+}
+
+/// What lies around, on a host.
+pub(in crate::attribute) struct Surroundings<'a, H> {
+    pub(in crate::attribute) sessions: &'a SharedSessions,
+    pub(in crate::attribute) jobs: &'a Jobs,
+    pub(in crate::attribute) executables: &'a Executables,
+    pub(in crate::attribute) host: &'a mut H,
+}
+
+impl<H: Host> Around for Surroundings<'_, H> {
+    fn pipes(&mut self, process: (u32, u64)) -> Option<Vec<PipeEnd>> {
+        self.host.pipes(process)
+    }
+
+    fn program(&mut self, process: (u32, u64)) -> Option<PathLabel> {
+        let known = self.executables.get(process).cloned();
+        known.or_else(|| self.host.executable(process))
+    }
+
+    fn owner(&self, mark: SessionId) -> SessionId {
+        owner(self.jobs, mark)
+    }
+
+    fn leader(&self, session: SessionId) -> Option<u32> {
+        let sessions = self.sessions.lock();
+        sessions.get(session).map(|session| session.leader_pid)
+    }
+
+    fn is_own_address(&mut self, address: IpAddr, net_ns: u32) -> bool {
+        // Of another network namespace it is not known.
+        !self.host.is_own_net_ns(net_ns) || self.host.is_own_address(address)
+    }
+}
+
+/// The pipes that a process has open, by /proc; none where it is gone.
+#[must_use]
+pub fn pipe_ends(pid: u32) -> Option<Vec<PipeEnd>> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let descriptors = descriptors.flatten().take(DESCRIPTORS_MAX);
+    let ends = descriptors.filter_map(|entry| pipe_end(pid, &entry.path()));
+    Some(ends.collect())
+}
+
+/// The end of a pipe that a descriptor is; none where it is something else.
+fn pipe_end(pid: u32, descriptor: &Path) -> Option<PipeEnd> {
+    let found = fs::metadata(descriptor).ok()?;
+    if !found.file_type().is_fifo() {
+        return None;
+    }
+    let number = descriptor.file_name()?.to_str()?;
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    let access = u32::from_str_radix(flags.trim(), 8).ok()? & 3;
+    Some(PipeEnd {
+        pipe: (found.dev(), found.ino()),
+        reads: access == 0 || access == 2,
+        writes: access == 1 || access == 2,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn pipes_of_a_process_are_found_with_what_each_end_is_for() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let ends = pipe_ends(std::process::id()).unwrap();
+        let inode = rustix::fs::fstat(reader.as_fd()).unwrap().st_ino;
+        let of_pipe = ends.iter().filter(|end| end.pipe.1 == inode);
+        let mut uses: Vec<_> = of_pipe.map(|end| (end.reads, end.writes)).collect();
+        uses.sort_unstable();
+        assert_eq!(uses, [(false, true), (true, false)]);
+        drop(writer);
+        assert_eq!(pipe_ends(0), None);
+    }
+}
