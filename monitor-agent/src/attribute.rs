@@ -155,6 +155,12 @@ impl<H: Host> Attributor<H> {
             host: &mut self.host,
         };
         self.steering.learn(&event, &mut around);
+        if let Record::Socket(socket) = record
+            && let Some(client) = marks::session_of(socket.client.session)
+        {
+            let client = ((socket.client.pid, socket.client.start_boot_ns), client);
+            self.steering.accepted(&event, client, &mut around);
+        }
         if matches!(record, Record::Exit(_)) {
             self.depart(key);
         }
@@ -209,7 +215,7 @@ impl<H: Host> Attributor<H> {
         };
         let known = self.sessions.lock().get(id).map(note::attribution);
         match known.or_else(|| self.jobs.of_mark(id)) {
-            Some(own) => self.steering.judge(own, process),
+            Some(own) => self.steering.judge(own, process, &self.sessions),
             None => note::unknown(id),
         }
     }

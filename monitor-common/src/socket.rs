@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::header::Header;
+use crate::{header::Header, process::ProcessRef};
 
 /// What happened to a socket. An integer, never transmuted to an enum; numbers
 /// are never reused.
@@ -27,6 +27,9 @@ impl SocketOperation {
 pub struct Socket {
     /// Who called.
     pub header: Header,
+    /// Who connected, where a unix connection of another session was accepted;
+    /// all zero otherwise.
+    pub client: ProcessRef,
     /// Own address: IPv6, or IPv4-mapped IPv6; zero where there is none.
     pub local_addr: [u8; 16],
     /// Peer of an accepted connection, likewise.

@@ -40,6 +40,8 @@ globals! {
     CRED_UID,
     CRED_GID,
     CRED_EUID,
+    /// The effective set; its first 32 bits.
+    CRED_CAPABILITIES,
     NSPROXY_NET_NS,
     NSPROXY_MNT_NS,
     NET_INUM,
@@ -139,4 +141,7 @@ globals! {
     SIGINFO_CODE,
     PERF_TYPE,
     MODULE_NAME,
+    TERMINAL_FILE_TERMINAL,
+    TERMINAL_SESSION,
+    TERMINAL_NAME,
 }

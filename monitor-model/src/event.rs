@@ -178,13 +178,14 @@ pub enum Action {
         /// Whether the watch list expects it; none where it does not.
         expected: Option<Expected>,
     },
-    /// A socket that does not speak IP was connected.
+    /// A socket that does not speak IP was connected, a FIFO opened, or input
+    /// pushed into a terminal.
     LocalConnect {
         /// Where to.
         socket: LocalAddress,
-        /// The file of a unix socket with a path.
+        /// The file of a unix socket with a path; the FIFO, the terminal.
         object: Option<FileObject>,
-        /// Who listens, where the kernel knows.
+        /// Who listens, or leads the terminal's session, where the kernel knows.
         peer: Option<ProcessRef>,
         /// Whether the kernel refused it on the agent's behalf.
         denied: bool,

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::{
     bytes::{ByteText, PathLabel},
     event::{
-        Action, Destination, Event, Fact, HostChange, MemoryAccess, Operation, Process, ProcessRef,
-        Receipt, SocketOperation, Way, facts,
+        Action, Destination, Event, Fact, HostChange, LocalAddress, MemoryAccess, Operation,
+        Process, ProcessRef, Receipt, SocketOperation, Way, facts,
     },
     session::Session,
     tenant::Owner,
@@ -78,13 +78,24 @@ pub fn what(event: &Event) -> String {
             denied,
             ..
         } => {
-            let verb = if *denied {
-                "was refused a connection"
-            } else {
-                "connected"
+            let verb = match socket {
+                LocalAddress::Fifo { .. } => "opened",
+                LocalAddress::Terminal { .. } => "pushed into",
+                LocalAddress::Unix { .. }
+                | LocalAddress::Abstract { .. }
+                | LocalAddress::Vsock { .. }
+                | LocalAddress::Other { .. }
+                    if *denied =>
+                {
+                    "was refused a connection to"
+                }
+                LocalAddress::Unix { .. }
+                | LocalAddress::Abstract { .. }
+                | LocalAddress::Vsock { .. }
+                | LocalAddress::Other { .. } => "connected to",
             };
             let peer = peer.as_ref().map(|peer| format!(" of {}", other(peer)));
-            format!("{verb} to {socket}{}{}", peer.unwrap_or_default(), with())
+            format!("{verb} {socket}{}{}", peer.unwrap_or_default(), with())
         }
         Action::Socket { .. } => format!("{}{}", socket(&event.action), with()),
         Action::Memory {

@@ -49,7 +49,14 @@ pub(super) fn name(connect: &LocalConnect) -> ByteText {
 }
 
 pub(super) fn address(connect: &LocalConnect, name: ByteText) -> LocalAddress {
+    let has = |flag| connect.flags & flag != 0;
     match connect.family {
+        _ if has(LocalConnect::TERMINAL) => LocalAddress::Terminal { name },
+        _ if has(LocalConnect::FIFO) => LocalAddress::Fifo {
+            name,
+            reads: has(LocalConnect::READS),
+            writes: has(LocalConnect::WRITES),
+        },
         UNIX if connect.flags & LocalConnect::ABSTRACT != 0 => LocalAddress::Abstract { name },
         UNIX => LocalAddress::Unix { path: name },
         VSOCK => LocalAddress::Vsock {

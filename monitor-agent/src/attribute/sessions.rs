@@ -24,10 +24,23 @@ pub const ENDED_MAX: usize = 1_024;
 #[error("{SESSIONS_MAX} sessions are open on this host, which is the most")]
 pub struct Full;
 
+/// A process of this host that opened a session: its ssh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its id.
+    pub pid: u32,
+    /// Its start, in hundredths of a second since boot.
+    pub start_ticks: u64,
+    /// Its session.
+    pub session: SessionId,
+}
+
 /// The table.
 #[derive(Debug, Default)]
 pub struct Sessions {
     rows: HashMap<SessionId, Session>,
+    /// Of those that another session of this host opened: the process that did.
+    clients: HashMap<SessionId, Client>,
     ended: VecDeque<SessionId>,
     evicted: u64,
 }
@@ -52,6 +65,7 @@ impl Sessions {
         while self.ended.len() > ENDED_MAX {
             if let Some(oldest) = self.ended.pop_front() {
                 self.rows.remove(&oldest);
+                self.clients.remove(&oldest);
                 self.evicted += 1;
             }
         }
@@ -64,9 +78,22 @@ impl Sessions {
         self.rows.get(&id)
     }
 
+    /// Says which process of this host opened a session. Kept as long as the
+    /// session, and not over a restart.
+    pub fn put_client(&mut self, id: SessionId, client: Client) {
+        self.clients.insert(id, client);
+    }
+
+    /// The process of this host that opened a session.
+    #[must_use]
+    pub fn client(&self, id: SessionId) -> Option<Client> {
+        self.clients.get(&id).copied()
+    }
+
     /// Forgets a session that never came to be.
     pub fn remove(&mut self, id: SessionId) {
         self.rows.remove(&id);
+        self.clients.remove(&id);
         self.ended.retain(|ended| *ended != id);
     }
 

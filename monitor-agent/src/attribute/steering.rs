@@ -10,22 +10,28 @@
 //! In: events in the order of their records. Bound: [`PROCESSES_MAX`] of each
 //! table; when full, no more are taken, and they are counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use monitor_model::{
     bytes::ByteText,
     event::{
-        Action, Attribution, Carrier, Event, MemoryAccess, NoSession, Process, ProcessRef, Step,
-        handover::STEPS_MAX,
+        Action, Attribution, Carrier, Event, FileObject, LocalAddress, MemoryAccess, NoSession,
+        Process, ProcessRef, Step, handover::STEPS_MAX,
     },
     id::SessionId,
 };
 
+use super::SharedSessions;
+
 mod around;
+mod fed;
+mod fifos;
+mod led;
 mod reached;
 
 pub(super) use around::{Around, Surroundings, owner};
 pub use around::{PipeEnd, pipe_ends};
+use fifos::{Fifos, Open};
 use reached::{Place, Reached};
 
 /// Most processes that are remembered.
@@ -54,20 +60,32 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Steering {
     processes: HashMap<u32, Known>,
+    /// Those that have steps of their own.
+    steered: HashSet<u32>,
+    /// Sessions that are steered from outside.
+    led: HashMap<SessionId, Vec<Step>>,
     reached: Reached,
+    fifos: Fifos,
     untaken: u64,
 }
 
 impl Steering {
     /// Whose work a process of a session does: the session's, unless somebody
     /// else steers it.
-    pub fn judge(&mut self, own: Attribution, process: &Process) -> Attribution {
+    pub fn judge(
+        &mut self,
+        own: Attribution,
+        process: &Process,
+        sessions: &SharedSessions,
+    ) -> Attribution {
         let key = (process.pid, process.start_boot_ns);
         self.see(key, process.parent_pid, own.session);
-        match self.steps(key) {
+        let steered = self.steps(key);
+        match steered.or_else(|| self.led(own.session?, sessions)) {
             None => own,
             Some(steps) => {
-                let mut way = steps;
+                let mut way = own.way;
+                way.extend(steps);
                 way.truncate(STEPS_MAX - 1);
                 way.push(Step {
                     carrier: Carrier::Daemon,
@@ -146,6 +164,20 @@ impl Steering {
     pub(super) fn learn(&mut self, event: &Event, around: &mut impl Around) {
         let action = &event.action;
         if let Action::LocalConnect {
+            socket: socket @ LocalAddress::Fifo { reads, writes, .. },
+            object: Some(fifo),
+            ..
+        } = action
+            && let Some(process) = &event.process
+        {
+            let open = Open {
+                process: (process.pid, process.start_boot_ns),
+                reads: *reads,
+                writes: *writes,
+                steps: steps(event, Carrier::Connection, &socket.to_string()),
+            };
+            self.opens(fifo, open, around);
+        } else if let Action::LocalConnect {
             socket,
             peer: Some(peer),
             denied: false,
@@ -186,6 +218,57 @@ impl Steering {
         }
     }
 
+    /// A process accepted a unix connection of another session's.
+    pub(super) fn accepted(
+        &mut self,
+        event: &Event,
+        (client, mark): (Key, SessionId),
+        around: &mut impl Around,
+    ) {
+        let Some(process) = &event.process else {
+            return;
+        };
+        let name = format!("process {}", process.pid);
+        let made = |session| Step {
+            carrier: Carrier::Connection,
+            name: ByteText(name.as_bytes().to_vec()),
+            at: Some(event.at),
+            session: Some(session),
+        };
+        let mut steps = vec![made(around.owner(mark))];
+        let others = self.steps(client).unwrap_or_default();
+        steps.extend(others.into_iter().filter_map(|step| step.session).map(made));
+        let key = (process.pid, process.start_boot_ns);
+        self.steer(key, &steps, around);
+    }
+
+    /// A process opened a FIFO. Who holds its other end without having opened it
+    /// (a pipe, or older than this agent) is looked for among other sessions.
+    fn opens(&mut self, fifo: &FileObject, open: Open, around: &mut impl Around) {
+        let (key, own) = (open.process, open.steps.clone());
+        let (reads, writes) = (open.reads, open.writes);
+        let mut fed = self.fifos.open(fifo, open);
+        if fed.is_empty() {
+            let pipe = (fifo.device, fifo.inode);
+            for (other, end) in self.others_at(pipe, key, around) {
+                if end.reads && writes {
+                    fed.push((other, own.clone()));
+                }
+                if reads && end.writes {
+                    let of = self.known(other).and_then(|known| known.session);
+                    let steps = own.iter().map(|step| Step {
+                        session: of,
+                        ..step.clone()
+                    });
+                    fed.push((key, steps.take(1).collect()));
+                }
+            }
+        }
+        for (reader, steps) in fed {
+            self.steer(reader, &steps, around);
+        }
+    }
+
     /// A process ended.
     pub(super) fn ended(&mut self, key: Key) {
         self.reached.ended(key);
@@ -199,12 +282,14 @@ impl Steering {
         };
         let (pid, start) = key;
         self.processes.remove(&pid);
+        self.steered.remove(&pid);
         if let Some(steps) = steps {
-            let children = self.processes.values_mut().filter(|known| {
+            let children = self.processes.iter_mut().filter(|(_, known)| {
                 known.parent_pid == pid && known.start_boot_ns >= start && known.steps.is_empty()
             });
-            for child in children {
-                child.steps.clone_from(&steps);
+            for (child, known) in children {
+                known.steps.clone_from(&steps);
+                self.steered.insert(*child);
             }
         }
     }
@@ -225,7 +310,9 @@ impl Steering {
             let Some(key) = waiting.pop_front() else {
                 return;
             };
-            if self.add(key, steps) {
+            // What is said to sshd goes to where its engineer is.
+            let is_injected = steps.iter().any(|step| step.carrier == Carrier::Injection);
+            if (is_injected || !self.is_sshd(key, around)) && self.add(key, steps) {
                 waiting.extend(self.fed(key, around));
             }
         }
@@ -247,93 +334,17 @@ impl Steering {
                 known.steps.push(step.clone());
             }
         }
-        known.steps.len() > before
-    }
-
-    /// Who reads what a process writes into pipes: the rest of its pipeline.
-    /// Where that cannot be seen any more, its parent, who made the pipeline.
-    fn fed(&self, key: Key, around: &mut impl Around) -> Vec<Key> {
-        let Some(own) = around.pipes(key) else {
-            return self.kin(key, around);
-        };
-        let mut fed = Vec::new();
-        for end in own.iter().filter(|end| end.writes) {
-            let readers = self.readers(end.pipe, key, around);
-            if readers.is_empty() && !end.reads {
-                fed.extend(self.kin(key, around));
-            }
-            let acting = readers
-                .into_iter()
-                .filter(|key| !self.is_sshd(*key, around));
-            fed.extend(acting);
+        let is_more = known.steps.len() > before;
+        if is_more {
+            self.steered.insert(key.0);
         }
-        fed
-    }
-
-    /// Processes of the same session that read a pipe.
-    fn readers(&self, pipe: (u64, u64), writer: Key, around: &mut impl Around) -> Vec<Key> {
-        let session = self.known(writer).and_then(|known| known.session);
-        let mut readers = Vec::new();
-        for (pid, known) in &self.processes {
-            let key = (*pid, known.start_boot_ns);
-            if key == writer || known.session != session {
-                continue;
-            }
-            let ends = around.pipes(key).unwrap_or_default();
-            if ends.iter().any(|end| end.reads && end.pipe == pipe) {
-                readers.push(key);
-            }
-        }
-        readers
-    }
-
-    /// The parent of a process; where that is sshd, which passes on what its
-    /// children say and does not act on it, its siblings.
-    fn kin(&self, key: Key, around: &mut impl Around) -> Vec<Key> {
-        let Some(parent_pid) = self.known(key).map(|known| known.parent_pid) else {
-            return Vec::new();
-        };
-        let Some(parent) = self.processes.get(&parent_pid) else {
-            return Vec::new();
-        };
-        let parent = (parent_pid, parent.start_boot_ns);
-        if parent.1 > key.1 {
-            return Vec::new();
-        }
-        if !self.is_sshd(parent, around) {
-            return vec![parent];
-        }
-        let siblings = self.processes.iter().filter(|(pid, known)| {
-            known.parent_pid == parent_pid && known.start_boot_ns >= parent.1 && **pid != key.0
-        });
-        siblings
-            .map(|(pid, known)| (*pid, known.start_boot_ns))
-            .collect()
-    }
-
-    /// Whether a process is the first of its session, or that one's child and
-    /// runs the same program.
-    fn is_sshd(&self, key: Key, around: &mut impl Around) -> bool {
-        let Some(known) = self.known(key) else {
-            return false;
-        };
-        let Some(leader) = known.session.and_then(|session| around.leader(session)) else {
-            return false;
-        };
-        if key.0 == leader {
-            return true;
-        }
-        if known.parent_pid != leader {
-            return false;
-        }
-        let start = self.processes.get(&leader).map(|known| known.start_boot_ns);
-        let of_leader = start.and_then(|start| around.program((leader, start)));
-        of_leader.is_some() && around.program(key) == of_leader
+        is_more
     }
 
     /// How many processes and places found no room, since this was last asked.
     pub fn take_untaken(&mut self) -> u64 {
-        std::mem::take(&mut self.untaken) + self.reached.take_untaken()
+        let untaken = std::mem::take(&mut self.untaken);
+        untaken + self.reached.take_untaken() + self.fifos.take_untaken()
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Need {
     Perf,
     /// Those that look at kernel modules.
     Modules,
+    /// Those that look at terminals.
+    Terminals,
     /// None: programs do without it.
     Nobody,
 }
@@ -121,6 +123,12 @@ const FIELDS: &[Field] = &[
     field("CRED_UID", "cred", &["uid.val"], Need::All),
     field("CRED_GID", "cred", &["gid.val"], Need::All),
     field("CRED_EUID", "cred", &["euid.val"], Need::All),
+    field(
+        "CRED_CAPABILITIES",
+        "cred",
+        &["cap_effective"],
+        Need::Terminals,
+    ),
     field("NSPROXY_NET_NS", "nsproxy", &["net_ns"], Need::All),
     field("NSPROXY_MNT_NS", "nsproxy", &["mnt_ns"], Need::All),
     field("NET_INUM", "net", &["ns.inum"], Need::All),
@@ -349,6 +357,19 @@ const FIELDS: &[Field] = &[
     ),
     field("PERF_TYPE", "perf_event", &["attr.type"], Need::Perf),
     field("MODULE_NAME", "module", &["name"], Need::Modules),
+    field(
+        "TERMINAL_FILE_TERMINAL",
+        "tty_file_private",
+        &["tty"],
+        Need::Terminals,
+    ),
+    field(
+        "TERMINAL_SESSION",
+        "tty_struct",
+        &["ctrl.session", "session"],
+        Need::Terminals,
+    ),
+    field("TERMINAL_NAME", "tty_struct", &["name"], Need::Terminals),
 ];
 
 /// What moved between kernels and is no field.

@@ -276,13 +276,16 @@ impl Desk {
         };
         let hop = self.hop(peer, peer_port);
         let (principal, binding) = self.principal(grant, &credential, (login, hop.as_ref()));
+        if let Some(hop) = &hop {
+            self.sessions.lock().put_client(id, hop.client);
+        }
         Ok(Session {
             id,
             host: self.origin.agent.clone(),
             account: login.account.clone(),
             principal,
             binding,
-            way: hop.map(|(_, step)| vec![step]).unwrap_or_default(),
+            way: hop.map(|hop| vec![hop.step]).unwrap_or_default(),
             tenant: grant.map(|grant| grant.tenant.clone()),
             grants: grant.map(|grant| grant.id.clone()).into_iter().collect(),
             ticket: grant.map(|grant| grant.ticket.clone()).unwrap_or_default(),

@@ -12,6 +12,17 @@ use monitor_model::{
 };
 
 use super::{desk::Desk, hop, protocol::Login};
+use crate::attribute::{host::ProcessStat, sessions::Client};
+
+/// A login that came from a session of this host.
+pub(super) struct Hop {
+    /// The session.
+    pub(super) from: Session,
+    /// How it is told.
+    pub(super) step: Step,
+    /// Its process that holds the connection.
+    pub(super) client: Client,
+}
 
 impl Desk {
     /// Who it is, by what is strongest.
@@ -19,11 +30,11 @@ impl Desk {
         &self,
         grant: Option<&Grant>,
         credential: &Credential,
-        (login, hop): (&Login, Option<&(Session, Step)>),
+        (login, hop): (&Login, Option<&Hop>),
     ) -> (Option<PrincipalId>, Binding) {
         // Another session of this host uses somebody else's certificate: an agent
         // or a master connection of theirs. Neither name is safe.
-        let from = hop.and_then(|(from, _)| from.principal.as_ref());
+        let from = hop.and_then(|hop| hop.from.principal.as_ref());
         if let Some(grant) = grant {
             return match from {
                 Some(other) if *other != grant.principal => (None, Binding::Nothing),
@@ -46,9 +57,10 @@ impl Desk {
 
     /// The session on this host that a login came from: the one whose process
     /// holds the other end of the connection.
-    pub(super) fn hop(&self, peer: Option<IpAddr>, port: u16) -> Option<(Session, Step)> {
+    pub(super) fn hop(&self, peer: Option<IpAddr>, port: u16) -> Option<Hop> {
         let peer = SocketAddr::new(peer?, port);
         let pid = hop::holder(peer)?;
+        let start_ticks = ProcessStat::read(pid).ok()?.start_ticks;
         let from = self.marks.session_of(pid).ok().flatten()?;
         let session = self.sessions.lock().get(from).cloned()?;
         let step = Step {
@@ -57,6 +69,15 @@ impl Desk {
             at: Some(session.opened_at),
             session: Some(session.id),
         };
-        Some((session, step))
+        let client = Client {
+            pid,
+            start_ticks,
+            session: session.id,
+        };
+        Some(Hop {
+            from: session,
+            step,
+            client,
+        })
     }
 }

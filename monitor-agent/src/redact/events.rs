@@ -57,9 +57,10 @@ impl Redactor {
                 ..
             } => {
                 let socket = match socket {
-                    LocalAddress::Unix { path: name } | LocalAddress::Abstract { name } => {
-                        self.text(name, Cut::No)
-                    }
+                    LocalAddress::Unix { path: name }
+                    | LocalAddress::Abstract { name }
+                    | LocalAddress::Fifo { name, .. }
+                    | LocalAddress::Terminal { name } => self.text(name, Cut::No),
                     LocalAddress::Vsock { .. } | LocalAddress::Other { .. } => 0,
                 };
                 socket

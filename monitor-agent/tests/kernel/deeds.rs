@@ -3,12 +3,14 @@
 #![expect(unsafe_code, reason = "these calls have no safe wrapper")]
 
 use std::{
+    fs::File,
     io::Error,
     net::{TcpListener, TcpStream, UdpSocket},
     os::{
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram, UnixStream},
+        unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
     },
+    ptr::{null, null_mut},
 };
 
 /// Whether the deed is one of these; then it was done.
@@ -22,6 +24,10 @@ pub(crate) fn perform(act: &[&str]) -> bool {
         }
         ["unix absent", path] => assert!(UnixStream::connect(path).is_err()),
         ["unix refused", path] => println!("{:?}", said(UnixStream::connect(path))),
+        ["accept unix", path] => accept_unix(path),
+        ["fifo", path] => open_fifo(path),
+        ["pipe by name"] => open_pipe_by_name(),
+        ["push input"] => push_input(),
         ["send", first, second] => send(first, second),
         ["send on cue", peer] => send_on_cue(peer),
         ["serve"] => serve(),
@@ -50,6 +56,46 @@ fn said<T>(result: std::io::Result<T>) -> Option<i32> {
 fn checked(result: i64) -> i64 {
     assert!(result >= 0, "{}", Error::last_os_error());
     result
+}
+
+/// Accepts one connection; says when somebody may come.
+fn accept_unix(path: &str) {
+    let listener = UnixListener::bind(path).unwrap();
+    println!("bound");
+    listener.accept().unwrap();
+}
+
+/// For both, for reading and for writing; none of it waits, since the first stays
+/// open.
+fn open_fifo(path: &str) {
+    let mut options = File::options();
+    let _both = options.read(true).write(true).open(path).unwrap();
+    let _reads = File::open(path).unwrap();
+    let _writes = File::options().write(true).open(path).unwrap();
+}
+
+fn open_pipe_by_name() {
+    use std::os::fd::AsRawFd;
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    drop(File::options().write(true).open(path).unwrap());
+}
+
+/// Into a terminal of its own, which it leads. Ignores that it is hung up when
+/// that is closed.
+fn push_input() {
+    let (mut master, mut slave) = (0, 0);
+    let (name, settings, size) = (null_mut(), null(), null());
+    // SAFETY: two numbers to write to; no name, no settings.
+    let made = unsafe { libc::openpty(&raw mut master, &raw mut slave, name, settings, size) };
+    checked(made.into());
+    rustix::process::setsid().unwrap();
+    // SAFETY: a terminal of our own.
+    checked(unsafe { libc::ioctl(slave, libc::TIOCSCTTY, 0) }.into());
+    // SAFETY: as above, and a byte.
+    checked(unsafe { libc::ioctl(slave, libc::TIOCSTI, b"x".as_ptr()) }.into());
+    // SAFETY: numbers only.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
 }
 
 /// Three datagrams to the first, one to the second, from one socket.

@@ -26,6 +26,7 @@ mod credential;
 mod deeds;
 mod exec;
 mod host_change;
+mod input;
 mod local;
 mod memory;
 mod pins;

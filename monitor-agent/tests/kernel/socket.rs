@@ -54,6 +54,39 @@ fn listener_and_accepted_connection_are_told_with_their_addresses() {
 }
 
 #[test]
+fn unix_connection_is_told_to_who_accepts_it_where_another_session_made_it() {
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (client_mark, is_told) in [(SessionMark([0x78; 16]), true), (rig.mark, false)] {
+        let path = folder.path().join(if is_told { "other" } else { "own" });
+        let path = path.to_str().unwrap();
+        let mut server = Actor::new(&["accept unix", path]).marked(&rig.probes, rig.mark);
+        assert_eq!(server.again(), "bound");
+        let client = Actor::new(&["unix", path]).marked(&rig.probes, client_mark);
+        let client_pid = client.child.id();
+        client.act();
+        assert!(server.child.wait().unwrap().success());
+        let told: Vec<_> = rig
+            .collect_until_ended()
+            .into_iter()
+            .filter_map(|seen| match seen {
+                Seen::Socket(socket) => Some(socket),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told.len(), usize::from(is_told), "{told:#?}");
+        for told in told {
+            assert_eq!(
+                (told.family, told.operation),
+                (1, SocketOperation::ACCEPTED)
+            );
+            assert_eq!(told.client.session, client_mark);
+            assert_eq!(told.client.pid, client_pid);
+        }
+    }
+}
+
+#[test]
 fn raw_and_packet_sockets_are_told_and_netlink_is_not() {
     let Some(mut rig) = Rig::new() else { return };
     let (told, _) = sockets(&mut rig, &["raw"]);

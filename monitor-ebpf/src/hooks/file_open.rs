@@ -1,7 +1,7 @@
 //! Sees: every open of a watched file, in the moment that the kernel decides
 //! about it: through whatever name, link, mount, handle or namespace, by
 //! whatever call, `io_uring` and execve included. Refuses it for a session that
-//! is contained or killed.
+//! is contained or killed. Opens of FIFOs by sessions ([`super::input`]).
 //! Misses: nothing known; opens as a path only are not told (`O_PATH`).
 //! Minimum kernel: 5.12. Cost: an open of an unwatched file pays some 60
 //! instructions and some 20 for each directory above it.
@@ -11,7 +11,7 @@
 use monitor_common::Operation;
 
 use super::{
-    open, procfs,
+    input, open, procfs,
     security::{ALLOW, Arguments, DENY, security_hook},
 };
 use crate::{
@@ -30,6 +30,8 @@ fn file_open<C: Arguments>(ctx: &C) -> i32 {
     let file: Object = ctx.argument(0);
     // SAFETY: the hook gives an open file.
     let inode: Object = unsafe { Direct::read(file, &at::FILE_INODE) };
+    // SAFETY: as above.
+    unsafe { input::fifo::<C, Direct>(file, inode) };
     // SAFETY: as above.
     let Some(hit) = (unsafe { open::look_at_file::<Direct>(file, inode) }) else {
         // SAFETY: as above.

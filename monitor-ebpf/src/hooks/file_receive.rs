@@ -9,7 +9,7 @@
 use monitor_common::Operation;
 
 use super::{
-    open,
+    input, open,
     security::{ALLOW, Arguments, DENY, security_hook},
 };
 use crate::{
@@ -28,6 +28,8 @@ fn file_receive<C: Arguments>(ctx: &C) -> i32 {
     let file: Object = ctx.argument(0);
     // SAFETY: the hook gives an open file.
     let inode: Object = unsafe { Direct::read(file, &at::FILE_INODE) };
+    // SAFETY: as above.
+    unsafe { input::fifo::<C, Direct>(file, inode) };
     // SAFETY: as above.
     let Some(hit) = (unsafe { open::look_at_file::<Direct>(file, inode) }) else {
         return ALLOW;

@@ -16,6 +16,7 @@ pub mod fork;
 pub mod host_change;
 pub mod identify;
 pub mod identity;
+pub mod input;
 pub mod io_uring;
 pub mod local;
 pub mod memory;

@@ -11,7 +11,7 @@ use monitor_common::{Fault, Operation};
 
 use crate::{
     credential::{Act, Actor, Subject, UNKNOWN, tell},
-    hooks::{procfs, syscall::number},
+    hooks::{input, procfs, syscall::number},
     kernel::{Object, current_task, load, probe, probe_at},
     maps::fault,
     marks, offsets as at,
@@ -62,6 +62,8 @@ pub fn returned_descriptor(act: Act) {
     }
     // SAFETY: as above.
     let inode: Object = unsafe { Probed::read(file, &at::FILE_INODE) };
+    // SAFETY: as above.
+    unsafe { input::fifo::<BtfTracePointContext, Probed>(file, inode) };
     // SAFETY: as above.
     let Some(hit) = (unsafe { look_at_file::<Probed>(file, inode) }) else {
         // SAFETY: as above.

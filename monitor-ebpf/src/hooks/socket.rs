@@ -1,5 +1,6 @@
 //! Sees: raw, packet and similar sockets that a session makes; sockets that it
 //! binds to a port, lets listen, and connections that it accepts, over IP.
+//! Also unix connections of other sessions that it accepts, with who connected.
 //! Misses: sockets that were made before the session and passed to it; unix
 //! sockets that listen. Minimum kernel: 5.12. Cost: each of these calls.
 
@@ -12,8 +13,9 @@ use super::{
 };
 use crate::{
     credential::Actor,
-    sink,
-    sock::{NETLINK, PACKET, Sock, XDP, given},
+    kernel::{Object, probe},
+    offsets as at, peer, sink,
+    sock::{NETLINK, PACKET, Sock, UNIX, XDP, given},
     task,
 };
 
@@ -93,12 +95,36 @@ fn listening<C: Arguments>(ctx: &C) -> i32 {
 
 #[inline(always)]
 fn accepted<C: Arguments>(ctx: &C) -> i32 {
-    if let Some(sock) = Sock::of(ctx.argument(0))
-        && sock.is_ip()
-    {
-        on::<C>(&sock, SocketOperation::ACCEPTED);
+    if let Some(sock) = Sock::of(ctx.argument(0)) {
+        accepted_from::<C>(&sock);
     }
     ALLOW
+}
+
+#[inline(always)]
+fn accepted_from<C: Arguments>(sock: &Sock) {
+    if sock.is_ip() {
+        on::<C>(sock, SocketOperation::ACCEPTED);
+    } else if sock.family == UNIX {
+        on_unix::<C>(sock);
+    }
+}
+
+/// Who listens may have ended, and left the socket to who accepts: only here
+/// both are known.
+#[inline(always)]
+fn on_unix<C: Arguments>(sock: &Sock) {
+    let actor = Actor::here::<C>();
+    if actor.session.is_none() {
+        return;
+    }
+    let pid: Object = probe(sock.sk, &at::SOCK_PEER_PID).unwrap_or(core::ptr::null());
+    let client = peer::of_pid(pid);
+    if !client.session.is_none() && client.session != actor.session {
+        tell(&actor, sock, SocketOperation::ACCEPTED, |told| {
+            told.client = client;
+        });
+    }
 }
 
 /// `socket(family, type, protocol)` returned a descriptor.
@@ -129,7 +155,9 @@ pub fn listen_syscall(ctx: BtfTracePointContext) -> i32 {
 /// `accept(...)` and `accept4(...)` returned a descriptor.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn accept_syscall(ctx: BtfTracePointContext) -> i32 {
-    at_descriptor(ctx.arg(1), SocketOperation::ACCEPTED);
+    if let Some(sock) = Sock::of_descriptor(ctx.arg(1)) {
+        accepted_from::<BtfTracePointContext>(&sock);
+    }
     0
 }
 
@@ -174,6 +202,7 @@ fn tell(actor: &Actor, sock: &Sock, operation: SocketOperation, fill: impl FnOnc
             actor.session,
         );
     };
+    told.client = peer::NOBODY;
     told.local_addr = [0; 16];
     told.peer_addr = [0; 16];
     told.local_port = 0;

@@ -24,7 +24,7 @@ pub struct ProcessRef {
     pub exe: Option<PathLabel>,
 }
 
-/// Where a socket that does not speak IP was connected to.
+/// What was connected to: a socket that does not speak IP, a FIFO, a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "family")]
 pub enum LocalAddress {
@@ -45,6 +45,20 @@ pub enum LocalAddress {
         /// Port.
         port: u32,
     },
+    /// A FIFO that was opened, or a pipe by its name in /proc.
+    Fifo {
+        /// Its name in its directory; empty for a pipe.
+        name: ByteText,
+        /// Opened for reading.
+        reads: bool,
+        /// Opened for writing.
+        writes: bool,
+    },
+    /// A terminal that input was pushed into.
+    Terminal {
+        /// The kernel's name of it: `pts3`.
+        name: ByteText,
+    },
     /// Another family.
     Other {
         /// Its Linux number.
@@ -59,6 +73,9 @@ impl fmt::Display for LocalAddress {
             Self::Unix { path } => write!(f, "unix socket {path}"),
             Self::Abstract { name } => write!(f, "unix socket @{name}"),
             Self::Vsock { cid, port } => write!(f, "vsock {cid}:{port}"),
+            Self::Fifo { name, .. } if name.0.is_empty() => f.write_str("a pipe"),
+            Self::Fifo { name, .. } => write!(f, "FIFO {name}"),
+            Self::Terminal { name } => write!(f, "the input of terminal {name}"),
             Self::Other { number } => write!(f, "a socket of family {number}"),
         }
     }

@@ -139,6 +139,14 @@ fn each_kind_is_told_in_plain_words() {
     let unix = |path: &str| LocalAddress::Unix { path: path.into() };
     let bus = LocalAddress::Abstract { name: "bus".into() };
     let vsock = LocalAddress::Vsock { cid: 2, port: 7 };
+    let fifo = LocalAddress::Fifo {
+        name: "door".into(),
+        reads: false,
+        writes: true,
+    };
+    let terminal = LocalAddress::Terminal {
+        name: "pts3".into(),
+    };
     for (action, expected) in [
         (exec(b"/bin/ls", b"ls"), "ran /bin/ls -l"),
         (
@@ -185,6 +193,11 @@ fn each_kind_is_told_in_plain_words() {
             "connected to a unix socket without name with gdb",
         ),
         (local(vsock, None), "connected to vsock 2:7 with gdb"),
+        (local(fifo, None), "opened FIFO door with gdb"),
+        (
+            local(terminal, Some(sshd())),
+            "pushed into the input of terminal pts3 of sshd (42) with gdb",
+        ),
     ] {
         assert_eq!(told(action), expected);
     }

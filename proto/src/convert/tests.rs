@@ -100,6 +100,30 @@ fn receipt() -> Receipt {
     }
 }
 
+fn local_addresses() -> Vec<LocalAddress> {
+    let name = ByteText(b"/run/\xff".to_vec());
+    vec![
+        LocalAddress::Unix { path: name.clone() },
+        LocalAddress::Unix {
+            path: ByteText::default(),
+        },
+        LocalAddress::Fifo {
+            name: name.clone(),
+            reads: true,
+            writes: false,
+        },
+        LocalAddress::Fifo {
+            name: ByteText::default(),
+            reads: false,
+            writes: true,
+        },
+        LocalAddress::Terminal { name: name.clone() },
+        LocalAddress::Abstract { name },
+        LocalAddress::Vsock { cid: 2, port: 22 },
+        LocalAddress::Other { number: 38 },
+    ]
+}
+
 fn local_actions() -> Vec<Action> {
     let process = |start_boot_ns| ProcessRef {
         pid: 7,
@@ -108,17 +132,7 @@ fn local_actions() -> Vec<Action> {
         holds_credentials: true,
         exe: Some(object().path),
     };
-    let name = ByteText(b"/run/\xff".to_vec());
-    let addresses = [
-        LocalAddress::Unix { path: name.clone() },
-        LocalAddress::Unix {
-            path: ByteText::default(),
-        },
-        LocalAddress::Abstract { name },
-        LocalAddress::Vsock { cid: 2, port: 22 },
-        LocalAddress::Other { number: 38 },
-    ];
-    let mut actions: Vec<_> = addresses
+    let mut actions: Vec<_> = local_addresses()
         .into_iter()
         .map(|socket| Action::LocalConnect {
             socket,

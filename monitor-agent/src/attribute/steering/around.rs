@@ -82,30 +82,42 @@ impl<H: Host> Around for Surroundings<'_, H> {
     }
 }
 
-/// The pipes that a process has open, by /proc; none where it is gone.
+/// The pipes that a process has open, by /proc; none where it is gone, or about
+/// to go: then it has closed some or all by now.
 #[must_use]
 pub fn pipe_ends(pid: u32) -> Option<Vec<PipeEnd>> {
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    let descriptors = descriptors.flatten().take(DESCRIPTORS_MAX);
-    let ends = descriptors.filter_map(|entry| pipe_end(pid, &entry.path()));
-    Some(ends.collect())
+    let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.peekable();
+    descriptors.peek()?;
+    let mut ends = Vec::new();
+    for descriptor in descriptors.take(DESCRIPTORS_MAX) {
+        ends.extend(pipe_end(pid, &descriptor.ok()?.path()).ok()?);
+    }
+    Some(ends)
 }
 
+/// A descriptor that was closed meanwhile.
+struct Closed;
+
 /// The end of a pipe that a descriptor is; none where it is something else.
-fn pipe_end(pid: u32, descriptor: &Path) -> Option<PipeEnd> {
-    let found = fs::metadata(descriptor).ok()?;
+fn pipe_end(pid: u32, descriptor: &Path) -> Result<Option<PipeEnd>, Closed> {
+    let found = fs::metadata(descriptor).map_err(|_| Closed)?;
     if !found.file_type().is_fifo() {
-        return None;
+        return Ok(None);
     }
-    let number = descriptor.file_name()?.to_str()?;
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
-    let access = u32::from_str_radix(flags.trim(), 8).ok()? & 3;
-    Some(PipeEnd {
+    let access = access(pid, descriptor).ok_or(Closed)?;
+    Ok(Some(PipeEnd {
         pipe: (found.dev(), found.ino()),
         reads: access == 0 || access == 2,
         writes: access == 1 || access == 2,
-    })
+    }))
+}
+
+/// `O_ACCMODE` of a descriptor.
+fn access(pid: u32, descriptor: &Path) -> Option<u32> {
+    let number = descriptor.file_name()?.to_str()?;
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    Some(u32::from_str_radix(flags.trim(), 8).ok()? & 3)
 }
 
 #[cfg(test)]
@@ -117,7 +129,9 @@ mod tests {
     #[test]
     fn pipes_of_a_process_are_found_with_what_each_end_is_for() {
         let (reader, writer) = std::io::pipe().unwrap();
-        let ends = pipe_ends(std::process::id()).unwrap();
+        // Other tests close descriptors meanwhile.
+        let ends = std::iter::repeat_with(|| pipe_ends(std::process::id()));
+        let ends = ends.flatten().next().unwrap();
         let inode = rustix::fs::fstat(reader.as_fd()).unwrap().st_ino;
         let of_pipe = ends.iter().filter(|end| end.pipe.1 == inode);
         let mut uses: Vec<_> = of_pipe.map(|end| (end.reads, end.writes)).collect();
@@ -125,5 +139,17 @@ mod tests {
         assert_eq!(uses, [(false, true), (true, false)]);
         drop(writer);
         assert_eq!(pipe_ends(0), None);
+    }
+
+    #[test]
+    fn a_process_that_ended_and_is_not_reaped_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let is_zombie = |stat: String| stat.rsplit_once(')').unwrap().1.starts_with(" Z");
+        let stat = format!("/proc/{}/stat", child.id());
+        while !is_zombie(fs::read_to_string(&stat).unwrap()) {
+            std::thread::yield_now();
+        }
+        assert_eq!(pipe_ends(child.id()), None);
+        child.wait().unwrap();
     }
 }

@@ -3,12 +3,12 @@ use std::net::IpAddr;
 use monitor_model::{
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Destination, LocalAddress, Protocol, SocketAddress, SocketOperation},
+    event::{Destination, Protocol, SocketAddress, SocketOperation},
     id::{AgentName, BootId, EventId, SessionId, Source},
 };
 
-use super::*;
-use crate::attribute::sessions::tests::session;
+use super::{led::TICK_NS, *};
+use crate::attribute::sessions::{Client, tests::session};
 
 /// A host of a test: the pipes of its processes, by id.
 #[derive(Default)]
@@ -96,11 +96,11 @@ fn connects(by: u128, to: ProcessRef) -> Event {
 #[test]
 fn what_a_server_of_one_session_does_for_a_client_of_another_is_nobodys() {
     let mut steering = Steering::default();
-    assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
-    assert_eq!(steering.judge(own(1), &process(11, 10)), own(1));
+    assert_eq!(judged(&mut steering, own(1), &process(10, 1)), own(1));
+    assert_eq!(judged(&mut steering, own(1), &process(11, 10)), own(1));
     steering.learn(&connects(2, target(10, 1)), &mut OfTest::default());
     for descendant in [process(10, 1), process(11, 10), process(12, 11)] {
-        let who = steering.judge(own(1), &descendant);
+        let who = judged(&mut steering, own(1), &descendant);
         assert_eq!(
             (who.session, who.reason),
             (None, Some(NoSession::Ambiguous))
@@ -109,18 +109,18 @@ fn what_a_server_of_one_session_does_for_a_client_of_another_is_nobodys() {
         assert_eq!(named, [id(2), id(1)]);
     }
     // Not a descendant of the server.
-    assert_eq!(steering.judge(own(1), &process(20, 2)), own(1));
+    assert_eq!(judged(&mut steering, own(1), &process(20, 2)), own(1));
     // An orphan stays who it was.
     let mut orphan = process(12, 1);
     orphan.parent_pid = 1;
-    assert_eq!(steering.judge(own(1), &orphan).session, None);
+    assert_eq!(judged(&mut steering, own(1), &orphan).session, None);
 }
 
 #[test]
 fn clients_of_the_same_session_change_nothing() {
     let mut steering = Steering::default();
     steering.learn(&connects(1, target(10, 1)), &mut OfTest::default());
-    assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
+    assert_eq!(judged(&mut steering, own(1), &process(10, 1)), own(1));
 }
 
 #[test]
@@ -133,12 +133,12 @@ fn code_put_into_a_process_makes_it_nobodys_until_it_ends() {
         denied: false,
     };
     steering.learn(&event(2, process(900, 1), attached), &mut OfTest::default());
-    assert_eq!(steering.judge(own(1), &process(10, 1)).session, None);
+    assert_eq!(judged(&mut steering, own(1), &process(10, 1)).session, None);
     steering.forget((10, 10));
     let mut again = process(10, 1);
     again.start_boot_ns = 5_000;
     assert_eq!(
-        steering.judge(own(1), &again),
+        judged(&mut steering, own(1), &again),
         own(1),
         "its number, given again"
     );
@@ -154,7 +154,7 @@ fn looking_at_an_environment_steers_nothing() {
         denied: false,
     };
     steering.learn(&event(2, process(900, 1), looked), &mut OfTest::default());
-    assert_eq!(steering.judge(own(1), &process(10, 1)), own(1));
+    assert_eq!(judged(&mut steering, own(1), &process(10, 1)), own(1));
 }
 
 fn dials(by: u128, to: &str, protocol: Protocol) -> Event {
@@ -195,16 +195,22 @@ fn socket(operation: SocketOperation, at: &str, (of, pid): (u128, u32)) -> Event
     event(of, process(pid, 50), action)
 }
 
+fn judged(steering: &mut Steering, own: Attribution, process: &Process) -> Attribution {
+    steering.judge(own, process, &SharedSessions::default())
+}
+
 /// Judges first, as it is with records.
 fn takes(steering: &mut Steering, event: &Event, around: &mut OfTest) {
     let process = event.process.clone().unwrap();
     let mut event = event.clone();
-    event.attribution = steering.judge(event.attribution.clone(), &process);
+    event.attribution = judged(steering, event.attribution.clone(), &process);
     steering.learn(&event, around);
 }
 
 fn is_own(steering: &mut Steering, pid: u32) -> bool {
-    steering.judge(own(1), &process(pid, 50)).session.is_some()
+    judged(steering, own(1), &process(pid, 50))
+        .session
+        .is_some()
 }
 
 #[test]
@@ -223,7 +229,7 @@ fn who_accepts_where_another_session_connected_is_steered() {
     assert!(is_own(&mut steering, 10), "its own, and another port");
     take(&mut steering, dials(2, "0.0.0.0:99", Protocol::Tcp));
     take(&mut steering, socket(Accepted, "127.0.0.1:99", (1, 10)));
-    let who = steering.judge(own(1), &process(11, 10));
+    let who = judged(&mut steering, own(1), &process(11, 10));
     let named: Vec<_> = who.way.iter().filter_map(|step| step.session).collect();
     assert_eq!((who.session, named), (None, vec![id(2), id(1)]));
     assert_eq!(who.way[0].name, "127.0.0.1:99".into());
@@ -263,7 +269,7 @@ fn end(number: u64, (reads, writes): (bool, bool)) -> PipeEnd {
 fn pipeline() -> (Steering, OfTest) {
     let mut steering = Steering::default();
     for (pid, parent) in [(100, 1), (150, 100), (160, 150), (161, 150), (162, 150)] {
-        steering.judge(own(1), &process(pid, parent));
+        judged(&mut steering, own(1), &process(pid, parent));
     }
     let around = OfTest(HashMap::from([
         (100, Some(vec![end(9, (true, false))])),
@@ -313,7 +319,7 @@ fn what_a_steered_process_does_to_a_third_session_is_told_of_whom_it_may_be() {
     let mut third = connects(1, target(20, 3));
     third.process = Some(process(10, 1));
     takes(&mut steering, &third, &mut around);
-    let who = steering.judge(own(3), &process(20, 1));
+    let who = judged(&mut steering, own(3), &process(20, 1));
     let named: Vec<_> = who.way.iter().filter_map(|step| step.session).collect();
     assert_eq!(named, [id(2), id(1), id(3)]);
 }
@@ -325,8 +331,145 @@ fn an_orphan_descends_from_who_bore_it_also_when_that_is_forgotten() {
     steering.learn(&connects(2, target(10, 1)), &mut around);
     steering.born(10, (11, 11), Some(id(1)));
     steering.born(11, (12, 12), Some(id(1)));
-    assert!(steering.judge(own(1), &process(12, 1)).session.is_none());
+    assert!(
+        judged(&mut steering, own(1), &process(12, 1))
+            .session
+            .is_none()
+    );
     steering.forget((10, 10));
     steering.forget((11, 11));
-    assert!(steering.judge(own(1), &process(12, 1)).session.is_none());
+    assert!(
+        judged(&mut steering, own(1), &process(12, 1))
+            .session
+            .is_none()
+    );
+}
+
+fn opens(pid: u32, (by, uses): (u128, &str)) -> Event {
+    let action = Action::LocalConnect {
+        socket: LocalAddress::Fifo {
+            name: "door".into(),
+            reads: uses.contains('r'),
+            writes: uses.contains('w'),
+        },
+        object: Some(FileObject {
+            device: 1,
+            inode: 7,
+            generation: 3,
+            path: PathLabel {
+                text: "door".into(),
+                truncated: false,
+            },
+        }),
+        peer: None,
+        denied: false,
+    };
+    event(by, process(pid, 50), action)
+}
+
+#[test]
+fn who_reads_a_fifo_that_another_session_writes_is_steered() {
+    for (own_use, others_use, is_steered) in [
+        ("r", "w", true),
+        ("rw", "rw", true),
+        ("r", "r", false),
+        ("w", "w", false),
+        ("w", "r", false),
+    ] {
+        let (reads, writes) = (opens(10, (1, own_use)), opens(900, (2, others_use)));
+        for order in [[&reads, &writes], [&writes, &reads]] {
+            let mut steering = Steering::default();
+            for event in order {
+                takes(&mut steering, event, &mut OfTest::default());
+            }
+            let expected = !is_steered;
+            assert_eq!(
+                is_own(&mut steering, 10),
+                expected,
+                "{own_use} {others_use}"
+            );
+        }
+    }
+    let mut steering = Steering::default();
+    for pid in [10, 11] {
+        takes(
+            &mut steering,
+            &opens(pid, (1, "rw")),
+            &mut OfTest::default(),
+        );
+    }
+    assert!(is_own(&mut steering, 10) && is_own(&mut steering, 11));
+}
+
+#[test]
+fn who_holds_a_pipe_that_another_session_opens_by_its_name_is_steered() {
+    let holds = HashMap::from([(10, Some(vec![end(7, (true, false))]))]);
+    let mut steering = Steering::default();
+    judged(&mut steering, own(1), &process(10, 50));
+    takes(&mut steering, &opens(900, (2, "w")), &mut OfTest(holds));
+    assert!(!is_own(&mut steering, 10));
+}
+
+#[test]
+fn what_is_said_to_sshd_steers_nothing_and_code_in_it_all() {
+    let mut steering = Steering::default();
+    let mut around = OfTest::default();
+    judged(&mut steering, own(1), &process(100, 1));
+    judged(&mut steering, own(1), &process(150, 100));
+    steering.learn(&connects(2, target(100, 1)), &mut around);
+    assert!(is_own(&mut steering, 150), "a forwarded port");
+    let attached = Action::Memory {
+        target: target(100, 1),
+        access: MemoryAccess::Attached,
+        syscall: None,
+        denied: false,
+    };
+    steering.learn(&event(2, process(900, 1), attached), &mut around);
+    assert!(!is_own(&mut steering, 150));
+}
+
+#[test]
+fn who_accepts_a_client_of_another_session_is_steered_whoever_listened() {
+    let mut steering = Steering::default();
+    let mut around = OfTest::default();
+    steering.learn(&connects(3, target(800, 2)), &mut around);
+    let accepts = socket(SocketOperation::Accepted, "0.0.0.0:0", (1, 10));
+    takes(&mut steering, &accepts, &mut around);
+    steering.accepted(&accepts, ((800, 800), id(2)), &mut around);
+    let who = judged(&mut steering, own(1), &process(10, 50));
+    let named: Vec<_> = who.way.iter().filter_map(|step| step.session).collect();
+    assert_eq!((who.session, named), (None, vec![id(2), id(3), id(1)]));
+}
+
+#[test]
+fn a_session_that_was_opened_by_a_steered_ssh_is_nobodys() {
+    let sessions = SharedSessions::default();
+    for (opened, pid, of) in [(5, 300, 1), (6, 500, 5)] {
+        let start_ticks = u64::from(pid) / TICK_NS;
+        let client = Client {
+            pid,
+            start_ticks,
+            session: id(of),
+        };
+        sessions.lock().put_client(id(opened), client);
+    }
+    let mut steering = Steering::default();
+    let judge = |steering: &mut Steering, of, pid, parent| {
+        steering.judge(own(of), &process(pid, parent), &sessions)
+    };
+    // ssh of session 1 opened session 5, where another ssh opened session 6.
+    judge(&mut steering, 1, 300, 50);
+    judge(&mut steering, 5, 500, 400);
+    for opened in [5, 6] {
+        assert!(judge(&mut steering, opened, 600, 550).session.is_some());
+    }
+    // It left its connection to a process in the background, which serves others.
+    steering.born(300, (310, 310), Some(id(1)));
+    steering.learn(&connects(2, target(310, 1)), &mut OfTest::default());
+    for opened in [5, 6] {
+        let who = judge(&mut steering, opened, 600, 550);
+        let named: Vec<_> = who.way.iter().filter_map(|step| step.session).collect();
+        assert_eq!((who.session, named), (None, vec![id(2), id(opened)]));
+    }
+    assert!(judge(&mut steering, 1, 300, 50).session.is_some());
 }

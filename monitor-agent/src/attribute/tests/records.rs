@@ -178,6 +178,7 @@ fn sockets_and_identities_are_told_as_they_are() {
     let mut bench = bench();
     let socket = Socket {
         header: head::<Socket>(Kind::SOCKET),
+        client: KernelProcess::default(),
         local_addr: std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets(),
         peer_addr: [0; 16],
         local_port: 4444,

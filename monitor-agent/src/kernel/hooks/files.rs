@@ -35,6 +35,7 @@ macro_rules! better_tiers {
 pub(super) const HOOKS: &[&[Hook]] = &[
     CREDENTIAL,
     OPEN_SYSCALLS,
+    FIFO,
     IO_URING,
     RECEIVED,
     RECEIVE_SYSCALLS,
@@ -73,6 +74,38 @@ const OPEN_SYSCALLS: &[Hook] = &[Hook {
              the program is told); whether an open truncated; layers of an overlay, opened \
              through its merged folder; descriptors that fanotify hands to its listeners",
 }];
+
+const FIFO: &[Hook] = &[
+    Hook {
+        family: Family::Fifo,
+        tier: Tier::Lsm,
+        programs: &[with("fifo_lsm", "file_open_lsm")],
+        needs: &[],
+        kernel_min: (5, 15),
+        sees: "FIFOs that a session opens or receives, and pipes that it opens by their names in \
+               /proc, with what for",
+        misses: "pipes that are inherited, whose ends the agent looks for in /proc",
+    },
+    Hook {
+        family: Family::Fifo,
+        tier: Tier::Fentry,
+        programs: &[with("fifo_fentry", "file_open_fentry")],
+        needs: &[],
+        kernel_min: (5, 15),
+        sees: "FIFOs that a session opens or receives, and pipes that it opens by their names in \
+               /proc, with what for",
+        misses: "pipes that are inherited, whose ends the agent looks for in /proc",
+    },
+    Hook {
+        family: Family::Fifo,
+        tier: Tier::Tracepoint,
+        programs: &[with("fifo_syscall", "open_syscall")],
+        needs: &[],
+        kernel_min: (5, 15),
+        sees: "FIFOs that a session opened, once both ends are there",
+        misses: "pipes that are inherited, whose ends the agent looks for in /proc",
+    },
+];
 
 const IO_URING: &[Hook] = &[
     Hook {

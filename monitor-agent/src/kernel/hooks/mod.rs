@@ -59,11 +59,13 @@ families! {
     Listen => "listen", "Sockets that listen.";
     Accept => "accept", "Connections accepted.";
     Credential => "credential", "Opens of watched files.";
+    Fifo => "fifo", "FIFOs that sessions open, by which one may speak to another.";
     IoUring => "io_uring", "Opens of watched files by `io_uring`.";
     Received => "received", "Descriptors of watched files that arrive from another process.";
     UsedElsewhere => "used_elsewhere", "Use of watched files through descriptors opened elsewhere.";
     Change => "change", "Changes of watched files and directories.";
     Memory => "memory", "Access to another process's memory.";
+    Terminal => "terminal", "Input pushed into terminals.";
     Identity => "identity", "Changes of user and group.";
     Signal => "signal", "Signals that dump memory or cross sessions.";
     Bpf => "bpf", "Use of BPF by others.";

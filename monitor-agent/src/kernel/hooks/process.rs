@@ -134,6 +134,35 @@ pub(super) const HOOKS: &[Hook] = &[
                  neither session nor whether it holds credentials; pidfd_getfd",
     },
     Hook {
+        family: Family::Terminal,
+        tier: Tier::Fentry,
+        programs: &[fentry("terminal_fentry", "tty_ioctl")],
+        needs: &[Need::Terminals, Need::Sockets, Need::Paths],
+        kernel_min: (5, 15),
+        sees: "input that a session pushes into a terminal (TIOCSTI), with who leads there",
+        misses: "what is written to a terminal's master, by who got its descriptor; the console's \
+                 selection",
+    },
+    Hook {
+        family: Family::Terminal,
+        tier: Tier::Tracepoint,
+        programs: &[syscalls(
+            "ioctl_syscall",
+            &[syscall!(SYS_ioctl, "ioctl", 54)],
+        )],
+        needs: &[
+            Need::Terminals,
+            Need::Sockets,
+            Need::Paths,
+            Need::Open,
+            Need::Arguments,
+        ],
+        kernel_min: (5, 15),
+        sees: "input that a session pushed into a terminal (TIOCSTI), with who leads there",
+        misses: "what is written to a terminal's master, by who got its descriptor; the console's \
+                 selection; io_uring",
+    },
+    Hook {
         family: Family::Identity,
         tier: Tier::Lsm,
         programs: &[

@@ -251,6 +251,16 @@ impl From<&LocalAddress> for v1::LocalAddress {
                 cid: *cid,
                 port: *port,
             }),
+            LocalAddress::Fifo {
+                name,
+                reads,
+                writes,
+            } => Address::Fifo(v1::Fifo {
+                name: name.0.clone(),
+                reads: *reads,
+                writes: *writes,
+            }),
+            LocalAddress::Terminal { name } => Address::Terminal(name.0.clone()),
             LocalAddress::Other { number } => Address::OtherFamily(u32::from(*number)),
         };
         Self {
@@ -273,6 +283,18 @@ impl TryFrom<v1::LocalAddress> for LocalAddress {
             Address::Vsock(vsock) => Self::Vsock {
                 cid: vsock.cid,
                 port: vsock.port,
+            },
+            Address::Fifo(v1::Fifo {
+                name,
+                reads,
+                writes,
+            }) => Self::Fifo {
+                name: ByteText(name),
+                reads,
+                writes,
+            },
+            Address::Terminal(name) => Self::Terminal {
+                name: ByteText(name),
             },
             Address::OtherFamily(number) => Self::Other {
                 number: small("local_address.other_family", number)?,
