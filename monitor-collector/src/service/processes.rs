@@ -68,10 +68,12 @@ impl Edge {
         let next_page_token = page::token(found.next.map(|next| place(&next)));
         let sessions = found.sessions.into_iter().map(|mut live| {
             live.missing.agent_away = !connected.contains(&live.session.host);
-            Message {
-                session: Some(sight.session(&live.session, &grants)),
-                ..Message::from(&live)
-            }
+            let mut message = Message::from(&live);
+            let mut session = sight.session(&live.session, &grants);
+            // Here it is known which sessions on the way the reader may see.
+            session.way = live.session.way.iter().map(Into::into).collect();
+            message.session = Some(session);
+            message
         });
         ListProcessesResponse {
             sessions: sessions.collect(),

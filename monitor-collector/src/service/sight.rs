@@ -206,6 +206,11 @@ impl Sight {
             return;
         }
         session.grants.retain(|id| self.sees_grant(grants, id));
+        // The session that it was opened from may be another tenant's.
+        for step in &mut session.way {
+            step.session = None;
+            step.name = ByteText::default();
+        }
         if session
             .tenant
             .as_ref()
@@ -226,7 +231,7 @@ mod tests {
     use monitor_model::id::Source;
 
     use super::*;
-    use crate::testing::{credential, entry_of, event_id, world};
+    use crate::testing::{credential, entry_of, event_id, opened, session_id, world};
 
     #[test]
     fn an_auditor_reads_no_other_tenants_name_in_an_entry() {
@@ -255,6 +260,32 @@ mod tests {
             (whole.event, whole.hash),
             (entry.judged.event_bytes, entry.hash.to_vec())
         );
+    }
+
+    #[test]
+    fn an_auditor_does_not_learn_from_which_session_another_was_opened() {
+        let mut event = opened(
+            event_id("jump-3", Source::Agent, 1),
+            session_id(1),
+            "alice",
+            7,
+        );
+        let Action::SessionOpened { session } = &mut event.action else {
+            panic!("{event:?}");
+        };
+        session.way = vec![Step {
+            carrier: monitor_model::event::Carrier::SshHop,
+            name: "127.0.0.1:4000".into(),
+            at: None,
+            session: Some(session_id(2)),
+        }];
+        let grants = world().grants;
+        let sight = Sight::Tenants(vec!["acme".parse().unwrap()]);
+        let shown = sight.session(session, &grants);
+        assert!(shown.way[0].session.is_empty() && shown.way[0].name.is_empty());
+        let message = sight.entry(&entry_of(event, 1), &grants);
+        let shown = format!("{:?}", monitor_proto::decode_event(&message.event).unwrap());
+        assert!(!shown.contains("127.0.0.1:4000"), "{shown}");
     }
 
     #[test]
