@@ -28,6 +28,7 @@ pub mod doctor;
 pub mod kernel;
 pub mod login;
 pub mod marks;
+pub mod mountinfo;
 pub mod note;
 pub mod pipeline;
 pub mod redact;

@@ -6,12 +6,12 @@
 //! what is beyond is counted and told. Loss: none for what stands at a fixed
 //! name in a directory that exists, or below a watched directory (`/**`): the
 //! kernel compares the name and the directories above. A file that is new at a
-//! name that varies (a glob), or in a directory that is new itself, is watched
-//! within milliseconds, not at once.
+//! name that varies (a glob), in a directory that is new itself, or on a file
+//! system that is mounted below, is watched within milliseconds, not at once.
 //!
 //! - [`pattern`]: what a pattern says. [`homes`]: what `~` stands for.
 //! - [`resolve`]: which files fit now. [`follow`]: when to look again. [`links`]: their other names.
-//!   [`former`]: those that stood there before.
+//!   [`former`]: those that stood there before. [`mounted`]: what is mounted below.
 //! - [`labels`]: the numbers in records, and what they mean.
 //! - [`catalogue`]: what is watched on every host. [`programs`]: whose business
 //!   it is to use it.
@@ -38,6 +38,7 @@ pub mod former;
 pub mod homes;
 pub mod labels;
 pub mod links;
+pub mod mounted;
 pub mod pattern;
 pub mod programs;
 pub mod resolve;
@@ -50,6 +51,7 @@ pub use programs::{Expectation, SharedPrograms};
 
 use follow::{Changed, Follower, RESCAN};
 use former::Former;
+use mounted::Mounted;
 use resolve::Resolved;
 
 /// One rule of the configuration or the catalogue.
@@ -72,8 +74,7 @@ pub struct Watches {
     pub homes: Homes,
 }
 
-/// How often it is looked below the watched directories: listing them is an
-/// event, as for anybody else.
+/// How often it is looked below the watched directories, which may be large.
 const LINKS_RESCAN: Duration = Duration::from_secs(600);
 /// After a look it rests this many times as long as the look took: who makes
 /// and removes files at watched names without end keeps a quarter of one
@@ -84,7 +85,7 @@ const REST: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// Changes cannot be followed.
-    #[error("following changes of directories: {0}")]
+    #[error("following changes of directories and mounts: {0}")]
     Inotify(#[from] io::Error),
     /// The kernel's table.
     #[error(transparent)]
@@ -112,6 +113,7 @@ pub struct Watcher {
     probes: Arc<Probes>,
     counters: Arc<Counters>,
     follower: Follower,
+    mounted: Mounted,
     /// Files below watched directories that have several names.
     linked: BTreeMap<FileIdentity, Label>,
     former: Former,
@@ -144,6 +146,7 @@ impl Watcher {
             probes,
             counters,
             follower: Follower::new()?,
+            mounted: Mounted::new()?,
             linked: BTreeMap::new(),
             former: Former::default(),
             told: Told::default(),
@@ -163,12 +166,12 @@ impl Watcher {
         let mut links_at = Instant::now() + LINKS_RESCAN;
         let mut rested_at = Instant::now();
         loop {
-            let changed = tokio::time::timeout_at(rescan_at, self.follower.changed()).await;
+            let changed = tokio::time::timeout_at(rescan_at, self.changed()).await;
             match changed {
                 Ok(Ok(Changed::Nothing)) => continue,
                 Ok(Ok(Changed::Something)) | Err(_) => {}
                 Ok(Err(error)) => {
-                    warn!(%error, "Changes of directories cannot be read; looking at all of them.");
+                    warn!(%error, "Changes of directories and mounts cannot be read; looking at all of them.");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -186,6 +189,13 @@ impl Watcher {
             }
             rested_at = Instant::now() + began.elapsed() * REST;
             rescan_at = Instant::now() + RESCAN;
+        }
+    }
+
+    async fn changed(&mut self) -> io::Result<Changed> {
+        tokio::select! {
+            changed = self.follower.changed() => changed,
+            changed = self.mounted.changed() => changed.map(|()| Changed::Something),
         }
     }
 
@@ -246,6 +256,7 @@ impl Watcher {
                 resolve::follow_path(program, &mut resolved.directories);
             }
         }
+        mounted::add(&mounted::points(), &mut resolved, &*self.probes);
         resolved
     }
 

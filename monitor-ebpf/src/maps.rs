@@ -94,9 +94,10 @@ pub static DIGESTS: LruHashMap<u64, u64, SCRIPTS_MAX> = LruHashMap::new();
 /// there is a second look.
 #[btf_map]
 pub static STARTED: LruHashMap<u64, u64, 4_096> = LruHashMap::new();
-/// Process id of the agent; user space writes it.
+/// Process id of the agent, and its start in `START_TICK_NS`; user space writes
+/// them.
 #[btf_map]
-pub static SELF: Array<u32, 1> = Array::new();
+pub static SELF: Array<[u64; 2], 1> = Array::new();
 /// By number of the system call: the slot of the program that looks at it.
 #[btf_map]
 pub static SYSCALL_SLOTS: Array<u32, SYSCALL_ENTRIES> = Array::new();

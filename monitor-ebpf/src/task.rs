@@ -3,10 +3,13 @@
 use aya_ebpf::helpers::generated::{
     bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_kernel,
 };
-use monitor_common::{ABI_VERSION, Header, Kind, SessionMark, header::AUDIT_UNSET};
+use monitor_common::{
+    ABI_VERSION, Header, Kind, SessionMark, header::AUDIT_UNSET, mark::START_TICK_NS,
+};
 
 use crate::{
     kernel::{Object, has, load, probe, probe_at},
+    maps::SELF,
     offsets as at,
 };
 
@@ -50,6 +53,24 @@ pub unsafe fn thread_id(task: Object) -> u32 {
 pub unsafe fn parent(task: Object) -> Object {
     // SAFETY: a field of a task.
     unsafe { load(task, &at::TASK_REAL_PARENT) }
+}
+
+/// Whether a task is of the agent: of the process that user space named, not of
+/// one that got its number later.
+///
+/// # Safety
+/// `task` must be a task pointer that the verifier knows as such.
+#[inline(always)]
+pub unsafe fn is_agent(task: Object) -> bool {
+    let Some(own) = SELF.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: a map value lives as long as the program.
+    let [pid, start_ticks] = unsafe { own.read() };
+    // SAFETY: `task` is a task.
+    pid != 0
+        && pid == u64::from(unsafe { process_id(task) })
+        && start_ticks == unsafe { start_boot_ns(task) } / START_TICK_NS
 }
 
 /// Whether the ids that a task gives and gets are those of the host.

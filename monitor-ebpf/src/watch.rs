@@ -26,6 +26,7 @@ use crate::{
 
 const FORMAT: u16 = 0o170_000;
 const REGULAR: u16 = 0o100_000;
+const DIRECTORY: u16 = 0o040_000;
 const BLOCK: u16 = 0o060_000;
 /// What block and character devices have in common, and nothing else.
 const DEVICE_MASK: u16 = 0o130_000;
@@ -500,6 +501,17 @@ pub unsafe fn is_regular<A: Access>(inode: Object) -> bool {
     // SAFETY: a field of an inode.
     let mode: u16 = unsafe { A::read(inode, &at::INODE_MODE) };
     mode & FORMAT == REGULAR
+}
+
+/// Whether an inode is that of a directory.
+///
+/// # Safety
+/// `inode` must fit the kind of access.
+#[inline(always)]
+pub unsafe fn is_directory<A: Access>(inode: Object) -> bool {
+    // SAFETY: a field of an inode.
+    let mode: u16 = unsafe { A::read(inode, &at::INODE_MODE) };
+    mode & FORMAT == DIRECTORY
 }
 
 /// Remembers a file that is reached, or will be, past the directory that makes

@@ -3,7 +3,7 @@
 //!
 //! Read from `/proc/self/mountinfo`, once, and again when the kernel says that
 //! mounts have changed (proc(5): the file becomes readable with an error).
-//! Bound: [`MOUNTS_MAX`]; what is beyond has no mount point.
+//! Bound: that of [`mountinfo`]; what is beyond has no mount point.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Most mounts that are kept.
-pub(super) const MOUNTS_MAX: usize = 65_536;
+use crate::mountinfo;
 
 /// One mount of a file system, or of a part of it.
 #[derive(Debug)]
@@ -67,12 +66,12 @@ impl Mounts {
     fn read(&mut self) {
         let file = match self.file.take() {
             Some(file) => Ok(file),
-            None => File::open("/proc/self/mountinfo"),
+            None => File::open(mountinfo::PATH),
         };
         let Ok(mut file) = file else { return };
         let mut text = Vec::new();
         if file.rewind().is_ok() && file.read_to_end(&mut text).is_ok() {
-            self.by_device = parse(&text);
+            self.by_device = by_device(&text);
             self.file = Some(file);
         }
     }
@@ -85,57 +84,14 @@ fn rest<'a>(path: &'a [u8], directory: &[u8]) -> Option<&'a [u8]> {
         .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// The lines of proc(5). Of a mount whose root was deleted there is nothing to say.
-fn parse(text: &[u8]) -> HashMap<u64, Vec<Mount>> {
+fn by_device(text: &[u8]) -> HashMap<u64, Vec<Mount>> {
     let mut by_device: HashMap<u64, Vec<Mount>> = HashMap::new();
-    let lines = text.split(|byte| *byte == b'\n').take(MOUNTS_MAX);
-    for (device, mount) in lines.filter_map(parse_line) {
-        by_device.entry(device).or_default().push(mount);
+    for line in mountinfo::lines(text) {
+        let (root, point) = (line.root, line.point);
+        let mounts = by_device.entry(line.device).or_default();
+        mounts.push(Mount { root, point });
     }
     by_device
-}
-
-/// `36 35 98:0 /root /mount/point ...`, spaces as `\040`.
-fn parse_line(line: &[u8]) -> Option<(u64, Mount)> {
-    let mut fields = line.split(|byte| *byte == b' ').skip(2);
-    let device = kernel_device(fields.next()?)?;
-    let mut directory = || {
-        let mut path = unescaped(fields.next()?);
-        if path == b"/" {
-            path.clear();
-        } else if !path.starts_with(b"/") || path.ends_with(b"//deleted") {
-            return None;
-        }
-        Some(path)
-    };
-    let (root, point) = (directory()?, directory()?);
-    Some((device, Mount { root, point }))
-}
-
-fn kernel_device(field: &[u8]) -> Option<u64> {
-    let (major, minor) = std::str::from_utf8(field).ok()?.split_once(':')?;
-    Some(major.parse::<u64>().ok()? << 20 | minor.parse::<u64>().ok()?)
-}
-
-/// Undoes the escapes of the kernel: a backslash and three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((byte, tail)) = rest.split_first() {
-        let escaped = tail
-            .get(..3)
-            .filter(|_| *byte == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        if let Some(value) = escaped {
-            out.push(value);
-            rest = tail.get(3..).unwrap_or_default();
-        } else {
-            out.push(*byte);
-            rest = tail;
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -161,7 +117,7 @@ nonsense
         let mut mounts = Mounts {
             // Tells of no change.
             file: Some(File::open("/dev/null").unwrap()),
-            by_device: parse(LISTED),
+            by_device: by_device(LISTED),
         };
         let found = mounts.locate(device, below.as_bytes())?;
         Some(String::from_utf8(found).unwrap())
@@ -184,13 +140,6 @@ nonsense
         assert_eq!(located(41, "/gone/k"), None);
         assert_eq!(located(4, "/x"), None);
         assert_eq!(located(99, "/x"), None);
-    }
-
-    #[test]
-    fn escapes_at_the_end_of_a_field_are_what_they_look_like() {
-        assert_eq!(unescaped(b"/a\\04"), b"/a\\04");
-        assert_eq!(unescaped(b"/a\\999\\"), b"/a\\999\\");
-        assert_eq!(unescaped(b"\\012\\011x"), b"\n\tx");
     }
 
     #[test]

@@ -168,11 +168,16 @@ pub(super) fn refuse_old(release: &str) -> Result<(), KernelError> {
 /// ported back.
 const PREEMPTED_TRACEPOINTS: (u32, u32) = (6, 19);
 
-/// Whether this kernel may be interrupted in a tracepoint. One whose name is
-/// not understood is taken for such a one.
+/// Whether this kernel may be interrupted in a tracepoint.
 pub(super) fn preempts_tracepoints() -> bool {
-    let release = rustix::system::uname();
-    version(&release.release().to_string_lossy()).is_none_or(|found| found >= PREEMPTED_TRACEPOINTS)
+    is_at_least(PREEMPTED_TRACEPOINTS)
+}
+
+/// Whether this kernel is of a version or a later one. One whose name is not
+/// understood is taken for the newest.
+pub(super) fn is_at_least(wanted: (u32, u32)) -> bool {
+    let name = rustix::system::uname();
+    version(&name.release().to_string_lossy()).is_none_or(|found| found >= wanted)
 }
 
 /// `6.12.117+deb12-cloud-amd64` is (6, 12).

@@ -21,6 +21,7 @@ use super::{
     identify,
     offsets::Offsets,
     pins::Pins,
+    process::Process,
 };
 
 mod attach;
@@ -169,12 +170,15 @@ fn parse(
     })
 }
 
-/// Tells the programs who the agent is: its own use of BPF is not told.
+/// Tells the programs who the agent is: its own use of BPF, and that it lists
+/// watched directories, is not told.
 pub(super) fn name_self(pins: &Pins) -> Result<(), KernelError> {
     let path = pins.map("SELF");
+    let pid = std::process::id();
+    let start_ticks = Process::open(pid)?.start_ticks()?;
     let told = MapData::from_pin(&path).and_then(|map| {
-        let mut own = Array::<_, u32>::try_from(Map::Array(map))?;
-        own.set(0, std::process::id(), 0)
+        let mut own = Array::<_, [u64; 2]>::try_from(Map::Array(map))?;
+        own.set(0, [u64::from(pid), start_ticks], 0)
     });
     told.map_err(|error| KernelError::Pin {
         action: "write the map at",

@@ -4,8 +4,8 @@
 //! the name that was opened; a hard link elsewhere has others above it. So a
 //! file with several names is watched by itself. Links that are made while the
 //! probes run are learned by the kernel where a hook sees them; those of before
-//! are found here, at the start and every ten minutes: to list a directory is to
-//! open it, and the agent's own opens are told, too. Directories on other file systems below are not entered.
+//! are found here, at the start and every ten minutes. Directories on other file
+//! systems below are not entered.
 //! Bound: [`ENTRIES_MAX`] directory entries at a time; what is beyond is told.
 
 use std::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 use monitor_agent::kernel::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
-use monitor_common::{Credential, Operation, watch::DEVICE_NODE};
+use monitor_common::{Credential, Operation, SessionMark, watch::DEVICE_NODE};
 use tempfile::TempDir;
 
 use crate::{
@@ -174,6 +174,33 @@ fn files_below_a_watched_directory_are_told_with_their_distance() {
     }
     let found = after(&mut rig, &["open", scene.file.to_str().unwrap()]);
     assert!(found.is_empty(), "beside the directory: {found:#?}");
+}
+
+/// The test is the agent here: it started the probes.
+#[test]
+fn that_the_agent_lists_a_watched_directory_is_not_told_but_what_it_reads() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let folder = scene.folder.path();
+    rig.probes.watch_set(&[entry(folder, WATCH)]).unwrap();
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    fs::read(&scene.file).unwrap();
+    let own = std::process::id();
+    let is_own = |seen: &&Seen| matches!(seen, Seen::Credential { credential, .. } if credential.header.pid == own);
+    let seen = rig.collect_of(SessionMark::NONE, |seen| {
+        seen.iter().any(|one| is_own(&one))
+    });
+    let paths: Vec<_> = seen
+        .iter()
+        .filter(is_own)
+        .filter_map(|seen| match seen {
+            Seen::Credential { path, .. } => Some(Path::new(path)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(paths, [&*scene.file]);
+    let found = after(&mut rig, &["open", folder.to_str().unwrap()]);
+    assert_eq!(found.len(), 1, "somebody else lists it: {found:#?}");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! own permissions allowed it, each once, as its own operation. Refuses it for
 //! a session that is contained or killed. A file made by an open is told by the
 //! open. Files that are linked or moved out stay watched.
-//! Misses: set times; access lists on Linux 6.2 and later, which have a hook of
-//! their own.
+//! Misses: set times. Access lists are attributes before Linux 6.2, and have
+//! hooks of their own since.
 //! Minimum kernel: 5.12. Cost: paid only by who changes the file system.
 
 use monitor_common::{Credential, Operation};
@@ -58,6 +58,14 @@ security_hook! {
 security_hook! {
     /// `int inode_removexattr(struct mnt_idmap *idmap, struct dentry *dentry, ...)`
     inode_removexattr_lsm, inode_removexattr_fentry => set_attribute
+}
+security_hook! {
+    /// `int inode_set_acl(struct mnt_idmap *idmap, struct dentry *dentry, ...)`
+    inode_set_acl_lsm, inode_set_acl_fentry => set_attribute
+}
+security_hook! {
+    /// `int inode_remove_acl(struct mnt_idmap *idmap, struct dentry *dentry, ...)`
+    inode_remove_acl_lsm, inode_remove_acl_fentry => set_attribute
 }
 security_hook! {
     /// `int inode_setattr([struct mnt_idmap *idmap,] struct dentry *dentry, struct iattr *attr)`

@@ -19,7 +19,6 @@ use super::{
 use crate::{
     credential::Actor,
     kernel::{Object, current_task, probe},
-    maps::SELF,
     offsets as at,
     path::walk_path,
     peer,
@@ -110,22 +109,16 @@ const fn is_telling(command: u32) -> bool {
     command < 64 && TELLING >> command & 1 != 0
 }
 
-/// The agent itself.
 #[inline(always)]
-fn is_self() -> bool {
-    let Some(own) = SELF.get_ptr(0) else {
-        return false;
-    };
-    // SAFETY: a map value lives as long as the program.
-    let own = unsafe { *own };
+fn is_agent() -> bool {
     // SAFETY: the helper gives the current task.
-    own != 0 && own == unsafe { task::process_id(current_task()) }
+    unsafe { task::is_agent(current_task()) }
 }
 
 #[inline(always)]
 fn bpf<C: Arguments>(ctx: &C) -> i32 {
     let command: u32 = ctx.argument(0);
-    if !is_telling(command) || is_self() {
+    if !is_telling(command) || is_agent() {
         return ALLOW;
     }
     small::<C>(What::new(Change::BPF, u64::from(command)))
@@ -135,7 +128,7 @@ fn bpf<C: Arguments>(ctx: &C) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub fn bpf_syscall(ctx: BtfTracePointContext) -> i32 {
     let command = argument(ctx.arg(0), 0);
-    if is_telling(command as u32) && !is_self() {
+    if is_telling(command as u32) && !is_agent() {
         small::<BtfTracePointContext>(What::new(Change::BPF, command));
     }
     0
@@ -147,7 +140,7 @@ const PERF_TYPE_MAX: u32 = 6;
 #[inline(always)]
 fn perf<C: Arguments>(ctx: &C) -> i32 {
     match probe::<u32>(ctx.argument(0), &at::PERF_TYPE) {
-        Some(kind) if kind >= PERF_TYPE_MAX && !is_self() => {
+        Some(kind) if kind >= PERF_TYPE_MAX && !is_agent() => {
             small::<C>(What::new(Change::PERF, u64::from(kind)))
         }
         _ => ALLOW,
@@ -165,7 +158,7 @@ pub fn perf_syscall(ctx: BtfTracePointContext) -> i32 {
         .and_then(|event| probe::<u32>(event, &at::PERF_TYPE));
     if let Some(kind) = kind
         && kind >= PERF_TYPE_MAX
-        && !is_self()
+        && !is_agent()
     {
         small::<BtfTracePointContext>(What::new(Change::PERF, u64::from(kind)));
     }

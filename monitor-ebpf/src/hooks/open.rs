@@ -14,7 +14,7 @@ use crate::{
     hooks::{input, procfs, syscall::number},
     kernel::{Object, current_task, load, probe, probe_at},
     maps::fault,
-    marks, offsets as at,
+    marks, offsets as at, task,
     watch::{self, Access, Hit, Probed},
 };
 
@@ -132,6 +132,11 @@ pub unsafe fn on_hit<A: Access>(actor: &Actor, file: Object, inode: Object, hit:
     let open_mode: u32 = unsafe { A::read(file, &at::FILE_MODE) };
     let writes = open_mode & (FMODE_WRITE | FMODE_CREATED) != 0 || open_flags & O_TRUNC != 0;
     if hit.changes_only() && !writes {
+        return;
+    }
+    // The agent lists directories to know what it is to watch.
+    // SAFETY: the caller vouches for the pointers; the task is the current one.
+    if unsafe { watch::is_directory::<A>(inode) } && unsafe { task::is_agent(actor.task) } {
         return;
     }
     let operation = if act.operation != Operation::OPENED {

@@ -1,1 +1,2 @@
 setfacl -m u:nobody:r "$K"
+setfacl -b "$K"

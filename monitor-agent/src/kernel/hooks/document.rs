@@ -68,6 +68,10 @@ fn place(program: &Program) -> String {
             format!("end of {}", names.join(", "))
         }
         Attach::With(other) => format!("with `{other}`"),
+        Attach::Until {
+            of,
+            kernel: (major, minor),
+        } => format!("with `{of}`, before {major}.{minor}"),
     }
 }
 

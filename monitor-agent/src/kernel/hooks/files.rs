@@ -1,6 +1,6 @@
 //! Watched files.
 
-use super::{Family, Hook, Program, Tier, fentry, lsm, syscall, syscalls, tracepoint, with};
+use super::{Family, Hook, Program, Tier, fentry, lsm, syscall, syscalls, tracepoint, until, with};
 use crate::kernel::offsets::Need;
 
 /// Rows of a family for the better two tiers: the programs `NAME_lsm` on the
@@ -42,6 +42,7 @@ pub(super) const HOOKS: &[&[Hook]] = &[
     USED_ELSEWHERE,
     CHANGE,
     CHANGE_SYSCALLS,
+    ACCESS_LIST,
 ];
 
 const OPENS: &[Program] = &[syscalls(
@@ -202,8 +203,69 @@ const CHANGE: &[Hook] = better_tiers!(
     &[Need::Open, Need::Paths, Need::Attributes],
     "what is made, linked, renamed, removed, and changed in size, permissions, owner and \
      attributes, in watched directories and of watched files",
-    "set times; access lists on Linux 6.2 and later"
+    "set times"
 );
+
+/// Before Linux 6.2 an access list is set as any other attribute.
+const ACCESS_LIST_HOOKS: (u32, u32) = (6, 2);
+
+const ACCESS_LIST: &[Hook] = &[
+    access_list(
+        Tier::Lsm,
+        &[
+            lsm("inode_set_acl_lsm", "inode_set_acl"),
+            lsm("inode_remove_acl_lsm", "inode_remove_acl"),
+        ],
+        ACCESS_LIST_HOOKS,
+        "access lists that are set on watched files and directories, or removed; can refuse",
+    ),
+    access_list(
+        Tier::Lsm,
+        &[until(
+            "inode_set_acl_old_lsm",
+            "inode_setxattr_lsm",
+            ACCESS_LIST_HOOKS,
+        )],
+        (5, 15),
+        "access lists, as attributes; can refuse",
+    ),
+    access_list(
+        Tier::Fentry,
+        &[
+            fentry("inode_set_acl_fentry", "security_inode_set_acl"),
+            fentry("inode_remove_acl_fentry", "security_inode_remove_acl"),
+        ],
+        ACCESS_LIST_HOOKS,
+        "access lists that are set on watched files and directories, or removed",
+    ),
+    access_list(
+        Tier::Fentry,
+        &[until(
+            "inode_set_acl_old_fentry",
+            "inode_setxattr_fentry",
+            ACCESS_LIST_HOOKS,
+        )],
+        (5, 15),
+        "access lists, as attributes",
+    ),
+];
+
+const fn access_list(
+    tier: Tier,
+    programs: &'static [Program],
+    kernel_min: (u32, u32),
+    sees: &'static str,
+) -> Hook {
+    Hook {
+        family: Family::AccessList,
+        tier,
+        programs,
+        needs: &[Need::Open, Need::Paths],
+        kernel_min,
+        sees,
+        misses: "nothing known",
+    }
+}
 
 const CHANGE_SYSCALLS: &[Hook] = &[Hook {
     family: Family::Change,

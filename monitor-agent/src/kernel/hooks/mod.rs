@@ -64,6 +64,7 @@ families! {
     Received => "received", "Descriptors of watched files that arrive from another process.";
     UsedElsewhere => "used_elsewhere", "Use of watched files through descriptors opened elsewhere.";
     Change => "change", "Changes of watched files and directories.";
+    AccessList => "access_list", "Access lists of watched files.";
     Memory => "memory", "Access to another process's memory.";
     Terminal => "terminal", "Input pushed into terminals.";
     Identity => "identity", "Changes of user and group.";
@@ -127,6 +128,11 @@ pub(super) enum Attach {
     Syscall(&'static [Syscall]),
     /// No program of its own: another one, of this name, sees it too.
     With(&'static str),
+    /// The same, on kernels before a version.
+    Until {
+        of: &'static str,
+        kernel: (u32, u32),
+    },
 }
 
 /// A system call by its number on this architecture, and on 32-bit x86 where
@@ -193,7 +199,9 @@ impl Program {
     /// The name of the pin that says that it is armed.
     pub(super) const fn pin(&self) -> &'static str {
         match self.attach {
-            Attach::With(other) | Attach::Again { of: other, .. } => other,
+            Attach::With(other)
+            | Attach::Until { of: other, .. }
+            | Attach::Again { of: other, .. } => other,
             Attach::Tracepoint(_)
             | Attach::CgroupRoot
             | Attach::Lsm(_)
@@ -262,6 +270,13 @@ const fn with(name: &'static str, other: &'static str) -> Program {
     }
 }
 
+const fn until(name: &'static str, of: &'static str, kernel: (u32, u32)) -> Program {
+    Program {
+        name,
+        attach: Attach::Until { of, kernel },
+    }
+}
+
 const fn syscalls(name: &'static str, calls: &'static [Syscall]) -> Program {
     Program {
         name,
@@ -293,7 +308,12 @@ pub(super) fn attached() -> impl Iterator<Item = &'static Program> {
     all()
         .flat_map(|hook| hook.programs)
         .chain([&DISPATCHER])
-        .filter(|program| !matches!(program.attach, Attach::Syscall(_) | Attach::With(_)))
+        .filter(|program| {
+            !matches!(
+                program.attach,
+                Attach::Syscall(_) | Attach::With(_) | Attach::Until { .. }
+            )
+        })
 }
 
 /// The best tier that a family has a row for.

@@ -11,7 +11,7 @@ use aya::{
 };
 use monitor_common::syscall::SYSCALL_IA32;
 
-use super::Armory;
+use super::{Armory, features};
 use crate::kernel::hooks::{Attach, Program, Syscall, slot};
 
 /// Most of a verifier's log that an error keeps: its end says what is wrong.
@@ -29,7 +29,10 @@ impl Armory<'_> {
             Attach::Fentry(function) => self.fentry(program.name, function)?,
             Attach::CgroupRoot => self.cgroup(program.name)?,
             Attach::Syscall(calls) => return self.syscalls(program.name, calls),
-            Attach::With(other) => {
+            Attach::Until { kernel, .. } if features::is_at_least(kernel) => {
+                return Err("this kernel has hooks of their own for it".to_owned());
+            }
+            Attach::With(other) | Attach::Until { of: other, .. } => {
                 let is_armed = self.pins.link(other).exists();
                 return is_armed
                     .then_some(())

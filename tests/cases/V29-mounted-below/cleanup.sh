@@ -1,0 +1,1 @@
+umount "$K_DIR/disk/below"

@@ -1,0 +1,6 @@
+note below "$K_DIR/disk/below/deep/s"
+cat "$K_DIR/disk/below/deep/s"
+mkdir "$WORK/elsewhere"
+mount --bind "$K_DIR/disk/below/deep" "$WORK/elsewhere"
+cat "$WORK/elsewhere/s"
+umount "$WORK/elsewhere"
