@@ -27,12 +27,14 @@ const PACKAGES: &[&str] = &[
     "at",
     "attr",
     "bsdextrautils",
+    "btrfs-progs",
     "busybox",
     "ca-certificates",
     "cron",
     "curl",
     "dbus",
     "dbus-user-session",
+    "dmsetup",
     "e2fsprogs",
     "file",
     "gawk",
@@ -80,7 +82,7 @@ const UNREAD: [&str; 5] = [
     "usr/share/locale",
 ];
 /// Parts of a kernel's modules that are of use without hardware.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
     "arch",
     "block",
     "crypto",
@@ -89,11 +91,12 @@ const MODULES: [&str; 10] = [
     "net",
     "drivers/block",
     "drivers/char",
+    "drivers/md",
     "drivers/net",
     "drivers/virtio",
 ];
 /// Raised when they change.
-const MODULES_REVISION: u32 = 2;
+const MODULES_REVISION: u32 = 3;
 /// What the disks need before there is a root.
 const DISK_MODULES: [&str; 2] = ["virtio_pci", "virtio_blk"];
 

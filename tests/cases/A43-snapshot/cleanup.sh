@@ -1,0 +1,2 @@
+umount "$K_DIR/volume" "$WORK/top"
+losetup -d "$(cat "$WORK/device")"
