@@ -5,6 +5,7 @@
 //! tests, plays. Here is what goes on around it: programs of the cases are
 //! compiled, a machine is started, results of several kernels are put together.
 
+mod attribution;
 mod host;
 mod system;
 mod vm;
@@ -45,7 +46,7 @@ pub(crate) struct CasesArgs {
     /// A folder of cases; without it those of this repository.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Only these, by id, with commas between.
+    /// Only these, by id or group (A), with commas between.
     #[arg(long, value_name = "ID")]
     only: Option<String>,
     /// The best tier of hooks that the agent may take; without it the best there is.
@@ -54,6 +55,10 @@ pub(crate) struct CasesArgs {
     /// Write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the score of attribution into docs/reference/attribution.md; all
+    /// cases of group D must be among those played.
+    #[arg(long, conflicts_with_all = ["dir", "tier"])]
+    document: bool,
     /// The folder of programs that are built already.
     #[arg(long, hide = true, value_name = "FOLDER")]
     programs: Option<PathBuf>,
@@ -290,6 +295,11 @@ pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
     }
     if let Some(file) = &args.json {
         write(file, &reports)?;
+    }
+    if args.document {
+        for (place, report) in &reports {
+            attribution::write(project, place, report)?;
+        }
     }
     Ok(if is_good {
         ExitCode::SUCCESS

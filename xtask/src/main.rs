@@ -29,6 +29,7 @@ mod bpf;
 mod cache;
 mod cases;
 mod demo;
+mod document;
 mod host_build;
 mod initramfs;
 mod jump_host;

@@ -77,6 +77,9 @@ pub struct Found {
     /// How many were given to somebody else.
     #[serde(default)]
     pub wrong: usize,
+    /// How they are known (lineages), or why not (reasons): how many each.
+    #[serde(default)]
+    pub grounds: BTreeMap<String, usize>,
     /// What differs, in words.
     pub differs: Vec<String>,
 }
@@ -106,6 +109,7 @@ pub fn look_for(sight: &Sight, facts: &[Fact], names: &Names) -> Found {
         right: 0,
         unnamed: 0,
         wrong: 0,
+        grounds: BTreeMap::new(),
         differs: Vec::new(),
     };
     if !found.seen {
@@ -143,6 +147,12 @@ fn attribute(sight: &Sight, events: &[&Fact], names: &Names, found: &mut Found) 
             (_, true) => &mut found.right,
             (_, false) => &mut found.wrong,
         };
+        *count = count.saturating_add(1);
+        let ground = match fact.session() {
+            "" => fact.text("/event/attribution/reason"),
+            _ => fact.text("/event/attribution/lineage"),
+        };
+        let count = found.grounds.entry(ground.to_owned()).or_default();
         *count = count.saturating_add(1);
         if !is_right(fact) {
             differs.push(format!(

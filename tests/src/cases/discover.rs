@@ -52,7 +52,8 @@ impl Case {
     }
 }
 
-/// Every case of a folder; `only` some of them, by id or by the folder's name.
+/// Every case of a folder; `only` some of them, by id, by the folder's name or
+/// by the letters that ids begin with.
 ///
 /// # Errors
 /// A case says what nobody understands (all such are told), an id is there
@@ -94,7 +95,9 @@ pub fn cases(folder: &Path, only: Option<&str>) -> Result<Vec<Case>> {
 fn is_meant(folder: &Path, only: &str) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let (id, _) = name.split_once('-').unwrap_or((&name, ""));
-    only.split(',').any(|one| one == id || one == name)
+    let group: String = id.chars().take_while(|c| !c.is_ascii_digit()).collect();
+    only.split(',')
+        .any(|one| one == id || one == name || one == group)
 }
 
 fn read(folder: &Path) -> Result<Case> {

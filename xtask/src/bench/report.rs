@@ -1,7 +1,6 @@
 //! Figures: read from the load, compared, shown.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -254,21 +253,7 @@ pub(super) fn json(measured: &Measured) -> Value {
 
 /// Puts the table between the marks of its place.
 pub(super) fn document(project: &Project, place: &str, table: &str) -> Result<()> {
-    let file = project.root().join(DOCUMENT);
-    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let replaced = between(&text, place, table)
-        .with_context(|| format!("{} has no marks for {place}", file.display()))?;
-    fs::write(&file, replaced).with_context(|| format!("writing {}", file.display()))
-}
-
-fn between(text: &str, place: &str, table: &str) -> Option<String> {
-    let (begin, end) = (
-        format!("<!-- bench {place} -->\n"),
-        format!("<!-- /bench {place} -->"),
-    );
-    let (before, rest) = text.split_once(&begin)?;
-    let (_, after) = rest.split_once(&end)?;
-    Some(format!("{before}{begin}{table}{end}{after}"))
+    crate::document::put(project, DOCUMENT, &format!("bench {place}"), table)
 }
 
 fn percent(value: f64, of: f64) -> f64 {
@@ -323,16 +308,6 @@ mod tests {
         assert!(table(&measured(&dear)).contains("**missed**"));
         assert!(table(&measured(SAID)).contains("| kept |"));
         assert_eq!(json(&measured(SAID))["operations"][0]["kept"], true);
-    }
-
-    #[test]
-    fn table_replaces_only_what_is_between_its_marks() {
-        let text = "a\n<!-- bench 6.1 -->\nold\n<!-- /bench 6.1 -->\nb\n<!-- bench host -->\n<!-- /bench host -->\n";
-        assert_eq!(
-            between(text, "6.1", "new\n").unwrap(),
-            text.replace("old", "new")
-        );
-        assert_eq!(between(text, "7", "new"), None);
     }
 
     #[test]
