@@ -28,6 +28,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
+pub mod adopt;
 pub mod authority;
 pub mod client;
 pub mod credential;

@@ -76,6 +76,7 @@ pub fn attribution(session: &Session) -> Attribution {
             tenant: session.tenant.clone(),
             grants: session.grants.clone(),
             lineage: match session.binding {
+                _ if session.adopted => Lineage::Inferred,
                 Binding::Hop => Lineage::Linked,
                 Binding::Certificate | Binding::Key | Binding::Account | Binding::Nothing => {
                     Lineage::Kernel

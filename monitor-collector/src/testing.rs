@@ -110,6 +110,7 @@ pub(crate) fn opened(id: EventId, session: SessionId, principal: &str, serial: u
         audit_session: None,
         opened_at: BASE,
         ended_at: None,
+        adopted: false,
         state: SessionState::Live,
     };
     let mut event = event(

@@ -124,6 +124,9 @@ pub struct Session {
     pub leader_pid: u32,
     /// The audit session at that time.
     pub audit_session: Option<u32>,
+    /// Whether it is older than the probes: its processes were found by their
+    /// parents, not marked from the first one on.
+    pub adopted: bool,
     /// When it opened.
     pub opened_at: UnixNs,
     /// When its last process went.

@@ -4,7 +4,7 @@
 
 use monitor_tests::engineer::{Engineer, Grant};
 use monitor_tests::scene::{SEEN_WITHIN, Scene, curl, expect, goes_to};
-use monitor_tests::stage::{ACCOUNT, BREAK_GLASS_ACCOUNT};
+use monitor_tests::stage::{ACCOUNT, BREAK_GLASS_ACCOUNT, cleanup};
 use monitor_tests::test_stage::{self, TestStage};
 
 fn grant(engineer: &Engineer, tenant: &str) -> Grant {
@@ -71,6 +71,45 @@ fn nobody_is_let_in_while_the_agent_is_down_but_the_break_glass_account() {
     ground.stage.services.agent_is_ready().unwrap();
     let attempt = alice.tries_to_log_in(ACCOUNT).unwrap();
     assert!(attempt.status.success(), "{attempt:?}");
+}
+
+#[test]
+fn login_that_is_older_than_the_probes_is_adopted_with_its_processes() {
+    let Some(mut ground) = test_stage::whole("older").unwrap() else {
+        return;
+    };
+    let alice = with_certificate(&ground, "alice", "acme");
+    ground.stage.services.kill("monitor-agent").unwrap();
+    cleanup::detach(ground.stage.folder.root()).unwrap();
+    let mut login = alice.logs_in(BREAK_GLASS_ACCOUNT).unwrap();
+    ground.stage.services.start_agent().unwrap();
+    ground.stage.services.agent_is_ready().unwrap();
+    let opened = ground
+        .facts
+        .wait("the older login", SEEN_WITHIN, |fact| {
+            fact.is_event("session_opened")
+                && fact.text("/event/action/session/account") == BREAK_GLASS_ACCOUNT
+        })
+        .unwrap();
+    let adopted = opened.value.pointer("/event/action/session/adopted");
+    assert_eq!(adopted, Some(&true.into()), "{opened:?}");
+    let said = login.types("id -un").unwrap();
+    assert_eq!(said.text.trim(), BREAK_GLASS_ACCOUNT, "{said:?}");
+    let session = opened.text("/event/action/session/id").to_owned();
+    let run = ground
+        .facts
+        .wait("a program in it", SEEN_WITHIN, |fact| {
+            fact.is_event("exec") && fact.session() == session && fact.text("/what").contains("id")
+        })
+        .unwrap();
+    assert_eq!(run.text("/event/attribution/reason"), "no_principal");
+    drop(login);
+    ground
+        .facts
+        .wait("its end", SEEN_WITHIN, |fact| {
+            fact.is_event("session_ended") && fact.text("/event/action/session") == session
+        })
+        .unwrap();
 }
 
 #[test]

@@ -231,7 +231,7 @@ impl Host for ThisHost {
     }
 
     fn account(&mut self, uid: u32) -> Option<String> {
-        account_line(uid, |fields| fields.first().map(|name| (*name).to_owned()))
+        account_of(uid)
     }
 
     fn home(&mut self, uid: u32) -> Option<PathBuf> {
@@ -299,6 +299,11 @@ fn find_group(root: &Path, id: u64) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// The name of an account.
+pub(crate) fn account_of(uid: u32) -> Option<String> {
+    account_line(uid, |fields| fields.first().map(|name| (*name).to_owned()))
 }
 
 /// A field of an account's line.

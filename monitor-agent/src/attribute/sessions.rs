@@ -175,6 +175,7 @@ pub(crate) mod tests {
             audit_session: None,
             opened_at: UnixNs::from_seconds(1_790_000_000),
             ended_at: None,
+            adopted: false,
             state: SessionState::Live,
         }
     }

@@ -297,6 +297,7 @@ impl Desk {
             audit_session: parent.audit_session(),
             opened_at: now,
             ended_at: None,
+            adopted: false,
             state: SessionState::Live,
         })
     }

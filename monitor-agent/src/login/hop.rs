@@ -8,50 +8,82 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
 };
 
 /// Most processes that are looked at.
 const PROCESSES_MAX: usize = 65_536;
 /// Most descriptors of one that are looked at.
 const DESCRIPTORS_MAX: usize = 4_096;
-/// `TCP_ESTABLISHED`, as the tables write it.
-const ESTABLISHED: &str = "01";
-
 /// The process that holds a socket with this own address; none where no process
 /// of this host does, as with every login from elsewhere.
 #[must_use]
 pub fn holder(own: SocketAddr) -> Option<u32> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let tables = sockets();
+    let socket = tables
         .iter()
-        .find_map(|table| socket(&fs::read_to_string(table).ok()?, own))?;
-    let wanted = format!("socket:[{inode}]");
+        .find(|socket| socket.state == State::Established && same(socket.local, own))?;
     let processes = fs::read_dir("/proc").ok()?.flatten();
     processes.take(PROCESSES_MAX).find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        holds(pid, wanted.as_bytes()).then_some(pid)
+        held(pid).contains(&socket.inode).then_some(pid)
     })
 }
 
-fn holds(pid: u32, socket: &[u8]) -> bool {
+/// The inodes of the sockets that a process holds.
+pub(super) fn held(pid: u32) -> Vec<u64> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-    let mut descriptors = descriptors
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(DESCRIPTORS_MAX);
-    descriptors.any(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str().as_bytes() == socket)
-    })
+    let descriptors = descriptors.into_iter().flatten().flatten();
+    let inode = |link: PathBuf| {
+        let text = link.to_str()?.strip_prefix("socket:[")?;
+        text.strip_suffix(']')?.parse().ok()
+    };
+    descriptors
+        .take(DESCRIPTORS_MAX)
+        .filter_map(|entry| inode(fs::read_link(entry.path()).ok()?))
+        .collect()
 }
 
-/// The inode of an established connection by its own address.
-fn socket(table: &str, own: SocketAddr) -> Option<u64> {
-    table.lines().skip(1).find_map(|line| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let local = address(fields.next()?)?;
-        let is_it = same(local, own) && fields.nth(1)? == ESTABLISHED;
-        is_it.then(|| fields.nth(5)?.parse().ok()).flatten()
+/// Where a TCP socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Established,
+    Listening,
+}
+
+/// A TCP socket of the agent's network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Socket {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) state: State,
+    pub(super) inode: u64,
+}
+
+/// Those that are established or listen.
+pub(super) fn sockets() -> Vec<Socket> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let lines = tables
+        .iter()
+        .flatten()
+        .flat_map(|table| table.lines().skip(1));
+    lines.filter_map(socket).collect()
+}
+
+/// A line of the tables.
+fn socket(line: &str) -> Option<Socket> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, remote) = (address(fields.next()?)?, address(fields.next()?)?);
+    let state = match fields.next()? {
+        "01" => State::Established,
+        "0A" => State::Listening,
+        _ => return None,
+    };
+    Some(Socket {
+        local,
+        remote,
+        state,
+        inode: fields.nth(5)?.parse().ok()?,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::{
     counters::Counters,
     directory::Directory,
     kernel::{ArmReport, Probes, Rings},
-    login::{Authorities, Desk, Door, desk::LastRefusal},
+    login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
     note::Notes,
     pipeline::{Pipeline, Worker, worker::Parts},
@@ -52,6 +52,16 @@ impl Shared {
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
             receipts,
+        }
+    }
+
+    fn adoption(&self) -> Adoption<'_> {
+        Adoption {
+            origin: &self.origin,
+            sessions: &self.sessions,
+            directory: &self.directory,
+            marks: &*self.marks,
+            now: self.clock.now(),
         }
     }
 
@@ -163,6 +173,9 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
     let mut worker = Worker::new(parts, recovered, epoch);
     worker.take_note(probes::started_note(&report, hooks));
+    for opened in shared.adoption().run() {
+        worker.take_note(opened);
+    }
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
     let others = spawn(door, uplink, lock);
     let counters = shared.counters;

@@ -261,6 +261,7 @@ pub(crate) fn session() -> Session {
         audit_session: Some(3),
         opened_at: at(0),
         ended_at: None,
+        adopted: false,
         state: SessionState::Live,
     }
 }

@@ -44,6 +44,7 @@ impl From<&Session> for v1::Session {
             peer_port,
             leader_pid,
             audit_session,
+            adopted,
             opened_at,
             ended_at,
             state,
@@ -67,6 +68,7 @@ impl From<&Session> for v1::Session {
             state: number::<v1::SessionState, _>(*state),
             binding: number::<v1::Binding, _>(*binding),
             way: way.iter().map(Into::into).collect(),
+            adopted: *adopted,
         }
     }
 }
@@ -92,6 +94,7 @@ impl TryFrom<v1::Session> for Session {
             peer_port: small("session.peer_port", value.peer_port)?,
             leader_pid: value.leader_pid,
             audit_session: value.audit_session,
+            adopted: value.adopted,
             opened_at: UnixNs(value.opened_at_unix_ns),
             ended_at: value.ended_at_unix_ns.map(UnixNs),
             state: meaning::<v1::SessionState, _>("session.state", value.state)?,

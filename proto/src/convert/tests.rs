@@ -71,6 +71,7 @@ fn session() -> Session {
         audit_session: Some(3),
         opened_at: AT,
         ended_at: Some(UnixNs(AT.0 + 1)),
+        adopted: true,
         state: SessionState::Ended,
     }
 }
