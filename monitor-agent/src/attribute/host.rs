@@ -231,11 +231,12 @@ impl Host for ThisHost {
     }
 
     fn account(&mut self, uid: u32) -> Option<String> {
-        account_of(uid)
+        account_in(Path::new(PASSWD), uid)
     }
 
     fn home(&mut self, uid: u32) -> Option<PathBuf> {
-        account_line(uid, |fields| fields.get(5).map(PathBuf::from))
+        let passwd = Path::new(PASSWD);
+        account_line(passwd, uid, |fields| fields.get(5).map(PathBuf::from))
     }
 
     fn text(&mut self, path: &Path) -> Option<Vec<u8>> {
@@ -301,14 +302,19 @@ fn find_group(root: &Path, id: u64) -> Option<PathBuf> {
     None
 }
 
-/// The name of an account.
-pub(crate) fn account_of(uid: u32) -> Option<String> {
-    account_line(uid, |fields| fields.first().map(|name| (*name).to_owned()))
+/// The accounts of this host.
+const PASSWD: &str = "/etc/passwd";
+
+/// The name of an account in a file of accounts.
+pub(crate) fn account_in(passwd: &Path, uid: u32) -> Option<String> {
+    account_line(passwd, uid, |fields| {
+        fields.first().map(|name| (*name).to_owned())
+    })
 }
 
 /// A field of an account's line.
-fn account_line<T>(uid: u32, field: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
-    let text = fs::read_to_string("/etc/passwd").ok()?;
+fn account_line<T>(passwd: &Path, uid: u32, field: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
+    let text = fs::read_to_string(passwd).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let number: u32 = fields.get(2)?.parse().ok()?;

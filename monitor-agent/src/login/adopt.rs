@@ -18,6 +18,7 @@ use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::MetadataExt as _,
+    path::PathBuf,
 };
 
 use monitor_model::{
@@ -32,7 +33,7 @@ use super::hop::{self, State};
 use crate::{
     attribute::{
         Origin, SharedSessions,
-        host::{ProcessStat, account_of},
+        host::{ProcessStat, account_in},
     },
     directory::Directory,
     kernel::TimeOffset,
@@ -313,11 +314,15 @@ impl Census {
     /// and not that of sshd, or root where another program runs there. None:
     /// nobody is in yet.
     fn account(&self, leader: u32) -> Option<String> {
+        // The leader's own view: sshd may have accounts of its own.
+        let passwd = PathBuf::from(format!("/proc/{leader}/root/etc/passwd"));
+        let name = |uid: u32| account_in(&passwd, uid).unwrap_or_else(|| uid.to_string());
         let below = self.tree(leader);
         let accounts = below.iter().filter_map(|pid| self.0.get(pid));
         let named = accounts
             .filter(|found| found.uid != 0)
-            .find_map(|found| account_of(found.uid).filter(|name| name != PRIVILEGES_SEPARATED));
+            .map(|found| name(found.uid))
+            .find(|name| name != PRIVILEGES_SEPARATED);
         if named.is_some() {
             return named;
         }
@@ -329,7 +334,7 @@ impl Census {
         let is_in = below
             .iter()
             .any(|pid| program(*pid).is_some_and(|found| Some(found) != own));
-        if is_in { account_of(0) } else { None }
+        is_in.then(|| name(0))
     }
 }
 

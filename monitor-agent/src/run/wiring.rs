@@ -16,7 +16,7 @@ use crate::{
     kernel::{ArmReport, Probes, Rings},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
-    note::Notes,
+    note::{Note, Notes},
     pipeline::{Pipeline, Worker, worker::Parts},
     redact::Redactor,
     spool::Spool,
@@ -171,11 +171,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
-    let mut worker = Worker::new(parts, recovered, epoch);
-    worker.take_note(probes::started_note(&report, hooks));
-    for opened in shared.adoption().run() {
-        worker.take_note(opened);
-    }
+    let started = probes::started_note(&report, hooks);
+    let worker = begin(Worker::new(parts, recovered, epoch), started, &shared);
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
     let others = spawn(door, uplink, lock);
     let counters = shared.counters;
@@ -192,6 +189,15 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         },
         others,
     ))
+}
+
+/// What is told first: that the agent runs, and which logins are older.
+fn begin(mut worker: Worker<ThisHost>, started: Note, shared: &Shared) -> Worker<ThisHost> {
+    worker.take_note(started);
+    for opened in shared.adoption().run() {
+        worker.take_note(opened);
+    }
+    worker
 }
 
 fn spawn(door: Door, uplink: Uplink, lock: OwnedFd) -> JoinSet<()> {
