@@ -229,14 +229,14 @@ fn until_gone(kind: Listed, ids: &BTreeSet<u32>) {
     let started = std::time::Instant::now();
     while !left().is_empty() {
         let waited = started.elapsed();
-        let (kind, left) = (&kind, left());
+        let left = left();
         assert!(waited < 3 * DEADLINE, "{kind:?} after {waited:?}: {left:?}");
         std::thread::yield_now();
     }
 }
 
 /// What the kernel lists by ids.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Listed {
     Programs,
     Maps,
@@ -249,7 +249,7 @@ impl Listed {
     /// empty the table, and where that happens twice in short order (Linux 6.18)
     /// it loses count and keeps it.
     #[expect(unsafe_code, reason = "aya opens what it lists")]
-    fn is_there(&self, id: u32) -> bool {
+    fn is_there(self, id: u32) -> bool {
         // BPF_PROG_GET_NEXT_ID and BPF_MAP_GET_NEXT_ID.
         let command: libc::c_long = match self {
             Self::Programs => 11,
