@@ -143,11 +143,13 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
     let (tree, half) = (folder.join("tree"), folder.join("half.ext4"));
     let shown = |path: &Path| path.display().to_string();
     // debootstrap's own choice of dependencies fails for some packages: apt
-    // chooses them, and no service starts. Made by root, removed by root; nothing of it is left behind.
+    // chooses them, and no service starts. Made by root, removed by root; nothing
+    // of it is left behind. What it mounts is mounted for it alone, and goes with
+    // it, also when it is killed.
     let script = format!(
         "set -eu\n\
-         rm -rf '{tree}' '{half}'\n\
-         trap \"rm -rf '{tree}' '{half}'\" EXIT\n\
+         rm -rf --one-file-system '{tree}' '{half}'\n\
+         trap \"rm -rf --one-file-system '{tree}' '{half}'\" EXIT\n\
          debootstrap --variant=minbase {SUITE} '{tree}' '{mirror}'\n\
          printf 'exit 101\\n' > '{tree}/usr/sbin/policy-rc.d'\n\
          chmod 755 '{tree}/usr/sbin/policy-rc.d'\n\
@@ -171,7 +173,8 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
         packages = PACKAGES.join(" "),
         unread = UNREAD.join(" "),
     );
-    let mut command = machine.as_root("sh", &["-c", &script])?;
+    let apart = ["--mount", "--propagation", "private", "sh", "-c", &script];
+    let mut command = machine.as_root("unshare", &apart)?;
     process::run_logged(&mut command, &project.log("jump-host"))
 }
 
