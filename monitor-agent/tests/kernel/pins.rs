@@ -28,15 +28,14 @@ fn armed(report: &ArmReport) -> Vec<(Family, Tier)> {
         .collect()
 }
 
-/// The program behind a pin: of a link, or of a slot of the dispatcher.
+/// The program behind a pin: of a link, or of a slot of the dispatcher. aya opens
+/// either as whatever it is asked for, so what is not there was not meant.
 fn program_id(pin: &Path) -> u32 {
-    match PinnedLink::from_pin(pin) {
-        Ok(link) => {
-            let link: aya::programs::links::FdLink = link.into();
-            link.info().unwrap().program_id()
-        }
-        Err(_) => ProgramInfo::from_pin(pin).unwrap().id(),
-    }
+    let link: aya::programs::links::FdLink = PinnedLink::from_pin(pin).unwrap().into();
+    let of_link = link.info().unwrap().program_id();
+    let ids = [of_link, ProgramInfo::from_pin(pin).unwrap().id()];
+    let found = ids.into_iter().find(|id| Listed::Programs.is_there(*id));
+    found.unwrap_or_else(|| panic!("{}: no program behind it", pin.display()))
 }
 
 fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -256,7 +255,7 @@ impl Listed {
             Self::Maps => 12,
         };
         // The id to start behind, the next one, flags.
-        let mut attributes: [u32; 3] = [id - 1, 0, 0];
+        let mut attributes: [u32; 3] = [id.saturating_sub(1), 0, 0];
         let (at, size) = (attributes.as_mut_ptr(), size_of_val(&attributes));
         // SAFETY: the kernel reads and writes as many bytes as it is told.
         let result = unsafe { libc::syscall(libc::SYS_bpf, command, at, size) };
