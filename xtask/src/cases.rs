@@ -59,6 +59,9 @@ pub(crate) struct CasesArgs {
     /// cases of group D must be among those played.
     #[arg(long, conflicts_with_all = ["dir", "tier"])]
     document: bool,
+    /// Plays nothing: takes the results that `--json` wrote.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "host", "only", "json"])]
+    results: Option<PathBuf>,
     /// The folder of programs that are built already.
     #[arg(long, hide = true, value_name = "FOLDER")]
     programs: Option<PathBuf>,
@@ -103,7 +106,10 @@ impl Place {
 impl CasesArgs {
     /// The steps of `test` whose needs this run has.
     pub(crate) fn steps(&self) -> Vec<&'static str> {
-        let places = self.places();
+        let places = match &self.results {
+            Some(_) => Vec::new(),
+            None => self.places(),
+        };
         let mut steps = Vec::new();
         if places.contains(&Place::Host) {
             steps.extend(NEEDS_HOST);
@@ -266,28 +272,10 @@ fn whole(report: Report) -> Result<Report> {
 /// # Errors
 /// They could not be played at all, or the results not be written.
 pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
-    let programs = match &args.programs {
-        Some(programs) => programs.clone(),
-        None => host_build::build_all(project, Profile::Dev)?.programs,
+    let (reports, could_play) = match &args.results {
+        Some(file) => (read(file)?, true),
+        None => play(project, args)?,
     };
-    let folder = args.dir.clone().unwrap_or_else(|| own_folder(project));
-    let folder = fs::canonicalize(&folder).with_context(|| format!("{}", folder.display()))?;
-    let play = Play::of(project, folder, args.only.clone(), &programs)?.on(args.tier);
-    let mut reports: Vec<(&str, Report)> = Vec::new();
-    let mut is_good = true;
-    for place in args.places() {
-        process::say(&format!("== {}", place.name()));
-        match play.at(project, place) {
-            Ok(report) => {
-                is_good &= report.is_good();
-                reports.push((place.name(), report));
-            }
-            Err(error) => {
-                is_good = false;
-                eprintln!("error: {}: {error:#}", place.name());
-            }
-        }
-    }
     if reports.len() > 1 {
         for line in matrix(&reports) {
             process::say(&line);
@@ -297,10 +285,11 @@ pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
         write(file, &reports)?;
     }
     if args.document {
-        for (place, report) in &reports {
-            attribution::write(project, place, report)?;
+        for Run { kernel, report } in &reports {
+            attribution::write(project, kernel, report)?;
         }
     }
+    let is_good = could_play && reports.iter().all(|run| run.report.is_good());
     Ok(if is_good {
         ExitCode::SUCCESS
     } else {
@@ -308,25 +297,82 @@ pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
     })
 }
 
+/// What was played at one place.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Run {
+    /// The place's name.
+    kernel: String,
+    report: Report,
+}
+
+/// The results of several places, as a file.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Results<Runs> {
+    schema_version: u32,
+    runs: Runs,
+}
+
+const SCHEMA_VERSION: u32 = 1;
+
+/// Plays at every place; whether it could be played everywhere.
+fn play(project: &Project, args: &CasesArgs) -> Result<(Vec<Run>, bool)> {
+    let programs = match &args.programs {
+        Some(programs) => programs.clone(),
+        None => host_build::build_all(project, Profile::Dev)?.programs,
+    };
+    let folder = args.dir.clone().unwrap_or_else(|| own_folder(project));
+    let folder = fs::canonicalize(&folder).with_context(|| format!("{}", folder.display()))?;
+    let play = Play::of(project, folder, args.only.clone(), &programs)?.on(args.tier);
+    let mut runs = Vec::new();
+    let mut could_play = true;
+    for place in args.places() {
+        process::say(&format!("== {}", place.name()));
+        match play.at(project, place) {
+            Ok(report) => runs.push(Run {
+                kernel: place.name().to_owned(),
+                report,
+            }),
+            Err(error) => {
+                could_play = false;
+                eprintln!("error: {}: {error:#}", place.name());
+            }
+        }
+    }
+    Ok((runs, could_play))
+}
+
 fn own_folder(project: &Project) -> PathBuf {
     project.root().join("tests/cases")
 }
 
-fn write(file: &Path, reports: &[(&str, Report)]) -> Result<()> {
-    let runs: Vec<serde_json::Value> = reports
-        .iter()
-        .map(|(name, report)| serde_json::json!({"kernel": name, "report": report}))
-        .collect();
-    let text =
-        serde_json::to_string_pretty(&serde_json::json!({"schema_version": 1, "runs": runs}))?;
+fn write(file: &Path, runs: &[Run]) -> Result<()> {
+    let results = Results {
+        schema_version: SCHEMA_VERSION,
+        runs,
+    };
+    let text = serde_json::to_string_pretty(&results)?;
     fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
 }
 
+fn read(file: &Path) -> Result<Vec<Run>> {
+    let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let results: Results<Vec<Run>> = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is no file of `--json`", file.display()))?;
+    let version = results.schema_version;
+    if version != SCHEMA_VERSION {
+        bail!(
+            "{}: schema version {version}, and this program knows {SCHEMA_VERSION}",
+            file.display()
+        );
+    }
+    Ok(results.runs)
+}
+
 /// Case by kernel.
-fn matrix(reports: &[(&str, Report)]) -> Vec<String> {
+fn matrix(runs: &[Run]) -> Vec<String> {
     let mut rows: BTreeMap<usize, (String, BTreeMap<&str, &str>)> = BTreeMap::new();
-    for (name, report) in reports {
-        for (place, case) in report.cases.iter().enumerate() {
+    for run in runs {
+        for (place, case) in run.report.cases.iter().enumerate() {
             let word = match case.result {
                 Outcome::Ok => "ok",
                 Outcome::Failed => "FAILED",
@@ -336,10 +382,10 @@ fn matrix(reports: &[(&str, Report)]) -> Vec<String> {
             let row = rows
                 .entry(place)
                 .or_insert_with(|| (case.id.clone(), BTreeMap::new()));
-            row.1.insert(name, word);
+            row.1.insert(&run.kernel, word);
         }
     }
-    let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = runs.iter().map(|run| run.kernel.as_str()).collect();
     let line = |first: &str, words: Vec<&str>| {
         let mut line = format!("{first:<8}");
         for word in words {
