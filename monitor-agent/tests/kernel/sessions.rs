@@ -1,13 +1,24 @@
 //! Marks: how they spread, when sessions end, how they are killed.
 
-use std::{collections::BTreeSet, io::Read};
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    process::{Child, Command, Stdio},
+};
 
+use aya::{
+    Pod,
+    maps::{HashMap, Map, MapData},
+};
 use monitor_agent::kernel::{KernelError, Marked, SessionMark};
-use monitor_common::Fault;
+use monitor_common::{
+    Fault,
+    mark::{ProcessMark, SessionControl, SessionLive},
+};
 
 use crate::{
     actor::Actor,
-    rig::{Rig, Seen, until},
+    rig::{DEADLINE, Rig, Seen, drain, until},
 };
 
 #[test]
@@ -254,4 +265,80 @@ fn full_session_table_is_an_error_that_says_its_size() {
     rig.probes.forget_session(mark(0)).unwrap();
     rig.probes.mark(pid, mark(4_096)).unwrap();
     actor.act();
+}
+
+/// How many sessions come and go; `MONITOR_TEST_SESSIONS` gives another number.
+const SESSIONS: u32 = 2_000;
+/// How many live at a time.
+const AT_A_TIME: u32 = 50;
+
+/// Entries of a table of this rig.
+fn entries<K: Pod, V: Pod>(rig: &Rig, table: &str) -> usize {
+    let mut versions = std::fs::read_dir(&rig.pins.0).unwrap();
+    let version = versions.next().unwrap().unwrap().path();
+    let map = MapData::from_pin(version.join("maps").join(table)).unwrap();
+    let map = HashMap::<_, K, V>::try_from(Map::HashMap(map)).unwrap();
+    map.keys().count()
+}
+
+/// What a rig keeps of sessions and their processes.
+fn kept(rig: &Rig) -> [usize; 3] {
+    [
+        entries::<[u8; 16], [u8; size_of::<SessionControl>()]>(rig, "SESSION_CONTROL"),
+        entries::<[u8; 16], [u8; size_of::<SessionLive>()]>(rig, "SESSION_LIVE"),
+        entries::<u32, [u8; size_of::<ProcessMark>()]>(rig, "PROCESS_MARKS"),
+    ]
+}
+
+/// A process that lives until its input ends, in a session of its own.
+fn session(rig: &Rig, number: u32) -> (SessionMark, Child) {
+    let mut mark = [0x5b; 16];
+    mark[..4].copy_from_slice(&number.to_ne_bytes());
+    let mark = SessionMark(mark);
+    let mut cat = Command::new("cat");
+    let child = cat.stdin(Stdio::piped()).stdout(Stdio::null());
+    let child = child.spawn().unwrap();
+    rig.probes.mark(child.id(), mark).unwrap();
+    (mark, child)
+}
+
+#[test]
+fn sessions_that_come_and_go_leave_nothing_in_the_tables() {
+    let Some(mut rig) = Rig::new() else { return };
+    let wanted = std::env::var("MONITOR_TEST_SESSIONS");
+    let wanted = wanted.map_or(SESSIONS, |number| number.parse().unwrap());
+    assert_eq!(kept(&rig), [0; 3]);
+    let mut number = 0;
+    while number < wanted {
+        let until_number = wanted.min(number + AT_A_TIME);
+        let mut living: Vec<_> = (number..until_number)
+            .map(|number| session(&rig, number))
+            .collect();
+        number = until_number;
+        assert_eq!(kept(&rig), [living.len(); 3]);
+        for (_, child) in &mut living {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
+        let mut open: BTreeSet<_> = living.iter().map(|(mark, _)| *mark).collect();
+        let started = std::time::Instant::now();
+        while !open.is_empty() {
+            assert!(started.elapsed() < DEADLINE, "not ended: {open:?}");
+            rig.rings
+                .priority
+                .wait(std::time::Duration::from_millis(20))
+                .unwrap();
+            for seen in drain(&mut rig.rings.priority) {
+                if matches!(seen, Seen::SessionEnded(_)) {
+                    open.remove(&seen.header().session);
+                }
+            }
+        }
+        drain(&mut rig.rings.bulk);
+        for (mark, _) in &living {
+            rig.probes.forget_session(*mark).unwrap();
+        }
+        assert_eq!(kept(&rig), [0; 3], "after {number} sessions");
+    }
+    eprintln!("{number} sessions, nothing kept");
 }
