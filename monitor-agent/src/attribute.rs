@@ -15,10 +15,10 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, Operation, Process, ProcessRef,
+        Action, Attribution, Destination, Event, FileObject, NoSession, Operation, Process, ProcessRef,
         Protocol, fact::BLOCK_DEVICE_CLASS,
     },
-    id::{AgentName, BootId, EventId, Source},
+    id::{AgentName, BootId, EventId, SessionId, Source},
 };
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     watch::{SharedLabels, SharedPrograms},
 };
 
+mod contradictions;
 mod departed;
 pub mod executables;
 mod expected;
@@ -37,9 +38,11 @@ mod mounts;
 pub mod sessions;
 pub mod steering;
 
+use contradictions::{Contradictions, Signs};
 use departed::Departed;
 use expected::Done;
 
+pub use contradictions::Contradiction;
 pub use executables::Executables;
 pub use host::{Host, ThisHost};
 pub use jobs::{Jobs, SharedJobs};
@@ -74,6 +77,7 @@ pub struct Attributor<H> {
     executables: Executables,
     jobs: Jobs,
     steering: Steering,
+    contradictions: Contradictions,
     departed: Departed,
     host: H,
     /// Time of the first record, nanoseconds since boot: who is born later starts
@@ -94,6 +98,7 @@ impl<H: Host> Attributor<H> {
             executables: Executables::default(),
             jobs: Jobs::default(),
             steering: Steering::default(),
+            contradictions: Contradictions::default(),
             departed: Departed::default(),
             host,
             first_boot_ns: None,
@@ -148,6 +153,7 @@ impl<H: Host> Attributor<H> {
             action,
         };
         self.jobs.learn(&event);
+        self.look_for_contradictions(record, event.at);
         let mut around = Surroundings {
             sessions: &self.sessions,
             jobs: &self.jobs,
@@ -177,6 +183,45 @@ impl<H: Host> Attributor<H> {
             let child = (fork.child_pid, fork.child_start_boot_ns);
             self.steering.born(fork.header.pid, child, Some(owner));
         }
+    }
+
+    /// What contradicts marks, since this was last asked: with whom the mark says.
+    pub fn take_contradictions(&mut self) -> Vec<(Attribution, Contradiction)> {
+        let found = self.contradictions.take();
+        let mut attributed = Vec::with_capacity(found.len());
+        for contradiction in found {
+            let attribution = match contradiction.mark {
+                Some(mark) => self.of_mark(mark),
+                None => Attribution::none(NoSession::NoMark),
+            };
+            attributed.push((attribution, contradiction));
+        }
+        attributed
+    }
+
+    fn look_for_contradictions(&mut self, record: &Record<'_>, at: UnixNs) {
+        let terminal = match record {
+            // Births and ends show nothing that their processes do not.
+            Record::Fork(_) | Record::Exit(_) | Record::SessionEnded(_) => return,
+            Record::Exec { exec, .. } => Some(exec.terminal).filter(|number| *number != 0),
+            _ => None,
+        };
+        let header = record.header();
+        let mark = marks::session_of(header.session);
+        let group = self
+            .jobs
+            .group(header.cgroup_id, header.pid, &mut self.host);
+        let signs = Signs {
+            process: (header.pid, header.start_boot_ns),
+            mark,
+            owner: mark.map(|mark| owner(&self.jobs, mark)),
+            audit_session: (header.audit_session != AUDIT_UNSET).then_some(header.audit_session),
+            group: (header.cgroup_id, group.as_ref()),
+            terminal,
+            at,
+        };
+        self.contradictions
+            .look(&signs, &self.sessions, &mut self.host);
     }
 
     /// How many processes of sessions found no room in the table of who steers
@@ -213,11 +258,19 @@ impl<H: Host> Attributor<H> {
         let Some(id) = marks::session_of(header.session) else {
             return self.jobs.of_unmarked(process, action, at, &mut self.host);
         };
-        let known = self.sessions.lock().get(id).map(note::attribution);
-        match known.or_else(|| self.jobs.of_mark(id)) {
-            Some(own) => self.steering.judge(own, process, &self.sessions),
-            None => note::unknown(id),
+        let own = self.of_mark(id);
+        if own.reason == Some(NoSession::UnknownMark) {
+            return own;
         }
+        self.steering.judge(own, process, &self.sessions)
+    }
+
+    /// Whose a mark is.
+    fn of_mark(&self, mark: SessionId) -> Attribution {
+        let known = self.sessions.lock().get(mark).map(note::attribution);
+        known
+            .or_else(|| self.jobs.of_mark(mark))
+            .unwrap_or_else(|| note::unknown(mark))
     }
 
     fn process(&mut self, header: &Header) -> Process {
@@ -434,6 +487,29 @@ impl<H: Host> Attributor<H> {
         }
     }
 
+    /// A process with its program, as far as it is known.
+    pub fn named(&mut self, process: (u32, u64), session: Option<SessionId>) -> ProcessRef {
+        ProcessRef {
+            pid: process.0,
+            start_boot_ns: Some(process.1),
+            session,
+            holds_credentials: false,
+            exe: self.executable(process),
+        }
+    }
+
+    /// A process that was found by its number: its start is as exact as /proc's.
+    pub fn found(&mut self, pid: u32, session: SessionId) -> ProcessRef {
+        let start_boot_ns = self.host.start(pid);
+        ProcessRef {
+            pid,
+            start_boot_ns,
+            session: Some(session),
+            holds_credentials: false,
+            exe: start_boot_ns.and_then(|start| self.host.executable((pid, start))),
+        }
+    }
+
     /// The program of a process, as far as it is known.
     fn executable(&mut self, key: (u32, u64)) -> Option<PathLabel> {
         if self.executables.get(key).is_none()
@@ -494,7 +570,7 @@ fn object(file: &monitor_common::FileObject, path: PathLabel) -> FileObject {
 }
 
 /// The kernel's own device number as `st_dev` shows it.
-const fn device_as_stat(device: u64) -> u64 {
+pub(crate) const fn device_as_stat(device: u64) -> u64 {
     let (major, minor) = (device >> 20, device & 0xf_ffff);
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12) | ((major & !0xfff) << 32)
 }

@@ -29,6 +29,7 @@ use crate::{
     spool::{Room, SpoolError},
 };
 
+mod logouts;
 pub mod pace;
 mod told;
 pub mod worker;
@@ -118,6 +119,7 @@ impl<H: Host> Pipeline<H> {
                     for impaired in told.tell(&kernel, &self.counters) {
                         self.worker.take_note(Note::about_nobody(impaired));
                     }
+                    self.worker.tell_survivors();
                     counted = Some(streams(&kernel));
                 }
                 Wake::Read => {}

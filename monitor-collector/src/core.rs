@@ -299,6 +299,8 @@ impl Core {
                 }
             }
             Action::SessionEnded { .. }
+            | Action::Contradiction { .. }
+            | Action::Survivors { .. }
             | Action::JobStarted { .. }
             | Action::JobEnded { .. }
             | Action::Exec { .. }

@@ -144,6 +144,8 @@ impl Processes {
             }
             Action::JobEnded { job } => self.end_job(agent, *job),
             Action::AgentStarted { .. }
+            | Action::Contradiction { .. }
+            | Action::Survivors { .. }
             | Action::SessionOpened { .. }
             | Action::Contained { .. }
             | Action::LoginRefused { .. }

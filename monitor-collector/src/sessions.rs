@@ -66,6 +66,8 @@ impl Sessions {
             },
             Action::AgentStarted { .. } => self.end_of_boot(event),
             Action::JobStarted { .. }
+            | Action::Contradiction { .. }
+            | Action::Survivors { .. }
             | Action::JobEnded { .. }
             | Action::Impaired { .. }
             | Action::Exec { .. }

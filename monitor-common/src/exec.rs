@@ -36,6 +36,9 @@ pub struct Exec {
     /// some; means something where [`Self::DIGEST_KNOWN`] is set. Of arguments
     /// that are all there whoever reads the record can make it.
     pub argv_digest: u64,
+    /// Number of its controlling terminal, as the kernel keeps device numbers
+    /// (`major << 20 | minor`); 0 where it has none, or cannot be told.
+    pub terminal: u64,
     /// Bytes of the arguments that the process was given, zero bytes between
     /// them included.
     pub argv_bytes_true: u64,

@@ -67,4 +67,4 @@ pub use socket::{Socket, SocketOperation};
 
 /// Version of everything in this crate. Raised by any change of a layout or of
 /// a meaning; probes of one version are never read by an agent of another.
-pub const ABI_VERSION: u16 = 2;
+pub const ABI_VERSION: u16 = 3;

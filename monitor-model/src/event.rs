@@ -2,6 +2,7 @@
 //!
 //! - [`actor`]: who did it, and how that is known; [`handover`]: how work came
 //!   to who did it.
+//! - [`contradiction`]: what contradicts a session's mark.
 //! - [`destination`]: where a connection goes.
 //! - [`operation`]: what was done to a watched file; [`expected`]: whether the
 //!   watch list expects it.
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub mod actor;
+pub mod contradiction;
 pub mod destination;
 pub mod expected;
 pub mod fact;
@@ -29,6 +31,7 @@ pub mod local;
 pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
+pub use contradiction::Evidence;
 pub use destination::{Destination, Protocol};
 pub use expected::Expected;
 pub use fact::{Fact, facts};
@@ -37,6 +40,9 @@ pub use local::{
     HostChange, Ids, LocalAddress, MemoryAccess, ProcessRef, SocketAddress, SocketOperation,
 };
 pub use operation::Operation;
+
+/// Most processes that outlive a login and are named.
+pub const SURVIVORS_MAX: usize = 16;
 
 /// A file as the kernel knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -261,6 +267,27 @@ pub enum Action {
         /// The session.
         session: SessionId,
     },
+    /// Something else says otherwise than the mark whose a process is. The
+    /// event's attribution is the mark's side.
+    Contradiction {
+        /// The process.
+        process: ProcessRef,
+        /// What contradicts.
+        evidence: Evidence,
+        /// Its value: a session of the audit system, a control group, a terminal.
+        value: ByteText,
+        /// Whose the process is by that; none where it is nobody's known.
+        says: Option<SessionId>,
+    },
+    /// A login is over, and processes of it live on.
+    Survivors {
+        /// The session.
+        session: SessionId,
+        /// The oldest of them, [`SURVIVORS_MAX`] at most.
+        processes: Vec<ProcessRef>,
+        /// How many there are.
+        total: u32,
+    },
     /// Work that somebody handed over began: a cron job, a unit. The event's
     /// attribution says whose it is, and its way how that is known.
     JobStarted {
@@ -344,6 +371,8 @@ impl Action {
             Self::Host { .. } => Kind::Host,
             Self::SessionOpened { .. } => Kind::SessionOpened,
             Self::SessionEnded { .. } => Kind::SessionEnded,
+            Self::Contradiction { .. } => Kind::Contradiction,
+            Self::Survivors { .. } => Kind::Survivors,
             Self::JobStarted { .. } => Kind::JobStarted,
             Self::JobEnded { .. } => Kind::JobEnded,
             Self::LoginRefused { .. } => Kind::LoginRefused,
@@ -398,6 +427,8 @@ kinds! {
     Host => "host", "The ground that the monitor stands on was changed.";
     SessionOpened => "session_opened", "A login was bound.";
     SessionEnded => "session_ended", "A session's last process is gone.";
+    Contradiction => "contradiction", "Something else says otherwise than the mark whose a process is.";
+    Survivors => "survivors", "A login is over, and processes of it live on.";
     JobStarted => "job_started", "Work that somebody handed over began.";
     JobEnded => "job_ended", "The last process of handed-over work is gone.";
     LoginRefused => "login_refused", "A login was refused by the agent.";

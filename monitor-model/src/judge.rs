@@ -73,6 +73,8 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
         | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
@@ -114,6 +116,8 @@ fn target_of(action: &Action) -> Option<Target<'_>> {
         | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }

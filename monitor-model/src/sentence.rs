@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use crate::{
     bytes::{ByteText, PathLabel},
     event::{
-        Action, Destination, Event, Fact, HostChange, LocalAddress, MemoryAccess, Operation,
+        Action, Destination, Event, Evidence, Fact, HostChange, LocalAddress, MemoryAccess, Operation,
         Process, ProcessRef, Receipt, SocketOperation, Way, facts,
     },
+    id::SessionId,
     session::Session,
     tenant::Owner,
 };
@@ -134,6 +135,15 @@ pub fn what(event: &Event) -> String {
         Action::Host { .. } => format!("{}{}", host_change(&event.action), with()),
         Action::SessionOpened { session } => opened(session),
         Action::SessionEnded { .. } => "last process gone".to_owned(),
+        Action::Contradiction {
+            process,
+            evidence,
+            value,
+            says,
+        } => contradiction(process, *evidence, value, *says),
+        Action::Survivors {
+            processes, total, ..
+        } => survivors(processes, *total),
         Action::JobStarted { leader, .. } => {
             format!(
                 "work handed over to {}: {}",
@@ -199,6 +209,43 @@ pub fn what(event: &Event) -> String {
     }
 }
 
+fn contradiction(
+    process: &ProcessRef,
+    evidence: Evidence,
+    value: &ByteText,
+    says: Option<SessionId>,
+) -> String {
+    let says = says.map_or_else(
+        || "which is no session's".to_owned(),
+        |session| format!("which is session {session}'s"),
+    );
+    let mark = if process.session.is_some() {
+        ""
+    } else {
+        ", which has no mark,"
+    };
+    format!("{}{mark} has the {evidence} {value}, {says}", other(process))
+}
+
+fn survivors(processes: &[ProcessRef], total: u32) -> String {
+    let names: Vec<String> = processes.iter().map(name).collect();
+    let named = u32::try_from(names.len()).unwrap_or(u32::MAX);
+    let more = match total.saturating_sub(named) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let verb = if total == 1 { "process lives" } else { "processes live" };
+    format!("logged out, and {total} {verb} on: {}{more}", names.join(", "))
+}
+
+/// A process by its program and number.
+fn name(process: &ProcessRef) -> String {
+    match &process.exe {
+        Some(exe) => format!("{} ({})", exe.text.file_name(), process.pid),
+        None => format!("process {}", process.pid),
+    }
+}
+
 fn impaired(reason: &str, program: Option<&str>, times: u64, total: u64) -> String {
     let what = match program {
         Some(program) => format!("the kernel did not run the probe {}", shown(program)),
@@ -222,10 +269,7 @@ pub fn use_of(operation: Operation, new: Option<&PathLabel>, denied: bool) -> (S
 
 /// Another process, as a person would call it.
 fn other(process: &ProcessRef) -> String {
-    let mut text = match &process.exe {
-        Some(exe) => format!("{} ({})", exe.text.file_name(), process.pid),
-        None => format!("process {}", process.pid),
-    };
+    let mut text = name(process);
     if let Some(session) = process.session {
         text.push_str(" of session ");
         text.push_str(&session.to_string());

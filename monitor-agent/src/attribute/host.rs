@@ -13,7 +13,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::ffi::{OsStrExt as _, OsStringExt as _},
-        unix::fs::MetadataExt as _,
+        unix::fs::{FileTypeExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,6 +40,8 @@ const NET_NAMESPACES_MAX: usize = 4_096;
 const JOB_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most control groups that are looked at for one.
 const GROUPS_LOOKED_AT_MAX: usize = 8_192;
+/// Most descriptors of one process that are looked at.
+const DESCRIPTORS_MAX: usize = 4_096;
 /// Clock ticks of /proc in a second.
 const TICK_NS: u64 = 10_000_000;
 
@@ -89,6 +91,15 @@ pub trait Host: Send {
     /// The pipes and FIFOs that a process has open; none where it is gone.
     fn pipes(&mut self, _: (u32, u64)) -> Option<Vec<PipeEnd>> {
         None
+    }
+    /// The start of a process, nanoseconds since boot, rounded down to
+    /// hundredths of a second; none where it is gone.
+    fn start(&mut self, _: u32) -> Option<u64> {
+        None
+    }
+    /// Whether a process has a device open, by its number as `stat` tells it.
+    fn has_open(&mut self, _: (u32, u64), _: u64) -> bool {
+        false
     }
     /// Whether an address is this host's own, in the agent's network namespace.
     fn is_own_address(&mut self, _: IpAddr) -> bool {
@@ -263,6 +274,24 @@ impl Host for ThisHost {
         let ends = steering::pipe_ends(pid)?;
         let stat = ProcessStat::read(pid).ok()?;
         (stat.start_ticks == start_boot_ns / TICK_NS).then_some(ends)
+    }
+
+    fn start(&mut self, pid: u32) -> Option<u64> {
+        let stat = ProcessStat::read(pid).ok()?;
+        stat.start_ticks.checked_mul(TICK_NS)
+    }
+
+    fn has_open(&mut self, (pid, start_boot_ns): (u32, u64), device: u64) -> bool {
+        let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+        let is_device = descriptors
+            .into_iter()
+            .flatten()
+            .take(DESCRIPTORS_MAX)
+            .flatten()
+            .filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
+            .any(|found| found.file_type().is_char_device() && found.rdev() == device);
+        let stat = ProcessStat::read(pid).ok();
+        is_device && stat.is_some_and(|stat| stat.start_ticks == start_boot_ns / TICK_NS)
     }
 
     fn is_own_address(&mut self, address: IpAddr) -> bool {

@@ -118,6 +118,11 @@ impl Jobs {
         self.written.take_new()
     }
 
+    /// A control group by its number; `pid` is a process that was in it.
+    pub(super) fn group(&mut self, id: u64, pid: u32, host: &mut dyn Host) -> Option<Group> {
+        self.groups.get(id, pid, host)
+    }
+
     /// The attribution of a job's mark.
     #[must_use]
     pub fn of_mark(&self, mark: SessionId) -> Option<Attribution> {

@@ -39,6 +39,8 @@ pub struct Client {
 #[derive(Debug, Default)]
 pub struct Sessions {
     rows: HashMap<SessionId, Session>,
+    /// By their session of the audit system.
+    by_audit: HashMap<u32, SessionId>,
     /// Of those that another session of this host opened: the process that did.
     clients: HashMap<SessionId, Client>,
     ended: VecDeque<SessionId>,
@@ -61,15 +63,34 @@ impl Sessions {
         if session.ended_at.is_some() && !self.ended.contains(&session.id) {
             self.ended.push_back(session.id);
         }
+        if let Some(number) = session.audit_session {
+            self.by_audit.insert(number, session.id);
+        }
         self.rows.insert(session.id, session);
         while self.ended.len() > ENDED_MAX {
             if let Some(oldest) = self.ended.pop_front() {
-                self.rows.remove(&oldest);
-                self.clients.remove(&oldest);
+                self.drop_row(oldest);
                 self.evicted += 1;
             }
         }
         Ok(())
+    }
+
+    fn drop_row(&mut self, id: SessionId) {
+        self.clients.remove(&id);
+        let number = self.rows.remove(&id).and_then(|row| row.audit_session);
+        if let Some(number) = number
+            && self.by_audit.get(&number) == Some(&id)
+        {
+            self.by_audit.remove(&number);
+        }
+    }
+
+    /// The session that began with a session of the audit system; ended ones
+    /// too, while they are kept. Audit sessions are never given twice in a boot.
+    #[must_use]
+    pub fn of_audit(&self, number: u32) -> Option<&Session> {
+        self.get(*self.by_audit.get(&number)?)
     }
 
     /// A session; ended ones too, while they are kept.
@@ -92,8 +113,7 @@ impl Sessions {
 
     /// Forgets a session that never came to be.
     pub fn remove(&mut self, id: SessionId) {
-        self.rows.remove(&id);
-        self.clients.remove(&id);
+        self.drop_row(id);
         self.ended.retain(|ended| *ended != id);
     }
 
@@ -185,7 +205,13 @@ pub(crate) mod tests {
         let mut table = Sessions::default();
         let most = u128::try_from(SESSIONS_MAX).unwrap();
         for number in 0..most {
-            table.put(session(number)).unwrap();
+            let audit_session = Some(u32::try_from(number).unwrap());
+            table
+                .put(Session {
+                    audit_session,
+                    ..session(number)
+                })
+                .unwrap();
         }
         assert_eq!(table.put(session(most)), Err(Full));
         for number in 0..most {
@@ -194,6 +220,7 @@ pub(crate) mod tests {
         }
         assert_eq!(table.living(), []);
         assert_eq!(table.rows.len(), ENDED_MAX);
+        assert_eq!(table.by_audit.len(), ENDED_MAX);
         let evicted = u64::try_from(SESSIONS_MAX - ENDED_MAX).unwrap();
         assert_eq!(table.take_evicted(), evicted);
         table.put(session(most)).unwrap();

@@ -102,6 +102,7 @@ pub(crate) fn exec(sequence: u64, mark: SessionMark, argv: &[&str]) -> Vec<u8> {
         flags: 0,
         script: zerocopy::FromZeros::new_zeroed(),
         argv_digest: 0,
+        terminal: 0,
         given_bytes: 0,
         interpreter_bytes: 0,
     };

@@ -370,6 +370,21 @@ const FIELDS: &[Field] = &[
         Need::Terminals,
     ),
     field("TERMINAL_NAME", "tty_struct", &["name"], Need::Terminals),
+    field("TERMINAL_DRIVER", "tty_struct", &["driver"], Need::Nobody),
+    field("TERMINAL_INDEX", "tty_struct", &["index"], Need::Nobody),
+    field(
+        "TERMINAL_DRIVER_MAJOR",
+        "tty_driver",
+        &["major"],
+        Need::Nobody,
+    ),
+    field(
+        "TERMINAL_DRIVER_MINOR_START",
+        "tty_driver",
+        &["minor_start"],
+        Need::Nobody,
+    ),
+    field("SIGNAL_TERMINAL", "signal_struct", &["tty"], Need::Nobody),
 ];
 
 /// What moved between kernels and is no field.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use monitor_common::{Header, Record, Ring, decode};
 use monitor_model::{
-    clock::Clock,
-    event::{Action, Event, GapCause, ProcessRef},
+    clock::{Clock, UnixNs},
+    event::{Action, Event, GapCause, ProcessRef, SURVIVORS_MAX},
     id::{EventId, SessionId, Source},
-    session::Session,
+    session::{Session, SessionState},
 };
 use monitor_proto::encode_event;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 use zerocopy::FromBytes as _;
 
-use super::source;
+use super::{logouts::Logouts, source};
 use crate::{
     attribute::{Attributor, Host, Origin, Place, SharedSessions, jobs::Deed},
     counters::Counters,
@@ -59,6 +59,7 @@ pub struct Worker<H> {
     waiting: Vec<oneshot::Sender<()>>,
     /// Sessions whose end the reading tells.
     ended: Vec<SessionId>,
+    logouts: Logouts,
     full: bool,
 }
 
@@ -73,6 +74,7 @@ impl<H: Host> Worker<H> {
             own_sequence: recovered.own_sequence,
             waiting: Vec::new(),
             ended: Vec::new(),
+            logouts: Logouts::default(),
             full: false,
         };
         worker
@@ -160,8 +162,14 @@ impl<H: Host> Worker<H> {
             .attributor
             .event(record, Place { source, sequence }, offset);
         self.take_deeds();
+        self.take_contradictions();
         let secrets = self.parts.redactor.redact(&mut event);
         self.parts.counters.secrets_removed.add(secrets.into());
+        if let Record::Exit(_) = record
+            && let Some(id) = marks::session_of(header.session)
+        {
+            self.take_exit(id, header.pid, event.at);
+        }
         if let Record::SessionEnded(ended) = record
             && let Some(id) = marks::session_of(ended.header.session)
         {
@@ -211,6 +219,70 @@ impl<H: Host> Worker<H> {
                     kept: None,
                 });
             }
+        }
+    }
+
+    /// A process of a session ended: the first one is sshd's, and ends with the
+    /// login.
+    fn take_exit(&mut self, id: SessionId, pid: u32, at: UnixNs) {
+        let sessions = self.parts.sessions.lock();
+        if sessions.get(id).is_some_and(|row| row.leader_pid == pid) {
+            self.logouts.over(id, at);
+        }
+    }
+
+    /// Tells of processes that outlive their login.
+    pub fn tell_survivors(&mut self) {
+        let now = self.parts.clock.now();
+        while let Some(id) = self.logouts.take_due(now) {
+            let row = self.parts.sessions.lock().get(id).cloned();
+            // One that is being ended is told of by its receipt.
+            let Some(session) = row.filter(|row| row.state == SessionState::Live) else {
+                continue;
+            };
+            match self.parts.marks.processes(id) {
+                Ok(pids) if pids.is_empty() => {}
+                Ok(pids) => {
+                    let survivors = self.survivors(id, &pids);
+                    self.take_note(Note::about(&session, survivors));
+                }
+                Err(error) => {
+                    warn!(%error, session = %id, "What outlives a login cannot be told.");
+                }
+            }
+        }
+    }
+
+    fn survivors(&mut self, session: SessionId, pids: &[u32]) -> Action {
+        let attributor = &mut self.parts.attributor;
+        let mut processes: Vec<ProcessRef> = pids
+            .iter()
+            .map(|pid| attributor.found(*pid, session))
+            .collect();
+        processes.sort_by_key(|process| process.start_boot_ns);
+        processes.truncate(SURVIVORS_MAX);
+        Action::Survivors {
+            session,
+            processes,
+            total: u32::try_from(pids.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Tells what contradicts marks.
+    fn take_contradictions(&mut self) {
+        for (attribution, found) in self.parts.attributor.take_contradictions() {
+            let process = self.parts.attributor.named(found.process, found.mark);
+            self.take_note(Note {
+                attribution,
+                action: Action::Contradiction {
+                    process,
+                    evidence: found.evidence,
+                    value: found.value,
+                    says: found.says,
+                },
+                keep: None,
+                kept: None,
+            });
         }
     }
 
@@ -334,11 +406,21 @@ impl<H: Host> Worker<H> {
                     self.end(id, row);
                     info!(session = %id, "A session ended while the agent was away.");
                 }
-                Ok(Some(_)) => {}
+                Ok(Some(_)) => self.look_for_logout(id),
                 Err(error) => {
                     warn!(%error, session = %id, "Whether a session lives cannot be told.");
                 }
             }
+        }
+    }
+
+    /// A login that may have ended while the agent was away: its first process
+    /// is gone.
+    fn look_for_logout(&mut self, id: SessionId) {
+        let leader = self.parts.sessions.lock().get(id).map(|row| row.leader_pid);
+        let mark = leader.and_then(|pid| self.parts.marks.session_of(pid).ok().flatten());
+        if mark != Some(id) {
+            self.logouts.over(id, self.parts.clock.now());
         }
     }
 

@@ -80,6 +80,13 @@ impl Redactor {
                     + path.as_mut().map_or(0, |path| self.path(path))
                     + target.as_mut().map_or(0, |target| self.process(target))
             }
+            Action::Contradiction { process, value, .. } => {
+                self.process(process) + self.text(value, Cut::No)
+            }
+            Action::Survivors { processes, .. } => processes
+                .iter_mut()
+                .map(|process| self.process(process))
+                .sum(),
             Action::SessionOpened { session } => {
                 self.string(&mut session.account) + self.way(&mut session.way)
             }

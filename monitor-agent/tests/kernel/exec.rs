@@ -36,6 +36,29 @@ fn every_family_says_what_it_sees_or_what_is_not_seen_and_why() {
 }
 
 #[test]
+fn exec_tells_the_terminal_that_controls_the_process() {
+    let Some(mut rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let inside = format!("/usr/bin/stat -L -c %Hr:%Lr /dev/stdin > {}", told.display());
+    let on_terminal = format!("/usr/bin/script -q -c '{inside}' /dev/null < /dev/null > /dev/null");
+    let actor = Actor::shell(&format!("{on_terminal}; /usr/bin/setsid -w /usr/bin/true"))
+        .marked(&rig.probes, rig.mark);
+    actor.act();
+    let seen = rig.collect_until_ended();
+    let terminal_of = |program: &str| {
+        let execs = execs(&seen);
+        let found = execs.iter().find(|(_, path, _)| path.ends_with(program));
+        found.map(|(exec, ..)| exec.terminal).unwrap()
+    };
+    let terminal = terminal_of("/stat");
+    let numbers = format!("{}:{}", terminal >> 20, terminal & 0xf_ffff);
+    assert_eq!(std::fs::read_to_string(told).unwrap().trim(), numbers);
+    assert_ne!(terminal, 0);
+    assert_eq!(terminal_of("/true"), 0);
+}
+
+#[test]
 fn exec_tells_file_arguments_and_who() {
     let Some(mut rig) = Rig::new() else { return };
     let actor = Actor::shell("exec /usr/bin/env -i printf %s hello").marked(&rig.probes, rig.mark);

@@ -57,6 +57,8 @@ pub(super) fn fold_key(rule: &Rule, entry: &Entry) -> String {
         | Action::Exit { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }

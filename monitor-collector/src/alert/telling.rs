@@ -120,6 +120,8 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         | Action::Host { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }

@@ -161,6 +161,11 @@ impl Sight {
                     *tenant = None;
                 }
             }
+            Action::Contradiction { process, says, .. } => {
+                self.redact_process(process, who.session);
+                self.redact_says(says, who.session);
+            }
+            Action::Survivors { .. } => {}
             Action::Memory { target, .. }
             | Action::Signal { target, .. }
             | Action::JobStarted { leader: target, .. } => {
@@ -198,6 +203,13 @@ impl Sight {
         if *self != Self::Everything && process.session != own {
             process.session = None;
             process.exe = None;
+        }
+    }
+
+    /// The other side of a contradiction may be another tenant's session.
+    fn redact_says(&self, says: &mut Option<SessionId>, own: Option<SessionId>) {
+        if *self != Self::Everything && *says != own {
+            *says = None;
         }
     }
 

@@ -17,7 +17,7 @@ use monitor_common::{
 
 use super::{arguments, identity, script};
 use crate::{
-    kernel::{Object, load, probe},
+    kernel::{Object, has, load, probe},
     maps::{STARTED, fault},
     marks, offsets as at,
     path::{NO_FILE, identify, unknown, walk},
@@ -90,6 +90,7 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     exec.exe = inode.and_then(identify).unwrap_or_else(unknown);
     exec.script = NO_FILE;
     exec.argv_digest = 0;
+    exec.terminal = controlling_terminal(current).unwrap_or(0);
     exec.given_bytes = 0;
     exec.interpreter_bytes = 0;
     exec.flags = 0;
@@ -114,6 +115,27 @@ unsafe fn tell(record: *mut u8, current: Object, bprm: Object, session: SessionM
     let bytes = size_of::<Exec>() + path_bytes + argv_bytes + names_bytes;
     // SAFETY: all of it is written.
     unsafe { sink::output(Ring::Priority, record, bytes) };
+}
+
+/// The number of the terminal that controls a process; none where there is
+/// none. It may go away meanwhile: what is read then is a label that is wrong.
+#[inline(always)]
+fn controlling_terminal(current: Object) -> Option<u64> {
+    if !has(&at::SIGNAL_TERMINAL) || !has(&at::TERMINAL_DRIVER) {
+        return None;
+    }
+    // SAFETY: a field of a task.
+    let signal: Object = unsafe { load(current, &at::TASK_SIGNAL) };
+    // SAFETY: a field of a signal structure.
+    let terminal: Object = unsafe { load(signal, &at::SIGNAL_TERMINAL) };
+    if terminal.is_null() {
+        return None;
+    }
+    let driver: Object = probe(terminal, &at::TERMINAL_DRIVER)?;
+    let index: u32 = probe(terminal, &at::TERMINAL_INDEX)?;
+    let major: u32 = probe(driver, &at::TERMINAL_DRIVER_MAJOR)?;
+    let first: u32 = probe(driver, &at::TERMINAL_DRIVER_MINOR_START)?;
+    Some(u64::from(major) << 20 | u64::from(first.wrapping_add(index)))
 }
 
 /// Reads the path as given and, for a script, the interpreter's name: the

@@ -43,6 +43,8 @@ impl Fact {
             Self::Listener | Self::RawSocket => Kind::Socket,
             Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
             Self::Impaired => Kind::Impaired,
+            Self::Contradicted => Kind::Contradiction,
+            Self::Survivors => Kind::Survivors,
         }
     }
 }
@@ -62,6 +64,8 @@ named_facts! {
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
     Impaired => "impaired", "The probes of a host could not tell all of what they should.";
+    Contradicted => "contradicted", "Audit ids, control group or terminal of a process say otherwise than its mark.";
+    Survivors => "survivors", "Processes of a login live on after it is over.";
 }
 
 /// Class that the agent gives to block devices.
@@ -125,6 +129,8 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             ]
         }
         Action::Impaired { .. } => [Some(Fact::Impaired), None],
+        Action::Contradiction { .. } => [Some(Fact::Contradicted), None],
+        Action::Survivors { .. } => [Some(Fact::Survivors), None],
         Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }

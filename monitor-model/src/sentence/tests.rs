@@ -221,6 +221,54 @@ fn each_kind_is_told_in_plain_words() {
 }
 
 #[test]
+fn contradictions_and_survivors_name_both_sides_and_what_is_left() {
+    let (own, other) = (
+        SessionId::from_parts(UnixNs(1), 1),
+        SessionId::from_parts(UnixNs(1), 2),
+    );
+    let told_of = |process, says| {
+        told_by(
+            None,
+            Action::Contradiction {
+                process,
+                evidence: Evidence::AuditSession,
+                value: "12".into(),
+                says,
+            },
+        )
+    };
+    assert_eq!(
+        told_of(process(Some(b"/usr/bin/cat"), Some(own)), Some(other)),
+        format!(
+            "cat (42) of session {own} (holds credentials) has the audit session 12, which is session {other}'s"
+        )
+    );
+    assert_eq!(
+        told_of(process(None, None), None),
+        "process 42, which has no mark, has the audit session 12, which is no session's"
+    );
+    let left = |processes: Vec<ProcessRef>, total| {
+        told_by(
+            None,
+            Action::Survivors {
+                session: own,
+                processes,
+                total,
+            },
+        )
+    };
+    let tmux = || process(Some(b"/usr/bin/tmux"), Some(own));
+    assert_eq!(
+        left(vec![tmux()], 1),
+        "logged out, and 1 process lives on: tmux (42)"
+    );
+    assert_eq!(
+        left(vec![tmux(), process(None, Some(own))], 5),
+        "logged out, and 5 processes live on: tmux (42), process 42 and 3 more"
+    );
+}
+
+#[test]
 fn a_long_false_name_is_shown_by_its_beginning() {
     let long = "\u{e4}".repeat(500);
     let text = told(exec(b"/bin/ls", long.as_bytes()));

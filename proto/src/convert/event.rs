@@ -6,7 +6,7 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Attribution, Carrier, Destination, Event, Expected, FileObject, GapCause, HookState,
+        Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause, HookState,
         Lineage, NoSession, Operation, Process, Protocol, Receipt, Step,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
@@ -57,6 +57,12 @@ closed_enum!(Operation, v1::Operation, "operation", {
     AttributesChanged => AttributesChanged,
     Connected => Connected,
 });
+closed_enum!(Evidence, v1::Evidence, "evidence", {
+    AuditSession => AuditSession,
+    ControlGroup => ControlGroup,
+    Terminal => Terminal,
+});
+
 closed_enum!(GapCause, v1::GapCause, "cause", {
     RingFull => RingFull, Undecodable => Undecodable, SpoolFull => SpoolFull, Unexplained => Unexplained,
 });

@@ -5,7 +5,7 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Carrier, Destination, Event, Expected, FileObject, GapCause,
+        Action, Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause,
         HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation,
         Process, ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation, Step,
     },
@@ -125,13 +125,20 @@ fn local_addresses() -> Vec<LocalAddress> {
     ]
 }
 
-fn local_actions() -> Vec<Action> {
-    let process = |start_boot_ns| ProcessRef {
+fn process_ref() -> ProcessRef {
+    ProcessRef {
         pid: 7,
-        start_boot_ns,
+        start_boot_ns: Some(8),
         session: Some(session_id()),
         holds_credentials: true,
         exe: Some(object().path),
+    }
+}
+
+fn local_actions() -> Vec<Action> {
+    let process = |start_boot_ns| ProcessRef {
+        start_boot_ns,
+        ..process_ref()
     };
     let mut actions: Vec<_> = local_addresses()
         .into_iter()
@@ -244,6 +251,23 @@ fn actions() -> Vec<Action> {
             program: None,
             times: 1,
             total: 1,
+        },
+        Action::Contradiction {
+            process: process_ref(),
+            evidence: Evidence::ControlGroup,
+            value: "/system.slice/cron.service".into(),
+            says: Some(session_id()),
+        },
+        Action::Contradiction {
+            process: process_ref(),
+            evidence: Evidence::Terminal,
+            value: "/dev/pts/3".into(),
+            says: None,
+        },
+        Action::Survivors {
+            session: session_id(),
+            processes: vec![process_ref()],
+            total: 20,
         },
         Action::AgentStarted {
             version: "1".into(),

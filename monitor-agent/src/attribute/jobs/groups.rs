@@ -91,6 +91,32 @@ impl Group {
             .find(|part| part.ends_with(b".service") || part.ends_with(b".scope"))
     }
 
+    /// Its path below the root.
+    #[must_use]
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The login that its processes are of, by the session of the audit system
+    /// that systemd-logind names it after.
+    #[must_use]
+    pub fn login(&self) -> Option<u32> {
+        let number = self
+            .innermost()?
+            .strip_prefix(b"session-")?
+            .strip_suffix(b".scope")?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    }
+
+    /// Whether it is a service's or nothing's: programs start scopes for
+    /// themselves and what they run.
+    #[must_use]
+    pub fn is_of_no_scope(&self) -> bool {
+        !self
+            .innermost()
+            .is_some_and(|name| name.ends_with(b".scope"))
+    }
+
     /// The daemon whose children run in its own group.
     #[must_use]
     pub fn scheduler(&self) -> Option<Scheduler> {

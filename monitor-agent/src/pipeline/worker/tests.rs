@@ -1,18 +1,19 @@
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use monitor_common::SessionMark;
+use monitor_common::{Exit, Kind, SessionMark};
 use monitor_model::{
     clock::{SystemClock, UnixNs},
     event::NoSession,
     id::BootId,
 };
 use monitor_proto::decode_event;
+use zerocopy::IntoBytes as _;
 
 use super::*;
 use crate::{
     attribute::{
         sessions::tests::session,
-        tests::{FakeHost, OFFSET, aligned, exec, session_ended},
+        tests::{FakeHost, OFFSET, aligned, exec, header, session_ended},
     },
     marks::{mark_of, tests::FakeMarks},
     spool::SpoolReader,
@@ -278,4 +279,86 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
         })
         .collect();
     assert_eq!(ended, [(session(1).id, None::<NoSession>)]);
+}
+
+/// A clock that stands.
+#[derive(Debug)]
+struct Stopped(UnixNs);
+
+impl Clock for Stopped {
+    fn now(&self) -> UnixNs {
+        self.0
+    }
+}
+
+/// The end of a process of a session.
+fn exit(sequence: u64, mark: SessionMark, pid: u32) -> Vec<u8> {
+    let mut header = header(Kind::EXIT, size_of::<Exit>(), (sequence, mark));
+    header.pid = pid;
+    header.ring = 1;
+    Exit {
+        header,
+        exit_code: 0,
+        reserved: 0,
+    }
+    .as_bytes()
+    .to_vec()
+}
+
+fn survivors(folder: &Path) -> Vec<(SessionId, u32, Vec<u32>)> {
+    let told = events(folder).into_iter().filter_map(|event| {
+        let Action::Survivors {
+            session,
+            processes,
+            total,
+        } = event.action
+        else {
+            return None;
+        };
+        let pids = processes.iter().map(|process| process.pid).collect();
+        Some((session, total, pids))
+    });
+    told.collect()
+}
+
+#[test]
+fn what_outlives_a_login_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = start(folder.path(), "e1");
+    let (left, clean) = (session(1), session(2));
+    for row in [&left, &clean] {
+        bench.worker.parts.sessions.lock().put(row.clone()).unwrap();
+    }
+    bench.marks.mark(200, left.id).unwrap();
+    bench.marks.mark(201, left.id).unwrap();
+    // Not sshd's process: nobody logged out.
+    bench.take(&exit(1, mark_of(left.id), 150));
+    bench.worker.tell_survivors();
+    bench.worker.commit().unwrap();
+    assert_eq!(survivors(folder.path()), []);
+    // The records are of long ago: what hangs up has settled.
+    bench.take(&exit(2, mark_of(left.id), left.leader_pid));
+    bench.take(&exit(3, mark_of(clean.id), clean.leader_pid));
+    bench.worker.tell_survivors();
+    bench.worker.tell_survivors();
+    bench.worker.commit().unwrap();
+    assert_eq!(survivors(folder.path()), [(left.id, 2, vec![200, 201])]);
+}
+
+#[test]
+fn a_login_that_ended_while_the_agent_was_away_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = start(folder.path(), "e1");
+    let (over, goes_on) = (session(1), session(2));
+    for row in [&over, &goes_on] {
+        bench.worker.parts.sessions.lock().put(row.clone()).unwrap();
+    }
+    bench.marks.mark(200, over.id).unwrap();
+    bench.marks.mark(goes_on.leader_pid, goes_on.id).unwrap();
+    bench.worker.close_dead_sessions();
+    let later = SystemClock.now().plus(Duration::from_secs(3));
+    bench.worker.parts.clock = Arc::new(Stopped(later));
+    bench.worker.tell_survivors();
+    bench.worker.commit().unwrap();
+    assert_eq!(survivors(folder.path()), [(over.id, 1, vec![200])]);
 }

@@ -267,6 +267,8 @@ fn what_tone(action: &Action) -> Tone {
         | Action::Identity { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::AgentStarted { .. } => Tone::Plain,

@@ -7,7 +7,7 @@ mod local;
 use crate::{
     convert::{
         InvalidMessage,
-        wire::{id, meaning, meaning_opt, name_opt, need, number, some_text, text_opt},
+        wire::{id, id_opt, meaning, meaning_opt, name_opt, need, number, some_text, text_opt},
     },
     v1,
 };
@@ -83,6 +83,8 @@ impl From<&Action> for v1::event::Action {
             | Action::Host { .. } => local::message(value),
             Action::SessionOpened { .. }
             | Action::SessionEnded { .. }
+            | Action::Contradiction { .. }
+            | Action::Survivors { .. }
             | Action::JobStarted { .. }
             | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
@@ -103,6 +105,26 @@ fn about_session(value: &Action) -> v1::event::Action {
         }),
         Action::SessionEnded { session } => Message::SessionEnded(v1::SessionEnded {
             session: session.to_bytes().to_vec(),
+        }),
+        Action::Contradiction {
+            process,
+            evidence,
+            value,
+            says,
+        } => Message::Contradiction(v1::Contradiction {
+            process: Some(process.into()),
+            evidence: number::<v1::Evidence, _>(*evidence),
+            value: value.0.clone(),
+            says: says.map_or_else(Vec::new, |session| session.to_bytes().to_vec()),
+        }),
+        Action::Survivors {
+            session,
+            processes,
+            total,
+        } => Message::Survivors(v1::Survivors {
+            session: session.to_bytes().to_vec(),
+            processes: processes.iter().map(Into::into).collect(),
+            total: *total,
         }),
         Action::JobStarted { job, leader } => Message::JobStarted(v1::JobStarted {
             job: job.to_bytes().to_vec(),
@@ -181,6 +203,8 @@ fn about_agent(value: &Action) -> v1::event::Action {
         }),
         Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
@@ -247,6 +271,21 @@ impl TryFrom<v1::event::Action> for Action {
             Message::Host(change) => change.try_into()?,
             Message::SessionOpened(opened) => Self::SessionOpened {
                 session: Box::new(need("session_opened.session", opened.session)?.try_into()?),
+            },
+            Message::Contradiction(told) => Self::Contradiction {
+                process: need("contradiction.process", told.process)?.try_into()?,
+                evidence: meaning::<v1::Evidence, _>("contradiction.evidence", told.evidence)?,
+                value: ByteText(told.value),
+                says: id_opt("contradiction.says", &told.says, SessionId::from_slice)?,
+            },
+            Message::Survivors(told) => Self::Survivors {
+                session: id("survivors.session", &told.session, SessionId::from_slice)?,
+                processes: told
+                    .processes
+                    .into_iter()
+                    .map(TryInto::try_into)
+                    .collect::<Result<_, _>>()?,
+                total: told.total,
             },
             Message::JobStarted(started) => Self::JobStarted {
                 job: id("job_started.job", &started.job, SessionId::from_slice)?,

@@ -124,6 +124,8 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
         | Action::Credential { .. }
         | Action::SessionOpened { .. }
         | Action::SessionEnded { .. }
+        | Action::Contradiction { .. }
+        | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
