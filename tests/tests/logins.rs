@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use monitor_tests::engineer::{Engineer, Grant};
+use monitor_tests::processes::Process;
 use monitor_tests::scene::{SEEN_WITHIN, Scene, curl, expect, goes_to};
 use monitor_tests::stage::{ACCOUNT, BREAK_GLASS_ACCOUNT, cleanup};
 use monitor_tests::test_stage::{self, TestStage};
@@ -107,6 +108,38 @@ fn login_that_is_older_than_the_probes_is_adopted_with_its_processes() {
     ground
         .facts
         .wait("its end", SEEN_WITHIN, |fact| {
+            fact.is_event("session_ended") && fact.text("/event/action/session") == session
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_outlives_a_login_is_told_by_name() {
+    let Some(ground) = test_stage::whole("survivors").unwrap() else {
+        return;
+    };
+    let alice = with_certificate(&ground, "alice", "acme");
+    let mut login = alice.logs_in(ACCOUNT).unwrap();
+    let said = login
+        .types("setsid sleep 600 < /dev/null > /dev/null 2>&1 & echo $!")
+        .unwrap();
+    drop(login);
+    let told = ground
+        .facts
+        .wait("what is left to be told", SEEN_WITHIN, |fact| {
+            fact.is_event("survivors")
+        })
+        .unwrap();
+    let pid = told.number("/event/action/processes/0/pid").unwrap();
+    assert_eq!(said.text.trim(), pid.to_string(), "{told:?}");
+    assert_eq!(told.number("/event/action/total"), Some(1));
+    assert_eq!(told.principal(), "alice");
+    assert!(told.text("/what").contains("sleep"), "{told:?}");
+    Process::of(u32::try_from(pid).unwrap()).unwrap().kill();
+    let session = told.session().to_owned();
+    ground
+        .facts
+        .wait("the session's end", SEEN_WITHIN, |fact| {
             fact.is_event("session_ended") && fact.text("/event/action/session") == session
         })
         .unwrap();
