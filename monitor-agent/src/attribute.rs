@@ -15,8 +15,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Destination, Event, FileObject, NoSession, Operation, Process, ProcessRef,
-        Protocol, fact::BLOCK_DEVICE_CLASS,
+        Action, Attribution, Destination, Event, FileObject, NoSession, Operation, Process,
+        ProcessRef, Protocol, fact::BLOCK_DEVICE_CLASS,
     },
     id::{AgentName, BootId, EventId, SessionId, Source},
 };
@@ -169,6 +169,10 @@ impl<H: Host> Attributor<H> {
         }
         if matches!(record, Record::Exit(_)) {
             self.depart(key);
+        } else if matches!(record, Record::SessionEnded(_))
+            && let Some(mark) = marks::session_of(header.session)
+        {
+            self.contradictions.forget(mark);
         }
         event
     }
@@ -200,11 +204,17 @@ impl<H: Host> Attributor<H> {
     }
 
     fn look_for_contradictions(&mut self, record: &Record<'_>, at: UnixNs) {
-        let terminal = match record {
-            // Births and ends show nothing that their processes do not.
-            Record::Fork(_) | Record::Exit(_) | Record::SessionEnded(_) => return,
-            Record::Exec { exec, .. } => Some(exec.terminal).filter(|number| *number != 0),
-            _ => None,
+        // Births and ends show nothing that their processes do not.
+        if matches!(
+            record,
+            Record::Fork(_) | Record::Exit(_) | Record::SessionEnded(_)
+        ) {
+            return;
+        }
+        let terminal = if let Record::Exec { exec, .. } = record {
+            Some(exec.terminal).filter(|number| *number != 0)
+        } else {
+            None
         };
         let header = record.header();
         let mark = marks::session_of(header.session);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::{
     bytes::{ByteText, PathLabel},
     event::{
-        Action, Destination, Event, Evidence, Fact, HostChange, LocalAddress, MemoryAccess, Operation,
-        Process, ProcessRef, Receipt, SocketOperation, Way, facts,
+        Action, Destination, Event, Evidence, Fact, HostChange, LocalAddress, MemoryAccess,
+        Operation, Process, ProcessRef, Receipt, SocketOperation, Way, facts,
     },
     id::SessionId,
     session::Session,
@@ -224,18 +224,28 @@ fn contradiction(
     } else {
         ", which has no mark,"
     };
-    format!("{}{mark} has the {evidence} {value}, {says}", other(process))
+    format!(
+        "{}{mark} has the {evidence} {value}, {says}",
+        other(process)
+    )
 }
 
 fn survivors(processes: &[ProcessRef], total: u32) -> String {
-    let names: Vec<String> = processes.iter().map(name).collect();
-    let named = u32::try_from(names.len()).unwrap_or(u32::MAX);
-    let more = match total.saturating_sub(named) {
+    let shown: Vec<String> = processes.iter().map(name).collect();
+    let count = u32::try_from(shown.len()).unwrap_or(u32::MAX);
+    let more = match total.saturating_sub(count) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let verb = if total == 1 { "process lives" } else { "processes live" };
-    format!("logged out, and {total} {verb} on: {}{more}", names.join(", "))
+    let verb = if total == 1 {
+        "process lives"
+    } else {
+        "processes live"
+    };
+    format!(
+        "logged out, and {total} {verb} on: {}{more}",
+        shown.join(", ")
+    )
 }
 
 /// A process by its program and number.

@@ -17,9 +17,9 @@ use crate::poll;
 use crate::stage::{Folder, Stage, config, folder::write};
 
 /// How long one typed command may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How long a login may take that is let in, or refused.
-const LOGIN_WITHIN: Duration = Duration::from_secs(20);
+const LOGIN_WITHIN: Duration = Duration::from_secs(60);
 /// Most lines of output that wait to be read.
 const LINES_MAX: usize = 10_000;
 

@@ -6,20 +6,17 @@
 //! once for each mark and value.
 //!
 //! In: what the records say of processes. Out: [`Contradiction`]s. Bound:
-//! [`SEEN_MAX`] combinations, [`HOMES_MAX`] sessions and those of [`terminals`];
-//! when full they are forgotten, and told again.
+//! [`MARKS_MAX`], [`SEEN_MAX`] of each, and those of [`terminals`]; when full they
+//! are forgotten, and told again. What is known of a mark goes with its end.
 
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
+use monitor_common::mark::SESSIONS_MAX;
 use monitor_model::{
-    bytes::ByteText,
-    clock::UnixNs,
-    event::Evidence,
-    id::SessionId,
-    session::Session,
+    bytes::ByteText, clock::UnixNs, event::Evidence, id::SessionId, session::Session,
 };
 
 use super::{Host, SharedSessions, jobs::groups::Group};
@@ -28,11 +25,11 @@ mod terminals;
 
 use terminals::Terminals;
 
-/// Most combinations of mark, audit session and control group that are known to
-/// be looked at.
-const SEEN_MAX: usize = 16_384;
-/// Most sessions whose first control group is remembered.
-const HOMES_MAX: usize = 16_384;
+/// Most marks that something is known of: as many as sessions can be, and none.
+const MARKS_MAX: usize = SESSIONS_MAX + 1;
+/// Most combinations of audit session and control group of one mark that are
+/// known to be looked at.
+const SEEN_MAX: usize = 1_024;
 /// A process without a mark is not told of this soon after the login that its
 /// audit session is of: the mark comes after the audit session.
 const LOGIN: Duration = Duration::from_secs(2);
@@ -79,14 +76,20 @@ pub struct Contradiction {
     pub says: Option<SessionId>,
 }
 
+/// What was looked at of one mark.
+#[derive(Debug, Default)]
+struct Looked {
+    /// The control group that it was first seen in.
+    home: Option<u64>,
+    /// Audit sessions and control groups.
+    seen: HashSet<(Option<u32>, u64)>,
+    told: HashSet<(Evidence, u64)>,
+}
+
 /// What was looked at, and what was found.
 #[derive(Debug, Default)]
 pub(super) struct Contradictions {
-    /// Mark, audit session and control group.
-    seen: HashSet<(Option<SessionId>, Option<u32>, u64)>,
-    told: HashSet<(Option<SessionId>, Evidence, u64)>,
-    /// The control group that each login was first seen in.
-    homes: HashMap<SessionId, u64>,
+    looked: HashMap<Option<SessionId>, Looked>,
     terminals: Terminals,
     found: Vec<Contradiction>,
 }
@@ -105,18 +108,31 @@ impl Contradictions {
         host: &mut dyn Host,
     ) {
         self.look_at_terminal(signs, host);
-        let seen = (signs.mark, signs.audit_session, signs.group.0);
-        if self.seen.contains(&seen) {
+        let seen = (signs.audit_session, signs.group.0);
+        if self.of_mark(signs.mark).seen.contains(&seen) {
             return;
         }
         let is_settled = self.look_at_audit(signs, sessions) & self.look_at_group(signs, sessions);
         if is_settled {
-            if self.seen.len() >= SEEN_MAX {
-                self.seen.clear();
-                self.told.clear();
+            let looked = self.of_mark(signs.mark);
+            if looked.seen.len() >= SEEN_MAX {
+                looked.seen.clear();
+                looked.told.clear();
             }
-            self.seen.insert(seen);
+            looked.seen.insert(seen);
         }
+    }
+
+    /// A session or job ended.
+    pub(super) fn forget(&mut self, mark: SessionId) {
+        self.looked.remove(&Some(mark));
+    }
+
+    fn of_mark(&mut self, mark: Option<SessionId>) -> &mut Looked {
+        if self.looked.len() >= MARKS_MAX && !self.looked.contains_key(&mark) {
+            self.looked.clear();
+        }
+        self.looked.entry(mark).or_default()
     }
 
     /// Whether that is the last word on it.
@@ -147,7 +163,12 @@ impl Contradictions {
             let value = signs
                 .audit_session
                 .map_or_else(|| "unset".to_owned(), |number| number.to_string());
-            self.tell(signs, (Evidence::AuditSession, number), value.into_bytes(), says);
+            self.tell(
+                signs,
+                (Evidence::AuditSession, number),
+                value.into_bytes(),
+                says,
+            );
         }
         // An audit session that is nobody's may become somebody's.
         signs.mark.is_some() || signs.audit_session.is_none() || says.is_some()
@@ -183,13 +204,8 @@ impl Contradictions {
 
     /// Whether it is the control group that the login was first seen in.
     fn is_home(&mut self, signs: &Signs<'_>) -> bool {
-        let Some(mark) = signs.mark else {
-            return false;
-        };
-        if self.homes.len() >= HOMES_MAX && !self.homes.contains_key(&mark) {
-            self.homes.clear();
-        }
-        *self.homes.entry(mark).or_insert(signs.group.0) == signs.group.0
+        let group = signs.group.0;
+        *self.of_mark(signs.mark).home.get_or_insert(group) == group
     }
 
     fn look_at_terminal(&mut self, signs: &Signs<'_>, host: &mut dyn Host) {
@@ -201,7 +217,12 @@ impl Contradictions {
             .used(terminal, signs.process, signs.owner, host)
         {
             let evidence = (Evidence::Terminal, terminal);
-            self.tell(signs, evidence, terminals::name(terminal).into_bytes(), Some(other));
+            self.tell(
+                signs,
+                evidence,
+                terminals::name(terminal).into_bytes(),
+                Some(other),
+            );
         }
     }
 
@@ -212,7 +233,7 @@ impl Contradictions {
         value: Vec<u8>,
         says: Option<SessionId>,
     ) {
-        if self.told.insert((signs.mark, evidence, number)) {
+        if self.of_mark(signs.mark).told.insert((evidence, number)) {
             self.found.push(Contradiction {
                 process: signs.process,
                 mark: signs.mark,

@@ -40,7 +40,10 @@ fn exec_tells_the_terminal_that_controls_the_process() {
     let Some(mut rig) = Rig::new() else { return };
     let folder = tempfile::tempdir().unwrap();
     let told = folder.path().join("told");
-    let inside = format!("/usr/bin/stat -L -c %Hr:%Lr /dev/stdin > {}", told.display());
+    let inside = format!(
+        "/usr/bin/stat -L -c %Hr:%Lr /dev/stdin > {}",
+        told.display()
+    );
     let on_terminal = format!("/usr/bin/script -q -c '{inside}' /dev/null < /dev/null > /dev/null");
     let actor = Actor::shell(&format!("{on_terminal}; /usr/bin/setsid -w /usr/bin/true"))
         .marked(&rig.probes, rig.mark);

@@ -98,13 +98,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
                 is_outside(target, session).then_some(Fact::MemoryOfOtherSession),
             ]
         }
-        Action::Signal { target, number } => {
-            let is_other = target.session.is_some() && target.session != session;
-            [
-                (target.holds_credentials && dumps(*number)).then_some(Fact::DumpOfHolder),
-                is_other.then_some(Fact::SignalToOtherSession),
-            ]
-        }
+        Action::Signal { target, number } => of_signal(target, *number, session),
         Action::Host { change, .. } => [
             of_session(Some(Fact::HostChanged)),
             of_session(kind_of_change(*change)),
@@ -146,6 +140,14 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::AgentStarted { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
+}
+
+fn of_signal(target: &ProcessRef, number: u32, session: Option<SessionId>) -> [Option<Fact>; 2] {
+    let is_other = target.session.is_some() && target.session != session;
+    [
+        (target.holds_credentials && dumps(number)).then_some(Fact::DumpOfHolder),
+        is_other.then_some(Fact::SignalToOtherSession),
+    ]
 }
 
 /// Whether a process belongs to another session, or a session reaches for one

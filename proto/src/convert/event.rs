@@ -6,8 +6,8 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause, HookState,
-        Lineage, NoSession, Operation, Process, Protocol, Receipt, Step,
+        Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause,
+        HookState, Lineage, NoSession, Operation, Process, Protocol, Receipt, Step,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };

@@ -159,10 +159,7 @@ fn an_audit_session_that_is_anothers_or_nobodys_is_told_once() {
     assert_eq!(look(None), [(audit, "unset".to_owned(), None)]);
     assert_eq!(look(Some(99)), [(audit, "99".to_owned(), None)]);
     // By another control group the same is told no second time.
-    assert_eq!(
-        bench.look(Shown(Some(alice()), Some(99), SCOPE)),
-        []
-    );
+    assert_eq!(bench.look(Shown(Some(alice()), Some(99), SCOPE)), []);
 }
 
 #[test]
@@ -227,12 +224,29 @@ fn a_terminal_that_is_taken_over_is_told_and_a_number_given_again_is_not() {
 #[test]
 fn a_full_table_forgets_and_tells_again() {
     let mut bench = bench();
-    let audit = Some(AUDIT_OF_BOB);
-    assert_eq!(bench.look(Shown(Some(alice()), audit, 1_000)).len(), 1);
+    let bobs = || Shown(Some(alice()), Some(AUDIT_OF_BOB), 1_000);
+    assert_eq!(bench.look(bobs()).len(), 1);
     for group in 0..=u64::try_from(SEEN_MAX).unwrap() {
         let shown = Shown(Some(alice()), Some(AUDIT_OF_ALICE), 10_000 + group);
         assert_eq!(bench.look(shown), []);
     }
-    assert!(bench.contradictions.seen.len() <= SEEN_MAX);
-    assert_eq!(bench.look(Shown(Some(alice()), audit, 1_000)).len(), 1);
+    assert!(bench.contradictions.of_mark(Some(alice())).seen.len() <= SEEN_MAX);
+    assert_eq!(bench.look(bobs()).len(), 1);
+    for number in 0..=u128::try_from(MARKS_MAX).unwrap() {
+        let job = Some(session(10 + number).id);
+        assert_eq!(bench.look(Shown(job, None, 1_000)), []);
+    }
+    assert!(bench.contradictions.looked.len() <= MARKS_MAX);
+    assert_eq!(bench.look(bobs()).len(), 1);
+}
+
+#[test]
+fn nothing_is_kept_of_a_mark_that_ended() {
+    let mut bench = bench();
+    assert_eq!(
+        bench.look(Shown(Some(alice()), None, LOGIN_OF_BOB)).len(),
+        2
+    );
+    bench.contradictions.forget(alice());
+    assert!(bench.contradictions.looked.is_empty());
 }
