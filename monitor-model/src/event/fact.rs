@@ -42,6 +42,7 @@ impl Fact {
             }
             Self::Listener | Self::RawSocket => Kind::Socket,
             Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
+            Self::Blind => Kind::AgentStarted,
             Self::Impaired => Kind::Impaired,
         }
     }
@@ -61,6 +62,7 @@ named_facts! {
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
+    Blind => "blind", "An agent began to watch, and a family of its hooks sees nothing.";
     Impaired => "impaired", "The probes of a host could not tell all of what they should.";
 }
 
@@ -125,6 +127,10 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             ]
         }
         Action::Impaired { .. } => [Some(Fact::Impaired), None],
+        Action::AgentStarted { hooks, .. } => {
+            let is_blind = hooks.iter().any(|hook| hook.tier.is_none());
+            [is_blind.then_some(Fact::Blind), None]
+        }
         Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }
@@ -136,8 +142,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
-        | Action::Gap { .. }
-        | Action::AgentStarted { .. } => [None, None],
+        | Action::Gap { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
 }
