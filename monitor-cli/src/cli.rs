@@ -102,7 +102,11 @@ pub enum Command {
     /// Lists verdicts that somebody must act on, newest first; takes and closes them
     Alerts(Alerts),
     /// Lists the rules that alerts are raised by
-    Rules,
+    Rules {
+        /// Files of Sigma rules instead: which run, and which do not and why.
+        #[arg(long)]
+        sigma: bool,
+    },
     /// Lists who may do what in which tenant, and until when
     Grants(Grants),
     /// Lists jump hosts, and what their agents cannot see

@@ -12,7 +12,7 @@
 //! - [`rule`]: what a rule is; `standard.toml`: those that come with the collector.
 //! - [`matching`]: which rule an event matches, and what is alike.
 //! - [`counting`]: how often, within a window. [`hosts`], [`grants`]: what
-//!   stands out over time, as a [`sign`]. [`kept`]: all of it over a restart.
+//!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
 //! - [`telling`]: an alert as a sentence.
 
 use std::{
@@ -39,6 +39,7 @@ pub mod hosts;
 pub mod kept;
 mod matching;
 pub mod rule;
+pub mod sigma;
 pub mod sign;
 pub mod telling;
 

@@ -14,7 +14,7 @@ use monitor_transport::{configuration::Document, tls::TlsFiles};
 pub use monitor_transport::configuration::ConfigError;
 use sha2::{Digest as _, Sha256};
 
-use crate::alert::rule::Rule;
+use crate::alert::{rule::Rule, sigma::SigmaFile};
 
 mod check;
 mod raw;
@@ -63,6 +63,8 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Alert rules, first to last.
     pub rules: Vec<Rule>,
+    /// Files of Sigma rules, and what became of each.
+    pub sigma_files: Vec<SigmaFile>,
     /// A host of whose agent nothing is heard for this long is silent.
     pub silent: Duration,
     /// A grant that lay unused for this long is dormant.

@@ -27,11 +27,15 @@ struct Shown {
     response: Response,
 }
 
-/// Lists rules, in their order.
+/// Lists rules in their order, or files of Sigma rules.
 ///
 /// # Errors
 /// [`CliError`] as the connection tells it.
-pub async fn run(connection: &Connection, screen: &mut Screen) -> Result<(), CliError> {
+pub async fn run(
+    sigma: bool,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
     let answer = connection
         .alerts()
         .list_rules(ask(ListRulesRequest {}))
@@ -39,6 +43,12 @@ pub async fn run(connection: &Connection, screen: &mut Screen) -> Result<(), Cli
     let answer = answer
         .map_err(|status| connection.error(&status))?
         .into_inner();
+    if sigma {
+        let mut listing = Listing::new(screen, &["FILE", "RUNS", "TITLE", "WHY NOT"]);
+        listing.page(&answer.sigma_files, file_row, file_record)?;
+        listing.end("no file of Sigma rules")?;
+        return Ok(());
+    }
     let rules: Vec<Shown> = answer
         .rules
         .into_iter()
@@ -80,4 +90,23 @@ fn record(shown: &Shown) -> Record {
         .with("attack_version", &rule.attack_version)
         .with("controls", &rule.controls)
         .with("response", shown.response)
+}
+
+fn file_row(_: &Screen, file: &v1::SigmaFile) -> Vec<Cell> {
+    let runs = if file.refused.is_empty() { "yes" } else { "no" };
+    vec![
+        Cell::new(&file.path),
+        Cell::new(runs),
+        Cell::new(&file.title),
+        Cell::new(&file.refused),
+    ]
+}
+
+fn file_record(file: &v1::SigmaFile) -> Record {
+    Record::new("sigma_file")
+        .with("path", &file.path)
+        .with("id", &file.id)
+        .with("title", &file.title)
+        .with("runs", file.refused.is_empty())
+        .with("refused", &file.refused)
 }

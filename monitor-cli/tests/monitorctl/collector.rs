@@ -44,6 +44,7 @@ pub(crate) struct World {
     pub(crate) asked_live: Vec<v1::ListProcessesRequest>,
     pub(crate) alerts: Vec<v1::Alert>,
     pub(crate) rules: Vec<v1::Rule>,
+    pub(crate) sigma_files: Vec<v1::SigmaFile>,
     pub(crate) grants: Vec<v1::Grant>,
     pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
@@ -299,8 +300,11 @@ impl AlertService for Service {
         &self,
         _: Request<v1::ListRulesRequest>,
     ) -> Result<Response<v1::ListRulesResponse>, Status> {
-        let rules = self.world()?.rules.clone();
-        Ok(Response::new(v1::ListRulesResponse { rules }))
+        let world = self.world()?;
+        Ok(Response::new(v1::ListRulesResponse {
+            rules: world.rules.clone(),
+            sigma_files: world.sigma_files.clone(),
+        }))
     }
 
     async fn list_alerts(

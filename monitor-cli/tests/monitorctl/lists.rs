@@ -28,6 +28,7 @@ fn world() -> World {
             verdict_sentence: "out of scope: another tenant's (grant g-acme)".into(),
             attribution_sentence: "by the mark that the login put on it".into(),
             alerts: vec![(&facts::alert()).into()],
+            matching_rules: vec!["wrong-tenant".into(), "cascade".into()],
         }),
         ..World::default()
     }
@@ -155,8 +156,21 @@ fn rules_say_what_they_look_for() {
             controls: vec!["NIST 800-53 IR-4".into()],
             response: v1::AlertResponse::Revoke.into(),
         }],
+        sigma_files: vec![v1::SigmaFile {
+            path: "linux/a.yml".into(),
+            id: "a".into(),
+            title: "A".into(),
+            refused: "for category x".into(),
+        }],
         ..World::default()
     });
+    let sigma = site
+        .run(&collector, &["rules", "--sigma", "-o", "table"])
+        .out;
+    assert!(
+        sigma.contains("linux/a.yml  no    A      for category x"),
+        "{sigma}"
+    );
     assert_eq!(
         site.run(&collector, &["rules", "-o", "table"]).out,
         "\
@@ -276,6 +290,7 @@ fn an_event_is_explained_from_its_facts_to_its_alert() {
         "wrong_tenant"
     );
     assert_eq!(record["alerts"][0]["id"], facts::ALERT);
+    assert_eq!(record["matching_rules"][1], "cascade");
 }
 
 #[test]

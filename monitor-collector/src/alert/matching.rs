@@ -1,5 +1,7 @@
 //! Which rule an event matches, and what is alike. Pure.
 
+use std::cell::OnceCell;
+
 use monitor_model::{
     event::{Action, Event, Fact, facts},
     id::TenantId,
@@ -9,6 +11,7 @@ use monitor_model::{
 
 use super::{
     rule::{By, Conditions, Counted, Rule},
+    sigma::{self, Detection, Shown},
     sign::Sign,
 };
 use crate::ledger::Entry;
@@ -19,6 +22,8 @@ pub(super) struct Sight<'a> {
     pub(super) entry: &'a Entry,
     facts: Vec<Fact>,
     signs: Vec<Sign>,
+    /// What Sigma rules are shown, made when the first asks.
+    shown: OnceCell<Option<Shown>>,
 }
 
 impl<'a> Sight<'a> {
@@ -27,6 +32,7 @@ impl<'a> Sight<'a> {
             facts: facts(&entry.judged.event),
             entry,
             signs,
+            shown: OnceCell::new(),
         }
     }
 
@@ -41,6 +47,7 @@ impl<'a> Sight<'a> {
             signs,
             classes,
             changes,
+            sigma,
         } = conditions;
         let action = &self.entry.judged.event.action;
         let verdict = &self.entry.judged.judgement.verdict;
@@ -54,6 +61,16 @@ impl<'a> Sight<'a> {
                 (reasons.is_empty(), no_session.is_empty()),
             )
             && ((classes.is_empty() && !changes) || file_fits(action, classes, *changes))
+            && sigma.as_ref().is_none_or(|sigma| self.sigma_fits(sigma))
+    }
+}
+
+impl Sight<'_> {
+    fn sigma_fits(&self, detection: &Detection) -> bool {
+        let shown = self
+            .shown
+            .get_or_init(|| sigma::shown(&self.entry.judged.event));
+        shown.as_ref().is_some_and(|shown| detection.fits(shown))
     }
 }
 

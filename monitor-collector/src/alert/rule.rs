@@ -9,7 +9,10 @@ use monitor_model::{
 };
 use serde::Serialize;
 
-use super::sign::Sign;
+use super::{
+    sigma::{Detection, SigmaRule},
+    sign::Sign,
+};
 
 /// The rules that come with the collector.
 pub const STANDARD: &str = include_str!("standard.toml");
@@ -85,6 +88,8 @@ pub struct Conditions {
     pub classes: Vec<String>,
     /// Whether only changes of watched files fit.
     pub changes: bool,
+    /// What a Sigma rule looks for; none where it is no Sigma rule.
+    pub sigma: Option<Detection>,
 }
 
 /// When an alert is raised, what it says, and what answers it.
@@ -118,4 +123,39 @@ pub struct Rule {
     pub window: Duration,
     /// How long like alerts are folded into the first.
     pub dedupe: Duration,
+}
+
+impl Rule {
+    /// A Sigma rule as one of ours: it tells people.
+    #[must_use]
+    pub fn of_sigma(sigma: SigmaRule, dedupe: Duration) -> Self {
+        let SigmaRule {
+            id,
+            title,
+            severity,
+            technique,
+            kind,
+            detection,
+        } = sigma;
+        Self {
+            id,
+            version: 1,
+            title,
+            conditions: Conditions {
+                kinds: vec![kind],
+                sigma: Some(detection),
+                ..Conditions::default()
+            },
+            severity,
+            technique,
+            attack_version: String::new(),
+            controls: Vec::new(),
+            response: Response::Notify,
+            after: 1,
+            counted: Counted::Events,
+            by: By::Session,
+            window: Duration::from_hours(1),
+            dedupe,
+        }
+    }
 }

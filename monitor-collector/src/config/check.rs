@@ -1,6 +1,6 @@
 //! From what is written to what is meant.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use monitor_model::{
     grant::{PortRange, Tier},
@@ -14,6 +14,7 @@ use super::{
     Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, TENANTS_MAX, WINDOW_SECONDS_MAX,
     raw, rules,
 };
+use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
 /// A value that makes no sense, its line not yet known.
 pub(super) struct Wrong {
@@ -43,8 +44,28 @@ pub(super) fn checked(
     let whole = 0..=WINDOW_SECONDS_MAX;
     let dedupe = seconds("alert.dedupe_seconds", &raw.alert.dedupe_seconds, whole).map_err(told)?;
     let own = std::mem::take(&mut raw.rule);
-    let rules = checked_rules(own, &raw.alert, dedupe, document)?;
-    checked_rest(raw, rules, document).map_err(told)
+    let mut rules = checked_rules(own, &raw.alert, dedupe, document)?;
+    let (sigma, sigma_files) = checked_sigma(raw.alert.sigma.as_ref(), document)?;
+    let sigma = sigma.into_iter().map(|sigma| Rule::of_sigma(sigma, dedupe));
+    rules.extend(sigma);
+    Ok(Config {
+        sigma_files,
+        ..checked_rest(raw, rules, document).map_err(told)?
+    })
+}
+
+/// Sigma rules, and what became of their files.
+fn checked_sigma(
+    folder: Option<&Spanned<PathBuf>>,
+    document: &Document<'_>,
+) -> Result<(Vec<SigmaRule>, Vec<SigmaFile>), ConfigError> {
+    let Some(folder) = folder else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    sigma::read(&document.beside(folder.get_ref())).map_err(|error| {
+        let wanted = format!("{error}; give a folder of Sigma rules, one rule a file");
+        wrong("alert.sigma", folder, &wanted).told(document)
+    })
 }
 
 fn checked_rest(
@@ -73,6 +94,7 @@ fn checked_rest(
         broker: broker.map(checked_broker).transpose()?,
         tenants: checked_tenants(tenant)?,
         rules,
+        sigma_files: Vec::new(),
         silent: seconds(
             "alert.silent_seconds",
             &alert.silent_seconds,

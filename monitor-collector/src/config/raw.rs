@@ -44,6 +44,7 @@ pub(super) struct Alert {
     pub(super) standard: Option<bool>,
     pub(super) off: Vec<Spanned<String>>,
     pub(super) rules: Option<PathBuf>,
+    pub(super) sigma: Option<Spanned<PathBuf>>,
 }
 
 impl Default for Alert {
@@ -55,6 +56,7 @@ impl Default for Alert {
             standard: None,
             off: Vec::new(),
             rules: None,
+            sigma: None,
         }
     }
 }

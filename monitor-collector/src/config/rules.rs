@@ -241,6 +241,7 @@ fn conditions(raw: &Raw) -> Result<Conditions, Wrong> {
         signs: named("rule.signs", &raw.signs, &Sign::ALL, Sign::as_str)?,
         classes: texts("rule.classes", &raw.classes)?,
         changes: raw.changes,
+        sigma: None,
     })
 }
 

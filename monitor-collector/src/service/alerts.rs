@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Edge, bad, denied, name_opt, page, reason, sight::Sight};
 use crate::{
-    alert::rule::Rule,
+    alert::{rule::Rule, sigma::SigmaFile},
     core::alerts::Handling,
     state::{
         Raised,
@@ -116,6 +116,7 @@ impl AlertService for Edge {
         Self::caller(&request, "ListRules", &READERS)?;
         Ok(Response::new(ListRulesResponse {
             rules: self.config.rules.iter().map(shown).collect(),
+            sigma_files: self.config.sigma_files.iter().map(file).collect(),
         }))
     }
 }
@@ -149,6 +150,15 @@ fn shown(rule: &Rule) -> v1::Rule {
         attack_version: rule.attack_version.clone(),
         controls: rule.controls.clone(),
         response: v1::AlertResponse::from(rule.response).into(),
+    }
+}
+
+fn file(file: &SigmaFile) -> v1::SigmaFile {
+    v1::SigmaFile {
+        path: file.path.clone(),
+        id: file.id.clone().unwrap_or_default(),
+        title: file.title.clone(),
+        refused: file.refused.clone().unwrap_or_default(),
     }
 }
 

@@ -6,7 +6,9 @@
 
 use serde::Serialize;
 
-use super::{Action, Event, HostChange, Kind, MemoryAccess, ProcessRef, SocketOperation};
+use super::{
+    Action, Event, HookState, HostChange, Kind, MemoryAccess, ProcessRef, SocketOperation,
+};
 use crate::{bytes::ByteText, id::SessionId};
 
 macro_rules! named_facts {
@@ -127,10 +129,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             ]
         }
         Action::Impaired { .. } => [Some(Fact::Impaired), None],
-        Action::AgentStarted { hooks, .. } => {
-            let is_blind = hooks.iter().any(|hook| hook.tier.is_none());
-            [is_blind.then_some(Fact::Blind), None]
-        }
+        Action::AgentStarted { hooks, .. } => [is_blind(hooks).then_some(Fact::Blind), None],
         Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }
@@ -145,6 +144,11 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::Gap { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
+}
+
+/// Whether a family of hooks sees nothing.
+fn is_blind(hooks: &[HookState]) -> bool {
+    hooks.iter().any(|hook| hook.tier.is_none())
 }
 
 /// Whether a process belongs to another session, or a session reaches for one
