@@ -166,8 +166,8 @@ impl Alerter {
 
     /// Forgets an alert that was closed: what is like it raises one of its own.
     pub fn forget(&mut self, raised: &Raised) {
-        let is_it = |fold: &&Fold| fold.raised.alert.id == raised.alert.id;
-        if self.folds.get(&raised.fold).filter(is_it).is_some() {
+        let is_it = |fold: &Fold| fold.raised.alert.id == raised.alert.id;
+        if self.folds.get(&raised.fold).is_some_and(is_it) {
             self.folds.remove(&raised.fold);
         }
     }

@@ -55,32 +55,32 @@ fn told(action: Action) -> Step {
 }
 
 /// A read of a tenant's file, judged so, this many seconds after the base.
-fn read(tenant: &str, verdict: Option<Verdict>, seconds: u64) -> Step {
+fn read(tenant: &str, verdict: Verdict, seconds: u64) -> Step {
     let id = event_id("jump-3", Source::Priority { cpu: 0 }, 1);
     let mut event = credential(id, tenant, &format!("/srv/{tenant}/k"));
     event.at = at_seconds(seconds);
     event.boot_ns += seconds * 1_000_000_000;
-    Step::Told(Box::new(event), verdict)
+    Step::Told(Box::new(event), Some(verdict))
 }
 
-fn out(reason: OutReason) -> Option<Verdict> {
-    Some(Verdict::OutOfScope {
+fn out(reason: OutReason) -> Verdict {
+    Verdict::OutOfScope {
         reason,
         grant: None,
-    })
+    }
 }
 
-fn within() -> Option<Verdict> {
+fn within() -> Verdict {
     let grant = "01JG".parse().unwrap();
-    Some(Verdict::InScope { grant })
+    Verdict::InScope { grant }
 }
 
-fn nobody(reason: NoSession) -> Option<Verdict> {
-    Some(Verdict::Unattributed { reason })
+fn nobody(reason: NoSession) -> Verdict {
+    Verdict::Unattributed { reason }
 }
 
 /// A use of a file of the class.
-fn used(class: &str, operation: Operation, verdict: Option<Verdict>) -> Step {
+fn used(class: &str, operation: Operation, verdict: Verdict) -> Step {
     let mut step = read("acme", verdict, 0);
     if let Step::Told(event, _) = &mut step
         && let Action::Credential {
@@ -171,7 +171,7 @@ fn of_reasons(cases: &mut BTreeMap<&'static str, Case>) {
             destination,
             denied: false,
         };
-        Step::Told(Box::new(base(action)), out(reason))
+        Step::Told(Box::new(base(action)), Some(out(reason)))
     };
     let case = case(
         vec![connect(OutReason::UnknownDestination)],
@@ -184,7 +184,7 @@ fn of_reasons(cases: &mut BTreeMap<&'static str, Case>) {
 /// The rules that count.
 fn of_counts(cases: &mut BTreeMap<&'static str, Case>) {
     let wrong = || out(OutReason::WrongTenant);
-    let twice = |first: &str, second: &str, verdict: &dyn Fn() -> Option<Verdict>, seconds| {
+    let twice = |first: &str, second: &str, verdict: &dyn Fn() -> Verdict, seconds| {
         vec![read(first, verdict(), 0), read(second, verdict(), seconds)]
     };
     cases.insert(
@@ -249,7 +249,7 @@ fn of_files(cases: &mut BTreeMap<&'static str, Case>) {
         case(
             of_monitor(within()),
             vec![used("kubeconfig", Operation::Write, within())],
-            (of_monitor(Some(expected)), false),
+            (of_monitor(expected), false),
         ),
     );
     let block = |class: &str| vec![used(class, Operation::Read, within())];
@@ -384,6 +384,11 @@ fn of_hosts(cases: &mut BTreeMap<&'static str, Case>) {
             ),
         ),
     );
+}
+
+/// The rules about what cannot be seen.
+fn of_blindness(cases: &mut BTreeMap<&'static str, Case>) {
+    let here = || told(started(false, Some("lsm")));
     cases.insert(
         "blind",
         case(
@@ -427,6 +432,7 @@ fn cases() -> BTreeMap<&'static str, Case> {
     of_files(&mut cases);
     of_sessions(&mut cases);
     of_hosts(&mut cases);
+    of_blindness(&mut cases);
     cases
 }
 

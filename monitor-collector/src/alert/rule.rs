@@ -154,7 +154,7 @@ impl Rule {
             after: 1,
             counted: Counted::Events,
             by: By::Session,
-            window: Duration::from_hours(1),
+            window: Duration::from_secs(3_600),
             dedupe,
         }
     }

@@ -348,20 +348,8 @@ pub(super) fn shown(event: &Event) -> Option<Shown> {
             shown.event.insert("Initiated", "true");
             shown.actor(event);
         }
-        Action::Credential {
-            object,
-            operation,
-            other,
-            ..
-        } if operation.is_change() => {
-            match (operation, other) {
-                (_, Some(name)) => shown.path("TargetFilename", name),
-                // The folder is known, the new name in it is not.
-                (Operation::Created | Operation::Symlinked, None) => {
-                    shown.cut.push("TargetFilename");
-                }
-                (_, None) => shown.path("TargetFilename", &object.path),
-            }
+        Action::Credential { operation, .. } if operation.is_change() => {
+            shown.file(&event.action);
             shown.actor(event);
         }
         Action::Credential { .. }
@@ -398,6 +386,25 @@ impl Shown {
             self.cut.push(field);
         } else {
             self.event.insert(field, path.text.to_string());
+        }
+    }
+
+    /// What was changed, by the name that it has after it.
+    fn file(&mut self, action: &Action) {
+        let Action::Credential {
+            object,
+            operation,
+            other,
+            ..
+        } = action
+        else {
+            return;
+        };
+        match (operation, other) {
+            (_, Some(name)) => self.path("TargetFilename", name),
+            // The folder is known, the new name in it is not.
+            (Operation::Created | Operation::Symlinked, None) => self.cut.push("TargetFilename"),
+            (_, None) => self.path("TargetFilename", &object.path),
         }
     }
 

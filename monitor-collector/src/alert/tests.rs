@@ -41,7 +41,7 @@ pub(super) fn alerter_of(rules: Vec<Rule>) -> Alerter {
     Alerter {
         rules,
         silent: Duration::from_secs(60),
-        dormant: Duration::from_hours(24 * 30),
+        dormant: Duration::from_secs(30 * 86_400),
         counters: Counters::default(),
         hosts: Hosts::default(),
         uses: Uses::default(),

@@ -138,26 +138,26 @@ pub(super) fn checked(raw: Vec<Spanned<Raw>>, dedupe: Duration) -> Result<Vec<Ru
     raw.into_iter()
         .map(|raw| {
             let raw = raw.into_inner();
-            let id = raw.id.clone();
-            let rule = checked_rule(raw, dedupe)?;
+            let id = &raw.id;
+            let rule = checked_rule(&raw, dedupe)?;
             if !seen.insert(rule.id.clone()) {
                 return Err(wrong(
                     "rule.id",
-                    &id,
+                    id,
                     "named twice; give each rule its own name",
                 ));
             }
             if seen.len() > RULES_MAX {
-                return Err(wrong("rule.id", &id, "more than 256 rules; merge some"));
+                return Err(wrong("rule.id", id, "more than 256 rules; merge some"));
             }
             Ok(rule)
         })
         .collect()
 }
 
-fn checked_rule(raw: Raw, dedupe: Duration) -> Result<Rule, Wrong> {
+fn checked_rule(raw: &Raw, dedupe: Duration) -> Result<Rule, Wrong> {
     let id = text("rule.id", &raw.id)?;
-    let conditions = conditions(&raw)?;
+    let conditions = conditions(raw)?;
     let counted = one("rule.counted", &raw.counted, &Counted::ALL, Counted::as_str)?;
     if counted == Counted::Tenants && *raw.after.get_ref() < 2 {
         return Err(wrong(
@@ -166,7 +166,7 @@ fn checked_rule(raw: Raw, dedupe: Duration) -> Result<Rule, Wrong> {
             "give 2 or more where tenants are counted: one tenant is everybody's",
         ));
     }
-    alarms(&raw, &conditions, counted)?;
+    alarms(raw, &conditions, counted)?;
     let technique = match &raw.technique {
         Some(stated) => technique(stated)?,
         None => String::new(),
