@@ -8,7 +8,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
 use monitor_model::{
-    alert::Severity,
+    alert::{AlertState, Severity},
     event::Kind,
     id::{AgentName, EventId, GrantId, PrincipalId, TenantId},
     verdict::VerdictKind,
@@ -99,8 +99,14 @@ pub enum Command {
     Tail(Tail),
     /// Lists who is logged in where, for which client
     Sessions(Sessions),
-    /// Lists verdicts that somebody must act on, newest first
+    /// Lists verdicts that somebody must act on, newest first; takes and closes them
     Alerts(Alerts),
+    /// Lists the rules that alerts are raised by
+    Rules {
+        /// Files of Sigma rules instead: which run, and which do not and why.
+        #[arg(long)]
+        sigma: bool,
+    },
     /// Lists who may do what in which tenant, and until when
     Grants(Grants),
     /// Lists jump hosts, and what their agents cannot see
@@ -235,13 +241,56 @@ pub struct Sessions {
     pub limit: Limit,
 }
 
-/// Which alerts.
+/// Alerts: which to list, or what to do with one.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Examples:
   monitorctl alerts --limit 20
   monitorctl alerts --severity high --tenant acme
-  monitorctl alerts -o ndjson | jq -r .alert.sentence")]
+  monitorctl alerts -o ndjson | jq -r .alert.sentence
+  monitorctl alerts --state open
+  monitorctl alerts ack S2C3D4 --note \"asking alice\"
+  monitorctl alerts close S2C3D4 --note \"agreed by phone, INC-4712\"",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Alerts {
+    /// What to do with one alert; without, they are listed.
+    #[command(subcommand)]
+    pub command: Option<AlertsCommand>,
+    /// Which to list.
+    #[command(flatten)]
+    pub list: AlertsList,
+}
+
+/// What to do with alerts.
+#[derive(Debug, Subcommand)]
+pub enum AlertsCommand {
+    /// Lists alerts, newest first
+    List(AlertsList),
+    /// Shows one alert: the rule, the events behind it, and who did what
+    Show {
+        /// The alert's id, or the end of it.
+        alert: String,
+    },
+    /// Says that you look into it
+    Ack(AlertsHandle),
+    /// Says that it is done; what is like it raises an alert of its own
+    Close(AlertsHandle),
+}
+
+/// An alert, and why.
+#[derive(Debug, Args)]
+pub struct AlertsHandle {
+    /// The alert's id, or the end of it.
+    pub alert: String,
+    /// Why; kept with the alert, with the name in your certificate.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub note: String,
+}
+
+/// Which alerts.
+#[derive(Debug, Args)]
+pub struct AlertsList {
     /// Only of this engineer or workload.
     #[arg(long)]
     pub principal: Option<PrincipalId>,
@@ -254,6 +303,9 @@ pub struct Alerts {
     /// Only at least this urgent.
     #[arg(long, value_parser = severities())]
     pub severity: Option<Severity>,
+    /// Only in this state; repeat it for several.
+    #[arg(long, value_parser = alert_states())]
+    pub state: Vec<AlertState>,
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
@@ -374,6 +426,10 @@ fn verdicts() -> impl clap::builder::TypedValueParser<Value = VerdictKind> {
 
 fn severities() -> impl clap::builder::TypedValueParser<Value = Severity> {
     one_of(&Severity::ALL, Severity::as_str)
+}
+
+fn alert_states() -> impl clap::builder::TypedValueParser<Value = AlertState> {
+    one_of(&AlertState::ALL, AlertState::as_str)
 }
 
 /// Takes one of the model's own names.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use monitor_model::{
     clock::{Clock as _, SystemClock},
-    id::{InvalidId, OrderId, SessionId},
+    id::{AlertId, InvalidId, OrderId, SessionId},
 };
 use monitor_proto::v1::{
-    ListOrdersRequest, ListSessionsRequest, alert_service_client::AlertServiceClient,
-    event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    host_service_client::HostServiceClient, process_service_client::ProcessServiceClient,
+    ListAlertsRequest, ListOrdersRequest, ListSessionsRequest,
+    alert_service_client::AlertServiceClient, event_service_client::EventServiceClient,
+    grant_service_client::GrantServiceClient, host_service_client::HostServiceClient,
+    process_service_client::ProcessServiceClient,
     revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
@@ -165,6 +166,39 @@ impl Connection {
             }
             if !goes_on(&page_token, &answer.next_page_token) || seen >= SHORT_ID_SEARCH_MAX {
                 return single("session", text, &found);
+            }
+            page_token = answer.next_page_token;
+        }
+    }
+
+    /// The alert that an id, or the end of one, names.
+    ///
+    /// # Errors
+    /// As [`Connection::session`].
+    pub async fn alert(&self, text: &str) -> Result<AlertId, CliError> {
+        let Some(end) = id_end(text, text.parse::<AlertId>())? else {
+            return Ok(text.parse()?);
+        };
+        let mut found = Vec::new();
+        let mut seen = 0;
+        let mut page_token = String::new();
+        loop {
+            let request = ListAlertsRequest {
+                page_size: PAGE_SIZE,
+                page_token: page_token.clone(),
+                ..ListAlertsRequest::default()
+            };
+            let answer = self.alerts().list_alerts(ask(request)).await;
+            let answer = answer.map_err(|status| self.error(&status))?.into_inner();
+            seen += answer.alerts.len();
+            for alert in &answer.alerts {
+                let id = AlertId::from_slice(&alert.id)?;
+                if id.to_string().ends_with(&end) {
+                    found.push(id);
+                }
+            }
+            if !goes_on(&page_token, &answer.next_page_token) || seen >= SHORT_ID_SEARCH_MAX {
+                return single("alert", text, &found);
             }
             page_token = answer.next_page_token;
         }

@@ -1,53 +1,64 @@
 //! Verdicts that somebody must act on, by rules that are data. Pure.
 //!
-//! In: judged events in stored order. Out: at most one alert an event, or a
-//! count on an earlier one. Bound: [`SUBJECTS_MAX`] counted sessions, as many
-//! revoked ones, and [`FOLDS_MAX`] remembered alerts; the longest idle is
-//! forgotten, which can raise an alert once more but never loses one. Loss:
-//! none; what the dedupe window swallows is counted in the alert it is folded
-//! into, and a revocation is never swallowed.
+//! In: judged events in stored order, and who is connected. Out: at most one
+//! alert an event, or a count on an earlier one. Bound:
+//! [`SUBJECTS_MAX`](counting::SUBJECTS_MAX) counted subjects, as many revoked
+//! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`] and [`grants`]
+//! name; the longest idle is forgotten, which can raise an alert once more but
+//! never loses one. Loss: none; what the dedupe window swallows is counted in
+//! the alert it is folded into, and a revocation is never swallowed.
+//!
+//! # Layout
+//! - [`rule`]: what a rule is; `standard.toml`: those that come with the collector.
+//! - [`matching`]: which rule an event matches, and what is alike.
+//! - [`counting`]: how often, within a window. [`hosts`], [`grants`]: what
+//!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
+//! - [`telling`]: an alert as a sentence.
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
 use monitor_model::{
-    alert::{Alert, Response},
+    alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
-    event::{Action, Event, Fact, Kind},
-    id::{AgentName, AlertId, EventId, OrderId, SessionId},
+    event::{Action, Event},
+    id::{AgentName, AlertId, EventId, OrderId, SessionId, TenantId},
     revocation::Target,
-    verdict::VerdictKind,
+    verdict::Verdict,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{config::Rule, ledger::Entry, state::Raised};
+use crate::{config::Config, ledger::Entry, state::Raised};
 
+pub mod counting;
+pub mod grants;
+pub mod hosts;
+pub mod kept;
 mod matching;
+pub mod rule;
+pub mod sigma;
+pub mod sign;
 pub mod telling;
 
-use matching::{fold_key, matches, subject};
+use counting::{Counters, Mark, SUBJECTS_MAX};
+use grants::Uses;
+use hosts::{Found, Hosts, Silence};
+use kept::{Kept, KeptKind};
+use matching::{Sight, fold_key, subject, touched};
+use rule::{Counted, Rule};
+use sign::Sign;
 
-/// Most sessions (or hosts, for what belongs to none) whose matches are counted.
-pub const SUBJECTS_MAX: usize = 100_000;
 /// Most alerts that later ones can be folded into.
 pub const FOLDS_MAX: usize = 100_000;
-
-/// Whose matches are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Subject {
-    Session(SessionId),
-    Host(AgentName),
-}
 
 /// An alert that later ones may be folded into.
 #[derive(Debug)]
 struct Fold {
-    alert: Alert,
-    outside: String,
-    stamp: UnixNs,
+    raised: Raised,
+    dedupe: Duration,
 }
 
 /// What an event comes to.
@@ -65,9 +76,11 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Alerter {
     rules: Vec<Rule>,
-    dedupe: Duration,
-    /// When each subject matched a rule, by the rule's place; newest last.
-    matches: HashMap<(usize, Subject), VecDeque<UnixNs>>,
+    silent: Duration,
+    dormant: Duration,
+    counters: Counters,
+    hosts: Hosts,
+    uses: Uses,
     folds: HashMap<String, Fold>,
     /// When a session was last revoked by a rule.
     revoked: HashMap<SessionId, UnixNs>,
@@ -82,75 +95,81 @@ pub struct Moment<'a> {
     pub stamp: UnixNs,
     /// What people call the session: tenant, ticket, tier, grant.
     pub standing: Option<&'a telling::Standing>,
+    /// From when on the grant holds that covers the event; none when none does.
+    pub granted_from: Option<UnixNs>,
+}
+
+/// A rule that fires at an event.
+struct Firing {
+    place: usize,
+    response: Response,
+    marks: Vec<Mark>,
 }
 
 impl Alerter {
-    /// Raises alerts by these rules, folding like ones within this time.
+    /// Raises alerts by the rules of a configuration.
     #[must_use]
-    pub fn new(rules: Vec<Rule>, dedupe: Duration) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            rules,
-            dedupe,
-            matches: HashMap::new(),
+            rules: config.rules.clone(),
+            silent: config.silent,
+            dormant: config.dormant,
+            counters: Counters::default(),
+            hosts: Hosts::default(),
+            uses: Uses::default(),
             folds: HashMap::new(),
             revoked: HashMap::new(),
         }
     }
 
-    /// How far back events matter to the next answer.
+    /// How far back alerts matter to the next answer.
     #[must_use]
     pub fn memory(&self) -> Duration {
-        self.rules
-            .iter()
-            .map(|rule| rule.window)
-            .max()
-            .unwrap_or_default()
-            .max(self.dedupe)
+        let longest = self.rules.iter().map(|rule| rule.dedupe).max();
+        longest.unwrap_or_default()
     }
 
-    /// The verdicts that some rule looks at.
-    #[must_use]
-    pub fn verdicts(&self) -> Vec<VerdictKind> {
-        let named = |kind: &VerdictKind| self.rules.iter().any(|rule| rule.verdicts.contains(kind));
-        VerdictKind::ALL.into_iter().filter(named).collect()
+    /// Takes back a row that was kept before a restart.
+    pub fn restore(&mut self, kept: &Kept) {
+        let Some(text) = &kept.text else { return };
+        match kept.kind {
+            KeptKind::Count => self.counters.restore(&kept.name, text, &self.rules),
+            KeptKind::Host => self.hosts.restore(&kept.name, text),
+            KeptKind::Grant => self.uses.restore(&kept.name, text),
+        }
     }
 
-    /// The kinds of which events without such a verdict count: some rule counts
-    /// what stands out in them, whatever the verdict.
-    #[must_use]
-    pub fn counted_kinds(&self) -> Vec<Kind> {
-        let counts = |rule: &&Rule| rule.after > 1 && rule.verdicts.is_empty();
-        let counting = self.rules.iter().filter(counts);
-        let facts: Vec<Fact> = counting.flat_map(|rule| rule.facts.clone()).collect();
-        let of_fact = |kind: &Kind| facts.iter().any(|fact| fact.kind() == *kind);
-        Kind::ALL.iter().copied().filter(of_fact).collect()
-    }
-
-    /// Counts an event that was answered before a restart.
-    pub fn recount(&mut self, entry: &Entry) {
-        self.firing(entry);
+    /// The rows that changed since the last time.
+    pub fn take_changes(&mut self) -> Vec<Kept> {
+        let mut changes: Vec<Kept> = self.counters.take_changes().collect();
+        changes.extend(self.hosts.take_changes());
+        changes.extend(self.uses.take_changes());
+        changes
     }
 
     /// Remembers an alert that was raised before a restart.
     pub fn remember(&mut self, raised: Raised) {
-        let Raised {
-            stamp,
-            alert,
-            outside,
-            fold,
-        } = raised;
+        let alert = &raised.alert;
         if let (Response::Revoke, Some(session)) = (alert.response, alert.session) {
             self.revoke_once(session, alert.event_at);
         }
+        if alert.state == AlertState::Closed {
+            self.folds.remove(&raised.fold);
+            return;
+        }
+        let rule = self.rules.iter().find(|rule| rule.id == alert.rule);
+        let dedupe = rule.map(|rule| rule.dedupe).unwrap_or_default();
         self.make_room();
-        self.folds.insert(
-            fold,
-            Fold {
-                alert,
-                outside,
-                stamp,
-            },
-        );
+        self.folds
+            .insert(raised.fold.clone(), Fold { raised, dedupe });
+    }
+
+    /// Forgets an alert that was closed: what is like it raises one of its own.
+    pub fn forget(&mut self, raised: &Raised) {
+        let is_it = |fold: &Fold| fold.raised.alert.id == raised.alert.id;
+        if self.folds.get(&raised.fold).is_some_and(is_it) {
+            self.folds.remove(&raised.fold);
+        }
     }
 
     /// Remembers an order that an alert gave before a restart.
@@ -173,160 +192,248 @@ impl Alerter {
 
     /// Answers a judged event.
     pub fn answer(&mut self, entry: &Entry, moment: &Moment<'_>) -> Answer {
-        let Some((place, response)) = self.firing(entry) else {
+        let found = self.found(entry, moment);
+        let Some(firing) = self.firing(entry, &found) else {
             return Answer::Nothing;
         };
-        let Some(rule) = self.rules.get(place) else {
+        let Some(rule) = self.rules.get(firing.place) else {
             return Answer::Nothing;
         };
         let key = fold_key(rule, entry);
         let event = &entry.judged.event;
-        let like = self
-            .folds
-            .get_mut(&key)
-            .filter(|_| response == Response::Notify);
-        if let Some(fold) = like {
-            let apart = event
-                .at
-                .since(fold.alert.event_at)
-                .max(fold.alert.event_at.since(event.at));
-            if apart < self.dedupe {
-                fold.alert.count = fold.alert.count.saturating_add(1);
-                let (alert, outside) = (fold.alert.clone(), fold.outside.clone());
-                return Answer::Fold(Raised {
-                    stamp: fold.stamp,
-                    alert,
-                    outside,
-                    fold: key,
-                });
-            }
+        if firing.response == Response::Notify
+            && let Some(folded) = self.folds.get_mut(&key).and_then(|fold| fold.take(event))
+        {
+            return Answer::Fold(folded);
         }
+        let told = telling::Told {
+            words: words(rule, &found),
+            tenants: tenants(rule, &firing.marks),
+            window: rule.window,
+        };
+        let sentence = |reader| telling::sentence(entry, moment.standing, reader, &told);
         let raised = Raised {
             stamp: moment.stamp,
-            outside: telling::sentence(entry, moment.standing, telling::Reader::OfLedger),
-            alert: alert(rule, response, entry, moment),
+            outside: sentence(telling::Reader::OfLedger),
+            alert: Alert {
+                sentence: sentence(telling::Reader::OfEverything),
+                ..alert(rule, &firing, entry, moment)
+            },
             fold: key,
+            of_event: true,
         };
         self.remember(raised.clone());
         Answer::Raise(raised)
     }
 
-    /// The rule that an event fires, and what it answers; the event is counted.
-    fn firing(&mut self, entry: &Entry) -> Option<(usize, Response)> {
-        let event = &entry.judged.event;
-        let subject = subject(event);
-        let matching: Vec<usize> = (0..self.rules.len())
-            .filter(|&at| self.rules.get(at).is_some_and(|rule| matches(rule, entry)))
-            .collect();
-        let mut firing = Vec::new();
-        for place in matching {
-            let counted = self.count(place, subject.clone(), event.at);
-            let Some(rule) = self.rules.get(place) else {
-                continue;
-            };
-            if counted >= rule.after {
-                firing.push((self.response(rule, event), rule.severity, Reverse(place)));
-            }
-        }
-        let strength = |response: &Response| match response {
-            Response::Notify => 0,
-            Response::Revoke => 1,
-        };
-        let best = firing
-            .into_iter()
-            .max_by_key(|(response, severity, place)| (strength(response), *severity, *place));
-        best.map(|(response, _, Reverse(place))| (place, response))
-    }
-
-    /// A session is revoked once; and what has no session cannot be.
-    fn response(&self, rule: &Rule, event: &Event) -> Response {
-        match (rule.response, event.attribution.session) {
-            (Response::Revoke, Some(session)) if !self.revoked.contains_key(&session) => {
-                Response::Revoke
-            }
-            (Response::Revoke | Response::Notify, _) => Response::Notify,
-        }
-    }
-
-    /// Counts a match, and says how many lie in the window that ends with it.
-    fn count(&mut self, place: usize, subject: Subject, at: UnixNs) -> u32 {
-        let Some(rule) = self.rules.get(place) else {
-            return 0;
-        };
-        let (after, window) = (
-            usize::try_from(rule.after).unwrap_or(usize::MAX),
-            rule.window,
-        );
-        let key = (place, subject);
-        if self.matches.len() >= SUBJECTS_MAX && !self.matches.contains_key(&key) {
-            let idle = self
-                .matches
-                .iter()
-                .min_by_key(|(_, times)| times.back())
-                .map(|(idle, _)| idle.clone());
-            if let Some(idle) = idle {
-                self.matches.remove(&idle);
-            }
-        }
-        let times = self.matches.entry(key).or_default();
-        let place = times.partition_point(|&time| time <= at);
-        times.insert(place, at);
-        if times.len() > after {
-            times.pop_front();
-        }
-        let within = times
+    /// Looks who is connected; an alert for each host that fell silent.
+    pub fn look(&mut self, connected: &HashSet<AgentName>, moment: &Moment<'_>) -> Vec<Raised> {
+        let silences = self.hosts.look(connected, moment.at, self.silent);
+        let fits = |rule: &&Rule| rule.conditions.signs.contains(&Sign::AgentSilent);
+        let best = self
+            .rules
             .iter()
-            .filter(|&&time| at.since(time) < window && time.since(at) < window)
-            .count();
-        u32::try_from(within).unwrap_or(u32::MAX)
+            .enumerate()
+            .filter(|(_, rule)| fits(rule))
+            .max_by_key(|(place, rule)| (rule.severity, Reverse(*place)));
+        let Some(rule) = best.map(|(_, rule)| rule.clone()) else {
+            return Vec::new();
+        };
+        let mut stamp = moment.stamp;
+        let mut raised = Vec::with_capacity(silences.len());
+        for silence in silences {
+            let alert = silence_alert(&rule, silence, moment, stamp);
+            raised.push(alert);
+            stamp = UnixNs(stamp.0.saturating_add(1));
+        }
+        raised
+    }
+
+    /// The rules that an event matches by itself: counts and what shows over
+    /// time left aside. For people, who ask why.
+    #[must_use]
+    pub fn matching<'a>(rules: &'a [Rule], entry: &Entry) -> Vec<&'a Rule> {
+        let sight = Sight::new(entry, Vec::new());
+        let matching = rules.iter().filter(|rule| sight.fits(&rule.conditions));
+        matching.collect()
+    }
+
+    /// What stands out over time. Every event is noted, whatever the rules.
+    fn found(&mut self, entry: &Entry, moment: &Moment<'_>) -> Vec<Found> {
+        let event = &entry.judged.event;
+        let mut found = self.hosts.event(event);
+        if let Verdict::InScope { grant } = &entry.judged.judgement.verdict {
+            let grant = (grant, moment.granted_from);
+            found.extend(self.uses.used(grant, event.at, self.dormant));
+        }
+        found
+    }
+
+    /// The rule that an event fires, and what it answers; the event is counted.
+    fn firing(&mut self, entry: &Entry, found: &[Found]) -> Option<Firing> {
+        let event = &entry.judged.event;
+        let sight = Sight::new(entry, found.iter().map(|found| found.sign).collect());
+        let (mut best, mut rank) = (None, None);
+        for (place, rule) in self.rules.iter().enumerate() {
+            if !sight.fits(&rule.conditions) {
+                continue;
+            }
+            let mark = Mark {
+                at: event.at,
+                event: event.id.clone(),
+                tenant: touched(entry),
+            };
+            let count = self.counters.count(rule, &subject(rule.by, event), mark);
+            let response = response(rule, event, &self.revoked);
+            let this = Some((response == Response::Revoke, rule.severity, Reverse(place)));
+            if count.fires && this > rank {
+                rank = this;
+                best = Some(Firing {
+                    place,
+                    response,
+                    marks: count.marks,
+                });
+            }
+        }
+        best
     }
 
     fn make_room(&mut self) {
         if self.folds.len() < FOLDS_MAX {
             return;
         }
-        let newest = self
-            .folds
-            .values()
-            .map(|fold| fold.alert.event_at)
-            .max()
-            .unwrap_or_default();
-        let dedupe = self.dedupe;
+        let at = |fold: &Fold| fold.raised.alert.event_at;
+        let newest = self.folds.values().map(at).max().unwrap_or_default();
         self.folds
-            .retain(|_, fold| newest.since(fold.alert.event_at) < dedupe);
+            .retain(|_, fold| newest.since(at(fold)) < fold.dedupe);
         if self.folds.len() >= FOLDS_MAX {
-            let oldest = self
-                .folds
-                .iter()
-                .min_by_key(|(_, fold)| fold.stamp)
-                .map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
+            let oldest = self.folds.iter().min_by_key(|(_, fold)| fold.raised.stamp);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                 self.folds.remove(&oldest);
             }
         }
     }
 }
 
-fn alert(rule: &Rule, response: Response, entry: &Entry, moment: &Moment<'_>) -> Alert {
+impl Fold {
+    /// Counts an event into the alert, if it is near enough.
+    fn take(&mut self, event: &Event) -> Option<Raised> {
+        let alert = &mut self.raised.alert;
+        let after = event.at.since(alert.event_at);
+        let apart = after.max(alert.event_at.since(event.at));
+        if apart >= self.dedupe {
+            return None;
+        }
+        alert.count = alert.count.saturating_add(1);
+        if alert.events.len() < EVENTS_MAX {
+            alert.events.push(event.id.clone());
+        }
+        Some(self.raised.clone())
+    }
+}
+
+/// A session is revoked once; and what has no session cannot be.
+fn response(rule: &Rule, event: &Event, revoked: &HashMap<SessionId, UnixNs>) -> Response {
+    match (rule.response, event.attribution.session) {
+        (Response::Revoke, Some(session)) if !revoked.contains_key(&session) => Response::Revoke,
+        (Response::Revoke | Response::Notify, _) => Response::Notify,
+    }
+}
+
+/// What stands out over time, where that is what the rule looks for.
+fn words(rule: &Rule, found: &[Found]) -> Option<String> {
+    let signs = &rule.conditions.signs;
+    let found = found.iter().find(|found| signs.contains(&found.sign));
+    found.map(|found| found.words.clone())
+}
+
+/// The tenants that were touched, where the rule counts them; the first first.
+fn tenants(rule: &Rule, marks: &[Mark]) -> Vec<TenantId> {
+    match rule.counted {
+        Counted::Events => Vec::new(),
+        Counted::Tenants => marks
+            .iter()
+            .filter_map(|mark| mark.tenant.clone())
+            .collect(),
+    }
+}
+
+fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment<'_>) -> Alert {
     let event = &entry.judged.event;
     let who = &event.attribution;
+    let beyond = firing.marks.len().saturating_sub(EVENTS_MAX);
+    let behind = firing.marks.iter().skip(beyond);
     Alert {
         id: alert_id(&event.id, entry.stored_at),
         rule: rule.id.clone(),
+        rule_version: rule.version,
+        title: rule.title.clone(),
         technique: technique(rule, event),
+        attack_version: rule.attack_version.clone(),
+        controls: rule.controls.clone(),
         severity: rule.severity,
         at: moment.at,
         event_at: event.at,
         event: event.id.clone(),
+        events: behind.map(|mark| mark.event.clone()).collect(),
         host: event.id.agent.clone(),
         session: who.session,
         principal: who.principal.clone(),
         tenant: who.tenant.clone(),
         ledger: entry.ledger.clone(),
-        sentence: telling::sentence(entry, moment.standing, telling::Reader::OfEverything),
-        response,
-        order: (response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
+        sentence: String::new(),
+        response: firing.response,
+        order: (firing.response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
         count: 1,
+        tenants: tenants(rule, &firing.marks),
+        state: AlertState::Open,
+        steps: Vec::new(),
+    }
+}
+
+/// Of a silence no event tells: the last before it is named.
+fn silence_alert(rule: &Rule, silence: Silence, moment: &Moment<'_>, stamp: UnixNs) -> Raised {
+    let Silence { last, since } = silence;
+    let seconds = moment.at.since(since).as_secs();
+    let host = last.agent.clone();
+    let sentence = format!("nothing is heard of {host} for {seconds} s");
+    let digest = name_bits("silence", &last);
+    Raised {
+        stamp,
+        outside: sentence.clone(),
+        fold: format!(
+            "{}
+host {host}
+silence",
+            rule.id
+        ),
+        of_event: false,
+        alert: Alert {
+            id: AlertId::from_parts(stamp, digest),
+            rule: rule.id.clone(),
+            rule_version: rule.version,
+            title: rule.title.clone(),
+            technique: rule.technique.clone(),
+            attack_version: rule.attack_version.clone(),
+            controls: rule.controls.clone(),
+            severity: rule.severity,
+            at: moment.at,
+            event_at: since,
+            events: vec![last.clone()],
+            event: last,
+            host,
+            session: None,
+            principal: None,
+            tenant: None,
+            ledger: TenantId::provider(),
+            sentence,
+            response: Response::Notify,
+            order: None,
+            count: 1,
+            tenants: Vec::new(),
+            state: AlertState::Open,
+            steps: Vec::new(),
+        },
     }
 }
 
@@ -361,5 +468,9 @@ fn name_bits(what: &str, event: &EventId) -> u128 {
         .fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
 }
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod page;
 #[cfg(test)]
 mod tests;

@@ -8,20 +8,17 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::{
-    alert::{Response, Severity},
-    event::{Fact, Kind},
-    tenant::Tenant,
-    verdict::{OutReason, VerdictKind},
-};
+use monitor_model::tenant::Tenant;
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 pub use monitor_transport::configuration::ConfigError;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use crate::alert::{rule::Rule, sigma::SigmaFile};
 
 mod check;
 mod raw;
+pub mod rules;
 
 /// The documented configuration, as `config --default` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -32,6 +29,11 @@ pub const TENANTS_MAX: usize = 1_000;
 pub const RULES_MAX: usize = 256;
 /// Longest window of a rule: a day.
 pub const WINDOW_SECONDS_MAX: u64 = 86_400;
+/// Least silence of an agent that is told: lost streams are taken up again
+/// within it.
+pub const SILENT_SECONDS_MIN: u64 = 20;
+/// Longest time until an unused grant is dormant: ten years.
+pub const DORMANT_DAYS_MAX: u64 = 3_650;
 /// Most matches that a rule may wait for.
 pub const AFTER_MAX: u32 = 1_000;
 
@@ -44,32 +46,6 @@ pub struct Broker {
     pub retry_min: Duration,
     /// Longest pause between attempts.
     pub retry_max: Duration,
-}
-
-/// When an alert is raised, and what answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rule {
-    /// Its name.
-    pub id: String,
-    /// Verdicts it looks at; none means all, where it looks at facts.
-    pub verdicts: Vec<VerdictKind>,
-    /// Kinds of events it looks at; none means all that are judged.
-    pub kinds: Vec<Kind>,
-    /// Reasons it looks at; none means all.
-    pub reasons: Vec<OutReason>,
-    /// Facts of which an event must have one; none means that it looks at
-    /// verdicts alone.
-    pub facts: Vec<Fact>,
-    /// How urgent its alerts are.
-    pub severity: Severity,
-    /// ATT&CK technique; may be empty.
-    pub technique: String,
-    /// What answers.
-    pub response: Response,
-    /// Fires from this match of one session on, counted within the window.
-    pub after: u32,
-    /// The window.
-    pub window: Duration,
 }
 
 /// The checked configuration.
@@ -87,8 +63,12 @@ pub struct Config {
     pub tenants: Vec<Tenant>,
     /// Alert rules, first to last.
     pub rules: Vec<Rule>,
-    /// How long like alerts are folded into the first.
-    pub dedupe: Duration,
+    /// Files of Sigma rules, and what became of each.
+    pub sigma_files: Vec<SigmaFile>,
+    /// A host of whose agent nothing is heard for this long is silent.
+    pub silent: Duration,
+    /// A grant that lay unused for this long is dormant.
+    pub dormant: Duration,
     /// How often a silent stream tells the newest positions.
     pub heartbeat: Duration,
     /// A reader that takes nothing for this long is cut off.
@@ -110,9 +90,7 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
-        check::checked(document.parse()?, &document).map_err(|wrong| {
-            document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
-        })
+        check::checked(document.parse()?, &document)
     }
 
     /// A digest of tenants and rules: names the policy a judgement was made under.

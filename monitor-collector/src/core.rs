@@ -10,6 +10,7 @@
 //! A crash between the two is made good at the next start, from the ledgers.
 //!
 //! # Layout
+//! - [`alerts`]: alerts that follow, and what people do with them.
 //! - [`error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
@@ -29,10 +30,10 @@ use monitor_model::{
     judge::{World, judge},
     revocation::Order,
 };
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::{
-    alert::{Alerter, Answer, Moment, telling::Standing},
+    alert::Alerter,
     dedupe::{Dedupe, Intervals, Stream},
     ledger::{Entry, Judged, Ledger},
     processes::Processes,
@@ -41,6 +42,7 @@ use crate::{
     tables::Tables,
 };
 
+pub mod alerts;
 pub mod error;
 pub mod live;
 pub mod open;
@@ -90,6 +92,10 @@ pub struct Core {
     /// The newest place among events and alerts.
     stamp: UnixNs,
     unnoted: u64,
+    /// The last entry that was followed.
+    followed: UnixNs,
+    /// Alerts that no stored event raised, until the next group.
+    raised: Vec<Arc<Raised>>,
     tables: Tables,
     /// Whether the tables no longer show the orders as they are.
     tables_orders_moved: bool,
@@ -159,17 +165,27 @@ impl Core {
             raised.extend(self.follow_alert(entry)?.map(Arc::new));
         }
         if let Some(last) = entries.last() {
+            self.followed = last.stored_at;
             self.unnoted += u64::try_from(entries.len()).unwrap_or(u64::MAX);
             if self.state.is_changed() || self.unnoted >= FOLLOWED_EVERY {
-                // In step with the place: a start goes on from both.
-                for change in self.processes.take_changes() {
-                    self.state.put_processes(&change)?;
-                }
-                self.state.set_followed(last.stored_at)?;
-                self.unnoted = 0;
+                self.note_followed()?;
             }
         }
         Ok(raised)
+    }
+
+    /// Notes how far it followed, and what is known as of there: a start goes
+    /// on from both.
+    fn note_followed(&mut self) -> Result<(), CoreError> {
+        for change in self.processes.take_changes() {
+            self.state.put_processes(&change)?;
+        }
+        for change in self.alerter.take_changes() {
+            self.state.put_kept(&change)?;
+        }
+        self.state.set_followed(self.followed)?;
+        self.unnoted = 0;
+        Ok(())
     }
 
     /// Puts the state on disk, and refreshes the tables.
@@ -318,35 +334,6 @@ impl Core {
             | Action::Impaired { .. } => {}
         }
         Ok(())
-    }
-
-    fn follow_alert(&mut self, entry: &Entry) -> Result<Option<Raised>, CoreError> {
-        let stamp = UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now());
-        let grant = entry.judged.event.attribution.grants.first();
-        let standing = grant
-            .and_then(|id| self.world.grants.get(id))
-            .map(Standing::from);
-        let moment = Moment {
-            at: self.clock.now(),
-            stamp,
-            standing: standing.as_ref(),
-        };
-        match self.alerter.answer(entry, &moment) {
-            Answer::Nothing => Ok(None),
-            Answer::Fold(folded) => {
-                self.state.put_alert(&folded)?;
-                Ok(None)
-            }
-            Answer::Raise(raised) => {
-                self.stamp = stamp;
-                self.state.put_alert(&raised)?;
-                info!(alert = %raised.alert.id, rule = %raised.alert.rule, severity = %raised.alert.severity,
-                    event = %raised.alert.event, response = raised.alert.response.as_str(),
-                    sentence = %raised.alert.sentence, "Alert raised.");
-                self.order_for(&raised.alert)?;
-                Ok(Some(raised))
-            }
-        }
     }
 
     /// Makes the tables say what the core knows.

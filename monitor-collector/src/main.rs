@@ -5,6 +5,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
 use monitor_collector::{
+    alert::sigma::SigmaFile,
     config::{self, Config},
     hex,
     ledger::verify,
@@ -82,11 +83,29 @@ fn act(command: Command) -> anyhow::Result<()> {
                 "{}: ok, {tenants} tenants, {rules} rules",
                 path.display()
             )?;
-            Ok(())
+            tell_sigma(&config.sigma_files, &mut out)
         }
         Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
         Command::Verify { data_dir } => check_ledgers(&data_dir, &mut out),
     }
+}
+
+/// Which Sigma rules run, and which do not and why.
+fn tell_sigma(files: &[SigmaFile], out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let refused = files.iter().filter(|file| file.refused.is_some()).count();
+    let run = files.len() - refused;
+    writeln!(out, "sigma: {run} of {} rules run", files.len())?;
+    for file in files {
+        let path = &file.path;
+        match &file.refused {
+            None => writeln!(out, "sigma: {path}: runs: {}", file.title)?,
+            Some(why) => writeln!(out, "sigma: {path}: does not run: {why}")?,
+        }
+    }
+    Ok(())
 }
 
 fn run(config: Config) -> anyhow::Result<()> {

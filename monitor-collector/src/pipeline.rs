@@ -39,7 +39,7 @@ use crate::{
         AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
     },
     state::{State, StateError},
-    writer::{Thread, Writer},
+    writer::{Request, Thread, Writer},
 };
 
 /// How often an idle connection is tried.
@@ -50,6 +50,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Largest message that an agent may send: a batch and its frame.
 const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
+
+/// How often it is looked whose agents are connected.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Why the collector cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +152,7 @@ impl Collector {
             seats: Seats::new(READERS_MAX, LOOKUPS_MAX),
             outside: Seats::new(AUDITORS_MAX, AUDITOR_LOOKUPS_MAX),
         };
+        tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
@@ -208,6 +212,19 @@ impl Collector {
             error!("Writer could not be waited for.");
         }
         info!("Collector stopped, everything taken is on disk.");
+    }
+}
+
+/// Tells the writer whose agents are connected, until `stop`. One look at a time.
+async fn look(writer: Writer, agents: Arc<Agents>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let connected = agents.connected();
+        // A writer that cannot answer tells why, and is asked again.
+        _ = writer.ask(|reply| Request::Look(connected, reply)).await;
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`cursor`]: where a reader stopped, sealed.
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
-//! - [`lists`]: `SessionService`, `AlertService`.
+//! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
@@ -32,6 +32,7 @@ use crate::{
     writer::{Denied, Writer},
 };
 
+pub mod alerts;
 pub mod cursor;
 pub mod events;
 pub mod grants;
@@ -197,9 +198,10 @@ fn denied(denied: Denied) -> Status {
             Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => {
                 Status::already_exists(denied.to_string())
             }
-            Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } => {
+            Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } | Refusal::StepsFull { .. } => {
                 Status::resource_exhausted(denied.to_string())
             }
+            Refusal::AlertClosed { .. } => Status::failed_precondition(denied.to_string()),
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
         },
     }

@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ledger::{durable, integer, number};
 
+mod alerts;
 mod hosts;
 pub mod load;
 mod processes;
@@ -109,6 +110,8 @@ pub struct Raised {
     pub outside: String,
     /// What later alerts must share to be folded into it.
     pub fold: String,
+    /// Whether its event raised it, and not what came after that.
+    pub of_event: bool,
 }
 
 /// A session and the boot of its host.
@@ -174,6 +177,7 @@ impl State {
         durable(&connection)
             .and_then(|()| connection.execute_batch(SCHEMA))
             .and_then(|()| connection.execute_batch(processes::SCHEMA))
+            .and_then(|()| connection.execute_batch(alerts::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])
@@ -248,7 +252,8 @@ impl State {
         )
     }
 
-    /// Puts an alert. One event raises at most one: a second is a no-op.
+    /// Puts an alert. One event raises at most one: a second is a no-op. What
+    /// people did with it is kept apart: [`State::put_handled`].
     ///
     /// # Errors
     /// [`StateError::Sqlite`].
@@ -258,15 +263,25 @@ impl State {
             alert,
             outside,
             fold,
+            of_event,
         } = raised;
-        let message = v1::Alert::from(alert);
+        let message = v1::Alert {
+            state: 0,
+            steps: Vec::new(),
+            ..v1::Alert::from(alert)
+        };
+        let event = if *of_event {
+            alert.event.to_string()
+        } else {
+            format!("none: {}", alert.id)
+        };
         self.change(
             "INSERT INTO alert VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (id) DO UPDATE SET message = excluded.message",
             params![
                 integer(stamp.0),
                 alert.id.to_string(),
-                alert.event.to_string(),
+                event,
                 integer(alert.at.0),
                 integer(alert.event_at.0),
                 alert.ledger.as_str(),

@@ -28,6 +28,8 @@ use crate::{config::Config, pipeline::Collector};
 
 mod access;
 mod agents;
+mod alerts;
+mod cascades;
 mod hosts;
 mod measure;
 mod processes;
@@ -227,7 +229,7 @@ impl Agent {
 }
 
 /// Asks again until something holds.
-async fn eventually<T, F: Future<Output = Option<T>>>(mut probe: impl FnMut() -> F) -> T {
+async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let wait = async {
         loop {
             if let Some(found) = probe().await {

@@ -7,7 +7,7 @@
 //! [`REQUESTS_MAX`] requests; who comes then waits. Loss: none: when a store
 //! fails nothing of it is acked, and the core is opened anew from what is on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use monitor_model::{
     clock::{Clock, UnixNs},
@@ -23,7 +23,9 @@ use tracing::{debug, error};
 use crate::{
     config::Config,
     core::{
-        Batch, Core, CoreError, Refusal, live,
+        Batch, Core, CoreError, Refusal,
+        alerts::Handling,
+        live,
         orders::{Attempt, Wanted},
     },
     ledger::Entry,
@@ -111,6 +113,10 @@ pub enum Request {
     Attempted(Box<Attempt>, Reply<()>),
     /// Note what an agent did.
     Receipt(AgentName, Receipt),
+    /// Note what somebody does with an alert.
+    Handle(Box<Handling>, Reply<Raised>),
+    /// Note whose agents are connected.
+    Look(HashSet<AgentName>, Reply<()>),
 }
 
 /// One item of the stream that readers follow.
@@ -345,6 +351,7 @@ impl Worker {
         for request in requests {
             answers.extend(serve(core, request)?);
         }
+        let early_alerts = core.take_raised();
         let (batches, waiting) = admitted(core, jobs)?;
         let stored = match core.store(batches) {
             Ok(stored) => stored,
@@ -379,7 +386,9 @@ impl Worker {
         }
         let tables = core.tables();
         self.tables.send_replace(tables.clone());
-        let mut items: Vec<Item> = stored.entries.into_iter().map(Item::Event).collect();
+        // By their places: what was looked for before what was stored.
+        let mut items: Vec<Item> = early_alerts.into_iter().map(Item::Alert).collect();
+        items.extend(stored.entries.into_iter().map(Item::Event));
         items.extend(raised.into_iter().map(Item::Alert));
         if !items.is_empty() {
             // No reader is no failure: who comes later reads the ledgers.

@@ -50,7 +50,7 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let config = set_up(folder.path());
     let checked = collector(&["check-config", "--config", &config]);
-    let rules = monitor_collector::config::DEFAULT.matches("\n[[rule]]\n");
+    let rules = monitor_collector::alert::rule::STANDARD.matches("\n[[rule]]\n");
     let expected = format!("ok, 2 tenants, {} rules", rules.count());
     let said = text(&checked.stdout);
     assert!(
@@ -104,15 +104,15 @@ fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
     let text_before = std::fs::read_to_string(&config).unwrap();
     std::fs::write(
         &config,
-        text_before.replace("severity = \"high\"", "severity = \"huge\""),
+        text_before.replace("silent_seconds = 60", "silent_seconds = 1"),
     )
     .unwrap();
     let checked = collector(&["check-config", "--config", &config]);
     let said = text(&checked.stderr);
     assert!(
         !checked.status.success()
-            && said.contains("collector.toml:60: rule.severity is \"huge\"")
-            && said.contains("low, medium"),
+            && said.contains("collector.toml:29: alert.silent_seconds is 1")
+            && said.contains("20 to 86400"),
         "{said}"
     );
     let missing = collector(&["check-config", "--config", "/nonexistent.toml"]);

@@ -2,7 +2,7 @@
 
 use monitor_model::{
     alert::Alert,
-    event::{Attribution, Event, Process},
+    event::{Attribution, Event, Fact, Process},
     grant::Grant,
     id::EventId,
     sentence,
@@ -33,6 +33,7 @@ struct Explained {
     attribution: String,
     verdict: String,
     alerts: Vec<Alert>,
+    rules: Vec<String>,
 }
 
 /// Explains one event.
@@ -64,6 +65,7 @@ pub async fn run(
         attribution: answer.attribution_sentence,
         verdict: answer.verdict_sentence,
         alerts: collect(answer.alerts)?,
+        rules: answer.matching_rules,
     };
     if screen.is_table() {
         let grants = details(&explained, connection).await;
@@ -110,6 +112,7 @@ fn record(explained: &Explained) -> Record {
         .with("what", sentence::what(&explained.event))
         .with("attribution_text", &explained.attribution)
         .with("verdict_text", &explained.verdict)
+        .with("matching_rules", &explained.rules)
         .with("alerts", &explained.alerts)
 }
 
@@ -137,6 +140,15 @@ fn print(explained: &Explained, grants: &[Grant], screen: &mut Screen) -> Result
         ),
         (Tone::Dim, format!(" (policy {})", judgement.policy_version)),
     ])?;
+    let rules = match explained.rules.as_slice() {
+        [] => "rules that match: none".to_owned(),
+        rules => format!("rules that match: {}", rules.join(", ")),
+    };
+    screen.line(Tone::Plain, &rules)?;
+    let told = standing_out(event);
+    if !told.is_empty() {
+        screen.line(Tone::Plain, &format!("stands out: {}", told.join(", ")))?;
+    }
     if explained.alerts.is_empty() {
         screen.line(Tone::Dim, "no alert")?;
     }
@@ -158,6 +170,12 @@ fn print(explained: &Explained, grants: &[Grant], screen: &mut Screen) -> Result
         ])?;
     }
     Ok(())
+}
+
+/// What stands out in the event itself, by the names that rules use.
+fn standing_out(event: &Event) -> Vec<&'static str> {
+    let found = monitor_model::event::facts(event);
+    found.into_iter().map(Fact::as_str).collect()
 }
 
 fn facts(explained: &Explained) -> Vec<(String, String)> {

@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod orders;
 pub mod pki;
 pub mod revoke;
+pub mod rules;
 pub mod sessions;
 pub mod tail;
 pub mod tree;
@@ -69,6 +70,7 @@ async fn dispatch(
         }
         Command::Sessions(sessions) => sessions::run(sessions, connection, screen).await,
         Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
+        Command::Rules { sigma } => rules::run(*sigma, connection, screen).await,
         Command::Grants(grants) => grants::run(grants, connection, screen).await,
         Command::Hosts(hosts) => hosts::run(hosts, connection, screen).await,
         Command::Explain { event } => explain::run(event, connection, screen).await,

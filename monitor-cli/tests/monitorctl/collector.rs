@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) live: Vec<v1::LiveSession>,
     pub(crate) asked_live: Vec<v1::ListProcessesRequest>,
     pub(crate) alerts: Vec<v1::Alert>,
+    pub(crate) rules: Vec<v1::Rule>,
+    pub(crate) sigma_files: Vec<v1::SigmaFile>,
     pub(crate) grants: Vec<v1::Grant>,
     pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
@@ -260,6 +262,51 @@ impl ProcessService for Service {
 
 #[tonic::async_trait]
 impl AlertService for Service {
+    async fn get_alert(
+        &self,
+        request: Request<v1::GetAlertRequest>,
+    ) -> Result<Response<v1::GetAlertResponse>, Status> {
+        let id = request.into_inner().id;
+        let alert = self
+            .world()?
+            .alerts
+            .iter()
+            .find(|alert| alert.id == id)
+            .cloned();
+        let alert = alert.ok_or_else(|| Status::not_found("no such alert is known"))?;
+        Ok(Response::new(v1::GetAlertResponse { alert: Some(alert) }))
+    }
+
+    async fn handle_alert(
+        &self,
+        request: Request<v1::HandleAlertRequest>,
+    ) -> Result<Response<v1::HandleAlertResponse>, Status> {
+        let asked = request.into_inner();
+        let mut world = self.world()?;
+        let alert = world.alerts.iter_mut().find(|alert| alert.id == asked.id);
+        let alert = alert.ok_or_else(|| Status::not_found("no such alert is known"))?;
+        alert.state = asked.state;
+        alert.steps.push(v1::AlertStep {
+            state: asked.state,
+            author: "soc/eve".into(),
+            note: asked.note,
+            at_unix_ns: 1_767_355_203_000_000_000,
+        });
+        let alert = Some(alert.clone());
+        Ok(Response::new(v1::HandleAlertResponse { alert }))
+    }
+
+    async fn list_rules(
+        &self,
+        _: Request<v1::ListRulesRequest>,
+    ) -> Result<Response<v1::ListRulesResponse>, Status> {
+        let world = self.world()?;
+        Ok(Response::new(v1::ListRulesResponse {
+            rules: world.rules.clone(),
+            sigma_files: world.sigma_files.clone(),
+        }))
+    }
+
     async fn list_alerts(
         &self,
         request: Request<v1::ListAlertsRequest>,

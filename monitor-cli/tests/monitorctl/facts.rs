@@ -1,7 +1,7 @@
 //! A small world to show: alice works for acme and reaches for globex.
 
 use monitor_model::{
-    alert::{Alert, Response, Severity},
+    alert::{Alert, AlertState, Response, Severity},
     bytes::PathLabel,
     clock::UnixNs,
     event::{
@@ -220,6 +220,10 @@ pub(crate) fn alert() -> Alert {
         id: ALERT.parse().unwrap(),
         rule: "out-of-scope".into(),
         technique: "T1078".into(),
+        rule_version: 1,
+        title: "Something out of scope".into(),
+        attack_version: "19".into(),
+        controls: vec!["NIST 800-53 AC-6".into()],
         severity: Severity::High,
         at: at(2_001),
         event_at: at(2_000),
@@ -234,6 +238,10 @@ pub(crate) fn alert() -> Alert {
         response: Response::Revoke,
         order: Some(ORDER.parse().unwrap()),
         count: 1,
+        events: vec![event_id(2)],
+        tenants: vec![],
+        state: AlertState::Open,
+        steps: vec![],
     }
 }
 

@@ -28,6 +28,7 @@ fn world() -> World {
             verdict_sentence: "out of scope: another tenant's (grant g-acme)".into(),
             attribution_sentence: "by the mark that the login put on it".into(),
             alerts: vec![(&facts::alert()).into()],
+            matching_rules: vec!["wrong-tenant".into(), "cascade".into()],
         }),
         ..World::default()
     }
@@ -90,8 +91,8 @@ fn alerts_read_as_sentences() {
     assert_eq!(
         shown(&["alerts", "-o", "table"]),
         "\
-TIME                 SEVERITY  SESSION  RULE          COUNT  RESPONSE              WHAT
-2026-01-02 12:00:02  high      S2A1B0   out-of-scope  1      revoke, order S2D4E5  alice (acme, INC-4711, production) read globex credential /srv/globex/kubeconfig with cat on jump-1
+TIME                 ALERT   SEVERITY  STATE  SESSION  RULE          COUNT  RESPONSE              WHAT
+2026-01-02 12:00:02  S2F6G7  high      open   S2A1B0   out-of-scope  1      revoke, order S2D4E5  alice (acme, INC-4711, production) read globex credential /srv/globex/kubeconfig with cat on jump-1
 "
     );
     let all = records(&shown(&["alerts", "--severity", "high"]));
@@ -100,6 +101,85 @@ TIME                 SEVERITY  SESSION  RULE          COUNT  RESPONSE           
         all[0]["alert"]["event_at_rfc3339"],
         "2026-01-02T12:00:02.000000000Z"
     );
+}
+
+#[test]
+fn an_alert_is_taken_and_closed_with_a_note_and_shown_in_full() {
+    let site = Site::new();
+    let collector = site.collector(world());
+    let end = &facts::ALERT[20..];
+    for (arguments, state) in [
+        (
+            ["alerts", "ack", end, "--note", "asking alice"],
+            "acknowledged",
+        ),
+        (
+            ["alerts", "close", end, "--note", "agreed, INC-4712"],
+            "closed",
+        ),
+    ] {
+        let ran = site.run(&collector, &arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+        assert_eq!(records(&ran.out)[0]["alert"]["state"], state);
+    }
+    let shown = site
+        .run(&collector, &["alerts", "show", end, "-o", "table"])
+        .out;
+    for part in [
+        "ALERT high alice (acme",
+        facts::ALERT,
+        "out-of-scope 1: Something out of scope",
+        "T1078 (ATT&CK v19)",
+        "NIST 800-53 AC-6",
+        "acknowledged  soc/eve  asking alice",
+        "closed        soc/eve  agreed, INC-4712",
+    ] {
+        assert!(shown.contains(part), "{shown} lacks {part:?}");
+    }
+    let missing = site.run(&collector, &["alerts", "ack", "ZZZZZZ", "--note", "x"]);
+    assert_eq!(missing.code, Some(3), "{}", missing.err);
+    let silent = site.run(&collector, &["alerts", "close", end]);
+    assert_eq!(silent.code, Some(2), "{}", silent.err);
+}
+
+#[test]
+fn rules_say_what_they_look_for() {
+    let site = Site::new();
+    let collector = site.collector(World {
+        rules: vec![v1::Rule {
+            id: "cascade".into(),
+            version: 2,
+            title: "Several clients".into(),
+            severity: v1::Severity::Critical.into(),
+            technique: "T1199".into(),
+            attack_version: "19".into(),
+            controls: vec!["NIST 800-53 IR-4".into()],
+            response: v1::AlertResponse::Revoke.into(),
+        }],
+        sigma_files: vec![v1::SigmaFile {
+            path: "linux/a.yml".into(),
+            id: "a".into(),
+            title: "A".into(),
+            refused: "for category x".into(),
+        }],
+        ..World::default()
+    });
+    let sigma = site
+        .run(&collector, &["rules", "--sigma", "-o", "table"])
+        .out;
+    assert!(
+        sigma.contains("linux/a.yml  no    A      for category x"),
+        "{sigma}"
+    );
+    assert_eq!(
+        site.run(&collector, &["rules", "-o", "table"]).out,
+        "\
+RULE     VERSION  SEVERITY  ANSWER  ATT&CK  CONTROLS          LOOKS FOR
+cascade  2        critical  revoke  T1199   NIST 800-53 IR-4  Several clients
+"
+    );
+    let record = &records(&site.run(&collector, &["rules"]).out)[0];
+    assert_eq!(record["attack_version"], "19");
 }
 
 #[test]
@@ -210,6 +290,7 @@ fn an_event_is_explained_from_its_facts_to_its_alert() {
         "wrong_tenant"
     );
     assert_eq!(record["alerts"][0]["id"], facts::ALERT);
+    assert_eq!(record["matching_rules"][1], "cascade");
 }
 
 #[test]

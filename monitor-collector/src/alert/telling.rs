@@ -4,6 +4,8 @@
 //! /srv/globex/kubeconfig with cat on jump-3". Who may read one tenant's ledger
 //! only gets a sentence that names no other tenant.
 
+use std::{fmt::Write as _, time::Duration};
+
 use monitor_model::{
     bytes::ByteText,
     event::{Action, Event},
@@ -48,10 +50,43 @@ pub enum Reader {
     OfLedger,
 }
 
+/// What a rule found beside the event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What stands out over time.
+    pub words: Option<String>,
+    /// The tenants touched, where the rule counts them.
+    pub tenants: Vec<TenantId>,
+    /// Within which time.
+    pub window: Duration,
+}
+
 /// Tells an alert.
 #[must_use]
-pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> String {
+pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader, told: &Told) -> String {
+    let mut text = match (&told.words, &entry.judged.event.process) {
+        // What a host tells of itself: nobody did it.
+        (Some(words), None) => format!("{words} on {}", entry.judged.event.id.agent),
+        (Some(words), Some(_)) => format!("{}; {words}", plain(entry, standing, reader)),
+        (None, _) => plain(entry, standing, reader),
+    };
+    match (reader, told.tenants.len()) {
+        (_, 0) => {}
+        (Reader::OfLedger, _) => text.push_str("; other tenants' things were touched as well"),
+        (Reader::OfEverything, count) => {
+            let names: Vec<&str> = told.tenants.iter().map(TenantId::as_str).collect();
+            let (names, seconds) = (names.join(", "), told.window.as_secs());
+            _ = write!(text, "; {count} tenants within {seconds} s: {names}");
+        }
+    }
+    text
+}
+
+fn plain(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> String {
     let event = &entry.judged.event;
+    if is_of_the_host(event) {
+        return format!("{} on {}", sentence::what(event), event.id.agent);
+    }
     let sees = |tenant: &TenantId| reader == Reader::OfEverything || *tenant == entry.ledger;
     let who = event
         .attribution
@@ -74,6 +109,14 @@ pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> S
         "{who}{aside} {} on {}",
         deed(event, &entry.judged.judgement.owner, &sees),
         event.id.agent
+    )
+}
+
+/// Whether a host tells it of itself.
+const fn is_of_the_host(event: &Event) -> bool {
+    matches!(
+        event.action,
+        Action::Gap { .. } | Action::Impaired { .. } | Action::AgentStarted { .. }
     )
 }
 

@@ -1,34 +1,72 @@
 use monitor_model::{
     alert::Severity,
-    event::{HostChange, MemoryAccess, Operation, ProcessRef, SocketOperation},
+    event::{Fact, HostChange, Kind, MemoryAccess, Operation, ProcessRef, SocketOperation},
     id::Source,
     verdict::VerdictKind,
 };
 
-use super::*;
+use super::{
+    rule::{By, Conditions},
+    *,
+};
 use crate::testing::{BASE, at_seconds, credential, entry_of, event_id, grant};
 
-fn rule(id: &str, response: Response, after: u32) -> Rule {
+pub(super) const DEDUPE: Duration = Duration::from_secs(60);
+
+pub(super) fn rule(id: &str, response: Response, after: u32) -> Rule {
     Rule {
         id: id.into(),
-        verdicts: vec![VerdictKind::OutOfScope],
-        kinds: vec![Kind::Credential, Kind::Connect],
-        reasons: vec![],
-        facts: vec![],
+        version: 1,
+        title: id.into(),
+        conditions: Conditions {
+            verdicts: vec![VerdictKind::OutOfScope],
+            kinds: vec![Kind::Credential, Kind::Connect],
+            ..Conditions::default()
+        },
         severity: Severity::High,
         technique: "T1078".into(),
+        attack_version: "19".into(),
+        controls: vec![],
         response,
         after,
+        counted: Counted::Events,
+        by: By::Session,
         window: Duration::from_secs(3_600),
+        dedupe: DEDUPE,
+    }
+}
+
+/// An alerter that has these rules, and knows nothing yet.
+pub(super) fn alerter_of(rules: Vec<Rule>) -> Alerter {
+    Alerter {
+        rules,
+        silent: Duration::from_secs(60),
+        dormant: Duration::from_secs(30 * 86_400),
+        counters: Counters::default(),
+        hosts: Hosts::default(),
+        uses: Uses::default(),
+        folds: HashMap::new(),
+        revoked: HashMap::new(),
     }
 }
 
 fn alerter() -> Alerter {
-    let rules = vec![
+    alerter_of(vec![
         rule("notify", Response::Notify, 1),
         rule("revoke", Response::Revoke, 2),
-    ];
-    Alerter::new(rules, Duration::from_secs(60))
+    ])
+}
+
+/// The same alerter after a restart, with what was kept.
+fn restarted(alerter: &mut Alerter, raised: &[Raised]) -> Alerter {
+    let mut after = alerter_of(alerter.rules.clone());
+    for kept in alerter.take_changes() {
+        after.restore(&kept);
+    }
+    for raised in raised {
+        after.remember(raised.clone());
+    }
+    after
 }
 
 /// An out-of-scope read of globex's file by alice's session for acme.
@@ -42,12 +80,13 @@ fn read(sequence: u64, path: &str, seconds: u64) -> Entry {
     entry_of(event, sequence)
 }
 
-fn answer(alerter: &mut Alerter, entry: &Entry) -> Answer {
+pub(super) fn answer(alerter: &mut Alerter, entry: &Entry) -> Answer {
     let standing = telling::Standing::from(&grant("01JG", "alice", "acme"));
     let moment = Moment {
         at: BASE,
         stamp: UnixNs(entry.stored_at.0 + 1),
         standing: Some(&standing),
+        granted_from: None,
     };
     alerter.answer(entry, &moment)
 }
@@ -116,10 +155,7 @@ fn a_window_ends_on_its_border() {
 
 #[test]
 fn like_alerts_are_folded_with_a_count_until_the_window_is_over() {
-    let mut alerter = Alerter::new(
-        vec![rule("notify", Response::Notify, 1)],
-        Duration::from_secs(60),
-    );
+    let mut alerter = alerter_of(vec![rule("notify", Response::Notify, 1)]);
     let first = raised(answer(&mut alerter, &read(1, "/srv/globex/a", 0)));
     let Answer::Fold(folded) = answer(&mut alerter, &read(2, "/srv/globex/a", 59)) else {
         panic!("not folded")
@@ -140,10 +176,8 @@ fn a_restart_between_two_matches_changes_nothing() {
     let (one, two) = (read(1, "/srv/globex/a", 0), read(2, "/srv/globex/a", 1));
     let mut before = alerter();
     let first = raised(answer(&mut before, &one));
+    let mut after = restarted(&mut before, &[first]);
     let expected = answer(&mut before, &two);
-    let mut after = alerter();
-    after.recount(&one);
-    after.remember(first);
     assert_eq!(answer(&mut after, &two), expected);
 }
 
@@ -199,15 +233,13 @@ fn program(first: &str) -> Entry {
 #[test]
 fn a_rule_about_a_fact_fires_whatever_the_verdict_and_only_on_that_fact() {
     let alerter = || {
-        Alerter::new(
-            vec![Rule {
-                verdicts: vec![],
-                kinds: vec![],
+        alerter_of(vec![Rule {
+            conditions: Conditions {
                 facts: vec![Fact::Disguise],
-                ..rule("disguise", Response::Notify, 1)
-            }],
-            Duration::from_secs(60),
-        )
+                ..Conditions::default()
+            },
+            ..rule("disguise", Response::Notify, 1)
+        }])
     };
     let alert = raised(answer(&mut alerter(), &program("sshd"))).alert;
     assert_eq!(alert.rule, "disguise");
@@ -220,9 +252,7 @@ fn a_rule_about_a_fact_fires_whatever_the_verdict_and_only_on_that_fact() {
 
 /// The rules that come with the collector.
 fn default_alerter() -> Alerter {
-    let path = std::path::Path::new("/test/collector.toml");
-    let config = crate::config::Config::parse(path, crate::config::DEFAULT).unwrap();
-    Alerter::new(config.rules, Duration::from_secs(60))
+    alerter_of(crate::config::rules::standard(DEDUPE).unwrap())
 }
 
 /// The rule, the technique and the answer for what alice's session did.
@@ -240,7 +270,7 @@ fn told(action: Action) -> Option<(String, String, Response)> {
     }
 }
 
-fn target(session: Option<u128>, holds_credentials: bool) -> ProcessRef {
+pub(super) fn target(session: Option<u128>, holds_credentials: bool) -> ProcessRef {
     ProcessRef {
         pid: 99,
         start_boot_ns: Some(1),
@@ -250,7 +280,7 @@ fn target(session: Option<u128>, holds_credentials: bool) -> ProcessRef {
     }
 }
 
-fn memory(target: ProcessRef) -> Action {
+pub(super) fn memory(target: ProcessRef) -> Action {
     Action::Memory {
         target,
         access: MemoryAccess::Attached,
@@ -259,7 +289,7 @@ fn memory(target: ProcessRef) -> Action {
     }
 }
 
-fn socket(operation: SocketOperation, family: u16, socket_type: u16) -> Action {
+pub(super) fn socket(operation: SocketOperation, family: u16, socket_type: u16) -> Action {
     Action::Socket {
         operation,
         family,
@@ -272,7 +302,7 @@ fn socket(operation: SocketOperation, family: u16, socket_type: u16) -> Action {
     }
 }
 
-fn host_change(change: HostChange) -> Action {
+pub(super) fn host_change(change: HostChange) -> Action {
     Action::Host {
         change,
         number: 0,
@@ -332,11 +362,11 @@ fn what_stands_out_is_told_by_the_default_rules_and_everyday_work_is_not() {
         ),
         (
             host_change(HostChange::LoginUid),
-            Some(("login-id-changed", "T1562")),
+            Some(("login-id-changed", "T1685")),
         ),
         (
             host_change(HostChange::Mounted),
-            Some(("host-changed", "T1562")),
+            Some(("host-changed", "T1685")),
         ),
         (socket(made, 17, 3), Some(("raw-socket", "T1205"))),
         (socket(listening, 2, 1), Some(("listener", "T1571"))),
@@ -360,4 +390,158 @@ fn what_stands_out_is_told_by_the_default_rules_and_everyday_work_is_not() {
             expected.map(|(rule, id)| (rule.to_owned(), id.to_owned(), Response::Notify));
         assert_eq!(told, expected, "{action:?}");
     }
+}
+
+/// Everybody's things touched by alice, one tenant after the other.
+fn touch(alerter: &mut Alerter, tenant: &str, sequence: u64, seconds: u64) -> Answer {
+    let id = event_id("jump-3", Source::Priority { cpu: 0 }, sequence);
+    let mut event = credential(id, tenant, &format!("/srv/{tenant}/k"));
+    event.at = at_seconds(seconds);
+    // A new session each: what is counted is the person.
+    event.attribution.session = Some(crate::testing::session_id(sequence.into()));
+    answer(alerter, &entry_of(event, sequence))
+}
+
+fn fan_out() -> Alerter {
+    alerter_of(vec![Rule {
+        counted: Counted::Tenants,
+        by: By::Principal,
+        conditions: Conditions {
+            verdicts: vec![VerdictKind::InScope, VerdictKind::OutOfScope],
+            ..Conditions::default()
+        },
+        ..rule("fan-out", Response::Notify, 2)
+    }])
+}
+
+#[test]
+fn each_further_tenant_in_the_window_raises_one_alert_that_names_all() {
+    let mut alerter = fan_out();
+    assert_eq!(touch(&mut alerter, "acme", 1, 0), Answer::Nothing);
+    assert_eq!(touch(&mut alerter, "acme", 2, 1), Answer::Nothing);
+    let second = raised(touch(&mut alerter, "globex", 3, 2));
+    let names: Vec<&str> = second.alert.tenants.iter().map(TenantId::as_str).collect();
+    assert_eq!(names, ["acme", "globex"]);
+    let behind: Vec<u64> = second.alert.events.iter().map(|id| id.sequence).collect();
+    assert_eq!(behind, [2, 3]);
+    assert!(
+        second
+            .alert
+            .sentence
+            .ends_with("on jump-3; 2 tenants within 3600 s: acme, globex")
+    );
+    assert!(!second.outside.contains("acme"), "{}", second.outside);
+    // Back and forth between the two is no further tenant.
+    assert_eq!(touch(&mut alerter, "acme", 4, 3), Answer::Nothing);
+    assert_eq!(touch(&mut alerter, "globex", 5, 4), Answer::Nothing);
+}
+
+#[test]
+fn what_was_touched_before_a_restart_counts_after_it() {
+    let mut before = fan_out();
+    touch(&mut before, "acme", 1, 0);
+    let mut after = restarted(&mut before, &[]);
+    let expected = touch(&mut before, "globex", 2, 1);
+    assert_eq!(touch(&mut after, "globex", 2, 1), expected);
+    let third = restarted(&mut after, &[raised(expected)]);
+    let mut third = third;
+    assert_eq!(touch(&mut third, "globex", 3, 2), Answer::Nothing);
+}
+
+#[test]
+fn the_provider_is_no_tenant_of_a_fan_out() {
+    let mut alerter = fan_out();
+    touch(&mut alerter, "acme", 1, 0);
+    assert_eq!(touch(&mut alerter, "provider", 2, 1), Answer::Nothing);
+}
+
+#[test]
+fn a_closed_alert_takes_in_no_more() {
+    let mut alerter = alerter_of(vec![rule("notify", Response::Notify, 1)]);
+    let mut first = raised(answer(&mut alerter, &read(1, "/srv/globex/a", 0)));
+    first.alert.state = AlertState::Closed;
+    alerter.forget(&first);
+    let second = raised(answer(&mut alerter, &read(2, "/srv/globex/a", 1)));
+    // Nor after a restart.
+    let mut after = restarted(&mut alerter, &[first.clone()]);
+    raised(answer(&mut after, &read(3, "/srv/globex/a", 2)));
+    // An older one that is closed does not end what a newer takes in.
+    alerter.forget(&first);
+    let Answer::Fold(folded) = answer(&mut alerter, &read(4, "/srv/globex/a", 3)) else {
+        panic!("not folded")
+    };
+    assert_eq!(folded.alert.id, second.alert.id);
+    assert_eq!(folded.alert.events.len(), 2);
+}
+
+#[test]
+fn an_alert_names_no_more_events_than_it_may() {
+    let mut alerter = alerter_of(vec![rule("notify", Response::Notify, 1)]);
+    answer(&mut alerter, &read(1, "/srv/globex/a", 0));
+    let mut last = None;
+    for sequence in 2..=30 {
+        last = Some(answer(&mut alerter, &read(sequence, "/srv/globex/a", 1)));
+    }
+    let Some(Answer::Fold(folded)) = last else {
+        panic!("{last:?}")
+    };
+    assert_eq!(
+        (folded.alert.count, folded.alert.events.len()),
+        (30, EVENTS_MAX)
+    );
+}
+
+#[test]
+fn tables_of_what_is_counted_do_not_grow_without_end() {
+    let mut alerter = alerter_of(vec![rule("revoke", Response::Revoke, 2)]);
+    let (first, counted) = (read(1, "/srv/globex/a", 0), alerter.rules[0].clone());
+    let mark = Mark {
+        at: BASE,
+        event: first.judged.event.id.clone(),
+        tenant: None,
+    };
+    for number in 0..=SUBJECTS_MAX {
+        let at = UnixNs(BASE.0 + u64::try_from(number).unwrap());
+        let mark = Mark { at, ..mark.clone() };
+        alerter.counters.count(&counted, &number.to_string(), mark);
+    }
+    assert_eq!(alerter.counters.len(), SUBJECTS_MAX);
+    let mut event = first.judged.event;
+    for number in 0..=hosts::HOSTS_MAX {
+        event.id.agent = format!("jump-{number}").parse().unwrap();
+        alerter.hosts.event(&event);
+    }
+    assert_eq!(alerter.hosts.len(), hosts::HOSTS_MAX);
+    for number in 0..=crate::core::GRANTS_MAX {
+        let grant = format!("g{number}").parse().unwrap();
+        let at = UnixNs(BASE.0 + u64::try_from(number).unwrap());
+        alerter.uses.used((&grant, None), at, Duration::MAX);
+    }
+    assert_eq!(alerter.uses.len(), crate::core::GRANTS_MAX);
+}
+
+#[test]
+fn a_host_is_silent_once_until_it_is_heard_again_also_over_a_restart() {
+    let mut alerter = default_alerter();
+    answer(&mut alerter, &read(1, "/srv/acme/a", 0));
+    let here: HashSet<AgentName> = ["jump-3".parse().unwrap()].into();
+    let look = |alerter: &mut Alerter, connected: &HashSet<AgentName>, seconds| {
+        let moment = Moment {
+            at: at_seconds(seconds),
+            stamp: at_seconds(seconds),
+            standing: None,
+            granted_from: None,
+        };
+        alerter.look(connected, &moment).len()
+    };
+    let nobody = HashSet::new();
+    assert_eq!(look(&mut alerter, &here, 10), 0);
+    assert_eq!(look(&mut alerter, &nobody, 69), 0);
+    assert_eq!(look(&mut alerter, &nobody, 70), 1);
+    assert_eq!(look(&mut alerter, &nobody, 700), 0);
+    let mut after = restarted(&mut alerter, &[]);
+    assert_eq!(look(&mut after, &nobody, 1_000), 0);
+    assert_eq!(look(&mut after, &nobody, 2_000), 0);
+    assert_eq!(look(&mut after, &here, 2_001), 0);
+    assert_eq!(look(&mut after, &nobody, 2_061), 1);
 }

@@ -1,19 +1,20 @@
 //! From what is written to what is meant.
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use monitor_model::{
-    alert::{Response, Severity},
-    event::{Fact, Kind},
     grant::{PortRange, Tier},
     id::TenantId,
     tenant::{Tenant, Zone},
-    verdict::{OutReason, VerdictKind},
 };
-use monitor_transport::configuration::Document;
+use monitor_transport::configuration::{ConfigError, Document};
 use toml::Spanned;
 
-use super::{AFTER_MAX, Broker, Config, RULES_MAX, Rule, TENANTS_MAX, WINDOW_SECONDS_MAX, raw};
+use super::{
+    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, TENANTS_MAX, WINDOW_SECONDS_MAX,
+    raw, rules,
+};
+use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
 /// A value that makes no sense, its line not yet known.
 pub(super) struct Wrong {
@@ -23,7 +24,55 @@ pub(super) struct Wrong {
     pub(super) wanted: String,
 }
 
-pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Config, Wrong> {
+impl Wrong {
+    /// The same, with the file and line.
+    pub(super) fn told(self, document: &Document<'_>) -> ConfigError {
+        document.wrong_at(self.span.start, self.key, self.value, self.wanted)
+    }
+}
+
+/// A value that the file does not state: it has no place there.
+pub(super) fn unstated<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+pub(super) fn checked(
+    mut raw: raw::Config,
+    document: &Document<'_>,
+) -> Result<Config, ConfigError> {
+    let told = |wrong: Wrong| wrong.told(document);
+    let whole = 0..=WINDOW_SECONDS_MAX;
+    let dedupe = seconds("alert.dedupe_seconds", &raw.alert.dedupe_seconds, whole).map_err(told)?;
+    let own = std::mem::take(&mut raw.rule);
+    let mut rules = checked_rules(own, &raw.alert, dedupe, document)?;
+    let (sigma, sigma_files) = checked_sigma(raw.alert.sigma.as_ref(), document)?;
+    let sigma = sigma.into_iter().map(|sigma| Rule::of_sigma(sigma, dedupe));
+    rules.extend(sigma);
+    Ok(Config {
+        sigma_files,
+        ..checked_rest(raw, rules, document).map_err(told)?
+    })
+}
+
+/// Sigma rules, and what became of their files.
+fn checked_sigma(
+    folder: Option<&Spanned<PathBuf>>,
+    document: &Document<'_>,
+) -> Result<(Vec<SigmaRule>, Vec<SigmaFile>), ConfigError> {
+    let Some(folder) = folder else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    sigma::read(&document.beside(folder.get_ref())).map_err(|error| {
+        let wanted = format!("{error}; give a folder of Sigma rules, one rule a file");
+        wrong("alert.sigma", folder, &wanted).told(document)
+    })
+}
+
+fn checked_rest(
+    raw: raw::Config,
+    rules: Vec<Rule>,
+    document: &Document<'_>,
+) -> Result<Config, Wrong> {
     let raw::Config {
         listen,
         data_dir,
@@ -32,7 +81,7 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
         alert,
         subscription,
         tenant,
-        rule,
+        rule: _,
     } = raw;
     Ok(Config {
         listen: parsed(
@@ -44,12 +93,14 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
         tenants: checked_tenants(tenant)?,
-        rules: checked_rules(rule)?,
-        dedupe: seconds(
-            "alert.dedupe_seconds",
-            &alert.dedupe_seconds,
-            0..=WINDOW_SECONDS_MAX,
+        rules,
+        sigma_files: Vec::new(),
+        silent: seconds(
+            "alert.silent_seconds",
+            &alert.silent_seconds,
+            SILENT_SECONDS_MIN..=WINDOW_SECONDS_MAX,
         )?,
+        dormant: dormant(&alert.dormant_days)?,
         heartbeat: seconds(
             "subscription.heartbeat_seconds",
             &subscription.heartbeat_seconds,
@@ -61,6 +112,14 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
             1..=3_600,
         )?,
     })
+}
+
+fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {
+    if (1..=DORMANT_DAYS_MAX).contains(days.get_ref()) {
+        Ok(Duration::from_secs(days.get_ref() * 86_400))
+    } else {
+        Err(wrong("alert.dormant_days", days, "give 1 to 3650 days"))
+    }
 }
 
 fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {
@@ -179,92 +238,43 @@ fn checked_zone(raw: raw::Zone) -> Result<Zone, Wrong> {
     })
 }
 
-fn checked_rules(raw: Vec<Spanned<raw::Rule>>) -> Result<Vec<Rule>, Wrong> {
-    let mut seen = BTreeSet::new();
-    let mut rules = Vec::with_capacity(raw.len());
-    for rule in raw {
-        let rule = checked_rule(rule.into_inner(), &mut seen)?;
-        rules.push(rule);
-    }
-    Ok(rules)
-}
-
-fn checked_rule(raw: raw::Rule, seen: &mut BTreeSet<String>) -> Result<Rule, Wrong> {
-    let raw::Rule {
-        id,
-        verdicts,
-        kinds,
-        reasons,
-        facts,
-        severity,
-        technique,
-        response,
-        after,
-        window_seconds,
-    } = raw;
-    if id.get_ref().is_empty() || id.get_ref().len() > 128 {
-        return Err(wrong("rule.id", &id, "give a name of 1 to 128 bytes"));
-    }
-    if !seen.insert(id.get_ref().clone()) {
-        return Err(wrong(
-            "rule.id",
-            &id,
-            "named twice; give each rule its own name",
-        ));
-    }
-    if seen.len() > RULES_MAX {
-        return Err(wrong("rule.id", &id, "more than 256 rules; merge some"));
-    }
-    if verdicts.is_empty() && facts.is_empty() {
-        return Err(wrong(
-            "rule.verdicts",
-            &id,
-            "give this rule at least one of out_of_scope, unattributed, or facts",
-        ));
-    }
-    let alarming = [VerdictKind::OutOfScope, VerdictKind::Unattributed];
-    let judged = [
-        Kind::Exec,
-        Kind::Connect,
-        Kind::Credential,
-        Kind::Socket,
-        Kind::Memory,
-        Kind::Signal,
-        Kind::Host,
-    ];
-    let after = checked_after(&after)?;
-    Ok(Rule {
-        verdicts: named("rule.verdicts", &verdicts, &alarming, VerdictKind::as_str)?,
-        kinds: named("rule.kinds", &kinds, &judged, Kind::as_str)?,
-        facts: named("rule.facts", &facts, Fact::ALL, Fact::as_str)?,
-        reasons: named("rule.reasons", &reasons, &OutReason::ALL, OutReason::as_str)?,
-        severity: one("rule.severity", &severity, &Severity::ALL, Severity::as_str)?,
-        response: one(
-            "rule.response",
-            &response,
-            &[Response::Notify, Response::Revoke],
-            Response::as_str,
-        )?,
-        window: seconds(
-            "rule.window_seconds",
-            &window_seconds,
-            1..=WINDOW_SECONDS_MAX,
-        )?,
-        id: id.into_inner(),
-        technique,
-        after,
-    })
-}
-
-fn checked_after(after: &Spanned<u32>) -> Result<u32, Wrong> {
-    if (1..=AFTER_MAX).contains(after.get_ref()) {
-        Ok(*after.get_ref())
+/// The rules of all places, less those that are off.
+fn checked_rules(
+    raw: Vec<Spanned<rules::Raw>>,
+    alert: &raw::Alert,
+    dedupe: Duration,
+    document: &Document<'_>,
+) -> Result<Vec<Rule>, ConfigError> {
+    // Rules that stand here alone are all that somebody wants.
+    let with_standard = alert
+        .standard
+        .unwrap_or(raw.is_empty() || alert.rules.is_some());
+    let mut all = if with_standard {
+        rules::standard(dedupe)?
     } else {
-        Err(wrong("rule.after", after, "give 1 to 1000"))
+        Vec::new()
+    };
+    if let Some(file) = &alert.rules {
+        rules::overlay(&mut all, rules::of_file(&document.beside(file), dedupe)?);
     }
+    let own = rules::checked(raw, dedupe).map_err(|wrong| wrong.told(document))?;
+    rules::overlay(&mut all, own);
+    for off in &alert.off {
+        let known = all.len();
+        all.retain(|rule| rule.id != *off.get_ref());
+        if all.len() == known {
+            let wanted = "no rule has this id; see docs/reference/rules.md for those that come with the collector";
+            return Err(wrong("alert.off", off, wanted).told(document));
+        }
+    }
+    Ok(all)
 }
 
-fn wrong<T: std::fmt::Debug>(key: &'static str, value: &Spanned<T>, wanted: &str) -> Wrong {
+pub(super) fn wrong<T: std::fmt::Debug>(
+    key: &'static str,
+    value: &Spanned<T>,
+    wanted: &str,
+) -> Wrong {
     Wrong {
         span: value.span(),
         key,
@@ -295,7 +305,7 @@ fn each<T: std::str::FromStr>(
         .collect()
 }
 
-fn seconds(
+pub(super) fn seconds(
     key: &'static str,
     value: &Spanned<u64>,
     allowed: std::ops::RangeInclusive<u64>,
@@ -310,7 +320,7 @@ fn seconds(
     ))
 }
 
-fn one<T: Copy>(
+pub(super) fn one<T: Copy>(
     key: &'static str,
     value: &Spanned<String>,
     allowed: &[T],
@@ -326,7 +336,7 @@ fn one<T: Copy>(
         })
 }
 
-fn named<T: Copy>(
+pub(super) fn named<T: Copy>(
     key: &'static str,
     values: &[Spanned<String>],
     allowed: &[T],

@@ -6,6 +6,8 @@ use monitor_transport::tls::TlsFiles;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::check::unstated;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -20,7 +22,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) tenant: Vec<Tenant>,
     #[serde(default)]
-    pub(super) rule: Vec<Spanned<Rule>>,
+    pub(super) rule: Vec<Spanned<super::rules::Raw>>,
 }
 
 #[derive(Deserialize)]
@@ -37,12 +39,24 @@ pub(super) struct Broker {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Alert {
     pub(super) dedupe_seconds: Spanned<u64>,
+    pub(super) silent_seconds: Spanned<u64>,
+    pub(super) dormant_days: Spanned<u64>,
+    pub(super) standard: Option<bool>,
+    pub(super) off: Vec<Spanned<String>>,
+    pub(super) rules: Option<PathBuf>,
+    pub(super) sigma: Option<Spanned<PathBuf>>,
 }
 
 impl Default for Alert {
     fn default() -> Self {
         Self {
             dedupe_seconds: unstated(60),
+            silent_seconds: unstated(60),
+            dormant_days: unstated(30),
+            standard: None,
+            off: Vec::new(),
+            rules: None,
+            sigma: None,
         }
     }
 }
@@ -84,45 +98,10 @@ pub(super) struct Zone {
     pub(super) tier: Option<Spanned<String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Rule {
-    pub(super) id: Spanned<String>,
-    #[serde(default)]
-    pub(super) verdicts: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) kinds: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) reasons: Vec<Spanned<String>>,
-    #[serde(default)]
-    pub(super) facts: Vec<Spanned<String>>,
-    pub(super) severity: Spanned<String>,
-    #[serde(default)]
-    pub(super) technique: String,
-    pub(super) response: Spanned<String>,
-    #[serde(default = "after")]
-    pub(super) after: Spanned<u32>,
-    #[serde(default = "window_seconds")]
-    pub(super) window_seconds: Spanned<u64>,
-}
-
-/// A value that the file does not state: it has no place there.
-fn unstated<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
-}
-
 fn retry_ms_min() -> Spanned<u64> {
     unstated(250)
 }
 
 fn retry_ms_max() -> Spanned<u64> {
     unstated(30_000)
-}
-
-fn after() -> Spanned<u32> {
-    unstated(1)
-}
-
-fn window_seconds() -> Spanned<u64> {
-    unstated(3_600)
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use monitor_model::id::{GrantId, OrderId};
+use monitor_model::id::{AlertId, GrantId, OrderId};
 
 use crate::{ledger::LedgerError, state::StateError};
 
@@ -59,6 +59,20 @@ pub enum Refusal {
         what: &'static str,
         /// Its name.
         name: String,
+    },
+    /// An alert is done.
+    #[error("alert {id} is closed, and stays so; close it again to add a note")]
+    AlertClosed {
+        /// The alert.
+        id: AlertId,
+    },
+    /// An alert has too many steps.
+    #[error("alert {id} has {max} steps already; no more are taken")]
+    StepsFull {
+        /// The alert.
+        id: AlertId,
+        /// How many there may be.
+        max: usize,
     },
     /// An order of that name is there and says something else.
     #[error(

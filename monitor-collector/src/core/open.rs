@@ -10,7 +10,6 @@ use std::{
 use monitor_model::{
     clock::{Clock, UnixNs},
     event::Kind,
-    id::SessionId,
     judge::World,
 };
 use tracing::info;
@@ -68,11 +67,13 @@ impl Core {
             },
             sessions: Sessions::restored(state.live_sessions()?),
             processes: Processes::restored(state.processes()?),
-            alerter: Alerter::new(config.rules.clone(), config.dedupe),
+            alerter: Alerter::new(config),
             orders: state.orders()?,
             denied,
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
+            followed: state.followed()?,
+            raised: Vec::new(),
             tables: Tables {
                 grants_version: version,
                 denied_version: version,
@@ -89,39 +90,17 @@ impl Core {
         Ok(core)
     }
 
-    /// Gives the alerter back what it knew of events that were followed.
+    /// Takes back what was known of events that were followed.
     fn remember(&mut self, config: &Config) -> Result<(), CoreError> {
-        let followed = self.state.followed()?;
-        let memory = u64::try_from(self.alerter.memory().as_nanos()).unwrap_or(u64::MAX);
-        let from = UnixNs(followed.0.saturating_sub(memory.saturating_mul(2)));
-        // Of sessions that live everything counts, however late it came.
-        let live: Vec<SessionId> = self.sessions.iter().map(|login| login.session.id).collect();
-        let (verdicts, kinds) = (self.alerter.verdicts(), self.alerter.counted_kinds());
-        let mut past: Vec<Entry> = Vec::new();
+        let followed = self.followed;
         for tenant in &config.tenants {
             let reader = Reader::open(&config.data_dir, &tenant.id)?;
-            past.extend(reader.alarming(&verdicts, from..=followed, &live)?);
-            let counted = (kinds.as_slice(), verdicts.as_slice());
-            past.extend(reader.counted(counted, from..=followed, &live)?);
             // What is told late of what ended must not raise it again.
             for entry in reader.last(Kind::Exit, followed, ENDS_READ)? {
                 self.processes.remember_end(&entry.judged.event);
             }
         }
-        past.sort_by_key(|entry| entry.stored_at);
-        for entry in &past {
-            self.alerter.recount(entry);
-        }
-        for raised in self.state.alerts_after(from, &live)? {
-            self.alerter.remember(raised);
-        }
-        for order in self.orders.values() {
-            if order.cause.alert.is_some() {
-                self.alerter
-                    .remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
-            }
-        }
-        Ok(())
+        self.remember_alerts()
     }
 
     /// Lets follow what was stored and not yet followed.

@@ -565,7 +565,9 @@ fn what_stood_out_before_a_restart_counts_after_it() {
     let open = || {
         let mut config = config(folder.path());
         let fact = monitor_model::event::Fact::MemoryOfOtherSession;
-        config.rules.retain(|rule| rule.facts.contains(&fact));
+        config
+            .rules
+            .retain(|rule| rule.conditions.facts.contains(&fact));
         for rule in &mut config.rules {
             rule.after = 2;
         }

@@ -20,7 +20,10 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{Edge, bad, cursor::Subject, sight::Sight, subscription::Subscription};
-use crate::ledger::read::{Filter, Reader};
+use crate::{
+    alert::Alerter,
+    ledger::read::{Filter, Reader},
+};
 
 const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
 /// Most items that wait for one reader.
@@ -112,6 +115,10 @@ impl EventService for Edge {
             event: Some(event),
             verdict_sentence,
             attribution_sentence,
+            matching_rules: Alerter::matching(&self.config.rules, &entry)
+                .into_iter()
+                .map(|rule| rule.id.clone())
+                .collect(),
             alerts: raised.iter().map(|raised| sight.alert(raised)).collect(),
         }))
     }

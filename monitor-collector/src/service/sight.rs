@@ -106,6 +106,14 @@ impl Sight {
         if *self != Self::Everything {
             alert.sentence.clone_from(&raised.outside);
             alert.order.clear();
+            // What is behind it may lie in other ledgers, and a note may name anybody.
+            alert.events = alert.event.iter().cloned().collect();
+            let tenants = &raised.alert.tenants;
+            let seen = tenants.iter().filter(|tenant| self.sees(tenant));
+            alert.tenants = seen.map(ToString::to_string).collect();
+            for step in &mut alert.steps {
+                step.note.clear();
+            }
             if raised
                 .alert
                 .tenant

@@ -3,20 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use monitor_model::{
-    alert::{Alert, Severity},
+    alert::{Alert, AlertState, Severity},
     clock::UnixNs,
-    id::{AgentName, EventId, OrderId, PrincipalId, SessionId, TenantId},
+    id::{AgentName, AlertId, EventId, OrderId, PrincipalId, SessionId, TenantId},
     revocation::Order,
     session::Session,
 };
 use monitor_proto::v1;
+use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, ToSql, params};
 
-use super::{Raised, State, StateError, load::decoded};
+use super::{Raised, State, StateError, alerts::number_of, load::decoded};
 use crate::ledger::{integer, number};
 
 /// The columns of an alert.
-pub(super) const SELECT_ALERTS: &str = "SELECT stamp, message, outside, fold FROM alert";
+pub(super) const SELECT_ALERTS: &str = "SELECT stamp, message, outside, fold, event, steps
+     FROM alert LEFT JOIN handled ON handled = id";
 
 /// Where a page begins: after this item, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,10 @@ pub struct AlertFilter {
     pub session: Option<SessionId>,
     /// At least this urgent.
     pub severity_min: Option<Severity>,
+    /// In these states; empty for all.
+    pub states: Vec<AlertState>,
+    /// Of this name.
+    pub id: Option<AlertId>,
 }
 
 /// The state open for reading only, beside its writer.
@@ -138,8 +144,11 @@ impl StateReader {
              AND (?3 = '[]' OR ledger IN (SELECT value FROM json_each(?3)))
              AND (?4 IS NULL OR session = ?4)
              AND severity >= ?5
+             AND (?7 = '[]' OR coalesce(state, 1) IN (SELECT value FROM json_each(?7)))
+             AND (?8 IS NULL OR id = ?8)
              ORDER BY stamp DESC LIMIT ?6"
         );
+        let states: Vec<i32> = filter.states.iter().copied().map(number_of).collect();
         let severity = filter
             .severity_min
             .map_or(0, |severity| i32::from(v1::Severity::from(severity)));
@@ -150,6 +159,8 @@ impl StateReader {
             filter.session.map(|id| id.to_string()),
             severity,
             limit,
+            json(&states),
+            filter.id.map(|id| id.to_string()),
         ];
         alerts(&self.connection, &self.path, &sql, values)
     }
@@ -236,11 +247,18 @@ pub(super) fn alerts(
     sql: &str,
     values: &[&dyn ToSql],
 ) -> Result<Vec<Raised>, StateError> {
-    let rows: Vec<(i64, Vec<u8>, String, String)> = connection
+    let rows: Vec<AlertRow> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
             let rows = statement.query_map(values, |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok(AlertRow {
+                    stamp: row.get(0)?,
+                    message: row.get(1)?,
+                    outside: row.get(2)?,
+                    fold: row.get(3)?,
+                    event: row.get(4)?,
+                    steps: row.get(5)?,
+                })
             })?;
             rows.collect()
         })
@@ -248,18 +266,44 @@ pub(super) fn alerts(
             path: path.into(),
             source,
         })?;
-    rows.into_iter()
-        .map(|(stamp, message, outside, fold)| {
-            let alert: Alert =
-                decoded::<v1::Alert, _>(path, "alert", &stamp.to_string(), &message)?;
-            Ok(Raised {
-                stamp: UnixNs(number(stamp)),
-                alert,
-                outside,
-                fold,
-            })
+    rows.into_iter().map(|row| row.raised(path)).collect()
+}
+
+struct AlertRow {
+    stamp: i64,
+    message: Vec<u8>,
+    outside: String,
+    fold: String,
+    event: String,
+    steps: Option<Vec<u8>>,
+}
+
+impl AlertRow {
+    fn raised(self, path: &Path) -> Result<Raised, StateError> {
+        let name = self.stamp.to_string();
+        let wrong = |cause: String| StateError::Row {
+            path: path.into(),
+            what: "alert",
+            name: name.clone(),
+            cause,
+        };
+        let message = v1::Alert::decode(self.message.as_slice());
+        let mut message = message.map_err(|error| wrong(error.to_string()))?;
+        if let Some(steps) = self.steps {
+            let handled = v1::Alert::decode(steps.as_slice());
+            let handled = handled.map_err(|error| wrong(error.to_string()))?;
+            message.state = handled.state;
+            message.steps = handled.steps;
+        }
+        let alert = Alert::try_from(message).map_err(|error| wrong(error.to_string()))?;
+        Ok(Raised {
+            stamp: UnixNs(number(self.stamp)),
+            outside: self.outside,
+            fold: self.fold,
+            of_event: alert.event.to_string() == self.event,
+            alert,
         })
-        .collect()
+    }
 }
 
 /// A list as SQLite's `json_each` takes it.

@@ -132,6 +132,7 @@ async fn an_auditor_sees_nothing_of_another_tenant() {
         .await
         .unwrap()
         .into_inner();
+    assert_eq!(explain.matching_rules, ["out", "again"]);
     _ = write!(shown, "{explain:?}");
     for secret in ["acme", "01JG", "INC-4711"] {
         assert!(

@@ -96,6 +96,11 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             core.attempted(*attempt)?;
             answer(reply, Ok(()))
         }
+        Request::Handle(handling, reply) => answer(reply, core.handle(*handling)?),
+        Request::Look(connected, reply) => {
+            core.look(&connected)?;
+            answer(reply, Ok(()))
+        }
         Request::Receipt(agent, receipt) => {
             core.receipt(&agent, &receipt)?;
             return Ok(None);

@@ -79,6 +79,31 @@ pub enum NoSession {
     Ambiguous,
 }
 
+impl NoSession {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::NoMark,
+        Self::UnknownMark,
+        Self::NoPrincipal,
+        Self::Workload,
+        Self::UnregisteredWorkload,
+        Self::Ambiguous,
+    ];
+
+    /// The name in rules and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoMark => "no_mark",
+            Self::UnknownMark => "unknown_mark",
+            Self::NoPrincipal => "no_principal",
+            Self::Workload => "workload",
+            Self::UnregisteredWorkload => "unregistered_workload",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
 impl fmt::Display for NoSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -6,7 +6,9 @@
 
 use serde::Serialize;
 
-use super::{Action, Event, HostChange, Kind, MemoryAccess, ProcessRef, SocketOperation};
+use super::{
+    Action, Event, HookState, HostChange, Kind, MemoryAccess, ProcessRef, SocketOperation,
+};
 use crate::{bytes::ByteText, id::SessionId};
 
 macro_rules! named_facts {
@@ -42,6 +44,7 @@ impl Fact {
             }
             Self::Listener | Self::RawSocket => Kind::Socket,
             Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
+            Self::Blind => Kind::AgentStarted,
             Self::Impaired => Kind::Impaired,
             Self::Contradicted => Kind::Contradiction,
             Self::Survivors => Kind::Survivors,
@@ -63,6 +66,7 @@ named_facts! {
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
+    Blind => "blind", "An agent began to watch, and a family of its hooks sees nothing.";
     Impaired => "impaired", "The probes of a host could not tell all of what they should.";
     Contradicted => "contradicted", "Audit ids, control group or terminal of a process say otherwise than its mark.";
     Survivors => "survivors", "Processes of a login live on after it is over.";
@@ -125,6 +129,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         Action::Impaired { .. } => [Some(Fact::Impaired), None],
         Action::Contradiction { .. } => [Some(Fact::Contradicted), None],
         Action::Survivors { .. } => [Some(Fact::Survivors), None],
+        Action::AgentStarted { hooks, .. } => [is_blind(hooks).then_some(Fact::Blind), None],
         Action::LocalConnect { .. }
         | Action::Identity { .. }
         | Action::Connect { .. }
@@ -136,8 +141,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
-        | Action::Gap { .. }
-        | Action::AgentStarted { .. } => [None, None],
+        | Action::Gap { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
 }
@@ -148,6 +152,11 @@ fn of_signal(target: &ProcessRef, number: u32, session: Option<SessionId>) -> [O
         (target.holds_credentials && dumps(number)).then_some(Fact::DumpOfHolder),
         is_other.then_some(Fact::SignalToOtherSession),
     ]
+}
+
+/// Whether a family of hooks sees nothing.
+fn is_blind(hooks: &[HookState]) -> bool {
+    hooks.iter().any(|hook| hook.tier.is_none())
 }
 
 /// Whether a process belongs to another session, or a session reaches for one

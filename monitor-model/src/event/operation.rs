@@ -62,6 +62,31 @@ impl Operation {
         }
     }
 
+    /// Whether it changes the file, or what there is beside it.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::Write
+            | Self::ReadWrite
+            | Self::Created
+            | Self::Truncated
+            | Self::ModeChanged
+            | Self::OwnerChanged
+            | Self::Renamed
+            | Self::Linked
+            | Self::Symlinked
+            | Self::Removed
+            | Self::AttributesChanged => true,
+            Self::Read
+            | Self::PathOnly
+            | Self::Execute
+            | Self::Received
+            | Self::UsedElsewhere
+            | Self::Mapped
+            | Self::Connected => false,
+        }
+    }
+
     /// Whether it went through a descriptor that another process opened.
     #[must_use]
     pub const fn is_from_elsewhere(self) -> bool {

@@ -1,7 +1,7 @@
 //! Everything survives the way there and back; any bytes give an error, never a panic.
 
 use monitor_model::{
-    alert::{Alert, Response, Severity},
+    alert::{Alert, AlertState, AlertStep, Response, Severity},
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
@@ -471,11 +471,15 @@ fn grants_survive() {
 }
 
 #[test]
-fn alerts_and_orders_survive() {
+fn alerts_survive() {
     let alert = Alert {
         id: AlertId::from_parts(AT, 1),
         rule: "out-of-scope".into(),
         technique: "T1078".into(),
+        rule_version: 1,
+        title: "Something out of scope".into(),
+        attack_version: "19".into(),
+        controls: vec!["NIST 800-53 AC-6".into()],
         severity: Severity::Critical,
         at: AT,
         event_at: AT,
@@ -489,8 +493,28 @@ fn alerts_and_orders_survive() {
         response: Response::Revoke,
         order: Some(OrderId::from_parts(AT, 1)),
         count: 3,
+        events: vec![id()],
+        tenants: vec![TenantId::provider()],
+        state: AlertState::Acknowledged,
+        steps: vec![AlertStep {
+            state: AlertState::Acknowledged,
+            author: "soc/eve".into(),
+            note: "mine".into(),
+            at: AT,
+        }],
     };
     assert_eq!(Alert::try_from(v1::Alert::from(&alert)).unwrap(), alert);
+    let mut stateless = v1::Alert::from(&alert);
+    stateless.state = 0;
+    assert_eq!(Alert::try_from(stateless).unwrap().state, AlertState::Open);
+    let mut endless = v1::Alert::from(&alert);
+    endless.events = vec![(&id()).into(); 17];
+    let error = Alert::try_from(endless).unwrap_err().to_string();
+    assert!(error.contains("alert.events is 17; at most 16"), "{error}");
+}
+
+#[test]
+fn orders_survive() {
     let targets = [
         Target::Engineer(PrincipalId::new("alice").unwrap()),
         Target::Session(session_id()),
@@ -504,7 +528,7 @@ fn alerts_and_orders_survive() {
             target,
             cause: Cause {
                 text: "x".into(),
-                alert: Some(alert.id),
+                alert: Some(AlertId::from_parts(AT, 1)),
                 event: Some(id()),
                 initiator: "policy".into(),
             },

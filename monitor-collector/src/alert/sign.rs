@@ -1,0 +1,51 @@
+//! What stands out over time: no single event shows it.
+
+use serde::Serialize;
+
+/// Something that stands out beside what was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sign {
+    /// Nothing is heard of a host's agent.
+    AgentSilent,
+    /// A host's real-time clock was set, forward or back.
+    ClockMoved,
+    /// The probes of a host were gone while it ran, and were loaded anew.
+    ProbesReloaded,
+    /// A grant that lay unused for long is used.
+    DormantGrant,
+}
+
+impl Sign {
+    /// Every sign.
+    pub const ALL: [Self; 4] = [
+        Self::AgentSilent,
+        Self::ClockMoved,
+        Self::ProbesReloaded,
+        Self::DormantGrant,
+    ];
+
+    /// The name in rules and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AgentSilent => "agent_silent",
+            Self::ClockMoved => "clock_moved",
+            Self::ProbesReloaded => "probes_reloaded",
+            Self::DormantGrant => "dormant_grant",
+        }
+    }
+
+    /// What it is, in words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::AgentSilent => "Nothing is heard of a host's agent.",
+            Self::ClockMoved => "A host's real-time clock was set, forward or back.",
+            Self::ProbesReloaded => {
+                "The probes of a host were gone while it ran, and were loaded anew."
+            }
+            Self::DormantGrant => "A grant that lay unused for long is used.",
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Alerts that follow from stored entries, and what people do with them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use monitor_model::{
+    alert::{AlertState, AlertStep, STEPS_MAX},
+    clock::UnixNs,
+    id::{AgentName, AlertId},
+    verdict::Verdict,
+};
+use tracing::info;
+
+use super::{Core, CoreError, Refusal};
+use crate::{
+    alert::{Answer, Moment, telling::Standing},
+    ledger::Entry,
+    state::Raised,
+};
+
+/// What somebody does with an alert.
+#[derive(Clone, Debug)]
+pub struct Handling {
+    /// The alert.
+    pub alert: AlertId,
+    /// What it becomes: acknowledged or closed.
+    pub state: AlertState,
+    /// Who, as the certificate says.
+    pub author: String,
+    /// Why.
+    pub note: String,
+}
+
+impl Core {
+    /// Takes back what the alerter knew of events that were followed.
+    pub(super) fn remember_alerts(&mut self) -> Result<(), CoreError> {
+        for kept in self.state.kept()? {
+            self.alerter.restore(&kept);
+        }
+        let memory = u64::try_from(self.alerter.memory().as_nanos()).unwrap_or(u64::MAX);
+        let from = UnixNs(self.followed.0.saturating_sub(memory.saturating_mul(2)));
+        // Of sessions that live everything counts, however late it came.
+        let live: Vec<_> = self.sessions.iter().map(|login| login.session.id).collect();
+        for raised in self.state.alerts_after(from, &live)? {
+            self.alerter.remember(raised);
+        }
+        for order in self.orders.values() {
+            if order.cause.alert.is_some() {
+                self.alerter
+                    .remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn follow_alert(&mut self, entry: &Entry) -> Result<Option<Raised>, CoreError> {
+        let stamp = UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now());
+        let grants = &self.world.grants;
+        let of_session = entry.judged.event.attribution.grants.first();
+        let standing = of_session.and_then(|id| grants.get(id)).map(Standing::from);
+        let granted_from = match &entry.judged.judgement.verdict {
+            Verdict::InScope { grant } => grants.get(grant).map(|grant| grant.not_before),
+            Verdict::OutOfScope { .. } | Verdict::Unattributed { .. } | Verdict::Exempt { .. } => {
+                None
+            }
+        };
+        let moment = Moment {
+            at: self.clock.now(),
+            stamp,
+            standing: standing.as_ref(),
+            granted_from,
+        };
+        match self.alerter.answer(entry, &moment) {
+            Answer::Nothing => Ok(None),
+            Answer::Fold(folded) => {
+                self.state.put_alert(&folded)?;
+                Ok(None)
+            }
+            Answer::Raise(raised) => {
+                self.raise(&raised)?;
+                self.order_for(&raised.alert)?;
+                Ok(Some(raised))
+            }
+        }
+    }
+
+    fn raise(&mut self, raised: &Raised) -> Result<(), CoreError> {
+        self.stamp = raised.stamp;
+        self.state.put_alert(raised)?;
+        info!(alert = %raised.alert.id, rule = %raised.alert.rule, severity = %raised.alert.severity,
+            event = %raised.alert.event, response = raised.alert.response.as_str(),
+            sentence = %raised.alert.sentence, "Alert raised.");
+        Ok(())
+    }
+
+    /// Notes whose agents are connected now, and raises an alert for each host
+    /// that fell silent. On disk after [`Core::publish`].
+    ///
+    /// # Errors
+    /// [`CoreError`]; the core must be opened anew.
+    pub fn look(&mut self, connected: &HashSet<AgentName>) -> Result<(), CoreError> {
+        let moment = Moment {
+            at: self.clock.now(),
+            stamp: UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now()),
+            standing: None,
+            granted_from: None,
+        };
+        let silent = self.alerter.look(connected, &moment);
+        for raised in &silent {
+            self.raise(raised)?;
+        }
+        if !silent.is_empty() {
+            self.note_followed()?;
+        }
+        self.raised.extend(silent.into_iter().map(Arc::new));
+        Ok(())
+    }
+
+    /// Alerts that no stored event raised since the last time.
+    pub fn take_raised(&mut self) -> Vec<Arc<Raised>> {
+        std::mem::take(&mut self.raised)
+    }
+
+    /// Notes what somebody does with an alert.
+    ///
+    /// # Errors
+    /// [`CoreError`]. A [`Refusal`] when there is no such alert, when it is
+    /// closed and would be opened, or when it has [`STEPS_MAX`] steps.
+    pub fn handle(&mut self, handling: Handling) -> Result<Result<Raised, Refusal>, CoreError> {
+        let Handling {
+            alert: id,
+            state,
+            author,
+            note,
+        } = handling;
+        let Some(mut raised) = self.state.alert(id)? else {
+            return Ok(Err(Refusal::Unknown {
+                what: "alert",
+                name: id.to_string(),
+            }));
+        };
+        let alert = &mut raised.alert;
+        if state < alert.state {
+            return Ok(Err(Refusal::AlertClosed { id }));
+        }
+        if alert.steps.len() >= STEPS_MAX {
+            return Ok(Err(Refusal::StepsFull { id, max: STEPS_MAX }));
+        }
+        alert.state = state;
+        alert.steps.push(AlertStep {
+            state,
+            author,
+            note,
+            at: self.clock.now(),
+        });
+        self.state.put_handled(alert)?;
+        if state == AlertState::Closed {
+            self.alerter.forget(&raised);
+        }
+        Ok(Ok(raised))
+    }
+}
