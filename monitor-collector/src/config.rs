@@ -11,16 +11,16 @@ use std::{
 use monitor_model::{
     alert::{Response, Severity},
     event::{Fact, Kind},
-    tenant::Tenant,
+    policy::Terms,
     verdict::{OutReason, VerdictKind},
 };
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 pub use monitor_transport::configuration::ConfigError;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 mod check;
+mod policy;
 mod raw;
 
 /// The documented configuration, as `config --default` prints it.
@@ -28,6 +28,10 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 
 /// Most tenants that one collector keeps.
 pub const TENANTS_MAX: usize = 1_000;
+/// Most zones, over all tenants.
+pub const ZONES_MAX: usize = 20_000;
+/// Most files that a configuration includes.
+pub const INCLUDES_MAX: usize = 64;
 /// Most alert rules.
 pub const RULES_MAX: usize = 256;
 /// Longest window of a rule: a day.
@@ -83,8 +87,9 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The broker; without one orders wait.
     pub broker: Option<Broker>,
-    /// Tenants with their zones; `provider` is always among them.
-    pub tenants: Vec<Tenant>,
+    /// What verdicts are made under: from this file and those that it includes.
+    /// The tenant `provider` is always among the tenants.
+    pub terms: Terms,
     /// Alert rules, first to last.
     pub rules: Vec<Rule>,
     /// How long like alerts are folded into the first.
@@ -110,19 +115,52 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
-        check::checked(document.parse()?, &document).map_err(|wrong| {
+        let mut raw: raw::Config = document.parse()?;
+        let own = raw::Policy {
+            policy: std::mem::take(&mut raw.policy),
+            tenant: std::mem::take(&mut raw.tenant),
+            credential: std::mem::take(&mut raw.credential),
+        };
+        let terms = policy::checked(&document, &raw.include, own)?;
+        check::checked(raw, terms, &document).map_err(|wrong| {
             document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
         })
     }
 
-    /// A digest of tenants and rules: names the policy a judgement was made under.
+    /// This configuration with what another says of tenants, inventory, policy
+    /// and alerts, which a running collector can go on under; and the keys of
+    /// the other that take a new start.
     #[must_use]
-    pub fn policy_version(&self) -> String {
-        let text = serde_json::to_vec(&(&self.tenants, &self.rules)).unwrap_or_default();
-        crate::hex::text(&Sha256::digest(text))
-            .chars()
-            .take(16)
-            .collect()
+    pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
+        let Self {
+            listen,
+            data_dir,
+            tls,
+            broker,
+            terms,
+            rules,
+            dedupe,
+            heartbeat,
+            stall,
+        } = other;
+        let later = [
+            ("listen", listen != self.listen),
+            ("data_dir", data_dir != self.data_dir),
+            ("tls", tls != self.tls),
+            ("broker", broker != self.broker),
+            (
+                "subscription",
+                (heartbeat, stall) != (self.heartbeat, self.stall),
+            ),
+        ];
+        let changed = later.into_iter().filter(|(_, differs)| *differs);
+        let config = Self {
+            terms,
+            rules,
+            dedupe,
+            ..self.clone()
+        };
+        (config, changed.map(|(key, _)| key).collect())
     }
 }
 

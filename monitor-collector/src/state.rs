@@ -1,6 +1,6 @@
 //! What the collector knows besides the ledgers: `state.db`.
 //!
-//! Grants, sessions and what lives in them, hosts, alerts, orders (the durable outbox), the deny table
+//! Grants and what of them was used, policies, sessions and what lives in them, hosts, alerts, orders (the durable outbox), the deny table
 //! and the quarantine; and the place in the ledgers up to which all of them follow
 //! from the events. One transaction moves all of it, so that a crash at any
 //! point leaves them in step and the rest is derived again from the ledgers.
@@ -28,8 +28,10 @@ use crate::ledger::{durable, integer, number};
 
 mod hosts;
 pub mod load;
+pub mod policies;
 mod processes;
 pub mod read;
+mod uses;
 
 /// Most set-aside events of one agent.
 pub const QUARANTINED_MAX: u64 = 10_000;
@@ -87,6 +89,15 @@ pub enum StateError {
         name: String,
         /// What is wrong with it.
         cause: String,
+    },
+    /// No room for another version of the policy.
+    #[error(
+        "state {}: {} versions of the policy are kept, and ledgers name them: give the last policy back, or begin a new data_dir",
+        path.display(), policies::POLICIES_MAX
+    )]
+    PoliciesFull {
+        /// The file.
+        path: PathBuf,
     },
     /// The file was written by another version.
     #[error("state {} has layout {found:?}; this is {LAYOUT:?}: give the right file or the right version", path.display())]
@@ -174,6 +185,8 @@ impl State {
         durable(&connection)
             .and_then(|()| connection.execute_batch(SCHEMA))
             .and_then(|()| connection.execute_batch(processes::SCHEMA))
+            .and_then(|()| connection.execute_batch(policies::SCHEMA))
+            .and_then(|()| connection.execute_batch(uses::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])
@@ -214,12 +227,14 @@ impl State {
         self.writing
     }
 
-    /// Puts a grant, over an older form of it.
+    /// Puts a grant as it stands after a place among events; what it was before
+    /// stays known.
     ///
     /// # Errors
     /// [`StateError::Sqlite`].
-    pub fn put_grant(&mut self, grant: &Grant) -> Result<(), StateError> {
+    pub fn put_grant(&mut self, grant: &Grant, after: UnixNs) -> Result<(), StateError> {
         let message = v1::Grant::from(grant).encode_to_vec();
+        self.put_form(&grant.id, after, &message)?;
         self.change(
             "INSERT OR REPLACE INTO granted VALUES (?1, ?2)",
             params![grant.id.as_str(), message],
@@ -392,11 +407,13 @@ impl State {
     }
 }
 
-/// Whether two forms of a grant are the same permission, an end by hand aside.
+/// Whether two forms of a grant are the same permission, an end by hand and a
+/// review aside.
 #[must_use]
 pub fn same_permission(one: &Grant, two: &Grant) -> bool {
     let standing = |grant: &Grant| Grant {
         state: GrantState::Standing,
+        review: None,
         ..grant.clone()
     };
     standing(one) == standing(two)

@@ -31,6 +31,7 @@ mod agents;
 mod hosts;
 mod measure;
 mod processes;
+mod reload;
 mod revocation;
 mod subscription;
 

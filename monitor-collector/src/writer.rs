@@ -13,7 +13,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::Receipt,
     grant::Grant,
-    id::{AgentName, GrantId},
+    id::{AgentName, GrantId, PrincipalId},
     revocation::Order,
 };
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
@@ -23,7 +23,9 @@ use tracing::{debug, error};
 use crate::{
     config::Config,
     core::{
-        Batch, Core, CoreError, Refusal, live,
+        Batch, Core, CoreError, Refusal,
+        grants::GrantUse,
+        live,
         orders::{Attempt, Wanted},
     },
     ledger::Entry,
@@ -87,6 +89,12 @@ pub enum Denied {
     /// It makes no sense as things stand.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The configuration cannot be gone on under; the one before stays.
+    #[error("the configuration cannot be used, the one before stays: {cause}")]
+    Reload {
+        /// Why not.
+        cause: String,
+    },
     /// The disk, or the collector is stopping.
     #[error("the collector cannot write at the moment; try again")]
     Unavailable,
@@ -101,6 +109,12 @@ pub enum Request {
     PutGrant(Box<Grant>, Reply<u64>),
     /// End a grant.
     EndGrant(GrantId, String, Reply<(Grant, u64)>),
+    /// Record a review of a grant.
+    ReviewGrant(Review, Reply<Grant>),
+    /// Say what of grants was used, and how many accesses were not counted.
+    GrantUse(Vec<GrantId>, Reply<(Vec<GrantUse>, u64)>),
+    /// Go on under another configuration; answers with the policy's version.
+    Reload(Arc<Config>, Reply<String>),
     /// Give an order.
     Order(Box<Wanted>, Reply<Order>),
     /// Say what an order would reach.
@@ -111,6 +125,17 @@ pub enum Request {
     Attempted(Box<Attempt>, Reply<()>),
     /// Note what an agent did.
     Receipt(AgentName, Receipt),
+}
+
+/// A review as somebody gives it.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// The grant.
+    pub grant: GrantId,
+    /// Who looked.
+    pub by: PrincipalId,
+    /// What they found.
+    pub note: String,
 }
 
 /// One item of the stream that readers follow.
@@ -285,6 +310,7 @@ impl Worker {
                 else => return,
             }
             self.collect(&mut jobs, &mut requests);
+            open = self.reload(open, &mut requests);
             if jobs.is_empty() && requests.is_empty() && self.stop.is_cancelled() {
                 return;
             }
@@ -317,6 +343,37 @@ impl Worker {
             events += job.batch.events.len();
             jobs.push(job);
         }
+    }
+
+    /// Carries out what of the requests is a reload: the core is opened anew, as
+    /// at a start, so that everything follows as it would from a restart. When
+    /// that fails, it is opened under the configuration before.
+    fn reload(&mut self, open: Option<Core>, requests: &mut Vec<Request>) -> Option<Core> {
+        let mut open = open;
+        let all = std::mem::take(requests);
+        for request in all {
+            let Request::Reload(config, reply) = request else {
+                requests.push(request);
+                continue;
+            };
+            drop(open.take());
+            let answer = match Core::open(&config, Arc::clone(&self.clock)) {
+                Ok(core) => {
+                    self.config = config;
+                    self.tables.send_replace(core.tables().clone());
+                    let version = core.tables().policy.version().to_owned();
+                    open = Some(core);
+                    Ok(version)
+                }
+                Err(error) => {
+                    open = self.reopen();
+                    let cause = error.to_string();
+                    Err(Denied::Reload { cause })
+                }
+            };
+            _ = reply.send(answer);
+        }
+        open
     }
 
     fn reopen(&self) -> Option<Core> {

@@ -1,14 +1,16 @@
 //! Tenants, their network zones, and which of them owns an address.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashSet};
 
 use ipnet::IpNet;
+use prefix_trie::joint::JointPrefixMap;
 use serde::Serialize;
 
 use crate::{
     event::Destination,
     grant::{PortRange, Tier},
     id::TenantId,
+    policy::Admission,
 };
 
 /// A part of a tenant's network. Every selector that is stated must hold.
@@ -28,6 +30,9 @@ pub struct Zone {
     pub mark: Option<u32>,
     /// The tier that its systems need; none means any.
     pub tier: Option<Tier>,
+    /// Who may use it, where it is the provider's; none means as the policy
+    /// says of everything that is the provider's.
+    pub admits: Option<Admission>,
 }
 
 /// One client and its zones.
@@ -53,13 +58,22 @@ pub enum Owner {
     Unknown,
 }
 
-/// Who owns a destination, and the tier it needs.
+/// Who owns a destination, and by which zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
+pub struct Located<'a> {
     /// Who owns it.
     pub owner: Owner,
-    /// The tier of the zone that decided.
-    pub tier: Option<Tier>,
+    /// The zone that decided; none where no zone did, or several.
+    pub zone: Option<&'a Zone>,
+}
+
+/// Every tenant's zones, found by address.
+#[derive(Clone, Debug, Default)]
+pub struct Zones {
+    tenants: Vec<Tenant>,
+    names: HashSet<TenantId>,
+    /// Places of the tenant and of the zone in it, in the order of the tenants.
+    by_network: JointPrefixMap<IpNet, Vec<(usize, usize)>>,
 }
 
 /// How well a zone fits: told apart by a selector first, then the longest prefix.
@@ -76,16 +90,8 @@ impl Zone {
             + usize::from(self.mark.is_some())
     }
 
-    fn prefix_len(&self, to: &Destination) -> Option<u8> {
-        let fits = |network: &&IpNet| network.contains(&to.address);
-        let longest = self
-            .networks
-            .iter()
-            .filter(fits)
-            .map(IpNet::prefix_len)
-            .max()?;
-        let port = self.ports.is_empty() || self.ports.iter().any(|range| range.contains(to.port));
-        port.then_some(longest)
+    fn has_port(&self, port: u16) -> bool {
+        self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
     }
 
     /// `None`: a stated fact contradicts. `Some(false)`: a stated fact is not known.
@@ -107,63 +113,107 @@ impl Zone {
         Some(known && self.selectors() > 0)
     }
 
-    fn fit(&self, to: &Destination) -> Option<Fit> {
-        let prefix_len = self.prefix_len(to)?;
-        Some(Fit {
-            selected: self.selected(to)?,
+    /// How well it fits a destination that one of its networks, of this length, holds.
+    fn fit(&self, to: &Destination, prefix_len: u8) -> Option<Fit> {
+        let selected = self.selected(to)?;
+        self.has_port(to.port).then_some(Fit {
+            selected,
             prefix_len,
         })
     }
 }
 
-/// Finds the owner of a destination.
-///
-/// A zone whose selectors all hold goes before one without; then the longest
-/// prefix wins. When two tenants fit equally well the answer is
-/// [`Owner::Ambiguous`]: a guess would put one client's traffic on another's name.
-#[must_use]
-pub fn locate(tenants: &[Tenant], to: &Destination) -> Located {
-    if to.address.is_loopback() || to.address.is_unspecified() {
-        return Located {
-            owner: Owner::Host,
-            tier: None,
-        };
-    }
-    let mut best: Option<Fit> = None;
-    let mut found: Vec<(&TenantId, Option<Tier>)> = Vec::new();
-    for tenant in tenants {
-        let fits = tenant
-            .zones
-            .iter()
-            .filter_map(|zone| Some((zone.fit(to)?, zone.tier)));
-        let Some((fit, tier)) = fits.max_by_key(|&(fit, _)| fit) else {
-            continue;
-        };
-        match best.cmp(&Some(fit)) {
-            Ordering::Greater => {}
-            Ordering::Equal => found.push((&tenant.id, tier)),
-            Ordering::Less => {
-                best = Some(fit);
-                found = vec![(&tenant.id, tier)];
+impl Zones {
+    /// Makes the zones of these tenants findable.
+    #[must_use]
+    pub fn new(tenants: Vec<Tenant>) -> Self {
+        let mut by_network: JointPrefixMap<IpNet, Vec<(usize, usize)>> = JointPrefixMap::new();
+        for (at, tenant) in tenants.iter().enumerate() {
+            for (zone_at, zone) in tenant.zones.iter().enumerate() {
+                for network in &zone.networks {
+                    let places = by_network.entry(network.trunc()).or_default();
+                    places.push((at, zone_at));
+                }
             }
         }
+        Self {
+            names: tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            tenants,
+            by_network,
+        }
     }
-    match found.as_slice() {
+
+    /// Every tenant, in the order given.
+    #[must_use]
+    pub fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
+    /// Whether there is a tenant of that name.
+    #[must_use]
+    pub fn has_tenant(&self, id: &TenantId) -> bool {
+        self.names.contains(id)
+    }
+
+    /// Finds the owner of a destination.
+    ///
+    /// A zone whose selectors all hold goes before one without; then the longest
+    /// prefix wins; within one tenant then the later zone. When two tenants fit
+    /// equally well the answer is [`Owner::Ambiguous`]: a guess would put one
+    /// client's traffic on another's name.
+    #[must_use]
+    pub fn locate(&self, to: &Destination) -> Located<'_> {
+        if to.address.is_loopback() || to.address.is_unspecified() {
+            return Located {
+                owner: Owner::Host,
+                zone: None,
+            };
+        }
+        let mut best: Option<Fit> = None;
+        let mut found: Vec<(&Tenant, &Zone)> = Vec::new();
+        for (network, places) in self.by_network.cover(&IpNet::from(to.address)) {
+            for (tenant, zone) in places.iter().filter_map(|&place| self.at(place)) {
+                let Some(fit) = zone.fit(to, network.prefix_len()) else {
+                    continue;
+                };
+                match best.cmp(&Some(fit)) {
+                    Ordering::Greater => continue,
+                    Ordering::Equal => found.retain(|(other, _)| other.id != tenant.id),
+                    Ordering::Less => found.clear(),
+                }
+                best = Some(fit);
+                found.push((tenant, zone));
+            }
+        }
+        located(&found)
+    }
+
+    fn at(&self, (tenant, zone): (usize, usize)) -> Option<(&Tenant, &Zone)> {
+        let tenant = self.tenants.get(tenant)?;
+        Some((tenant, tenant.zones.get(zone)?))
+    }
+}
+
+/// What the zones that fit best come to.
+fn located<'a>(found: &[(&'a Tenant, &'a Zone)]) -> Located<'a> {
+    match found {
         [] => Located {
             owner: Owner::Unknown,
-            tier: None,
+            zone: None,
         },
-        [(id, tier)] => Located {
-            owner: Owner::Tenant((*id).clone()),
-            tier: *tier,
+        [(tenant, zone)] => Located {
+            owner: Owner::Tenant(tenant.id.clone()),
+            zone: Some(zone),
         },
-        several => {
-            let tenants = several.iter().map(|&(id, _)| id.clone()).collect();
-            Located {
-                owner: Owner::Ambiguous(tenants),
-                tier: None,
-            }
-        }
+        several => Located {
+            owner: Owner::Ambiguous(
+                several
+                    .iter()
+                    .map(|(tenant, _)| tenant.id.clone())
+                    .collect(),
+            ),
+            zone: None,
+        },
     }
 }
 
@@ -183,8 +233,15 @@ mod tests {
                 net_ns: net_ns.map(Into::into),
                 mark: None,
                 tier: None,
+                admits: None,
             }],
         }
+    }
+
+    /// Owned, so that tests can ask of zones made on the spot.
+    fn locate(tenants: &[Tenant], to: &Destination) -> Located<'static> {
+        let owner = Zones::new(tenants.to_vec()).locate(to).owner;
+        Located { owner, zone: None }
     }
 
     fn to(address: &str, interface: Option<&str>) -> Destination {

@@ -25,13 +25,16 @@ pub(super) fn matches(rule: &Rule, entry: &Entry) -> bool {
         Verdict::InScope { .. } | Verdict::Unattributed { .. } | Verdict::Exempt { .. } => None,
     };
     (rule.verdicts.is_empty() || rule.verdicts.contains(&verdict.kind()))
-        && (rule.facts.is_empty() || facts_match(rule, &entry.judged.event))
+        && (rule.facts.is_empty() || facts_match(rule, entry))
         && (rule.kinds.is_empty() || rule.kinds.contains(&kind))
         && (rule.reasons.is_empty() || reason.is_some_and(|reason| rule.reasons.contains(&reason)))
 }
 
-fn facts_match(rule: &Rule, event: &Event) -> bool {
-    facts(event).iter().any(|fact| rule.facts.contains(fact))
+/// Of the event itself, and what the judge found by policy and grants.
+fn facts_match(rule: &Rule, entry: &Entry) -> bool {
+    let own = facts(&entry.judged.event);
+    let mut found = own.iter().chain(&entry.judged.judgement.facts);
+    found.any(|fact| rule.facts.contains(fact))
 }
 
 /// Alike are: the rule, whose it is, the ledger, and the object.

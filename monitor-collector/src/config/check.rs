@@ -5,15 +5,13 @@ use std::{collections::BTreeSet, ops::Range, time::Duration};
 use monitor_model::{
     alert::{Response, Severity},
     event::{Fact, Kind},
-    grant::{PortRange, Tier},
-    id::TenantId,
-    tenant::{Tenant, Zone},
+    policy::Terms,
     verdict::{OutReason, VerdictKind},
 };
 use monitor_transport::configuration::Document;
 use toml::Spanned;
 
-use super::{AFTER_MAX, Broker, Config, RULES_MAX, Rule, TENANTS_MAX, WINDOW_SECONDS_MAX, raw};
+use super::{AFTER_MAX, Broker, Config, RULES_MAX, Rule, WINDOW_SECONDS_MAX, raw};
 
 /// A value that makes no sense, its line not yet known.
 pub(super) struct Wrong {
@@ -23,7 +21,11 @@ pub(super) struct Wrong {
     pub(super) wanted: String,
 }
 
-pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Config, Wrong> {
+pub(super) fn checked(
+    raw: raw::Config,
+    terms: Terms,
+    document: &Document<'_>,
+) -> Result<Config, Wrong> {
     let raw::Config {
         listen,
         data_dir,
@@ -31,8 +33,11 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
         broker,
         alert,
         subscription,
-        tenant,
         rule,
+        include: _,
+        policy: _,
+        tenant: _,
+        credential: _,
     } = raw;
     Ok(Config {
         listen: parsed(
@@ -43,7 +48,7 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
         data_dir: document.beside(data_dir),
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
-        tenants: checked_tenants(tenant)?,
+        terms,
         rules: checked_rules(rule)?,
         dedupe: seconds(
             "alert.dedupe_seconds",
@@ -95,87 +100,6 @@ fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {
         address: address.into_inner(),
         retry_min: Duration::from_millis(least),
         retry_max: Duration::from_millis(most),
-    })
-}
-
-fn checked_tenants(raw: Vec<raw::Tenant>) -> Result<Vec<Tenant>, Wrong> {
-    let mut tenants: Vec<Tenant> = Vec::with_capacity(raw.len() + 1);
-    for raw::Tenant { id, zone } in raw {
-        let name = TenantId::new(id.get_ref().as_str())
-            .map_err(|error| wrong("tenant.id", &id, &error.to_string()))?;
-        if tenants.iter().any(|tenant| tenant.id == name) {
-            return Err(wrong(
-                "tenant.id",
-                &id,
-                "named twice; give each tenant one table",
-            ));
-        }
-        if tenants.len() >= TENANTS_MAX {
-            return Err(wrong(
-                "tenant.id",
-                &id,
-                "more than 1000 tenants; run a second collector",
-            ));
-        }
-        let zones = zone
-            .into_iter()
-            .map(checked_zone)
-            .collect::<Result<_, _>>()?;
-        tenants.push(Tenant { id: name, zones });
-    }
-    if !tenants.iter().any(|tenant| tenant.id.is_provider()) {
-        tenants.push(Tenant {
-            id: TenantId::provider(),
-            zones: Vec::new(),
-        });
-    }
-    Ok(tenants)
-}
-
-fn checked_zone(raw: raw::Zone) -> Result<Zone, Wrong> {
-    let raw::Zone {
-        name,
-        networks,
-        ports,
-        interface,
-        net_ns,
-        mark,
-        tier,
-    } = raw;
-    if networks.get_ref().is_empty() {
-        return Err(wrong(
-            "tenant.zone.networks",
-            &networks,
-            "give at least one, as in [\"10.20.0.0/24\"]",
-        ));
-    }
-    let networks = each(
-        "tenant.zone.networks",
-        networks.get_ref(),
-        "not a network, as in 10.20.0.0/24 or fd00::/64",
-    )?;
-    let ports: Vec<PortRange> = each(
-        "tenant.zone.ports",
-        &ports,
-        "not a port, a range such as 8000-8999, or *",
-    )?;
-    let tier: Option<Tier> = tier
-        .map(|tier| {
-            parsed(
-                "tenant.zone.tier",
-                &tier,
-                "give one of standard, production, backup, identity, endpoint",
-            )
-        })
-        .transpose()?;
-    Ok(Zone {
-        name,
-        networks,
-        ports,
-        interface,
-        net_ns,
-        mark,
-        tier,
     })
 }
 
@@ -264,7 +188,11 @@ fn checked_after(after: &Spanned<u32>) -> Result<u32, Wrong> {
     }
 }
 
-fn wrong<T: std::fmt::Debug>(key: &'static str, value: &Spanned<T>, wanted: &str) -> Wrong {
+pub(super) fn wrong<T: std::fmt::Debug>(
+    key: &'static str,
+    value: &Spanned<T>,
+    wanted: &str,
+) -> Wrong {
     Wrong {
         span: value.span(),
         key,
@@ -273,7 +201,7 @@ fn wrong<T: std::fmt::Debug>(key: &'static str, value: &Spanned<T>, wanted: &str
     }
 }
 
-fn parsed<T: std::str::FromStr>(
+pub(super) fn parsed<T: std::str::FromStr>(
     key: &'static str,
     value: &Spanned<String>,
     wanted: &str,
@@ -284,7 +212,7 @@ fn parsed<T: std::str::FromStr>(
         .map_err(|_| wrong(key, value, wanted))
 }
 
-fn each<T: std::str::FromStr>(
+pub(super) fn each<T: std::str::FromStr>(
     key: &'static str,
     values: &[Spanned<String>],
     wanted: &str,

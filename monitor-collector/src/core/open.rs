@@ -28,6 +28,7 @@ use crate::{
     sessions::Sessions,
     state::{State, load::Denied},
     tables::Tables,
+    uses::{USES_MAX, Uses},
 };
 
 /// Entries that are read at once while making good.
@@ -43,13 +44,13 @@ impl Core {
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
         let lock = locked(config)?;
         let mut ledgers = BTreeMap::new();
-        for tenant in &config.tenants {
+        for tenant in &config.terms.tenants {
             ledgers.insert(
                 tenant.id.clone(),
                 Ledger::open(&config.data_dir, &tenant.id)?,
             );
         }
-        let state = State::open(&config.data_dir)?;
+        let mut state = State::open(&config.data_dir)?;
         let last = ledgers
             .values()
             .map(|ledger| ledger.head().stored_at)
@@ -58,14 +59,15 @@ impl Core {
         let denied: Denied = state.denied()?;
         // Ascends over every start, so that what was shown before is never mistaken.
         let version = clock.now().0;
+        let policy = Arc::new(state.put_policy(config.terms.clone(), clock.now())?);
         let mut core = Self {
             clock,
             dedupe: Dedupe::new(STREAMS_MAX),
             world: World {
-                tenants: config.tenants.clone(),
+                policy: Arc::clone(&policy),
                 grants: state.grants()?,
-                version: config.policy_version(),
             },
+            uses: Uses::restored(state.uses()?, state.uncounted()?, USES_MAX),
             sessions: Sessions::restored(state.live_sessions()?),
             processes: Processes::restored(state.processes()?),
             alerter: Alerter::new(config.rules.clone(), config.dedupe),
@@ -74,6 +76,7 @@ impl Core {
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
             tables: Tables {
+                policy,
                 grants_version: version,
                 denied_version: version,
                 ..Tables::default()
@@ -98,7 +101,7 @@ impl Core {
         let live: Vec<SessionId> = self.sessions.iter().map(|login| login.session.id).collect();
         let (verdicts, kinds) = (self.alerter.verdicts(), self.alerter.counted_kinds());
         let mut past: Vec<Entry> = Vec::new();
-        for tenant in &config.tenants {
+        for tenant in &config.terms.tenants {
             let reader = Reader::open(&config.data_dir, &tenant.id)?;
             past.extend(reader.alarming(&verdicts, from..=followed, &live)?);
             let counted = (kinds.as_slice(), verdicts.as_slice());
@@ -127,6 +130,7 @@ impl Core {
     /// Lets follow what was stored and not yet followed.
     fn make_good(&mut self, config: &Config) -> Result<(), CoreError> {
         let readers: Vec<Reader> = config
+            .terms
             .tenants
             .iter()
             .map(|tenant| Reader::open(&config.data_dir, &tenant.id))

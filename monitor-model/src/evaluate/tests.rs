@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     event::Protocol,
-    grant::{GrantKind, GrantState, PathPatterns, Scope},
+    grant::{GrantKind, GrantState, Holder, PathPatterns, Scope},
     id::PrincipalId,
 };
 
@@ -37,8 +37,10 @@ fn grant(number: u8) -> Grant {
     Grant {
         id: GrantId::new(format!("g{number}")).unwrap(),
         principal: PrincipalId::new("alice").unwrap(),
+        holder: Holder::Staff,
         tenant: TenantId::new("acme").unwrap(),
         ticket: "INC-1".into(),
+        task: String::new(),
         purpose: "test".into(),
         approved_by: PrincipalId::new("bob").unwrap(),
         tier: Tier::Production,
@@ -47,6 +49,7 @@ fn grant(number: u8) -> Grant {
         expires: UnixNs(200),
         scope: Scope::default(),
         state: GrantState::Standing,
+        review: None,
     }
 }
 
@@ -89,6 +92,7 @@ fn oracle(grants: &[Grant], session: &[GrantId], access: &Access<'_>, at: UnixNs
         let ended = matches!(grant.state, GrantState::Ended { at: end, .. } if end <= at);
         let tier = access.tier.is_none() || access.tier == Some(grant.tier);
         let listed = match access.target {
+            Target::Shared => true,
             Target::Program(p) => {
                 grant.scope.programs.texts().is_empty()
                     || grant
@@ -134,6 +138,9 @@ fn oracle(grants: &[Grant], session: &[GrantId], access: &Access<'_>, at: UnixNs
             return OutReason::NoGrant;
         };
         match covers(grant) {
+            (false, ..) if access.tenant.unwrap().as_str() == "provider" => {
+                OutReason::ProviderOwned
+            }
             (false, ..) => OutReason::WrongTenant,
             (_, _, true, ..) => OutReason::Revoked,
             (_, false, ..) if at < grant.not_before => OutReason::NotStarted,
@@ -167,7 +174,7 @@ proptest! {
         session in proptest::collection::vec(0u8..4, 0..4),
         tenant in proptest::option::of(0usize..3),
         tier in proptest::option::of(0usize..5),
-        which in 0u8..3,
+        which in 0u8..4,
         number in 0u8..4,
         port in 0u16..4,
         at in 0u64..45,
@@ -180,6 +187,7 @@ proptest! {
         let target = match which {
             0 => Target::Destination(&to),
             1 => Target::Credential(&file),
+            2 => Target::Shared,
             _ => Target::Program(&program),
         };
         let access = Access { tenant: owner.as_ref(), tier: tier.map(|t| Tier::ALL[t]), target };

@@ -155,18 +155,7 @@ impl PathPatterns {
         }
         let mut builder = GlobSetBuilder::new();
         for text in &texts {
-            let wrong = |cause: String| InvalidGrant::Pattern {
-                text: text.clone(),
-                cause,
-            };
-            if !text.starts_with('/') {
-                return Err(wrong("it does not start with /".to_owned()));
-            }
-            let glob = globset::GlobBuilder::new(text)
-                .literal_separator(true)
-                .build();
-            let glob: Glob = glob.map_err(|error| wrong(error.kind().to_string()))?;
-            builder.add(glob);
+            builder.add(glob(text)?);
         }
         let set = builder.build().map_err(|error| InvalidGrant::Pattern {
             text: texts.join(" "),
@@ -193,6 +182,31 @@ impl PathPatterns {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
         !path.truncated && self.set.is_match(OsStr::from_bytes(&path.text.0))
     }
+
+    /// The places of the patterns that a whole path matches, ascending.
+    #[must_use]
+    pub fn fitting(&self, path: &PathLabel) -> Vec<usize> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+        if path.truncated {
+            return Vec::new();
+        }
+        self.set.matches(OsStr::from_bytes(&path.text.0))
+    }
+}
+
+/// Compiles one pattern. `*` stays within a directory, `**` does not.
+pub(crate) fn glob(text: &str) -> Result<Glob, InvalidGrant> {
+    let wrong = |cause: String| InvalidGrant::Pattern {
+        text: text.to_owned(),
+        cause,
+    };
+    if !text.starts_with('/') {
+        return Err(wrong("it does not start with /".to_owned()));
+    }
+    globset::GlobBuilder::new(text)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| wrong(error.kind().to_string()))
 }
 
 impl PartialEq for PathPatterns {
