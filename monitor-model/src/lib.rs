@@ -43,3 +43,6 @@ pub mod session;
 pub mod tenant;
 pub mod usage;
 pub mod verdict;
+
+#[cfg(test)]
+mod testing;

@@ -1,6 +1,9 @@
 //! Tenants, their network zones, and which of them owns an address.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{HashMap, HashSet},
+};
 
 use ipnet::IpNet;
 use prefix_trie::joint::JointPrefixMap;
@@ -72,8 +75,21 @@ pub struct Located<'a> {
 pub struct Zones {
     tenants: Vec<Tenant>,
     names: HashSet<TenantId>,
-    /// Places of the tenant and of the zone in it, in the order of the tenants.
-    by_network: JointPrefixMap<IpNet, Vec<(usize, usize)>>,
+    by_network: JointPrefixMap<IpNet, Overlap>,
+}
+
+/// The place of a tenant among all, and of a zone in it.
+type Place = (usize, usize);
+
+/// Zones of one network. Clients share ranges, hundreds of them the same one:
+/// each zone is filed under the first fact that it states, so that who is told
+/// apart by a fact is found by it.
+#[derive(Clone, Debug, Default)]
+struct Overlap {
+    by_net_ns: HashMap<String, Vec<Place>>,
+    by_mark: HashMap<u32, Vec<Place>>,
+    by_interface: HashMap<String, Vec<Place>>,
+    others: Vec<Place>,
 }
 
 /// How well a zone fits: told apart by a selector first, then the longest prefix.
@@ -127,12 +143,12 @@ impl Zones {
     /// Makes the zones of these tenants findable.
     #[must_use]
     pub fn new(tenants: Vec<Tenant>) -> Self {
-        let mut by_network: JointPrefixMap<IpNet, Vec<(usize, usize)>> = JointPrefixMap::new();
+        let mut by_network: JointPrefixMap<IpNet, Overlap> = JointPrefixMap::new();
         for (at, tenant) in tenants.iter().enumerate() {
             for (zone_at, zone) in tenant.zones.iter().enumerate() {
                 for network in &zone.networks {
-                    let places = by_network.entry(network.trunc()).or_default();
-                    places.push((at, zone_at));
+                    let overlap = by_network.entry(network.trunc()).or_default();
+                    overlap.file(zone, (at, zone_at));
                 }
             }
         }
@@ -170,22 +186,43 @@ impl Zones {
             };
         }
         let mut best: Option<Fit> = None;
-        let mut found: Vec<(&Tenant, &Zone)> = Vec::new();
-        for (network, places) in self.by_network.cover(&IpNet::from(to.address)) {
-            for (tenant, zone) in places.iter().filter_map(|&place| self.at(place)) {
-                let Some(fit) = zone.fit(to, network.prefix_len()) else {
+        let mut found: Vec<Place> = Vec::new();
+        for (network, overlap) in self.by_network.cover(&IpNet::from(to.address)) {
+            for place in overlap.candidates(to) {
+                let zone = self.at(place).map(|(_, zone)| zone);
+                let Some(fit) = zone.and_then(|zone| zone.fit(to, network.prefix_len())) else {
                     continue;
                 };
                 match best.cmp(&Some(fit)) {
                     Ordering::Greater => continue,
-                    Ordering::Equal => found.retain(|(other, _)| other.id != tenant.id),
+                    Ordering::Equal => {}
                     Ordering::Less => found.clear(),
                 }
                 best = Some(fit);
-                found.push((tenant, zone));
+                found.push(place);
             }
         }
-        located(&found)
+        // Of one tenant the later zone; tenants in their order.
+        found.sort_unstable_by_key(|&(tenant, zone)| (tenant, Reverse(zone)));
+        found.dedup_by_key(|(tenant, _)| *tenant);
+        let mut fitting = found.into_iter().filter_map(|place| self.at(place));
+        match (fitting.next(), fitting.next()) {
+            (None, _) => Located {
+                owner: Owner::Unknown,
+                zone: None,
+            },
+            (Some((tenant, zone)), None) => Located {
+                owner: Owner::Tenant(tenant.id.clone()),
+                zone: Some(zone),
+            },
+            (Some(first), Some(second)) => {
+                let all = [first, second].into_iter().chain(fitting);
+                Located {
+                    owner: Owner::Ambiguous(all.map(|(tenant, _)| tenant.id.clone()).collect()),
+                    zone: None,
+                }
+            }
+        }
     }
 
     fn at(&self, (tenant, zone): (usize, usize)) -> Option<(&Tenant, &Zone)> {
@@ -194,127 +231,38 @@ impl Zones {
     }
 }
 
-/// What the zones that fit best come to.
-fn located<'a>(found: &[(&'a Tenant, &'a Zone)]) -> Located<'a> {
-    match found {
-        [] => Located {
-            owner: Owner::Unknown,
-            zone: None,
-        },
-        [(tenant, zone)] => Located {
-            owner: Owner::Tenant(tenant.id.clone()),
-            zone: Some(zone),
-        },
-        several => Located {
-            owner: Owner::Ambiguous(
-                several
-                    .iter()
-                    .map(|(tenant, _)| tenant.id.clone())
-                    .collect(),
-            ),
-            zone: None,
-        },
+impl Overlap {
+    fn file(&mut self, zone: &Zone, place: Place) {
+        let Zone {
+            interface,
+            net_ns,
+            mark,
+            ..
+        } = zone;
+        let places = match (net_ns, mark, interface) {
+            (Some(name), _, _) => self.by_net_ns.entry(name.clone()).or_default(),
+            (None, Some(mark), _) => self.by_mark.entry(*mark).or_default(),
+            (None, None, Some(name)) => self.by_interface.entry(name.clone()).or_default(),
+            (None, None, None) => &mut self.others,
+        };
+        places.push(place);
+    }
+
+    /// Zones that may fit: those filed under a fact of the destination, those
+    /// under any interface where it is not known, and those that state nothing.
+    fn candidates<'a>(&'a self, to: &Destination) -> impl Iterator<Item = Place> + use<'a> {
+        let net_ns = to.net_ns_name.as_ref();
+        let of_net_ns = net_ns.and_then(|name| self.by_net_ns.get(name));
+        let of_mark = self.by_mark.get(&to.mark);
+        let (of_interface, of_any) = match &to.interface {
+            Some(name) => (self.by_interface.get(name), None),
+            None => (None, Some(self.by_interface.values())),
+        };
+        let stated = of_net_ns.into_iter().chain(of_mark).chain(of_interface);
+        let rest = of_any.into_iter().flatten().chain([&self.others]);
+        stated.chain(rest).flatten().copied()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Protocol;
-
-    fn tenant(name: &str, network: &str, interface: Option<&str>, net_ns: Option<&str>) -> Tenant {
-        Tenant {
-            id: TenantId::new(name).unwrap(),
-            zones: vec![Zone {
-                name: "lan".into(),
-                networks: vec![network.parse().unwrap()],
-                ports: vec![],
-                interface: interface.map(Into::into),
-                net_ns: net_ns.map(Into::into),
-                mark: None,
-                tier: None,
-                admits: None,
-            }],
-        }
-    }
-
-    /// Owned, so that tests can ask of zones made on the spot.
-    fn locate(tenants: &[Tenant], to: &Destination) -> Located<'static> {
-        let owner = Zones::new(tenants.to_vec()).locate(to).owner;
-        Located { owner, zone: None }
-    }
-
-    fn to(address: &str, interface: Option<&str>) -> Destination {
-        Destination {
-            address: address.parse().unwrap(),
-            port: 443,
-            protocol: Protocol::Tcp,
-            interface: interface.map(Into::into),
-            interface_index: 0,
-            net_ns: 1,
-            net_ns_name: None,
-            mark: 0,
-        }
-    }
-
-    fn owner(name: &str) -> Owner {
-        Owner::Tenant(TenantId::new(name).unwrap())
-    }
-
-    #[test]
-    fn overlapping_ranges_are_told_apart_by_interface() {
-        let tenants = [
-            tenant("acme", "10.20.0.0/24", Some("va"), None),
-            tenant("globex", "10.20.0.0/24", Some("vg"), None),
-        ];
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("va"))).owner,
-            owner("acme")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("vg"))).owner,
-            owner("globex")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("eth0"))).owner,
-            Owner::Unknown
-        );
-        assert!(
-            matches!(locate(&tenants, &to("10.20.0.10", None)).owner, Owner::Ambiguous(both) if both.len() == 2)
-        );
-    }
-
-    #[test]
-    fn overlapping_ranges_are_told_apart_by_namespace() {
-        let tenants = [
-            tenant("acme", "10.20.0.0/24", None, Some("a")),
-            tenant("globex", "10.20.0.0/24", None, Some("g")),
-        ];
-        let mut destination = to("10.20.0.10", None);
-        destination.net_ns_name = Some("g".into());
-        assert_eq!(locate(&tenants, &destination).owner, owner("globex"));
-        destination.net_ns_name = None;
-        assert_eq!(locate(&tenants, &destination).owner, Owner::Unknown);
-    }
-
-    #[test]
-    fn the_longest_prefix_wins_where_nothing_else_tells() {
-        let tenants = [
-            tenant("acme", "10.0.0.0/8", None, None),
-            tenant("globex", "10.20.0.0/24", None, None),
-        ];
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.1", None)).owner,
-            owner("globex")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.21.0.1", None)).owner,
-            owner("acme")
-        );
-        assert_eq!(
-            locate(&tenants, &to("192.0.2.1", None)).owner,
-            Owner::Unknown
-        );
-        assert_eq!(locate(&tenants, &to("127.0.0.1", None)).owner, Owner::Host);
-    }
-}
+mod tests;
