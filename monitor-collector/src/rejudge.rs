@@ -6,7 +6,10 @@
 //! the same, and the first that did not. Bound: one entry at a time; policies
 //! and grants are kept once they were needed.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, hash_map::Entry as MapEntry},
+    path::Path,
+};
 
 use monitor_model::{
     clock::UnixNs,
@@ -142,16 +145,16 @@ impl Past {
     /// None where the version is not known.
     fn judge(&mut self, entry: &Entry) -> Result<Option<Judgement>, StateError> {
         let version = &entry.judged.judgement.policy_version;
-        if !self.policies.contains_key(version) {
-            let policy = self.state.policy(version)?;
-            self.policies.insert(version.clone(), policy);
-        }
         for id in stands_on(&entry.judged.event) {
-            if !self.forms.contains_key(id) {
-                self.forms.insert(id.clone(), self.state.forms(id)?);
+            if let MapEntry::Vacant(place) = self.forms.entry(id.clone()) {
+                place.insert(self.state.forms(id)?);
             }
         }
-        let Some(Some(policy)) = self.policies.get(version) else {
+        let policy = match self.policies.entry(version.clone()) {
+            MapEntry::Occupied(known) => known.into_mut(),
+            MapEntry::Vacant(place) => place.insert(self.state.policy(version)?),
+        };
+        let Some(policy) = policy else {
             return Ok(None);
         };
         let grants = GrantsAt {

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use monitor_model::{
     alert::Alert,
     clock::UnixNs,
-    grant::{Grant, GrantState},
     id::{AgentName, BootId, OrderId, PrincipalId, SessionId, TenantId},
     revocation::Order,
     session::{Session, SessionState},
@@ -26,12 +25,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ledger::{durable, integer, number};
 
+mod grants;
 mod hosts;
 pub mod load;
 pub mod policies;
 mod processes;
 pub mod read;
 mod uses;
+
+pub use grants::same_permission;
 
 /// Most set-aside events of one agent.
 pub const QUARANTINED_MAX: u64 = 10_000;
@@ -227,20 +229,6 @@ impl State {
         self.writing
     }
 
-    /// Puts a grant as it stands after a place among events; what it was before
-    /// stays known.
-    ///
-    /// # Errors
-    /// [`StateError::Sqlite`].
-    pub fn put_grant(&mut self, grant: &Grant, after: UnixNs) -> Result<(), StateError> {
-        let message = v1::Grant::from(grant).encode_to_vec();
-        self.put_form(&grant.id, after, &message)?;
-        self.change(
-            "INSERT OR REPLACE INTO granted VALUES (?1, ?2)",
-            params![grant.id.as_str(), message],
-        )
-    }
-
     /// Puts a session, over an older form of it.
     ///
     /// # Errors
@@ -405,16 +393,4 @@ impl State {
             source,
         }
     }
-}
-
-/// Whether two forms of a grant are the same permission, an end by hand and a
-/// review aside.
-#[must_use]
-pub fn same_permission(one: &Grant, two: &Grant) -> bool {
-    let standing = |grant: &Grant| Grant {
-        state: GrantState::Standing,
-        review: None,
-        ..grant.clone()
-    };
-    standing(one) == standing(two)
 }

@@ -9,32 +9,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use monitor_model::{
-    clock::{Clock, UnixNs},
-    event::Receipt,
-    grant::Grant,
-    id::{AgentName, GrantId, PrincipalId},
-    revocation::Order,
-};
+use monitor_model::clock::{Clock, UnixNs};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::{
     config::Config,
-    core::{
-        Batch, Core, CoreError, Refusal,
-        grants::GrantUse,
-        live,
-        orders::{Attempt, Wanted},
-    },
+    core::{Batch, Core, CoreError},
     ledger::Entry,
     state::{QUARANTINED_MAX, Raised},
     tables::Tables,
 };
 
+mod request;
 mod turn;
 
+use request::Reply;
+pub use request::{Denied, Request, Review};
 use turn::{Answer, ack, admitted, fail, fail_waiting, serve};
 
 /// Most batches that wait.
@@ -81,61 +73,6 @@ pub struct Job {
     pub fate: watch::Sender<Fate>,
     /// The agent's share of what may wait.
     pub permit: OwnedSemaphorePermit,
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// It makes no sense as things stand.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The configuration cannot be gone on under; the one before stays.
-    #[error("the configuration cannot be used, the one before stays: {cause}")]
-    Reload {
-        /// Why not.
-        cause: String,
-    },
-    /// The disk, or the collector is stopping.
-    #[error("the collector cannot write at the moment; try again")]
-    Unavailable,
-}
-
-type Reply<T> = oneshot::Sender<Result<T, Denied>>;
-
-/// What others ask of the writer.
-#[derive(Debug)]
-pub enum Request {
-    /// Take a grant; answers with the version of the table that shows it.
-    PutGrant(Box<Grant>, Reply<u64>),
-    /// End a grant.
-    EndGrant(GrantId, String, Reply<(Grant, u64)>),
-    /// Record a review of a grant.
-    ReviewGrant(Review, Reply<Grant>),
-    /// Say what of grants was used, and how many accesses were not counted.
-    GrantUse(Vec<GrantId>, Reply<(Vec<GrantUse>, u64)>),
-    /// Go on under another configuration; answers with the policy's version.
-    Reload(Arc<Config>, Reply<String>),
-    /// Give an order.
-    Order(Box<Wanted>, Reply<Order>),
-    /// Say what an order would reach.
-    Plan(Box<Wanted>, Reply<Order>),
-    /// Say what lives in sessions.
-    Live(Box<live::Asked>, Reply<live::Page>),
-    /// Note how an attempt to ask the broker went.
-    Attempted(Box<Attempt>, Reply<()>),
-    /// Note what an agent did.
-    Receipt(AgentName, Receipt),
-}
-
-/// A review as somebody gives it.
-#[derive(Clone, Debug)]
-pub struct Review {
-    /// The grant.
-    pub grant: GrantId,
-    /// Who looked.
-    pub by: PrincipalId,
-    /// What they found.
-    pub note: String,
 }
 
 /// One item of the stream that readers follow.
@@ -348,8 +285,7 @@ impl Worker {
     /// Carries out what of the requests is a reload: the core is opened anew, as
     /// at a start, so that everything follows as it would from a restart. When
     /// that fails, it is opened under the configuration before.
-    fn reload(&mut self, open: Option<Core>, requests: &mut Vec<Request>) -> Option<Core> {
-        let mut open = open;
+    fn reload(&mut self, mut open: Option<Core>, requests: &mut Vec<Request>) -> Option<Core> {
         let all = std::mem::take(requests);
         for request in all {
             let Request::Reload(config, reply) = request else {

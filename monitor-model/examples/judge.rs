@@ -4,11 +4,7 @@
 //! look at its own memory and clock.
 
 #![expect(clippy::print_stdout, reason = "its result")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "its own input, which is right"
-)]
+#![expect(clippy::unwrap_used, reason = "its own input, which is right")]
 
 use std::{collections::HashMap, hint::black_box};
 

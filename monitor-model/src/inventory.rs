@@ -57,9 +57,12 @@ impl Template {
             }
             tenant_at = Some(at);
         }
-        let glob = glob(&text.replace(TENANT, "*")).map_err(|error| match error {
-            InvalidGrant::Pattern { cause, .. } => wrong(&cause),
-            other => wrong(&other.to_string()),
+        let glob = glob(&text.replace(TENANT, "*")).map_err(|error| {
+            if let InvalidGrant::Pattern { cause, .. } = &error {
+                wrong(cause)
+            } else {
+                wrong(&error.to_string())
+            }
         })?;
         Ok(Self {
             text: text.to_owned(),

@@ -306,7 +306,7 @@ fn verdict_of(
             tier: belongs.tier,
             target: Target::Shared,
         },
-        owner => Access {
+        owner @ (Owner::Host | Owner::Tenant(_) | Owner::Unknown) => Access {
             tenant: match owner {
                 Owner::Tenant(id) => Some(id),
                 Owner::Host | Owner::Ambiguous(_) | Owner::Unknown => None,

@@ -217,16 +217,16 @@ fn both(grants: &[Grant], session: &[GrantId], asked: Numbers) -> (Verdict, Verd
 }
 
 /// Accesses that are tried on each set of grants.
-const TRIED: u32 = 50;
+const TRIED: usize = 50;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases() / TRIED))]
+    #![proptest_config(ProptestConfig::with_cases(cases() / 50))]
 
     #[test]
     fn agrees_with_the_oracle(
         grants in (any_grant(0), any_grant(1), any_grant(2)),
         session in proptest::collection::vec(0u8..4, 0..4),
-        accesses in proptest::collection::vec(any_access(), TRIED as usize),
+        accesses in proptest::collection::vec(any_access(), TRIED),
     ) {
         let grants = [grants.0, grants.1, grants.2];
         let named = |n: &u8| GrantId::new(format!("g{n}")).unwrap();

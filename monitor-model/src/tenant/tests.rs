@@ -190,15 +190,15 @@ fn zone(network: &str) -> Zone {
 }
 
 /// Destinations that are asked for in each world.
-const ASKED: u32 = 50;
+const ASKED: usize = 50;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases() / ASKED))]
+    #![proptest_config(ProptestConfig::with_cases(cases() / 50))]
 
     #[test]
     fn the_index_finds_whom_the_plain_search_finds(
         zones in proptest::collection::vec(proptest::collection::vec(any_zone(), 0..4), 1..4),
-        asked in proptest::collection::vec(any_destination(), ASKED as usize),
+        asked in proptest::collection::vec(any_destination(), ASKED),
     ) {
         let named = |(number, zones)| Tenant { id: format!("t{number}").parse().unwrap(), zones };
         let tenants: Vec<Tenant> = zones.into_iter().enumerate().map(named).collect();
@@ -251,14 +251,14 @@ fn overlapping_ranges_are_never_confused() {
         let zone = &tenant.zones[0];
         let [.., high, middle, low] = random().to_be_bytes();
         let mut at = to("10.0.0.1", None);
-        at.address = match bits >> 60 & 1 {
+        at.address = match (bits >> 60) & 1 {
             0 => IpAddr::from([10, high, middle, low]),
             _ => format!("fd00::{high:x}:{middle:x}:{low:x}")
                 .parse()
                 .unwrap(),
         };
         (at.net_ns_name, at.mark) = (zone.net_ns.clone(), zone.mark.unwrap_or_default());
-        let is_told = bits >> 61 & 1 == 0 || zone.interface.is_none();
+        let is_told = (bits >> 61) & 1 == 0 || zone.interface.is_none();
         if is_told {
             at.interface.clone_from(&zone.interface);
         }

@@ -39,7 +39,7 @@ struct EntryUse {
     part: Part,
     entry: String,
     accesses: u64,
-    last_unix_ns: UnixNs,
+    last: UnixNs,
 }
 
 /// How long ago a grant was used, in whole days.
@@ -84,7 +84,7 @@ impl TryFrom<v1::GrantUse> for GrantUse {
                     .ok_or_else(wrong)?,
                 entry: entry.entry,
                 accesses: entry.accesses,
-                last_unix_ns: UnixNs(entry.last_unix_ns),
+                last: UnixNs(entry.last_unix_ns),
             })
         });
         Ok(Self {
