@@ -116,7 +116,7 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut raw: raw::Config = document.parse()?;
-        let own = raw::Policy {
+        let own = raw::Part {
             policy: std::mem::take(&mut raw.policy),
             tenant: std::mem::take(&mut raw.tenant),
             credential: std::mem::take(&mut raw.credential),

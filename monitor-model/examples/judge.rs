@@ -215,7 +215,7 @@ const KINDS: [(&str, Make); 7] = [
     }),
     ("credential, by the inventory", |n| {
         let path = format!("/srv/tenant-{}/kubeconfig", n % TENANTS);
-        event(n, credential(path))
+        event(n, credential(&path))
     }),
     ("program start", |n| event(n, exec())),
     ("fork", |n| {
@@ -292,9 +292,9 @@ fn object(path: &str) -> FileObject {
     }
 }
 
-fn credential(path: String) -> Action {
+fn credential(path: &str) -> Action {
     Action::Credential {
-        object: object(&path),
+        object: object(path),
         class: "kubeconfig".into(),
         tenant: None,
         tier: None,

@@ -158,7 +158,9 @@ fn row(screen: &Screen, grant: &Grant, now: UnixNs) -> Vec<Cell> {
 fn holder(grant: &Grant) -> String {
     match grant.holder {
         Holder::Staff => grant.principal.to_string(),
-        other => format!("{} ({other})", grant.principal),
+        other @ (Holder::Subcontractor | Holder::OnCall | Holder::Workload) => {
+            format!("{} ({other})", grant.principal)
+        }
     }
 }
 

@@ -32,7 +32,7 @@ struct File {
 pub(super) fn checked(
     document: &Document<'_>,
     include: &[Spanned<PathBuf>],
-    own: raw::Policy,
+    own: raw::Part,
 ) -> Result<Terms, ConfigError> {
     let told = |document: &Document<'_>, wrong: Wrong| {
         document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
@@ -57,7 +57,7 @@ pub(super) fn checked(
     let mut draft = Draft::default();
     let mut rest = Vec::with_capacity(parts.len());
     for (document, part) in parts {
-        let raw::Policy {
+        let raw::Part {
             policy,
             tenant,
             credential,

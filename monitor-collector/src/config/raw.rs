@@ -32,7 +32,7 @@ pub(super) struct Config {
 /// What an included file may hold.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Policy {
+pub(super) struct Part {
     pub(super) policy: Admissions,
     pub(super) tenant: Vec<Tenant>,
     pub(super) credential: Vec<Credential>,
