@@ -183,7 +183,7 @@ fn take_denied(tables: &mut Tables, message: &v1::DenyTable) {
 pub(crate) mod tests {
     use monitor_model::{
         clock::UnixNs,
-        grant::{GrantKind, GrantState, Scope, Tier},
+        grant::{GrantKind, GrantState, Holder, Scope, Tier},
     };
 
     use super::*;
@@ -202,6 +202,9 @@ pub(crate) mod tests {
             expires: UnixNs::from_seconds(4_000_000_000),
             scope: Scope::default(),
             state: GrantState::Standing,
+            holder: Holder::Staff,
+            task: String::new(),
+            review: None,
         }
     }
 

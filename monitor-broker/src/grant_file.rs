@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use monitor_model::{
     clock::UnixNs,
-    grant::{DestinationRule, Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
+    grant::{DestinationRule, Grant, GrantKind, GrantState, Holder, PathPatterns, Scope, Tier},
 };
 use serde::Deserialize;
 
@@ -51,6 +51,9 @@ struct Raw {
     principal: String,
     tenant: String,
     ticket: String,
+    #[serde(default)]
+    task: String,
+    holder: Option<String>,
     purpose: String,
     approved_by: String,
     tier: String,
@@ -112,7 +115,12 @@ fn parse(path: &Path, text: &str, now: UnixNs) -> Result<Grant, GrantFileError> 
         id: read!(id),
         principal: read!(principal),
         tenant: read!(tenant),
+        holder: raw
+            .holder
+            .map_or(Ok(Holder::default()), |text| text.parse())
+            .map_err(|error| wrong("holder", format!("{error}")))?,
         ticket: raw.ticket,
+        task: raw.task,
         purpose: raw.purpose,
         approved_by: read!(approved_by),
         tier: raw
@@ -132,6 +140,7 @@ fn parse(path: &Path, text: &str, now: UnixNs) -> Result<Grant, GrantFileError> 
             programs: patterns("scope.programs", raw.scope.programs)?,
         },
         state: GrantState::Standing,
+        review: None,
     };
     grant
         .check()
@@ -201,6 +210,16 @@ credentials = ["/srv/acme/credentials/**"]
     }
 
     #[test]
+    fn an_emergency_is_short() {
+        let emergency = FILE.replace("just_in_time", "break_glass");
+        let seconds = |seconds: &str| emergency.replace("= 3600", &format!("= {seconds}"));
+        let grant = parse(Path::new("g.toml"), &seconds("28800"), NOW).unwrap();
+        assert!(grant.awaits_review());
+        let error = parse(Path::new("g.toml"), &seconds("28801"), NOW).unwrap_err();
+        assert!(error.to_string().contains("at most 28800"), "{error}");
+    }
+
+    #[test]
     fn a_wrong_key_is_named() {
         for (from, to, told) in [
             ("\"production\"", "\"prod\"", "tier"),
@@ -212,6 +231,11 @@ credentials = ["/srv/acme/credentials/**"]
             ("/srv/acme", "srv/acme", "scope.credentials"),
             ("\"alice\"", "\"al ice\"", "principal"),
             ("ticket = ", "tickets = ", "tickets"),
+            (
+                "purpose = ",
+                "holder = \"contractor\"\npurpose = ",
+                "staff, subcontractor, on_call, workload",
+            ),
         ] {
             let error = parse(Path::new("g.toml"), &FILE.replace(from, to), NOW)
                 .unwrap_err()

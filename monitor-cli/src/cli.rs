@@ -16,8 +16,10 @@ use monitor_model::{
 
 use crate::output::time::parse_duration;
 
+pub mod grants;
 pub mod pki;
 
+pub use grants::{Grants, GrantsAction};
 pub use pki::{Pki, PkiIssue};
 
 const CONNECTION: &str =
@@ -306,26 +308,6 @@ pub struct AlertsList {
     /// Only in this state; repeat it for several.
     #[arg(long, value_parser = alert_states())]
     pub state: Vec<AlertState>,
-    /// How many.
-    #[command(flatten)]
-    pub limit: Limit,
-}
-
-/// Which grants.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  monitorctl grants
-  monitorctl grants --all --principal alice -v")]
-pub struct Grants {
-    /// Those that hold no more as well.
-    #[arg(long)]
-    pub all: bool,
-    /// Only of this engineer or workload.
-    #[arg(long)]
-    pub principal: Option<PrincipalId>,
-    /// Only of this tenant.
-    #[arg(long)]
-    pub tenant: Option<TenantId>,
     /// How many.
     #[command(flatten)]
     pub limit: Limit,

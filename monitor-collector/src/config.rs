@@ -8,15 +8,15 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::tenant::Tenant;
+use monitor_model::policy::Terms;
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 pub use monitor_transport::configuration::ConfigError;
-use sha2::{Digest as _, Sha256};
 
 use crate::alert::{rule::Rule, sigma::SigmaFile};
 
 mod check;
+mod policy;
 mod raw;
 pub mod rules;
 
@@ -25,6 +25,10 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 
 /// Most tenants that one collector keeps.
 pub const TENANTS_MAX: usize = 1_000;
+/// Most zones, over all tenants.
+pub const ZONES_MAX: usize = 20_000;
+/// Most files that a configuration includes.
+pub const INCLUDES_MAX: usize = 64;
 /// Most alert rules.
 pub const RULES_MAX: usize = 256;
 /// Longest window of a rule: a day.
@@ -59,8 +63,9 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The broker; without one orders wait.
     pub broker: Option<Broker>,
-    /// Tenants with their zones; `provider` is always among them.
-    pub tenants: Vec<Tenant>,
+    /// What verdicts are made under: from this file and those that it includes.
+    /// The tenant `provider` is always among the tenants.
+    pub terms: Terms,
     /// Alert rules, first to last.
     pub rules: Vec<Rule>,
     /// Files of Sigma rules, and what became of each.
@@ -90,17 +95,54 @@ impl Config {
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
-        check::checked(document.parse()?, &document)
+        let mut raw: raw::Config = document.parse()?;
+        let own = raw::Part {
+            policy: std::mem::take(&mut raw.policy),
+            tenant: std::mem::take(&mut raw.tenant),
+            credential: std::mem::take(&mut raw.credential),
+        };
+        let terms = policy::checked(&document, &raw.include, own)?;
+        check::checked(raw, terms, &document)
     }
 
-    /// A digest of tenants and rules: names the policy a judgement was made under.
+    /// This configuration with what another says of tenants, inventory, policy
+    /// and alerts, which a running collector can go on under; and the keys of
+    /// the other that take a new start.
     #[must_use]
-    pub fn policy_version(&self) -> String {
-        let text = serde_json::to_vec(&(&self.tenants, &self.rules)).unwrap_or_default();
-        crate::hex::text(&Sha256::digest(text))
-            .chars()
-            .take(16)
-            .collect()
+    pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
+        let Self {
+            listen,
+            data_dir,
+            tls,
+            broker,
+            terms,
+            rules,
+            sigma_files,
+            silent,
+            dormant,
+            heartbeat,
+            stall,
+        } = other;
+        let later = [
+            ("listen", listen != self.listen),
+            ("data_dir", data_dir != self.data_dir),
+            ("tls", tls != self.tls),
+            ("broker", broker != self.broker),
+            (
+                "subscription",
+                (heartbeat, stall) != (self.heartbeat, self.stall),
+            ),
+        ];
+        let changed = later.into_iter().filter(|(_, differs)| *differs);
+        let config = Self {
+            terms,
+            rules,
+            sigma_files,
+            silent,
+            dormant,
+            ..self.clone()
+        };
+        (config, changed.map(|(key, _)| key).collect())
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! # Layout
 //! - [`alerts`]: alerts that follow, and what people do with them.
+//! - [`grants`]: permissions, and what of them was used.
 //! - [`error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
@@ -24,9 +25,8 @@ use std::{
 use monitor_model::{
     clock::{Clock, UnixNs},
     event::{Action, Event},
-    grant::{Grant, GrantState},
     host::Host,
-    id::{AgentName, GrantId, OrderId, TenantId},
+    id::{AgentName, OrderId, TenantId},
     judge::{World, judge},
     revocation::Order,
 };
@@ -38,12 +38,14 @@ use crate::{
     ledger::{Entry, Judged, Ledger},
     processes::Processes,
     sessions::Sessions,
-    state::{QUARANTINED_MAX, Raised, SetAside, State, load::Denied, same_permission},
+    state::{QUARANTINED_MAX, Raised, SetAside, State, load::Denied},
     tables::Tables,
+    uses::Uses,
 };
 
 pub mod alerts;
 pub mod error;
+pub mod grants;
 pub mod live;
 pub mod open;
 pub mod orders;
@@ -51,8 +53,6 @@ mod reach;
 
 pub use error::{CoreError, Refusal};
 
-/// Most grants that are known, ended ones included.
-pub const GRANTS_MAX: usize = 100_000;
 /// Events after which the followed place is noted even when nothing changed.
 const FOLLOWED_EVERY: u64 = 10_000;
 
@@ -86,6 +86,7 @@ pub struct Core {
     world: World,
     sessions: Sessions,
     processes: Processes,
+    uses: Uses,
     alerter: Alerter,
     orders: BTreeMap<OrderId, Order>,
     denied: Denied,
@@ -114,6 +115,9 @@ impl Core {
     /// # Errors
     /// [`CoreError`]; nothing may be acked and the core must be opened anew.
     pub fn store(&mut self, batches: Vec<Batch>) -> Result<Stored, CoreError> {
+        // What requests changed goes before: a ledger must never hold a judgement
+        // under a grant that a crash can undo.
+        self.state.commit()?;
         let mut stored = Stored::default();
         for batch in batches {
             for (event, event_bytes) in batch.events {
@@ -162,6 +166,7 @@ impl Core {
         for entry in entries {
             self.follow_session(entry)?;
             self.processes.apply(&entry.judged.event);
+            self.uses.apply(&entry.judged, &self.world.grants);
             raised.extend(self.follow_alert(entry)?.map(Arc::new));
         }
         if let Some(last) = entries.last() {
@@ -183,6 +188,10 @@ impl Core {
         for change in self.alerter.take_changes() {
             self.state.put_kept(&change)?;
         }
+        for (counted, used) in self.uses.take_changes() {
+            self.state.put_use(&counted, used)?;
+        }
+        self.state.put_uncounted(self.uses.uncounted())?;
         self.state.set_followed(self.followed)?;
         self.unnoted = 0;
         Ok(())
@@ -195,59 +204,6 @@ impl Core {
     pub fn publish(&mut self) -> Result<(), CoreError> {
         self.state.commit()?;
         self.refresh();
-        Ok(())
-    }
-
-    /// Takes a grant; says whether it is new.
-    ///
-    /// # Errors
-    /// [`CoreError`]. A [`Refusal`] when it differs from one of that name.
-    pub fn put_grant(&mut self, grant: Grant) -> Result<Result<bool, Refusal>, CoreError> {
-        if let Some(known) = self.world.grants.get(&grant.id) {
-            if !same_permission(known, &grant) {
-                return Ok(Err(Refusal::GrantDiffers { id: grant.id }));
-            }
-            let ends = known.state == GrantState::Standing && grant.state != GrantState::Standing;
-            if !ends {
-                return Ok(Ok(false));
-            }
-        } else if self.world.grants.len() >= GRANTS_MAX {
-            return Ok(Err(Refusal::GrantsFull { max: GRANTS_MAX }));
-        }
-        self.change_grant(grant)?;
-        Ok(Ok(true))
-    }
-
-    /// Ends a grant now; ending an ended one changes nothing.
-    ///
-    /// # Errors
-    /// [`CoreError`]. A [`Refusal`] when nobody knows it.
-    pub fn end_grant(
-        &mut self,
-        id: &GrantId,
-        reason: &str,
-    ) -> Result<Result<Grant, Refusal>, CoreError> {
-        let Some(known) = self.world.grants.get(id) else {
-            return Ok(Err(Refusal::Unknown {
-                what: "grant",
-                name: id.to_string(),
-            }));
-        };
-        let mut grant = known.clone();
-        if grant.state == GrantState::Standing {
-            grant.state = GrantState::Ended {
-                at: self.clock.now(),
-                reason: reason.to_owned(),
-            };
-            self.change_grant(grant.clone())?;
-        }
-        Ok(Ok(grant))
-    }
-
-    fn change_grant(&mut self, grant: Grant) -> Result<(), CoreError> {
-        self.state.put_grant(&grant)?;
-        self.world.grants.insert(grant.id.clone(), grant);
-        self.tables.grants_version += 1;
         Ok(())
     }
 

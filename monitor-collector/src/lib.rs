@@ -7,11 +7,12 @@
 //! - [`ledger`]: one tamper-evident file a tenant.
 //! - [`core`]: the stages that must move in step, on one thread: dedupe, judge
 //!   (`monitor_model::judge`), ledger, and what follows from stored events.
-//! - [`sessions`], [`processes`], [`alert`]: what follows from stored events.
+//! - [`sessions`], [`processes`], [`alert`], [`uses`]: what follows from stored events.
 //! - [`revoke`], [`contain`]: answers, at the broker and on the hosts.
 //!
 //! Around it:
 //! - [`config`]: the checked configuration.
+//! - [`rejudge`]: judgements made again from what is stored.
 //! - [`state`]: what is kept besides the ledgers.
 //! - [`writer`]: the thread that owns the core, and group commit.
 //! - [`tables`]: what the writer tells everybody else.
@@ -31,11 +32,13 @@ pub mod ingest;
 pub mod ledger;
 pub mod pipeline;
 pub mod processes;
+pub mod rejudge;
 pub mod revoke;
 pub mod service;
 pub mod sessions;
 pub mod state;
 pub mod tables;
+pub mod uses;
 pub mod writer;
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! Receives the events of all agents, judges them, keeps the ledgers and revokes.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
@@ -10,6 +15,7 @@ use monitor_collector::{
     hex,
     ledger::verify,
     pipeline::Collector,
+    rejudge::rejudge,
 };
 use monitor_model::{
     clock::{Clock as _, SystemClock},
@@ -28,7 +34,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until SIGTERM or SIGINT, then puts everything taken on disk.
+    /// Serves until SIGTERM or SIGINT, then puts everything taken on disk. SIGHUP
+    /// has it read tenants, inventory, policy and alert rules again.
     Run {
         /// The configuration.
         #[arg(long)]
@@ -48,6 +55,13 @@ enum Command {
         /// The one to begin with.
         #[arg(long, required = true)]
         default: bool,
+    },
+    /// Judges every entry of every ledger again, from stored facts, and says
+    /// whether each verdict comes out the same. Changes nothing.
+    Rejudge {
+        /// The collector's folder.
+        #[arg(long)]
+        data_dir: PathBuf,
     },
     /// Checks every entry of every ledger, without a running collector.
     Verify {
@@ -72,20 +86,22 @@ fn act(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run { config, log_format } => {
             logging::start(log_format);
-            run(Config::load(&config)?)
+            run(&config)
         }
         Command::CheckConfig { config: path } => {
             let config = Config::load(&path)?;
             config.tls.load(SystemClock.now())?;
-            let (tenants, rules) = (config.tenants.len(), config.rules.len());
+            let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
+            let credentials = config.terms.inventory.len();
             writeln!(
                 out,
-                "{}: ok, {tenants} tenants, {rules} rules",
+                "{}: ok, {tenants} tenants, {credentials} credentials, {rules} rules",
                 path.display()
             )?;
             tell_sigma(&config.sigma_files, &mut out)
         }
         Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
+        Command::Rejudge { data_dir } => judge_again(&data_dir, &mut out),
         Command::Verify { data_dir } => check_ledgers(&data_dir, &mut out),
     }
 }
@@ -108,24 +124,54 @@ fn tell_sigma(files: &[SigmaFile], out: &mut impl std::io::Write) -> anyhow::Res
     Ok(())
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let collector = Collector::start(config, Arc::new(SystemClock)).await?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => collector.reload(Config::load(path)).await,
+            }
         }
         collector.drain().await;
         Ok(())
     })
 }
 
-fn check_ledgers(data_dir: &std::path::Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+fn judge_again(data_dir: &Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    let mut wrong = 0;
+    for tenant in &ledgers(data_dir)? {
+        let report = rejudge(data_dir, tenant)?;
+        let (same, unknown) = (report.same, report.unknown);
+        write!(out, "{tenant}: {same} verdicts come out the same")?;
+        if unknown > 0 {
+            write!(out, ", {unknown} were made under a policy that is not kept")?;
+        }
+        if let Some(first) = report.first {
+            write!(
+                out,
+                ", {} DIFFER, the first at {}: {} became {}",
+                report.differing, first.position, first.stored, first.again
+            )?;
+        }
+        writeln!(out)?;
+        wrong += report.differing + unknown;
+    }
+    if wrong > 0 {
+        bail!("{wrong} verdicts cannot be made again");
+    }
+    Ok(())
+}
+
+fn ledgers(data_dir: &Path) -> anyhow::Result<Vec<TenantId>> {
     let folder = data_dir.join("ledger");
     let mut names = Vec::new();
     for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
@@ -145,6 +191,11 @@ fn check_ledgers(data_dir: &std::path::Path, out: &mut impl std::io::Write) -> a
             folder.display()
         );
     }
+    Ok(names)
+}
+
+fn check_ledgers(data_dir: &Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+    let names = ledgers(data_dir)?;
     let mut broken = 0;
     for tenant in &names {
         match verify::verify(data_dir, tenant) {

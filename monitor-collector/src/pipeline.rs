@@ -30,7 +30,7 @@ use tonic::{
 use tracing::{error, info, warn};
 
 use crate::{
-    config::Config,
+    config::{Config, ConfigError},
     core::CoreError,
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
@@ -102,6 +102,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
+    /// As it started; what a reload leaves as it is.
+    config: Arc<Config>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     revoking: Option<JoinHandle<()>>,
     writer: Writer,
@@ -156,10 +158,12 @@ impl Collector {
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
-        info!(%address, tenants = config.tenants.len(), rules = config.rules.len(),
-            policy = %config.policy_version(), "Collector ready.");
+        let policy = writer.tables().borrow().policy.version().to_owned();
+        info!(%address, tenants = config.terms.tenants.len(), rules = config.rules.len(),
+            %policy, "Collector ready.");
         Ok(Self {
             address,
+            config,
             serving,
             revoking,
             writer,
@@ -179,6 +183,38 @@ impl Collector {
     #[must_use]
     pub const fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// Goes on under tenants, inventory, policy and alert rules of another
+    /// configuration. One that is wrong is refused whole: what was in force
+    /// stays. Either is told in the log.
+    pub async fn reload(&self, other: Result<Config, ConfigError>) {
+        let (config, later) = match other {
+            Ok(other) => self.config.reloaded(other),
+            Err(error) => {
+                let policy = self.policy_version();
+                error!(%error, %policy, "Configuration refused, the one before stays in force.");
+                return;
+            }
+        };
+        if !later.is_empty() {
+            warn!(keys = ?later, "Keys changed that take effect at the next start.");
+        }
+        let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
+        let reload = |reply| Request::Reload(Arc::new(config), reply);
+        match self.writer.ask(reload).await {
+            Ok(policy) => info!(%policy, tenants, rules, "Configuration reloaded."),
+            Err(error) => {
+                let policy = self.policy_version();
+                error!(%error, %policy, "Configuration refused, the one before stays in force.");
+            }
+        }
+    }
+
+    /// The version of the policy in force.
+    #[must_use]
+    pub fn policy_version(&self) -> String {
+        self.writer.tables().borrow().policy.version().to_owned()
     }
 
     /// Ends streams, puts everything that was taken on disk, and stops.

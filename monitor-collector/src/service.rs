@@ -193,6 +193,7 @@ where
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn denied(denied: Denied) -> Status {
     match &denied {
+        Denied::Reload { .. } => Status::failed_precondition(denied.to_string()),
         Denied::Unavailable => Status::unavailable(denied.to_string()),
         Denied::Refused(refusal) => match refusal {
             Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => {
@@ -201,7 +202,9 @@ fn denied(denied: Denied) -> Status {
             Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } | Refusal::StepsFull { .. } => {
                 Status::resource_exhausted(denied.to_string())
             }
-            Refusal::AlertClosed { .. } => Status::failed_precondition(denied.to_string()),
+            Refusal::AlertClosed { .. } | Refusal::Review { .. } => {
+                Status::failed_precondition(denied.to_string())
+            }
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
         },
     }

@@ -1,6 +1,6 @@
 //! What the collector knows besides the ledgers: `state.db`.
 //!
-//! Grants, sessions and what lives in them, hosts, alerts, orders (the durable outbox), the deny table
+//! Grants and what of them was used, policies, sessions and what lives in them, hosts, alerts, orders (the durable outbox), the deny table
 //! and the quarantine; and the place in the ledgers up to which all of them follow
 //! from the events. One transaction moves all of it, so that a crash at any
 //! point leaves them in step and the rest is derived again from the ledgers.
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use monitor_model::{
     alert::Alert,
     clock::UnixNs,
-    grant::{Grant, GrantState},
     id::{AgentName, BootId, OrderId, PrincipalId, SessionId, TenantId},
     revocation::Order,
     session::{Session, SessionState},
@@ -27,10 +26,15 @@ use sha2::{Digest as _, Sha256};
 use crate::ledger::{durable, integer, number};
 
 mod alerts;
+mod grants;
 mod hosts;
 pub mod load;
+pub mod policies;
 mod processes;
 pub mod read;
+mod uses;
+
+pub use grants::same_permission;
 
 /// Most set-aside events of one agent.
 pub const QUARANTINED_MAX: u64 = 10_000;
@@ -88,6 +92,15 @@ pub enum StateError {
         name: String,
         /// What is wrong with it.
         cause: String,
+    },
+    /// No room for another version of the policy.
+    #[error(
+        "state {}: {} versions of the policy are kept, and ledgers name them: give the last policy back, or begin a new data_dir",
+        path.display(), policies::POLICIES_MAX
+    )]
+    PoliciesFull {
+        /// The file.
+        path: PathBuf,
     },
     /// The file was written by another version.
     #[error("state {} has layout {found:?}; this is {LAYOUT:?}: give the right file or the right version", path.display())]
@@ -178,6 +191,8 @@ impl State {
             .and_then(|()| connection.execute_batch(SCHEMA))
             .and_then(|()| connection.execute_batch(processes::SCHEMA))
             .and_then(|()| connection.execute_batch(alerts::SCHEMA))
+            .and_then(|()| connection.execute_batch(policies::SCHEMA))
+            .and_then(|()| connection.execute_batch(uses::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])
@@ -216,18 +231,6 @@ impl State {
     #[must_use]
     pub const fn is_changed(&self) -> bool {
         self.writing
-    }
-
-    /// Puts a grant, over an older form of it.
-    ///
-    /// # Errors
-    /// [`StateError::Sqlite`].
-    pub fn put_grant(&mut self, grant: &Grant) -> Result<(), StateError> {
-        let message = v1::Grant::from(grant).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO granted VALUES (?1, ?2)",
-            params![grant.id.as_str(), message],
-        )
     }
 
     /// Puts a session, over an older form of it.
@@ -405,14 +408,4 @@ impl State {
             source,
         }
     }
-}
-
-/// Whether two forms of a grant are the same permission, an end by hand aside.
-#[must_use]
-pub fn same_permission(one: &Grant, two: &Grant) -> bool {
-    let standing = |grant: &Grant| Grant {
-        state: GrantState::Standing,
-        ..grant.clone()
-    };
-    standing(one) == standing(two)
 }

@@ -7,6 +7,7 @@ use monitor_model::{
     clock::UnixNs,
     grant::{Grant, Life},
     id::{AgentName, GrantId, OrderId, SessionId, TenantId},
+    policy::Policy,
     revocation::Order,
 };
 
@@ -28,6 +29,8 @@ pub struct Command {
 /// A snapshot of everything that others follow.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
+    /// The policy in force.
+    pub policy: Arc<Policy>,
     /// Rises with every change of the grants.
     pub grants_version: u64,
     /// The version that `grants` shows.

@@ -4,9 +4,10 @@ use monitor_model::{
     bytes::PathLabel,
     clock::UnixNs,
     event::{Action, Attribution, Event, FileObject, Lineage, Operation, Process},
-    grant::{Grant, GrantKind, GrantState, Scope, Tier},
+    grant::{Grant, GrantKind, GrantState, Holder, Scope, Tier},
     id::{AgentName, BootId, EventId, SessionId, Source, TenantId},
     judge::{World, judge},
+    policy::{Policy, Terms},
     session::{Credential, Session, SessionState},
     tenant::Tenant,
 };
@@ -138,6 +139,9 @@ pub(crate) fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
         expires: UnixNs::MAX,
         scope: Scope::default(),
         state: GrantState::Standing,
+        holder: Holder::Staff,
+        task: String::new(),
+        review: None,
     }
 }
 
@@ -147,10 +151,13 @@ pub(crate) fn world() -> World {
         id: TenantId::new(name).unwrap(),
         zones: vec![],
     };
-    World {
+    let terms = Terms {
         tenants: vec![tenant("acme"), tenant("globex"), tenant("provider")],
+        ..Terms::default()
+    };
+    World {
+        policy: Policy::new(terms, "test".into()).unwrap().into(),
         grants: [(grant.id.clone(), grant)].into(),
-        version: "test".into(),
     }
 }
 

@@ -33,6 +33,7 @@ mod cascades;
 mod hosts;
 mod measure;
 mod processes;
+mod reload;
 mod revocation;
 mod subscription;
 

@@ -7,34 +7,26 @@
 //! [`REQUESTS_MAX`] requests; who comes then waits. Loss: none: when a store
 //! fails nothing of it is acked, and the core is opened anew from what is on disk.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use monitor_model::{
-    clock::{Clock, UnixNs},
-    event::Receipt,
-    grant::Grant,
-    id::{AgentName, GrantId},
-    revocation::Order,
-};
+use monitor_model::clock::{Clock, UnixNs};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::{
     config::Config,
-    core::{
-        Batch, Core, CoreError, Refusal,
-        alerts::Handling,
-        live,
-        orders::{Attempt, Wanted},
-    },
+    core::{Batch, Core, CoreError},
     ledger::Entry,
     state::{QUARANTINED_MAX, Raised},
     tables::Tables,
 };
 
+mod request;
 mod turn;
 
+use request::Reply;
+pub use request::{Denied, Request, Review};
 use turn::{Answer, ack, admitted, fail, fail_waiting, serve};
 
 /// Most batches that wait.
@@ -81,42 +73,6 @@ pub struct Job {
     pub fate: watch::Sender<Fate>,
     /// The agent's share of what may wait.
     pub permit: OwnedSemaphorePermit,
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum Denied {
-    /// It makes no sense as things stand.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The disk, or the collector is stopping.
-    #[error("the collector cannot write at the moment; try again")]
-    Unavailable,
-}
-
-type Reply<T> = oneshot::Sender<Result<T, Denied>>;
-
-/// What others ask of the writer.
-#[derive(Debug)]
-pub enum Request {
-    /// Take a grant; answers with the version of the table that shows it.
-    PutGrant(Box<Grant>, Reply<u64>),
-    /// End a grant.
-    EndGrant(GrantId, String, Reply<(Grant, u64)>),
-    /// Give an order.
-    Order(Box<Wanted>, Reply<Order>),
-    /// Say what an order would reach.
-    Plan(Box<Wanted>, Reply<Order>),
-    /// Say what lives in sessions.
-    Live(Box<live::Asked>, Reply<live::Page>),
-    /// Note how an attempt to ask the broker went.
-    Attempted(Box<Attempt>, Reply<()>),
-    /// Note what an agent did.
-    Receipt(AgentName, Receipt),
-    /// Note what somebody does with an alert.
-    Handle(Box<Handling>, Reply<Raised>),
-    /// Note whose agents are connected.
-    Look(HashSet<AgentName>, Reply<()>),
 }
 
 /// One item of the stream that readers follow.
@@ -291,6 +247,7 @@ impl Worker {
                 else => return,
             }
             self.collect(&mut jobs, &mut requests);
+            open = self.reload(open, &mut requests);
             if jobs.is_empty() && requests.is_empty() && self.stop.is_cancelled() {
                 return;
             }
@@ -323,6 +280,36 @@ impl Worker {
             events += job.batch.events.len();
             jobs.push(job);
         }
+    }
+
+    /// Carries out what of the requests is a reload: the core is opened anew, as
+    /// at a start, so that everything follows as it would from a restart. When
+    /// that fails, it is opened under the configuration before.
+    fn reload(&mut self, mut open: Option<Core>, requests: &mut Vec<Request>) -> Option<Core> {
+        let all = std::mem::take(requests);
+        for request in all {
+            let Request::Reload(config, reply) = request else {
+                requests.push(request);
+                continue;
+            };
+            drop(open.take());
+            let answer = match Core::open(&config, Arc::clone(&self.clock)) {
+                Ok(core) => {
+                    self.config = config;
+                    self.tables.send_replace(core.tables().clone());
+                    let version = core.tables().policy.version().to_owned();
+                    open = Some(core);
+                    Ok(version)
+                }
+                Err(error) => {
+                    open = self.reopen();
+                    let cause = error.to_string();
+                    Err(Denied::Reload { cause })
+                }
+            };
+            _ = reply.send(answer);
+        }
+        open
     }
 
     fn reopen(&self) -> Option<Core> {

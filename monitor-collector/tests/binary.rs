@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests may")]
 
 use std::{
+    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,13 @@ fn collector(arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn signal(to: &Child, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &to.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// A folder with certificates and a configuration.
@@ -51,7 +59,7 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     let config = set_up(folder.path());
     let checked = collector(&["check-config", "--config", &config]);
     let rules = monitor_collector::alert::rule::STANDARD.matches("\n[[rule]]\n");
-    let expected = format!("ok, 2 tenants, {} rules", rules.count());
+    let expected = format!("ok, 2 tenants, 1 credentials, {} rules", rules.count());
     let said = text(&checked.stdout);
     assert!(
         checked.status.success() && said.contains(&expected),
@@ -75,17 +83,28 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     assert!(!second.status.success());
     let said = text(&second.stderr);
     assert!(said.contains("another collector is running"), "{said}");
-    let signal = Command::new("kill")
-        .args(["-TERM", &running.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(signal.success());
-    let ended = running.wait_with_output().unwrap();
-    let said = text(&ended.stderr);
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let mut until = |text: &str| {
+        let found = lines.find(|line| line.as_ref().unwrap().contains(text));
+        found
+            .unwrap_or_else(|| panic!("it never said {text:?}"))
+            .unwrap()
+    };
+    let good = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, good.replace("any_grant\"  ", "anybody\"  ")).unwrap();
+    signal(&running, "-HUP");
+    let said = until("Configuration refused");
     assert!(
-        ended.status.success() && said.contains("everything taken is on disk"),
+        said.contains("tenant.zone.admits") && said.contains("anybody"),
         "{said}"
     );
+    std::fs::write(&config, good.replace("id = \"acme\"", "id = \"initech\"")).unwrap();
+    signal(&running, "-HUP");
+    let said = until("Configuration reloaded.");
+    assert!(said.contains("\"policy\":\"2-"), "{said}");
+    signal(&running, "-TERM");
+    until("everything taken is on disk");
+    assert!(running.wait().unwrap().success());
     let data = folder.path().join("data").display().to_string();
     let verified = collector(&["verify", "--data-dir", &data]);
     let said = text(&verified.stdout);
@@ -93,6 +112,12 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
         verified.status.success()
             && said.contains("acme: ok, 0 entries")
             && said.contains("provider: ok"),
+        "{said}"
+    );
+    let judged = collector(&["rejudge", "--data-dir", &data]);
+    let said = text(&judged.stdout);
+    assert!(
+        judged.status.success() && said.contains("initech: 0 verdicts come out the same"),
         "{said}"
     );
 }
@@ -107,11 +132,15 @@ fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
         text_before.replace("silent_seconds = 60", "silent_seconds = 1"),
     )
     .unwrap();
+    let before = text_before
+        .lines()
+        .take_while(|line| !line.starts_with("silent_seconds"));
+    let line = before.count() + 1;
     let checked = collector(&["check-config", "--config", &config]);
     let said = text(&checked.stderr);
     assert!(
         !checked.status.success()
-            && said.contains("collector.toml:29: alert.silent_seconds is 1")
+            && said.contains(&format!("collector.toml:{line}: alert.silent_seconds is 1"))
             && said.contains("20 to 86400"),
         "{said}"
     );

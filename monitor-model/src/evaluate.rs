@@ -18,12 +18,15 @@ pub enum Target<'a> {
     Destination(&'a Destination),
     /// A credential file of the tenant.
     Credential(&'a PathLabel),
+    /// Something that any live grant opens, whatever it lists.
+    Shared,
 }
 
 /// One access that belongs to somebody, its owner known.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
-    /// Who owns the target; none for a program, which belongs to no tenant.
+    /// Who owns the target; none for a program, which belongs to no tenant, and
+    /// for what any live grant opens.
     pub tenant: Option<&'a TenantId>,
     /// The tier that the target needs; none means any.
     pub tier: Option<Tier>,
@@ -96,7 +99,12 @@ pub fn evaluate(
 /// What speaks against one grant; none when it covers the access.
 fn objection(grant: &Grant, access: &Access<'_>, at: UnixNs) -> Option<OutReason> {
     if access.tenant.is_some_and(|tenant| *tenant != grant.tenant) {
-        return Some(OutReason::WrongTenant);
+        let is_provider = access.tenant.is_some_and(TenantId::is_provider);
+        return Some(if is_provider {
+            OutReason::ProviderOwned
+        } else {
+            OutReason::WrongTenant
+        });
     }
     match grant.life(at) {
         Life::Alive => {}
@@ -109,6 +117,7 @@ fn objection(grant: &Grant, access: &Access<'_>, at: UnixNs) -> Option<OutReason
     }
     let scope = &grant.scope;
     let listed = match access.target {
+        Target::Shared => true,
         Target::Program(path) => scope.programs.is_empty() || scope.programs.matches(path),
         Target::Credential(path) => scope.credentials.is_empty() || scope.credentials.matches(path),
         Target::Destination(to) => {

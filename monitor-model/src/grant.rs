@@ -2,7 +2,7 @@
 //!
 //! - [`scope`]: which destinations, credentials and programs.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
@@ -12,6 +12,11 @@ use crate::{
 };
 
 pub mod scope;
+
+/// Longest window of a break-glass grant.
+pub const BREAK_GLASS_WINDOW_MAX: Duration = Duration::from_secs(8 * 3_600);
+/// Longest note of a review, in bytes.
+pub const REVIEW_BYTES_MAX: usize = 4_096;
 
 pub use scope::{DestinationRule, PathPatterns, PortRange, SCOPE_ENTRIES_MAX, Scope};
 
@@ -114,6 +119,69 @@ impl FromStr for GrantKind {
     }
 }
 
+/// Who holds a grant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// One of the provider's own people.
+    #[default]
+    Staff,
+    /// A person of another employer.
+    Subcontractor,
+    /// Whoever is on call: several people share it in turn.
+    OnCall,
+    /// No person: a backup job, an automation unit.
+    Workload,
+}
+
+impl Holder {
+    /// Every holder.
+    pub const ALL: [Self; 4] = [
+        Self::Staff,
+        Self::Subcontractor,
+        Self::OnCall,
+        Self::Workload,
+    ];
+
+    /// The holder's name in files and on screens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staff => "staff",
+            Self::Subcontractor => "subcontractor",
+            Self::OnCall => "on_call",
+            Self::Workload => "workload",
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Holder {
+    type Err = InvalidGrant;
+    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
+        let named = Self::ALL.into_iter().find(|one| one.as_str() == text);
+        named.ok_or_else(|| InvalidGrant::Holder {
+            text: text.to_owned(),
+        })
+    }
+}
+
+/// What somebody found who looked at the use of a break-glass grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Review {
+    /// Who, by their certificate: neither the holder nor who approved it.
+    pub by: PrincipalId,
+    /// When it was recorded.
+    pub at: UnixNs,
+    /// What they found; 1 to [`REVIEW_BYTES_MAX`] bytes.
+    pub note: String,
+}
+
 /// Whether a grant still stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -136,10 +204,14 @@ pub struct Grant {
     pub id: GrantId,
     /// Who holds it.
     pub principal: PrincipalId,
+    /// What they are.
+    pub holder: Holder,
     /// Where it holds.
     pub tenant: TenantId,
     /// The ticket it was given for.
     pub ticket: String,
+    /// The task within the ticket; may be empty.
+    pub task: String,
     /// Why, in words.
     pub purpose: String,
     /// Who approved it.
@@ -156,6 +228,8 @@ pub struct Grant {
     pub scope: Scope,
     /// Whether it still stands.
     pub state: GrantState,
+    /// What a review of its use found; break-glass grants need one.
+    pub review: Option<Review>,
 }
 
 /// A grant at one instant.
@@ -186,6 +260,12 @@ impl Grant {
         }
     }
 
+    /// Whether its use must still be reviewed.
+    #[must_use]
+    pub fn awaits_review(&self) -> bool {
+        self.kind == GrantKind::BreakGlass && self.review.is_none()
+    }
+
     /// The certificate principal that stands for this grant's tenant and tier.
     #[must_use]
     pub fn certificate_principal(&self) -> String {
@@ -195,12 +275,19 @@ impl Grant {
     /// Checks what the types alone do not.
     ///
     /// # Errors
-    /// [`InvalidGrant`] when the window is empty or the scope too large.
+    /// [`InvalidGrant`] when the window is empty, or too long for its kind, or
+    /// the scope too large.
     pub fn check(&self) -> Result<(), InvalidGrant> {
         if self.not_before >= self.expires {
             return Err(InvalidGrant::Window {
                 not_before: self.not_before,
                 expires: self.expires,
+            });
+        }
+        let window = self.expires.since(self.not_before);
+        if self.kind == GrantKind::BreakGlass && window > BREAK_GLASS_WINDOW_MAX {
+            return Err(InvalidGrant::BreakGlass {
+                seconds: window.as_secs(),
             });
         }
         if self.scope.destinations.len() > SCOPE_ENTRIES_MAX {
@@ -226,6 +313,21 @@ pub enum InvalidGrant {
     Kind {
         /// The text as given.
         text: String,
+    },
+    /// Unknown holder.
+    #[error("grant holder {text:?} is not one of staff, subcontractor, on_call, workload")]
+    Holder {
+        /// The text as given.
+        text: String,
+    },
+    /// A break-glass window that is too long.
+    #[error(
+        "the window of a break-glass grant is {seconds} seconds; at most {} are allowed: ask for a just-in-time grant",
+        BREAK_GLASS_WINDOW_MAX.as_secs()
+    )]
+    BreakGlass {
+        /// How long it was.
+        seconds: u64,
     },
     /// Not a port, a range, or `*`.
     #[error("ports {text:?} are not a port, a range such as 8000-8999, or *")]

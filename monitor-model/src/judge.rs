@@ -1,67 +1,114 @@
 //! An event and the world in, a judgement out. Pure.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    evaluate::{Access, Target, evaluate},
-    event::{Action, Event, Expected, NoSession},
-    grant::{Grant, Tier},
-    id::{GrantId, TenantId},
-    tenant::{Owner, Tenant, locate},
+    bytes::PathLabel,
+    evaluate::{Access, Grants, Target, evaluate},
+    event::{Action, Attribution, Event, Expected, Fact, NoSession},
+    grant::{Grant, GrantKind, Holder, Tier},
+    id::{GrantId, PrincipalId, TenantId},
+    policy::{Admission, Policy},
+    tenant::Owner,
     verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
 };
 
 /// What a judgement is made from, besides the event.
 #[derive(Clone, Debug, Default)]
 pub struct World {
-    /// Every tenant with its zones.
-    pub tenants: Vec<Tenant>,
+    /// Tenants, inventory, and what is asked of whom.
+    pub policy: Arc<Policy>,
     /// Every grant that is known, ended ones included.
     pub grants: HashMap<GrantId, Grant>,
-    /// Version of the above: a digest of zones, policy and inventory.
-    pub version: String,
+}
+
+/// Whose the target of an event is, and what using it takes.
+#[derive(Debug)]
+struct Belongs<'a> {
+    owner: Owner,
+    tier: Option<Tier>,
+    admission: Admission,
+    custodian: Option<&'a PrincipalId>,
+    workload: Option<&'a PrincipalId>,
+}
+
+impl Belongs<'_> {
+    const fn to(owner: Owner, tier: Option<Tier>) -> Self {
+        Self {
+            owner,
+            tier,
+            admission: Admission::OwnerGrant,
+            custodian: None,
+            workload: None,
+        }
+    }
 }
 
 /// Judges one event as of the time it happened.
 #[must_use]
 pub fn judge(world: &World, event: &Event) -> Judgement {
-    let (owner, tier) = owner_of(world, event);
-    let ledger = ledger_of(world, event, &owner);
-    let (verdict, considered) = match (target_of(&event.action), &owner) {
+    judge_under(&world.policy, &world.grants, event)
+}
+
+/// The same, under a policy and grants that need not be today's.
+#[must_use]
+pub fn judge_under(policy: &Policy, grants: &(impl Grants + ?Sized), event: &Event) -> Judgement {
+    let belongs = belongs(policy, event);
+    let ledger = ledger_of(policy, event, &belongs.owner);
+    let (verdict, considered) = match (target_of(&event.action), &belongs.owner) {
         (None, _) => exempt(ExemptReason::Lifecycle),
-        (Some(Target::Credential(_)), _) if is_expected(&event.action) => {
+        (Some(Target::Credential(_)), _) if is_expected(&event.action, &belongs.owner) => {
             exempt(ExemptReason::ExpectedProgram)
         }
         (Some(Target::Destination(_)), Owner::Host) => exempt(ExemptReason::HostLocal),
-        (Some(target), _) => verdict_of(world, event, &owner, (target, tier)),
+        (Some(_), _) if belongs.admission == Admission::Everybody => {
+            exempt(ExemptReason::OpenToAll)
+        }
+        (Some(target), _) => verdict_of(grants, event, &belongs, target),
     };
     Judgement {
         verdict,
-        owner,
         ledger,
         considered,
-        policy_version: world.version.clone(),
+        custodian: belongs.custodian.cloned(),
+        facts: facts(grants, event, &belongs),
+        owner: belongs.owner,
+        policy_version: policy.version().to_owned(),
     }
 }
 
-/// Who owns what the event touches, and the tier it needs.
-fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
+/// Whose what the event touches is, and what using it takes.
+fn belongs<'a>(policy: &'a Policy, event: &Event) -> Belongs<'a> {
     match &event.action {
         Action::Connect { destination, .. } => {
-            let located = locate(&world.tenants, destination);
-            (located.owner, located.tier)
+            let located = policy.zones().locate(destination);
+            let zone = located.zone;
+            let admission = match &located.owner {
+                Owner::Unknown => policy.unknown(),
+                Owner::Tenant(id) if id.is_provider() => zone
+                    .and_then(|zone| zone.admits)
+                    .unwrap_or_else(|| policy.provider()),
+                Owner::Tenant(_) | Owner::Ambiguous(_) | Owner::Host => Admission::OwnerGrant,
+            };
+            Belongs {
+                admission,
+                ..Belongs::to(located.owner, zone.and_then(|zone| zone.tier))
+            }
         }
-        // A person's own belongs to whichever tenant they work for.
         Action::Credential {
-            tenant: None,
+            object,
+            tenant,
             tier,
-            expected: Some(Expected::Person),
+            expected,
             ..
-        } => (Owner::Host, *tier),
-        Action::Credential { tenant, tier, .. } => (
-            Owner::Tenant(tenant.clone().unwrap_or_else(TenantId::provider)),
-            *tier,
-        ),
+        } => {
+            let watched = Watched {
+                tenant: tenant.as_ref(),
+                tier: *tier,
+                expected: *expected,
+            };
+            credential(policy, &object.path, &watched)
+        }
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }
@@ -81,15 +128,85 @@ fn owner_of(world: &World, event: &Event) -> (Owner, Option<Tier>) {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => (Owner::Host, None),
+        | Action::AgentStarted { .. } => Belongs::to(Owner::Host, None),
     }
+}
+
+/// What the agent's watch list says of a file, which it knows as an object.
+struct Watched<'a> {
+    tenant: Option<&'a TenantId>,
+    tier: Option<Tier>,
+    expected: Option<Expected>,
+}
+
+/// Whose a credential is. The inventory goes by the path, the watch list by the
+/// object: where both name a tenant and differ, neither is believed.
+fn credential<'a>(policy: &'a Policy, path: &PathLabel, watched: &Watched<'_>) -> Belongs<'a> {
+    let found = policy
+        .inventory()
+        .find(path, |tenant| policy.has_tenant(tenant));
+    let provider = |owner: TenantId, tier, admits: Option<Admission>| {
+        let admission = if owner.is_provider() {
+            admits.unwrap_or_else(|| policy.provider())
+        } else {
+            Admission::OwnerGrant
+        };
+        Belongs {
+            admission,
+            ..Belongs::to(Owner::Tenant(owner), tier)
+        }
+    };
+    match (found, watched.tenant) {
+        (Some(found), Some(tenant)) if found.tenant != *tenant => {
+            let both = vec![found.tenant, tenant.clone()];
+            Belongs::to(Owner::Ambiguous(both), watched.tier)
+        }
+        (Some(found), _) => Belongs {
+            custodian: found.item.owner.as_ref(),
+            workload: found.item.workload.as_ref(),
+            ..provider(
+                found.tenant,
+                found.item.tier.or(watched.tier),
+                found.item.admits,
+            )
+        },
+        (None, Some(tenant)) => provider(tenant.clone(), watched.tier, None),
+        // A person's own belongs to whichever tenant they work for.
+        (None, None) if watched.expected == Some(Expected::Person) => {
+            Belongs::to(Owner::Host, watched.tier)
+        }
+        (None, None) => provider(TenantId::provider(), watched.tier, None),
+    }
+}
+
+/// What stands out by what is known besides the event.
+fn facts(grants: &(impl Grants + ?Sized), event: &Event, belongs: &Belongs<'_>) -> Vec<Fact> {
+    let who = &event.attribution;
+    let holds = |of: &[GrantId], is: &dyn Fn(&Grant) -> bool| {
+        of.iter().filter_map(|id| grants.find(id)).any(is)
+    };
+    let mut facts = Vec::new();
+    if let Action::SessionOpened { session } = &event.action
+        && holds(&session.grants, &|grant| {
+            grant.kind == GrantKind::BreakGlass
+        })
+    {
+        facts.push(Fact::BreakGlass);
+    }
+    if let (Some(workload), Some(principal)) = (belongs.workload, &who.principal)
+        && workload != principal
+        && !holds(&who.grants, &|grant| grant.holder == Holder::Workload)
+    {
+        facts.push(Fact::PersonUsesWorkload);
+    }
+    facts
 }
 
 /// The ledger an event belongs to: that of the target's owner, else that of
 /// the session's tenant, else the provider's. One event, one ledger; and only
 /// tenants that exist have one.
-fn ledger_of(world: &World, event: &Event, owner: &Owner) -> TenantId {
-    let exists = |id: &&TenantId| world.tenants.iter().any(|tenant| tenant.id == **id);
+fn ledger_of(policy: &Policy, event: &Event, owner: &Owner) -> TenantId {
+    let exists = |id: &&TenantId| policy.has_tenant(id);
     let of_owner = match owner {
         Owner::Tenant(id) => Some(id),
         Owner::Host | Owner::Ambiguous(_) | Owner::Unknown => event.attribution.tenant.as_ref(),
@@ -100,8 +217,19 @@ fn ledger_of(world: &World, event: &Event, owner: &Owner) -> TenantId {
         .unwrap_or_else(TenantId::provider)
 }
 
+/// The grants that a judgement of the event looks at.
+pub fn stands_on(event: &Event) -> impl Iterator<Item = &GrantId> {
+    let opened = if let Action::SessionOpened { session } = &event.action {
+        session.grants.as_slice()
+    } else {
+        &[]
+    };
+    event.attribution.grants.iter().chain(opened)
+}
+
 /// What the event touches; none for what tells of processes, sessions or the agent.
-fn target_of(action: &Action) -> Option<Target<'_>> {
+#[must_use]
+pub fn target_of(action: &Action) -> Option<Target<'_>> {
     match action {
         Action::Exec { exe, .. } => Some(Target::Program(&exe.path)),
         Action::Connect { destination, .. } => Some(Target::Destination(destination)),
@@ -129,16 +257,22 @@ fn target_of(action: &Action) -> Option<Target<'_>> {
 }
 
 /// Whether a use of a credential is its program's business. What belongs to a
-/// tenant by name is never.
-const fn is_expected(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Credential {
-            tenant: None,
-            expected: Some(Expected::Program),
-            ..
-        }
-    )
+/// client by name is never.
+fn is_expected(action: &Action, owner: &Owner) -> bool {
+    let is_clients = match owner {
+        Owner::Tenant(id) => !id.is_provider(),
+        Owner::Ambiguous(_) => true,
+        Owner::Host | Owner::Unknown => false,
+    };
+    !is_clients
+        && matches!(
+            action,
+            Action::Credential {
+                tenant: None,
+                expected: Some(Expected::Program),
+                ..
+            }
+        )
 }
 
 const fn exempt(reason: ExemptReason) -> (Verdict, Vec<Considered>) {
@@ -146,41 +280,46 @@ const fn exempt(reason: ExemptReason) -> (Verdict, Vec<Considered>) {
 }
 
 fn verdict_of(
-    world: &World,
+    grants: &(impl Grants + ?Sized),
     event: &Event,
-    owner: &Owner,
-    (target, tier): (Target<'_>, Option<Tier>),
+    belongs: &Belongs<'_>,
+    target: Target<'_>,
 ) -> (Verdict, Vec<Considered>) {
-    let who = &event.attribution;
+    let who: &Attribution = &event.attribution;
     if who.session.is_none() || who.principal.is_none() {
         let reason = who.reason.unwrap_or(NoSession::NoPrincipal);
         return (Verdict::Unattributed { reason }, Vec::new());
     }
     let out = |reason| {
-        (
-            Verdict::OutOfScope {
-                reason,
-                grant: who.grants.first().cloned(),
+        let grant = who.grants.first().cloned();
+        (Verdict::OutOfScope { reason, grant }, Vec::new())
+    };
+    let is_shared = belongs.admission == Admission::AnyGrant;
+    let access = match &belongs.owner {
+        Owner::Ambiguous(_) => {
+            return out(match target {
+                Target::Credential(_) => OutReason::AmbiguousCredential,
+                Target::Destination(_) | Target::Program(_) | Target::Shared => {
+                    OutReason::AmbiguousDestination
+                }
+            });
+        }
+        Owner::Unknown if !is_shared => return out(OutReason::UnknownDestination),
+        Owner::Unknown | Owner::Tenant(_) if is_shared => Access {
+            tenant: None,
+            tier: belongs.tier,
+            target: Target::Shared,
+        },
+        owner @ (Owner::Host | Owner::Tenant(_) | Owner::Unknown) => Access {
+            tenant: match owner {
+                Owner::Tenant(id) => Some(id),
+                Owner::Host | Owner::Ambiguous(_) | Owner::Unknown => None,
             },
-            Vec::new(),
-        )
-    };
-    let tenant = match owner {
-        Owner::Unknown => return out(OutReason::UnknownDestination),
-        Owner::Ambiguous(_) => return out(OutReason::AmbiguousDestination),
-        Owner::Tenant(id) => Some(id),
-        Owner::Host => None,
-    };
-    evaluate(
-        &world.grants,
-        &who.grants,
-        &Access {
-            tenant,
-            tier,
+            tier: belongs.tier,
             target,
         },
-        event.at,
-    )
+    };
+    evaluate(grants, &who.grants, &access, event.at)
 }
 
 #[cfg(test)]

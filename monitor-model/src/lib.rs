@@ -6,6 +6,9 @@
 //! - [`bytes`]: names that may hold any byte, shown without harm.
 //! - [`grant`]: what a principal may do in a tenant, and when.
 //! - [`tenant`]: tenants, their network zones, and which of them owns an address.
+//! - [`inventory`]: whose credential files are, by where they lie.
+//! - [`policy`]: both, and who may use what belongs to no tenant; its version.
+//! - [`usage`]: which entries of a grant's scope were ever touched.
 //! - [`session`]: one login, and the credential that opened it.
 //! - [`event`]: what happened, attributed.
 //! - [`live`]: what lives in a session, as a tree.
@@ -30,10 +33,16 @@ pub mod event;
 pub mod grant;
 pub mod host;
 pub mod id;
+pub mod inventory;
 pub mod judge;
 pub mod live;
+pub mod policy;
 pub mod revocation;
 pub mod sentence;
 pub mod session;
 pub mod tenant;
+pub mod usage;
 pub mod verdict;
+
+#[cfg(test)]
+mod testing;

@@ -1,14 +1,19 @@
 //! Tenants, their network zones, and which of them owns an address.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::{HashMap, HashSet},
+};
 
 use ipnet::IpNet;
+use prefix_trie::joint::JointPrefixMap;
 use serde::Serialize;
 
 use crate::{
     event::Destination,
     grant::{PortRange, Tier},
     id::TenantId,
+    policy::Admission,
 };
 
 /// A part of a tenant's network. Every selector that is stated must hold.
@@ -28,6 +33,9 @@ pub struct Zone {
     pub mark: Option<u32>,
     /// The tier that its systems need; none means any.
     pub tier: Option<Tier>,
+    /// Who may use it, where it is the provider's; none means as the policy
+    /// says of everything that is the provider's.
+    pub admits: Option<Admission>,
 }
 
 /// One client and its zones.
@@ -53,13 +61,35 @@ pub enum Owner {
     Unknown,
 }
 
-/// Who owns a destination, and the tier it needs.
+/// Who owns a destination, and by which zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
+pub struct Located<'a> {
     /// Who owns it.
     pub owner: Owner,
-    /// The tier of the zone that decided.
-    pub tier: Option<Tier>,
+    /// The zone that decided; none where no zone did, or several.
+    pub zone: Option<&'a Zone>,
+}
+
+/// Every tenant's zones, found by address.
+#[derive(Clone, Debug, Default)]
+pub struct Zones {
+    tenants: Vec<Tenant>,
+    names: HashSet<TenantId>,
+    by_network: JointPrefixMap<IpNet, Overlap>,
+}
+
+/// The place of a tenant among all, and of a zone in it.
+type Place = (usize, usize);
+
+/// Zones of one network. Clients share ranges, hundreds of them the same one:
+/// each zone is filed under the first fact that it states, so that who is told
+/// apart by a fact is found by it.
+#[derive(Clone, Debug, Default)]
+struct Overlap {
+    by_net_ns: HashMap<String, Vec<Place>>,
+    by_mark: HashMap<u32, Vec<Place>>,
+    by_interface: HashMap<String, Vec<Place>>,
+    others: Vec<Place>,
 }
 
 /// How well a zone fits: told apart by a selector first, then the longest prefix.
@@ -76,16 +106,8 @@ impl Zone {
             + usize::from(self.mark.is_some())
     }
 
-    fn prefix_len(&self, to: &Destination) -> Option<u8> {
-        let fits = |network: &&IpNet| network.contains(&to.address);
-        let longest = self
-            .networks
-            .iter()
-            .filter(fits)
-            .map(IpNet::prefix_len)
-            .max()?;
-        let port = self.ports.is_empty() || self.ports.iter().any(|range| range.contains(to.port));
-        port.then_some(longest)
+    fn has_port(&self, port: u16) -> bool {
+        self.ports.is_empty() || self.ports.iter().any(|range| range.contains(port))
     }
 
     /// `None`: a stated fact contradicts. `Some(false)`: a stated fact is not known.
@@ -107,157 +129,140 @@ impl Zone {
         Some(known && self.selectors() > 0)
     }
 
-    fn fit(&self, to: &Destination) -> Option<Fit> {
-        let prefix_len = self.prefix_len(to)?;
-        Some(Fit {
-            selected: self.selected(to)?,
+    /// How well it fits a destination that one of its networks, of this length, holds.
+    fn fit(&self, to: &Destination, prefix_len: u8) -> Option<Fit> {
+        let selected = self.selected(to)?;
+        self.has_port(to.port).then_some(Fit {
+            selected,
             prefix_len,
         })
     }
 }
 
-/// Finds the owner of a destination.
-///
-/// A zone whose selectors all hold goes before one without; then the longest
-/// prefix wins. When two tenants fit equally well the answer is
-/// [`Owner::Ambiguous`]: a guess would put one client's traffic on another's name.
-#[must_use]
-pub fn locate(tenants: &[Tenant], to: &Destination) -> Located {
-    if to.address.is_loopback() || to.address.is_unspecified() {
-        return Located {
-            owner: Owner::Host,
-            tier: None,
-        };
+impl Zones {
+    /// Makes the zones of these tenants findable.
+    #[must_use]
+    pub fn new(tenants: Vec<Tenant>) -> Self {
+        let mut by_network: JointPrefixMap<IpNet, Overlap> = JointPrefixMap::new();
+        for (at, tenant) in tenants.iter().enumerate() {
+            for (zone_at, zone) in tenant.zones.iter().enumerate() {
+                for network in &zone.networks {
+                    let overlap = by_network.entry(network.trunc()).or_default();
+                    overlap.file(zone, (at, zone_at));
+                }
+            }
+        }
+        Self {
+            names: tenants.iter().map(|tenant| tenant.id.clone()).collect(),
+            tenants,
+            by_network,
+        }
     }
-    let mut best: Option<Fit> = None;
-    let mut found: Vec<(&TenantId, Option<Tier>)> = Vec::new();
-    for tenant in tenants {
-        let fits = tenant
-            .zones
-            .iter()
-            .filter_map(|zone| Some((zone.fit(to)?, zone.tier)));
-        let Some((fit, tier)) = fits.max_by_key(|&(fit, _)| fit) else {
-            continue;
-        };
-        match best.cmp(&Some(fit)) {
-            Ordering::Greater => {}
-            Ordering::Equal => found.push((&tenant.id, tier)),
-            Ordering::Less => {
+
+    /// Every tenant, in the order given.
+    #[must_use]
+    pub fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
+    /// Whether there is a tenant of that name.
+    #[must_use]
+    pub fn has_tenant(&self, id: &TenantId) -> bool {
+        self.names.contains(id)
+    }
+
+    /// Finds the owner of a destination.
+    ///
+    /// A zone whose selectors all hold goes before one without; then the longest
+    /// prefix wins; within one tenant then the later zone. When two tenants fit
+    /// equally well the answer is [`Owner::Ambiguous`]: a guess would put one
+    /// client's traffic on another's name.
+    #[must_use]
+    pub fn locate(&self, to: &Destination) -> Located<'_> {
+        if to.address.is_loopback() || to.address.is_unspecified() {
+            return Located {
+                owner: Owner::Host,
+                zone: None,
+            };
+        }
+        let mut best: Option<Fit> = None;
+        let mut found: Vec<Place> = Vec::new();
+        for (network, overlap) in self.by_network.cover(&IpNet::from(to.address)) {
+            for place in overlap.candidates(to) {
+                let zone = self.at(place).map(|(_, zone)| zone);
+                let Some(fit) = zone.and_then(|zone| zone.fit(to, network.prefix_len())) else {
+                    continue;
+                };
+                match best.cmp(&Some(fit)) {
+                    Ordering::Greater => continue,
+                    Ordering::Equal => {}
+                    Ordering::Less => found.clear(),
+                }
                 best = Some(fit);
-                found = vec![(&tenant.id, tier)];
+                found.push(place);
+            }
+        }
+        // Of one tenant the later zone; tenants in their order.
+        found.sort_unstable_by_key(|&(tenant, zone)| (tenant, Reverse(zone)));
+        found.dedup_by_key(|(tenant, _)| *tenant);
+        let mut fitting = found.into_iter().filter_map(|place| self.at(place));
+        match (fitting.next(), fitting.next()) {
+            (None, _) => Located {
+                owner: Owner::Unknown,
+                zone: None,
+            },
+            (Some((tenant, zone)), None) => Located {
+                owner: Owner::Tenant(tenant.id.clone()),
+                zone: Some(zone),
+            },
+            (Some(first), Some(second)) => {
+                let all = [first, second].into_iter().chain(fitting);
+                Located {
+                    owner: Owner::Ambiguous(all.map(|(tenant, _)| tenant.id.clone()).collect()),
+                    zone: None,
+                }
             }
         }
     }
-    match found.as_slice() {
-        [] => Located {
-            owner: Owner::Unknown,
-            tier: None,
-        },
-        [(id, tier)] => Located {
-            owner: Owner::Tenant((*id).clone()),
-            tier: *tier,
-        },
-        several => {
-            let tenants = several.iter().map(|&(id, _)| id.clone()).collect();
-            Located {
-                owner: Owner::Ambiguous(tenants),
-                tier: None,
-            }
-        }
+
+    fn at(&self, (tenant, zone): (usize, usize)) -> Option<(&Tenant, &Zone)> {
+        let tenant = self.tenants.get(tenant)?;
+        Some((tenant, tenant.zones.get(zone)?))
+    }
+}
+
+impl Overlap {
+    fn file(&mut self, zone: &Zone, place: Place) {
+        let Zone {
+            interface,
+            net_ns,
+            mark,
+            ..
+        } = zone;
+        let places = match (net_ns, mark, interface) {
+            (Some(name), _, _) => self.by_net_ns.entry(name.clone()).or_default(),
+            (None, Some(mark), _) => self.by_mark.entry(*mark).or_default(),
+            (None, None, Some(name)) => self.by_interface.entry(name.clone()).or_default(),
+            (None, None, None) => &mut self.others,
+        };
+        places.push(place);
+    }
+
+    /// Zones that may fit: those filed under a fact of the destination, those
+    /// under any interface where it is not known, and those that state nothing.
+    fn candidates<'a>(&'a self, to: &Destination) -> impl Iterator<Item = Place> + use<'a> {
+        let net_ns = to.net_ns_name.as_ref();
+        let of_net_ns = net_ns.and_then(|name| self.by_net_ns.get(name));
+        let of_mark = self.by_mark.get(&to.mark);
+        let (of_interface, of_any) = match &to.interface {
+            Some(name) => (self.by_interface.get(name), None),
+            None => (None, Some(self.by_interface.values())),
+        };
+        let stated = of_net_ns.into_iter().chain(of_mark).chain(of_interface);
+        let rest = of_any.into_iter().flatten().chain([&self.others]);
+        stated.chain(rest).flatten().copied()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Protocol;
-
-    fn tenant(name: &str, network: &str, interface: Option<&str>, net_ns: Option<&str>) -> Tenant {
-        Tenant {
-            id: TenantId::new(name).unwrap(),
-            zones: vec![Zone {
-                name: "lan".into(),
-                networks: vec![network.parse().unwrap()],
-                ports: vec![],
-                interface: interface.map(Into::into),
-                net_ns: net_ns.map(Into::into),
-                mark: None,
-                tier: None,
-            }],
-        }
-    }
-
-    fn to(address: &str, interface: Option<&str>) -> Destination {
-        Destination {
-            address: address.parse().unwrap(),
-            port: 443,
-            protocol: Protocol::Tcp,
-            interface: interface.map(Into::into),
-            interface_index: 0,
-            net_ns: 1,
-            net_ns_name: None,
-            mark: 0,
-        }
-    }
-
-    fn owner(name: &str) -> Owner {
-        Owner::Tenant(TenantId::new(name).unwrap())
-    }
-
-    #[test]
-    fn overlapping_ranges_are_told_apart_by_interface() {
-        let tenants = [
-            tenant("acme", "10.20.0.0/24", Some("va"), None),
-            tenant("globex", "10.20.0.0/24", Some("vg"), None),
-        ];
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("va"))).owner,
-            owner("acme")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("vg"))).owner,
-            owner("globex")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.10", Some("eth0"))).owner,
-            Owner::Unknown
-        );
-        assert!(
-            matches!(locate(&tenants, &to("10.20.0.10", None)).owner, Owner::Ambiguous(both) if both.len() == 2)
-        );
-    }
-
-    #[test]
-    fn overlapping_ranges_are_told_apart_by_namespace() {
-        let tenants = [
-            tenant("acme", "10.20.0.0/24", None, Some("a")),
-            tenant("globex", "10.20.0.0/24", None, Some("g")),
-        ];
-        let mut destination = to("10.20.0.10", None);
-        destination.net_ns_name = Some("g".into());
-        assert_eq!(locate(&tenants, &destination).owner, owner("globex"));
-        destination.net_ns_name = None;
-        assert_eq!(locate(&tenants, &destination).owner, Owner::Unknown);
-    }
-
-    #[test]
-    fn the_longest_prefix_wins_where_nothing_else_tells() {
-        let tenants = [
-            tenant("acme", "10.0.0.0/8", None, None),
-            tenant("globex", "10.20.0.0/24", None, None),
-        ];
-        assert_eq!(
-            locate(&tenants, &to("10.20.0.1", None)).owner,
-            owner("globex")
-        );
-        assert_eq!(
-            locate(&tenants, &to("10.21.0.1", None)).owner,
-            owner("acme")
-        );
-        assert_eq!(
-            locate(&tenants, &to("192.0.2.1", None)).owner,
-            Owner::Unknown
-        );
-        assert_eq!(locate(&tenants, &to("127.0.0.1", None)).owner, Owner::Host);
-    }
-}
+mod tests;

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    event::NoSession,
-    id::{GrantId, TenantId},
+    event::{Fact, NoSession},
+    id::{GrantId, PrincipalId, TenantId},
     tenant::Owner,
 };
 
@@ -18,6 +18,10 @@ pub enum OutReason {
     UnknownDestination,
     /// Several tenants' zones hold the destination and nothing tells them apart.
     AmbiguousDestination,
+    /// The inventory gives the credential to one tenant, the watch list to another.
+    AmbiguousCredential,
+    /// It is the provider's own, and no grant of the session is of the provider.
+    ProviderOwned,
     /// No grant of the session is of the tenant that owns the target.
     WrongTenant,
     /// The session stands on no grant that is known.
@@ -41,6 +45,8 @@ impl OutReason {
         match self {
             Self::UnknownDestination => "unknown_destination",
             Self::AmbiguousDestination => "ambiguous_destination",
+            Self::AmbiguousCredential => "ambiguous_credential",
+            Self::ProviderOwned => "provider_owned",
             Self::WrongTenant => "wrong_tenant",
             Self::NoGrant => "no_grant",
             Self::Revoked => "revoked",
@@ -52,9 +58,11 @@ impl OutReason {
     }
 
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::UnknownDestination,
         Self::AmbiguousDestination,
+        Self::AmbiguousCredential,
+        Self::ProviderOwned,
         Self::WrongTenant,
         Self::NoGrant,
         Self::Revoked,
@@ -81,6 +89,8 @@ pub enum ExemptReason {
     HostLocal,
     /// The watch list expects it of this program.
     ExpectedProgram,
+    /// The policy lets everybody use it.
+    OpenToAll,
 }
 
 /// The answer for one event.
@@ -175,6 +185,10 @@ impl fmt::Display for Verdict {
                     OutReason::AmbiguousDestination => {
                         "out of scope: the destination is in several tenants' zones and nothing tells them apart"
                     }
+                    OutReason::AmbiguousCredential => {
+                        "out of scope: the inventory and the watch list give it to different tenants"
+                    }
+                    OutReason::ProviderOwned => "out of scope: the provider's own",
                     OutReason::WrongTenant => "out of scope: another tenant's",
                     OutReason::NoGrant => "out of scope: the session stands on no known grant",
                     OutReason::Revoked => "out of scope: the grant was ended",
@@ -198,6 +212,9 @@ impl fmt::Display for Verdict {
             Self::Exempt {
                 reason: ExemptReason::ExpectedProgram,
             } => f.write_str("not judged: this program's business"),
+            Self::Exempt {
+                reason: ExemptReason::OpenToAll,
+            } => f.write_str("not judged: the policy lets everybody use it"),
         }
     }
 }
@@ -222,7 +239,12 @@ pub struct Judgement {
     pub ledger: TenantId,
     /// The grants looked at.
     pub considered: Vec<Considered>,
-    /// Version of the policy, inventory and zones that it was made under.
+    /// Who answers for the credential, by the inventory.
+    pub custodian: Option<PrincipalId>,
+    /// What stands out in the event by what is known besides it: policy and grants.
+    pub facts: Vec<Fact>,
+    /// Version of the policy, inventory and zones that it was made under: the
+    /// number that the collector gave it, and a digest of its content.
     pub policy_version: String,
 }
 
@@ -242,7 +264,7 @@ impl fmt::Display for Judgement {
             ),
             (
                 Verdict::OutOfScope {
-                    reason: OutReason::AmbiguousDestination,
+                    reason: OutReason::AmbiguousDestination | OutReason::AmbiguousCredential,
                     ..
                 },
                 Owner::Ambiguous(tenants),
@@ -273,6 +295,8 @@ mod tests {
             owner: Owner::Tenant(tenant("globex")),
             ledger: tenant("globex"),
             considered: vec![],
+            custodian: None,
+            facts: vec![],
             policy_version: String::new(),
         };
         assert_eq!(

@@ -4,12 +4,13 @@
 //! field does not compile unseen. Message to model refuses what makes no
 //! sense and names the field.
 
-use monitor_model::{grant::InvalidGrant, id::InvalidId};
+use monitor_model::{grant::InvalidGrant, id::InvalidId, inventory::InvalidInventory};
 
 mod alert;
 mod event;
 mod grant;
 mod host;
+mod policy;
 mod process;
 mod revocation;
 mod session;
@@ -38,6 +39,30 @@ pub enum InvalidMessage {
         field: &'static str,
         /// The number found.
         value: i32,
+    },
+    /// A name that means nothing here.
+    #[error("field {field} names {text:?}, which means nothing here")]
+    Name {
+        /// The field.
+        field: &'static str,
+        /// The name found.
+        text: String,
+    },
+    /// A network is none.
+    #[error("field {field} has {text:?}, which is not a network, as in 10.20.0.0/24")]
+    Network {
+        /// The field.
+        field: &'static str,
+        /// The text found.
+        text: String,
+    },
+    /// An inventory's item is none.
+    #[error("field {field}: {source}")]
+    Inventory {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        source: InvalidInventory,
     },
     /// A number is out of its range.
     #[error("field {field} is {value}; at most {max} is allowed")]

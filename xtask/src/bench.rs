@@ -1,4 +1,7 @@
-//! What watching costs: `cargo xtask bench kernel`.
+//! What watching and judging cost: `cargo xtask bench kernel`, `bench judge`.
+//!
+//! [`judge`]: events a second on one core, memory of live grants. The rest is
+//! what watching costs:
 //!
 //! The same operations (`tests/cost/load.rs`) without the agent, with it, and
 //! with the agent running but its probes detached. In a machine of QEMU whose
@@ -19,6 +22,7 @@ use crate::process;
 
 mod guest;
 mod host;
+mod judge;
 mod programs;
 mod report;
 
@@ -35,6 +39,18 @@ pub(crate) struct BenchArgs {
 enum Subject {
     /// System calls and programs, with and without the agent.
     Kernel(KernelArgs),
+    /// Events that the judge judges, and memory that live grants take.
+    Judge(judge::JudgeArgs),
+}
+
+impl BenchArgs {
+    /// The steps whose needs it has.
+    pub(crate) fn steps(&self) -> &'static [&'static str] {
+        match self.subject {
+            Subject::Kernel(_) => &["vm-6.1", "vm-6.12"],
+            Subject::Judge(_) => &[],
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +99,13 @@ impl Scenario {
 
 /// Measures, prints the table, writes what was asked for.
 pub(crate) fn run(project: &Project, args: &BenchArgs) -> Result<ExitCode> {
-    let Subject::Kernel(args) = &args.subject;
+    match &args.subject {
+        Subject::Kernel(args) => kernel(project, args),
+        Subject::Judge(args) => judge::run(project, args),
+    }
+}
+
+fn kernel(project: &Project, args: &KernelArgs) -> Result<ExitCode> {
     let programs = programs::Programs::make(project, args.agent.as_deref())?;
     let measured = if args.host {
         host::measure(&programs, args.only.as_deref())?

@@ -149,7 +149,7 @@ fn dispatch(args: Args) -> Result<ExitCode> {
             return cases::run(&project, &args);
         }
         Task::Bench(args) => {
-            setup::ensure_steps(&project, &["vm-6.1", "vm-6.12"])?;
+            setup::ensure_steps(&project, args.steps())?;
             return bench::run(&project, &args);
         }
         Task::Demo(demo_args) => {

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use monitor_model::{
-    grant::{GrantKind, Scope, Tier},
+    grant::{GrantKind, Holder, Scope, Tier},
     id::OrderId,
     revocation::{Outcome, Target},
 };
@@ -72,6 +72,9 @@ fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
         expires: NOW.plus(8 * HOUR),
         scope: Scope::default(),
         state: GrantState::Standing,
+        holder: Holder::Staff,
+        task: String::new(),
+        review: None,
     }
 }
 

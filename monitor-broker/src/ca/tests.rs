@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use monitor_model::grant::{GrantKind, GrantState, Scope, Tier};
+use monitor_model::grant::{GrantKind, GrantState, Holder, Scope, Tier};
 
 use super::*;
 
@@ -20,6 +20,9 @@ fn grant() -> Grant {
         expires: NOW.plus(Duration::from_secs(7200)),
         scope: Scope::default(),
         state: GrantState::Standing,
+        holder: Holder::Staff,
+        task: String::new(),
+        review: None,
     }
 }
 

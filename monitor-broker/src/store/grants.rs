@@ -159,8 +159,10 @@ fn difference(old: &Grant, new: &Grant) -> Option<&'static str> {
     let Grant {
         id: _,
         principal,
+        holder,
         tenant,
         ticket,
+        task,
         purpose,
         approved_by,
         tier,
@@ -169,11 +171,14 @@ fn difference(old: &Grant, new: &Grant) -> Option<&'static str> {
         expires,
         scope,
         state: _,
+        review: _,
     } = old;
     [
         (*principal != new.principal, "principal"),
+        (*holder != new.holder, "holder"),
         (*tenant != new.tenant, "tenant"),
         (*ticket != new.ticket, "ticket"),
+        (*task != new.task, "task"),
         (*purpose != new.purpose, "purpose"),
         (*approved_by != new.approved_by, "approved_by"),
         (*tier != new.tier, "tier"),

@@ -19,7 +19,7 @@ use std::{
 use monitor_broker::{client::Client, config::Config, server::Bound};
 use monitor_model::{
     clock::{Clock as _, SystemClock, UnixNs},
-    grant::{Grant, GrantKind, GrantState, Scope, Tier},
+    grant::{Grant, GrantKind, GrantState, Holder, Scope, Tier},
 };
 use monitor_proto::v1::{self, grant_service_server as server};
 use monitor_transport::{
@@ -49,6 +49,9 @@ pub fn grant(id: &str, principal: &str) -> Grant {
         expires: now().plus(Duration::from_secs(7200)),
         scope: Scope::default(),
         state: GrantState::Standing,
+        holder: Holder::Staff,
+        task: String::new(),
+        review: None,
     }
 }
 
@@ -116,6 +119,20 @@ impl server::GrantService for Collector {
         &self,
         _: Request<v1::ListGrantsRequest>,
     ) -> Result<Response<v1::ListGrantsResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn list_grant_use(
+        &self,
+        _: Request<v1::ListGrantUseRequest>,
+    ) -> Result<Response<v1::ListGrantUseResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn review_grant(
+        &self,
+        _: Request<v1::ReviewGrantRequest>,
+    ) -> Result<Response<v1::ReviewGrantResponse>, Status> {
         Err(Status::unimplemented("not asked for here"))
     }
 }

@@ -126,6 +126,11 @@ fn print(explained: &Explained, grants: &[Grant], screen: &mut Screen) -> Result
     rows.extend(event.process.as_ref().map(process).unwrap_or_default());
     rows.extend(attribution(&explained.attribution, &event.attribution));
     rows.push(("target of".to_owned(), sentence::whose(&judgement.owner)));
+    if let Some(custodian) = &judgement.custodian {
+        rows.push(("answers for it".to_owned(), custodian.to_string()));
+    }
+    let facts = judgement.facts.iter().map(|fact| fact.as_str().to_owned());
+    rows.extend(facts.map(|fact| ("stands out".to_owned(), fact)));
     let rows: Vec<Vec<Cell>> = rows
         .into_iter()
         .map(|(name, text)| vec![Cell::new(name), Cell::new(text)])
@@ -297,6 +302,12 @@ fn against(considered: &Considered) -> Cell {
         Some(reason) => Cell::new(match reason {
             OutReason::UnknownDestination => "the destination is in nobody's zone",
             OutReason::AmbiguousDestination => "the destination is in several tenants' zones",
+            OutReason::AmbiguousCredential => {
+                "inventory and watch list give the credential to different tenants"
+            }
+            OutReason::ProviderOwned => {
+                "the target is the provider's, and it is not of the provider"
+            }
             OutReason::WrongTenant => "it is of another tenant",
             OutReason::NoGrant => "it is not known",
             OutReason::Revoked => "it was ended",

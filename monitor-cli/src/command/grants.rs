@@ -2,17 +2,20 @@
 
 use monitor_model::{
     clock::{Clock as _, SystemClock, UnixNs},
-    grant::{Grant, GrantState, Life},
+    grant::{Grant, GrantState, Holder, Life},
+    id::GrantId,
 };
-use monitor_proto::v1::ListGrantsRequest;
+use monitor_proto::v1::{ListGrantsRequest, ReviewGrantRequest};
 
 use crate::{
-    cli::Grants,
+    cli::{Grants, GrantsAction},
     command::collect,
     connection::{Connection, Paging, ask},
     error::CliError,
     output::{Listing, Screen, Tone, json::Record, table::Cell},
 };
+
+mod unused;
 
 const COLUMNS: [&str; 10] = [
     "GRANT",
@@ -36,6 +39,12 @@ pub async fn run(
     connection: &Connection,
     screen: &mut Screen,
 ) -> Result<(), CliError> {
+    if let Some(GrantsAction::Review { grant, note }) = &grants.action {
+        return review(grant, note, connection, screen).await;
+    }
+    if grants.unused {
+        return unused::run(grants, connection, screen).await;
+    }
     let now = SystemClock.now();
     let mut listing = Listing::new(screen, &COLUMNS);
     let mut paging = Paging::new(grants.limit.limit);
@@ -60,6 +69,33 @@ pub async fn run(
     } else {
         "no grant that holds; --all shows ended ones"
     })?;
+    Ok(())
+}
+
+/// Records a review, and shows the grant as it stands then.
+async fn review(
+    id: &GrantId,
+    note: &str,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let request = ReviewGrantRequest {
+        grant: id.to_string(),
+        note: note.to_owned(),
+    };
+    let answer = connection.grants().review_grant(ask(request)).await;
+    let answer = answer
+        .map_err(|status| connection.error(&status))?
+        .into_inner();
+    let missing = || CliError::Answer("the grant did not come back".to_owned(), None);
+    let grant: Grant = answer.grant.ok_or_else(missing)?.try_into()?;
+    if screen.is_table() {
+        let row = row(screen, &grant, SystemClock.now());
+        screen.table(&COLUMNS, &[row])?;
+    } else {
+        screen.record(&Record::new("grant").with("grant", &grant))?;
+    }
+    screen.flush()?;
     Ok(())
 }
 
@@ -106,7 +142,7 @@ fn row(screen: &Screen, grant: &Grant, now: UnixNs) -> Vec<Cell> {
     };
     vec![
         Cell::new(grant.id.as_str()),
-        Cell::new(grant.principal.as_str()),
+        Cell::new(holder(grant)),
         Cell::new(grant.tenant.as_str()),
         Cell::new(grant.tier.as_str()),
         Cell::new(grant.kind.as_str()),
@@ -118,7 +154,20 @@ fn row(screen: &Screen, grant: &Grant, now: UnixNs) -> Vec<Cell> {
     ]
 }
 
+/// The principal, and what they are where it is not staff.
+fn holder(grant: &Grant) -> String {
+    match grant.holder {
+        Holder::Staff => grant.principal.to_string(),
+        other @ (Holder::Subcontractor | Holder::OnCall | Holder::Workload) => {
+            format!("{} ({other})", grant.principal)
+        }
+    }
+}
+
 fn state(screen: &Screen, grant: &Grant, now: UnixNs) -> Cell {
+    if grant.awaits_review() && !matches!(grant.life(now), Life::Alive | Life::NotStarted) {
+        return Cell::new("over, review open").tone(Tone::Bad);
+    }
     match (grant.life(now), &grant.state) {
         (Life::Alive, _) => Cell::new("holds").tone(Tone::Good),
         (Life::NotStarted, _) => {

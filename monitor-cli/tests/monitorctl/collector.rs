@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) rules: Vec<v1::Rule>,
     pub(crate) sigma_files: Vec<v1::SigmaFile>,
     pub(crate) grants: Vec<v1::Grant>,
+    pub(crate) grant_uses: Vec<v1::GrantUse>,
+    pub(crate) reviews: Vec<v1::ReviewGrantRequest>,
     pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
@@ -354,6 +356,33 @@ impl GrantService for Service {
             grants,
             next_page_token,
         }))
+    }
+
+    async fn list_grant_use(
+        &self,
+        request: Request<v1::ListGrantUseRequest>,
+    ) -> Result<Response<v1::ListGrantUseResponse>, Status> {
+        let request = request.into_inner();
+        let (uses, next_page_token) = self.world()?.page(
+            |world| &world.grant_uses,
+            request.page_size,
+            &request.page_token,
+        );
+        Ok(Response::new(v1::ListGrantUseResponse {
+            uses,
+            next_page_token,
+            uncounted: 0,
+        }))
+    }
+
+    async fn review_grant(
+        &self,
+        request: Request<v1::ReviewGrantRequest>,
+    ) -> Result<Response<v1::ReviewGrantResponse>, Status> {
+        let mut world = self.world()?;
+        world.reviews.push(request.into_inner());
+        let grant = world.grants.first().cloned();
+        Ok(Response::new(v1::ReviewGrantResponse { grant }))
     }
 }
 

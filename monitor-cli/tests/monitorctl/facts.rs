@@ -7,7 +7,7 @@ use monitor_model::{
     event::{
         Action, Attribution, Event, FileObject, GapCause, HookState, Lineage, Operation, Process,
     },
-    grant::{Grant, GrantKind, GrantState, Scope, Tier},
+    grant::{Grant, GrantKind, GrantState, Holder, Scope, Tier},
     host::Host,
     id::{EventId, Source},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
@@ -153,6 +153,8 @@ pub(crate) fn in_scope() -> Judgement {
             grant: "g-acme".parse().unwrap(),
             against: None,
         }],
+        custodian: None,
+        facts: Vec::new(),
         policy_version: "v1".into(),
     }
 }
@@ -169,6 +171,8 @@ pub(crate) fn wrong_tenant() -> Judgement {
             grant: "g-acme".parse().unwrap(),
             against: Some(OutReason::WrongTenant),
         }],
+        custodian: None,
+        facts: Vec::new(),
         policy_version: "v1".into(),
     }
 }
@@ -181,6 +185,8 @@ pub(crate) fn lifecycle() -> Judgement {
         owner: Owner::Host,
         ledger: "provider".parse().unwrap(),
         considered: Vec::new(),
+        custodian: None,
+        facts: Vec::new(),
         policy_version: "v1".into(),
     }
 }
@@ -291,6 +297,9 @@ pub(crate) fn grant(id: &str) -> Grant {
             ..Scope::default()
         },
         state: GrantState::Standing,
+        holder: Holder::Staff,
+        task: String::new(),
+        review: None,
     }
 }
 

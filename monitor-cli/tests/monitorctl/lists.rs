@@ -197,6 +197,59 @@ g-acme  alice     acme    production  just_in_time  INC-4711  holds  never  bob 
     );
 }
 
+fn used(id: &str, accesses: u64) -> v1::GrantUse {
+    let entry = |part: v1::ScopePart, entry: &str, accesses| v1::EntryUse {
+        part: part.into(),
+        entry: entry.into(),
+        accesses,
+        last_unix_ns: facts::at(0).0 * u64::from(accesses > 0),
+    };
+    v1::GrantUse {
+        grant: Some((&facts::grant(id)).into()),
+        entries: vec![
+            entry(v1::ScopePart::Destinations, "10.20.0.0/24:443", accesses),
+            entry(v1::ScopePart::Credentials, "*", 1),
+            entry(v1::ScopePart::Programs, "*", accesses),
+        ],
+        accesses,
+        last_unix_ns: facts::at(0).0 * u64::from(accesses > 0),
+    }
+}
+
+#[test]
+fn what_was_granted_and_never_used_is_listed_and_the_rest_is_not() {
+    let site = Site::new();
+    let collector = site.collector(World {
+        grant_uses: vec![used("g-used", 7), used("g-idle", 0)],
+        ..World::default()
+    });
+    let lasting = ["grants", "--unused", "--days", "1000000", "-o", "table"];
+    assert_eq!(
+        site.run(&collector, &lasting).out,
+        "\
+GRANT   ENGINEER  TENANT  KIND          ACCESSES  USED   NEVER TOUCHED
+g-idle  alice     acme    just_in_time  0         never  destinations 10.20.0.0/24:443, all programs
+"
+    );
+    let dormant = site.run(&collector, &["grants", "--unused", "--days", "0"]);
+    let all = records(&dormant.out);
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0]["dormant"], true);
+    assert_eq!(all[0]["entries"][0]["accesses"], 7);
+}
+
+#[test]
+fn a_review_is_handed_on_and_the_grant_comes_back() {
+    let site = Site::new();
+    let collector = site.collector(world());
+    let arguments = ["grants", "review", "g-acme", "--note", "as it should be"];
+    let ran = site.run(&collector, &arguments);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert_eq!(records(&ran.out)[0]["grant"]["id"], "g-acme");
+    let reviews = collector.world().reviews.clone();
+    assert_eq!(reviews[0].note, "as it should be");
+}
+
 #[test]
 fn lists_come_in_pages_and_end_at_the_limit() {
     let site = Site::new();

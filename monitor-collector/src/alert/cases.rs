@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use monitor_model::{
     event::{
-        Action, Event, Evidence, GapCause, HookState, HostChange, NoSession, Operation,
+        Action, Event, Evidence, Fact, GapCause, HookState, HostChange, NoSession, Operation,
         SocketOperation,
     },
     id::Source,
@@ -25,6 +25,8 @@ use crate::{
 enum Step {
     /// An event, judged so where that is stated.
     Told(Box<Event>, Option<Verdict>),
+    /// An event in which the judge found this, by policy and grants.
+    Found(Box<Event>, Fact),
     /// Somebody looks, this many seconds after the base; nobody is connected.
     Look(u64),
 }
@@ -346,6 +348,27 @@ fn of_sessions(cases: &mut BTreeMap<&'static str, Case>) {
     );
 }
 
+/// The rules about what the judge found by policy and grants.
+fn of_grants(cases: &mut BTreeMap<&'static str, Case>) {
+    let found = |fact| {
+        let ended = Action::SessionEnded {
+            session: session_id(1),
+        };
+        vec![Step::Found(Box::new(base(ended)), fact)]
+    };
+    for (rule, inside, border) in [
+        ("break-glass", Fact::BreakGlass, Fact::PersonUsesWorkload),
+        (
+            "person-uses-workload",
+            Fact::PersonUsesWorkload,
+            Fact::BreakGlass,
+        ),
+    ] {
+        let case = case(found(inside), vec![named("cat")], (found(border), false));
+        cases.insert(rule, case);
+    }
+}
+
 /// The rules about whose a process is, and how long.
 fn of_marks(cases: &mut BTreeMap<&'static str, Case>) {
     let contradiction = |session, evidence| {
@@ -467,6 +490,7 @@ fn cases() -> BTreeMap<&'static str, Case> {
     of_files(&mut cases);
     of_sessions(&mut cases);
     of_marks(&mut cases);
+    of_grants(&mut cases);
     of_hosts(&mut cases);
     of_blindness(&mut cases);
     cases
@@ -487,6 +511,12 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
         };
         raised.push(match step {
             Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).len(),
+            Step::Found(mut event, fact) => {
+                event.id.sequence = at;
+                let mut entry = entry_of(*event, at);
+                entry.judged.judgement.facts.push(fact);
+                usize::from(alerter.answer(&entry, &moment(0)) != Answer::Nothing)
+            }
             Step::Told(mut event, verdict) => {
                 event.id.sequence = at;
                 let mut entry = entry_of(*event, at);

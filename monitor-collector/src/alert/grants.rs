@@ -1,6 +1,6 @@
 //! When each grant was used last, so that the use of a dormant one stands out.
 //!
-//! Bound: [`GRANTS_MAX`](crate::core::GRANTS_MAX) grants; the one unused for
+//! Bound: [`GRANTS_MAX`](crate::core::grants::GRANTS_MAX) grants; the one unused for
 //! longest is forgotten, and its next use counts from its beginning.
 
 use std::{
@@ -15,7 +15,7 @@ use super::{
     kept::{Kept, KeptKind},
     sign::Sign,
 };
-use crate::core::GRANTS_MAX;
+use crate::core::grants::GRANTS_MAX;
 
 /// Uses of grants.
 #[derive(Debug, Default)]

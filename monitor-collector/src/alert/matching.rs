@@ -28,8 +28,11 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     pub(super) fn new(entry: &'a Entry, signs: Vec<Sign>) -> Self {
+        // Of the event itself, and what the judge found by policy and grants.
+        let mut found = facts(&entry.judged.event);
+        found.extend(&entry.judged.judgement.facts);
         Self {
-            facts: facts(&entry.judged.event),
+            facts: found,
             entry,
             signs,
             shown: OnceCell::new(),

@@ -512,12 +512,12 @@ fn tables_of_what_is_counted_do_not_grow_without_end() {
         alerter.hosts.event(&event);
     }
     assert_eq!(alerter.hosts.len(), hosts::HOSTS_MAX);
-    for number in 0..=crate::core::GRANTS_MAX {
+    for number in 0..=crate::core::grants::GRANTS_MAX {
         let grant = format!("g{number}").parse().unwrap();
         let at = UnixNs(BASE.0 + u64::try_from(number).unwrap());
         alerter.uses.used((&grant, None), at, Duration::MAX);
     }
-    assert_eq!(alerter.uses.len(), crate::core::GRANTS_MAX);
+    assert_eq!(alerter.uses.len(), crate::core::grants::GRANTS_MAX);
 }
 
 #[test]

@@ -2,17 +2,12 @@
 
 use std::{ops::Range, path::PathBuf, time::Duration};
 
-use monitor_model::{
-    grant::{PortRange, Tier},
-    id::TenantId,
-    tenant::{Tenant, Zone},
-};
+use monitor_model::policy::Terms;
 use monitor_transport::configuration::{ConfigError, Document};
 use toml::Spanned;
 
 use super::{
-    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, TENANTS_MAX, WINDOW_SECONDS_MAX,
-    raw, rules,
+    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, raw, rules,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -38,6 +33,7 @@ pub(super) fn unstated<T>(value: T) -> Spanned<T> {
 
 pub(super) fn checked(
     mut raw: raw::Config,
+    terms: Terms,
     document: &Document<'_>,
 ) -> Result<Config, ConfigError> {
     let told = |wrong: Wrong| wrong.told(document);
@@ -50,7 +46,7 @@ pub(super) fn checked(
     rules.extend(sigma);
     Ok(Config {
         sigma_files,
-        ..checked_rest(raw, rules, document).map_err(told)?
+        ..checked_rest(raw, terms, rules, document).map_err(told)?
     })
 }
 
@@ -70,6 +66,7 @@ fn checked_sigma(
 
 fn checked_rest(
     raw: raw::Config,
+    terms: Terms,
     rules: Vec<Rule>,
     document: &Document<'_>,
 ) -> Result<Config, Wrong> {
@@ -80,8 +77,11 @@ fn checked_rest(
         broker,
         alert,
         subscription,
-        tenant,
         rule: _,
+        include: _,
+        policy: _,
+        tenant: _,
+        credential: _,
     } = raw;
     Ok(Config {
         listen: parsed(
@@ -92,7 +92,7 @@ fn checked_rest(
         data_dir: document.beside(data_dir),
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
-        tenants: checked_tenants(tenant)?,
+        terms,
         rules,
         sigma_files: Vec::new(),
         silent: seconds(
@@ -157,87 +157,6 @@ fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {
     })
 }
 
-fn checked_tenants(raw: Vec<raw::Tenant>) -> Result<Vec<Tenant>, Wrong> {
-    let mut tenants: Vec<Tenant> = Vec::with_capacity(raw.len() + 1);
-    for raw::Tenant { id, zone } in raw {
-        let name = TenantId::new(id.get_ref().as_str())
-            .map_err(|error| wrong("tenant.id", &id, &error.to_string()))?;
-        if tenants.iter().any(|tenant| tenant.id == name) {
-            return Err(wrong(
-                "tenant.id",
-                &id,
-                "named twice; give each tenant one table",
-            ));
-        }
-        if tenants.len() >= TENANTS_MAX {
-            return Err(wrong(
-                "tenant.id",
-                &id,
-                "more than 1000 tenants; run a second collector",
-            ));
-        }
-        let zones = zone
-            .into_iter()
-            .map(checked_zone)
-            .collect::<Result<_, _>>()?;
-        tenants.push(Tenant { id: name, zones });
-    }
-    if !tenants.iter().any(|tenant| tenant.id.is_provider()) {
-        tenants.push(Tenant {
-            id: TenantId::provider(),
-            zones: Vec::new(),
-        });
-    }
-    Ok(tenants)
-}
-
-fn checked_zone(raw: raw::Zone) -> Result<Zone, Wrong> {
-    let raw::Zone {
-        name,
-        networks,
-        ports,
-        interface,
-        net_ns,
-        mark,
-        tier,
-    } = raw;
-    if networks.get_ref().is_empty() {
-        return Err(wrong(
-            "tenant.zone.networks",
-            &networks,
-            "give at least one, as in [\"10.20.0.0/24\"]",
-        ));
-    }
-    let networks = each(
-        "tenant.zone.networks",
-        networks.get_ref(),
-        "not a network, as in 10.20.0.0/24 or fd00::/64",
-    )?;
-    let ports: Vec<PortRange> = each(
-        "tenant.zone.ports",
-        &ports,
-        "not a port, a range such as 8000-8999, or *",
-    )?;
-    let tier: Option<Tier> = tier
-        .map(|tier| {
-            parsed(
-                "tenant.zone.tier",
-                &tier,
-                "give one of standard, production, backup, identity, endpoint",
-            )
-        })
-        .transpose()?;
-    Ok(Zone {
-        name,
-        networks,
-        ports,
-        interface,
-        net_ns,
-        mark,
-        tier,
-    })
-}
-
 /// The rules of all places, less those that are off.
 fn checked_rules(
     raw: Vec<Spanned<rules::Raw>>,
@@ -283,7 +202,7 @@ pub(super) fn wrong<T: std::fmt::Debug>(
     }
 }
 
-fn parsed<T: std::str::FromStr>(
+pub(super) fn parsed<T: std::str::FromStr>(
     key: &'static str,
     value: &Spanned<String>,
     wanted: &str,
@@ -294,7 +213,7 @@ fn parsed<T: std::str::FromStr>(
         .map_err(|_| wrong(key, value, wanted))
 }
 
-fn each<T: std::str::FromStr>(
+pub(super) fn each<T: std::str::FromStr>(
     key: &'static str,
     values: &[Spanned<String>],
     wanted: &str,

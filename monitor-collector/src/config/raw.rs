@@ -20,9 +20,42 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) subscription: Subscription,
     #[serde(default)]
+    pub(super) include: Vec<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) policy: Admissions,
+    #[serde(default)]
     pub(super) tenant: Vec<Tenant>,
     #[serde(default)]
+    pub(super) credential: Vec<Credential>,
+    #[serde(default)]
     pub(super) rule: Vec<Spanned<super::rules::Raw>>,
+}
+
+/// What an included file may hold.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Part {
+    pub(super) policy: Admissions,
+    pub(super) tenant: Vec<Tenant>,
+    pub(super) credential: Vec<Credential>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admissions {
+    pub(super) provider: Option<Spanned<String>>,
+    pub(super) unknown_destinations: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    pub(super) template: Spanned<String>,
+    pub(super) tenant: Option<Spanned<String>>,
+    pub(super) owner: Option<Spanned<String>>,
+    pub(super) tier: Option<Spanned<String>>,
+    pub(super) workload: Option<Spanned<String>>,
+    pub(super) admits: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +129,7 @@ pub(super) struct Zone {
     pub(super) net_ns: Option<String>,
     pub(super) mark: Option<u32>,
     pub(super) tier: Option<Spanned<String>>,
+    pub(super) admits: Option<Spanned<String>>,
 }
 
 fn retry_ms_min() -> Spanned<u64> {

@@ -18,7 +18,7 @@ fn error(more: &str) -> String {
 fn the_default_configuration_is_right() {
     let config = Config::parse(Path::new("/etc/monitor/collector.toml"), DEFAULT).unwrap();
     assert_eq!(config.tls.ca, Path::new("/etc/monitor/ca.pem"));
-    assert_eq!(config.tenants.len(), 2);
+    assert_eq!(config.terms.tenants.len(), 2);
     assert!(config.rules.iter().any(|rule| rule.after == 2));
 }
 
@@ -26,21 +26,110 @@ fn the_default_configuration_is_right() {
 fn the_least_configuration_has_a_provider() {
     let config = Config::parse(Path::new("c.toml"), LEAST).unwrap();
     assert!(config.broker.is_none());
-    assert!(config.tenants[0].id.is_provider());
+    assert!(config.terms.tenants[0].id.is_provider());
 }
 
 #[test]
-fn the_policy_version_follows_tenants_and_rules() {
-    let one = Config::parse(Path::new("c.toml"), LEAST).unwrap();
-    let two = Config::parse(Path::new("c.toml"), DEFAULT).unwrap();
-    assert_eq!(one.policy_version().len(), 16);
-    assert_ne!(one.policy_version(), two.policy_version());
+fn only_what_can_change_at_run_time_is_taken_from_another_configuration() {
+    let parse = |text: &str| Config::parse(Path::new("c.toml"), text).unwrap();
+    let running = parse(LEAST);
+    let (same, later) = running.reloaded(parse(DEFAULT));
+    assert_eq!(same.data_dir, running.data_dir);
+    assert_eq!(same.listen, running.listen);
+    assert_eq!(same.terms, parse(DEFAULT).terms);
+    assert_eq!(same.rules, parse(DEFAULT).rules);
+    assert_eq!(later, ["listen", "data_dir", "tls", "broker"]);
+    let (_, later) = running.reloaded(parse(LEAST));
+    assert!(later.is_empty());
+}
+
+/// A configuration in a folder, with the files that it includes.
+fn with_files(files: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let text = format!("include = {names:?}\n{LEAST}");
+    Config::parse(&folder.path().join("collector.toml"), &text)
+}
+
+const TENANTS: &str = "[[tenant]]\nid = \"acme\"\n[[tenant]]\nid = \"provider\"\n\
+    [[tenant.zone]]\nname = \"dns\"\nnetworks = [\"192.0.2.53/32\"]\nadmits = \"everybody\"\n";
+
+#[test]
+fn tenants_inventory_and_policy_have_files_of_their_own() {
+    let config = with_files(&[
+        (
+            "inventory.toml",
+            "[[credential]]\ntemplate = \"/srv/{tenant}/kubeconfig\"\nowner = \"carol\"\ntier = \"production\"\n\
+             [[credential]]\ntemplate = \"/etc/backup/key\"\ntenant = \"acme\"\nworkload = \"backup-job\"\n",
+        ),
+        ("tenants.toml", TENANTS),
+        (
+            "policy.toml",
+            "[policy]\nprovider = \"any_grant\"\nunknown_destinations = \"owner_grant\"\n",
+        ),
+    ])
+    .unwrap();
+    let terms = config.terms;
+    assert_eq!(terms.tenants.len(), 2);
     assert_eq!(
-        one.policy_version(),
-        Config::parse(Path::new("c.toml"), LEAST)
-            .unwrap()
-            .policy_version()
+        terms.tenants[1].zones[0].admits,
+        Some(monitor_model::policy::Admission::Everybody)
     );
+    assert_eq!(terms.inventory.len(), 2);
+    assert_eq!(terms.inventory[1].tenant, Some("acme".parse().unwrap()));
+    assert_eq!(terms.provider.as_str(), "any_grant");
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_its_own_name_line_and_key() {
+    for (file, text, parts) in [
+        (
+            "i.toml",
+            "\n[[credential]]\ntemplate = \"/srv/x\"\n",
+            &["i.toml:3: credential.template", "name the tenant"][..],
+        ),
+        (
+            "i.toml",
+            "[[credential]]\ntemplate = \"/srv/x\"\ntenant = \"nobody\"\n",
+            &["i.toml:3: credential.tenant", "no tenant of that name"],
+        ),
+        (
+            "i.toml",
+            "[[credential]]\ntemplate = \"/srv/{tenant}/x\"\ntenant = \"acme\"\n",
+            &["i.toml:3: credential.tenant", "by {tenant}"],
+        ),
+        (
+            "i.toml",
+            "[[credential]]\ntemplate = \"/x\"\ntenant = \"acme\"\nadmits = \"everybody\"\n",
+            &[
+                "i.toml:4: credential.admits",
+                "only what is of the tenant provider",
+            ],
+        ),
+        (
+            "i.toml",
+            "[policy]\nprovider = \"all\"\n",
+            &[
+                "i.toml:2: policy.provider",
+                "owner_grant, any_grant, everybody",
+            ],
+        ),
+        (
+            "i.toml",
+            "[[tenant]]\nid = \"acme\"\n",
+            &["i.toml:2: tenant.id", "twice"],
+        ),
+        ("i.toml", "listen = \"x\"\n", &["i.toml:1:", "listen"]),
+    ] {
+        let error = with_files(&[("t.toml", TENANTS), (file, text)]).unwrap_err();
+        let error = error.to_string();
+        for part in parts {
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
+        }
+    }
 }
 
 #[test]

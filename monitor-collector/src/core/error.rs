@@ -40,6 +40,14 @@ pub enum Refusal {
         /// The grant.
         id: GrantId,
     },
+    /// A review that is not wanted.
+    #[error("grant {id} cannot be reviewed: {why}")]
+    Review {
+        /// The grant.
+        id: GrantId,
+        /// Why not.
+        why: &'static str,
+    },
     /// The table is full.
     #[error("{max} grants are known already; no more are taken")]
     GrantsFull {

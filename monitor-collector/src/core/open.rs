@@ -27,6 +27,7 @@ use crate::{
     sessions::Sessions,
     state::{State, load::Denied},
     tables::Tables,
+    uses::{USES_MAX, Uses},
 };
 
 /// Entries that are read at once while making good.
@@ -42,13 +43,13 @@ impl Core {
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
         let lock = locked(config)?;
         let mut ledgers = BTreeMap::new();
-        for tenant in &config.tenants {
+        for tenant in &config.terms.tenants {
             ledgers.insert(
                 tenant.id.clone(),
                 Ledger::open(&config.data_dir, &tenant.id)?,
             );
         }
-        let state = State::open(&config.data_dir)?;
+        let mut state = State::open(&config.data_dir)?;
         let last = ledgers
             .values()
             .map(|ledger| ledger.head().stored_at)
@@ -57,14 +58,15 @@ impl Core {
         let denied: Denied = state.denied()?;
         // Ascends over every start, so that what was shown before is never mistaken.
         let version = clock.now().0;
+        let policy = Arc::new(state.put_policy(config.terms.clone(), clock.now())?);
         let mut core = Self {
             clock,
             dedupe: Dedupe::new(STREAMS_MAX),
             world: World {
-                tenants: config.tenants.clone(),
+                policy: Arc::clone(&policy),
                 grants: state.grants()?,
-                version: config.policy_version(),
             },
+            uses: Uses::restored(state.uses()?, state.uncounted()?, USES_MAX),
             sessions: Sessions::restored(state.live_sessions()?),
             processes: Processes::restored(state.processes()?),
             alerter: Alerter::new(config),
@@ -75,6 +77,7 @@ impl Core {
             followed: state.followed()?,
             raised: Vec::new(),
             tables: Tables {
+                policy,
                 grants_version: version,
                 denied_version: version,
                 ..Tables::default()
@@ -93,7 +96,7 @@ impl Core {
     /// Takes back what was known of events that were followed.
     fn remember(&mut self, config: &Config) -> Result<(), CoreError> {
         let followed = self.followed;
-        for tenant in &config.tenants {
+        for tenant in &config.terms.tenants {
             let reader = Reader::open(&config.data_dir, &tenant.id)?;
             // What is told late of what ended must not raise it again.
             for entry in reader.last(Kind::Exit, followed, ENDS_READ)? {
@@ -106,6 +109,7 @@ impl Core {
     /// Lets follow what was stored and not yet followed.
     fn make_good(&mut self, config: &Config) -> Result<(), CoreError> {
         let readers: Vec<Reader> = config
+            .terms
             .tenants
             .iter()
             .map(|tenant| Reader::open(&config.data_dir, &tenant.id))

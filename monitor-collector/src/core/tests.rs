@@ -21,6 +21,8 @@ use crate::{
     testing::{BASE, credential, event, event_id, grant, opened, session_id},
 };
 
+mod past;
+
 fn config(folder: &Path) -> Config {
     let mut config = Config::parse(&folder.join("collector.toml"), DEFAULT).unwrap();
     config.data_dir = folder.join("data");
@@ -28,7 +30,7 @@ fn config(folder: &Path) -> Config {
         id: "globex".parse().unwrap(),
         zones: vec![],
     };
-    config.tenants.push(globex);
+    config.terms.tenants.push(globex);
     config
 }
 

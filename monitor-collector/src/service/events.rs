@@ -128,15 +128,13 @@ impl Edge {
     /// The ledgers that are asked for and seen. One that is not seen answers
     /// as one that is not there.
     fn ledgers(&self, sight: &Sight, asked: &[TenantId]) -> Result<Vec<TenantId>, Status> {
-        let seen = |id: &TenantId| {
-            sight.sees(id) && self.config.tenants.iter().any(|tenant| tenant.id == *id)
-        };
+        let policy = Arc::clone(&self.writer.tables().borrow().policy);
+        let seen = |id: &TenantId| sight.sees(id) && policy.has_tenant(id);
         if let Some(unknown) = asked.iter().find(|id| !seen(id)) {
             return Err(Status::not_found(format!("no tenant {unknown} is known")));
         }
-        let all = self
-            .config
-            .tenants
+        let all = policy
+            .tenants()
             .iter()
             .map(|tenant| tenant.id.clone())
             .filter(seen);
@@ -261,6 +259,12 @@ fn verdict_sentence(judgement: &Judgement) -> String {
             Some(reason) => _ = write!(text, "; grant {}: {reason}", considered.grant),
             None => _ = write!(text, "; grant {} covers it", considered.grant),
         }
+    }
+    if let Some(custodian) = &judgement.custodian {
+        _ = write!(text, "; {custodian} answers for it");
+    }
+    for fact in &judgement.facts {
+        _ = write!(text, "; {}", fact.as_str());
     }
     text + &format!("; policy {}", judgement.policy_version)
 }

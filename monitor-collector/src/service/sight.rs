@@ -138,6 +138,12 @@ impl Sight {
         judgement
             .considered
             .retain(|considered| self.sees_grant(grants, &considered.grant));
+        match &judgement.owner {
+            Owner::Tenant(id) if self.sees(id) => {}
+            Owner::Tenant(_) | Owner::Ambiguous(_) | Owner::Host | Owner::Unknown => {
+                judgement.custodian = None;
+            }
+        }
         match &mut judgement.owner {
             Owner::Tenant(id) if !self.sees(id) => judgement.owner = Owner::Unknown,
             Owner::Ambiguous(ids) => ids.retain(|id| self.sees(id)),

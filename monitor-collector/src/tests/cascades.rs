@@ -125,7 +125,7 @@ impl Cascade {
 async fn start(scene: &Scene) -> Collector {
     let mut config = scene.config("");
     config.rules = standard(Duration::from_secs(60)).unwrap();
-    config.tenants.push(Tenant {
+    config.terms.tenants.push(Tenant {
         id: "initech".parse().unwrap(),
         zones: vec![],
     });

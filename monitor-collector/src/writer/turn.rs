@@ -2,7 +2,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{Denied, Failed, Fate, Job, Reply, Request};
+use super::{Denied, Failed, Fate, Job, Reply, Request, Review};
 use crate::{
     core::{Batch, Core, CoreError, Refusal},
     tables::Tables,
@@ -89,6 +89,13 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
                 _ = reply.send(result.map(|grant| (grant, version)).map_err(Denied::from));
             })
         }
+        Request::ReviewGrant(review, reply) => {
+            let Review { grant, by, note } = review;
+            answer(reply, core.review_grant(&grant, by, note)?)
+        }
+        Request::GrantUse(ids, reply) => answer(reply, Ok(core.grant_use(&ids))),
+        // Carried out before the turn, where the core can be opened anew.
+        Request::Reload(_, _) => return Ok(None),
         Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
         Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
         Request::Live(asked, reply) => answer(reply, Ok(core.live(&asked)?)),

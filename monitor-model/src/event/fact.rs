@@ -2,7 +2,8 @@
 //!
 //! Facts come from kernel objects. The one exception is [`Fact::Disguise`]: it
 //! says that a string of the caller contradicts the object, and decides
-//! nothing else.
+//! nothing else. What [`facts`] finds is in the event alone; the facts that
+//! need policy or grants are found by the judge, and stand in the judgement.
 
 use serde::Serialize;
 
@@ -43,7 +44,10 @@ impl Fact {
                 Kind::Host
             }
             Self::Listener | Self::RawSocket => Kind::Socket,
-            Self::BlockDevice | Self::PassedDescriptor => Kind::Credential,
+            Self::BlockDevice | Self::PassedDescriptor | Self::PersonUsesWorkload => {
+                Kind::Credential
+            }
+            Self::BreakGlass => Kind::SessionOpened,
             Self::Blind => Kind::AgentStarted,
             Self::Impaired => Kind::Impaired,
             Self::Contradicted => Kind::Contradiction,
@@ -67,6 +71,8 @@ named_facts! {
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
     Blind => "blind", "An agent began to watch, and a family of its hooks sees nothing.";
+    PersonUsesWorkload => "person_uses_workload", "A credential that is a workload's was used by somebody else; by the inventory.";
+    BreakGlass => "break_glass", "A session was opened on a break-glass grant.";
     Impaired => "impaired", "The probes of a host could not tell all of what they should.";
     Contradicted => "contradicted", "Audit ids, control group or terminal of a process say otherwise than its mark.";
     Survivors => "survivors", "Processes of a login live on after it is over.";
@@ -75,7 +81,7 @@ named_facts! {
 /// Class that the agent gives to block devices.
 pub const BLOCK_DEVICE_CLASS: &str = "block-device";
 
-/// What stands out in an event; empty for most.
+/// What stands out in an event by itself; empty for most.
 #[must_use]
 pub fn facts(event: &Event) -> Vec<Fact> {
     let session = event.attribution.session;

@@ -1,6 +1,6 @@
 //! What within a tenant a grant opens: networks with ports, and path patterns.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{ffi::OsStr, fmt, net::IpAddr, os::unix::ffi::OsStrExt as _, str::FromStr};
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use ipnet::IpNet;
@@ -134,15 +134,22 @@ impl Serialize for DestinationRule {
     }
 }
 
-/// Path patterns, compiled once. `*` stays within a directory, `**` does not.
+/// Path patterns. `*` stays within a directory, `**` does not.
+///
+/// Most are literals with `*`, and `**` as a whole component: those are matched
+/// as they stand. The rest (`?`, `[...]`, `{...}`, escapes) is compiled, which
+/// takes some thousand bytes each.
 #[derive(Clone, Debug, Default)]
 pub struct PathPatterns {
     texts: Vec<String>,
-    set: GlobSet,
+    /// The places of those that are matched as they stand.
+    plain: Vec<usize>,
+    /// The others, and their places.
+    compiled: Option<Box<(GlobSet, Vec<usize>)>>,
 }
 
 impl PathPatterns {
-    /// Compiles the patterns.
+    /// Reads the patterns.
     ///
     /// # Errors
     /// [`InvalidGrant::Pattern`] names the first that is not one;
@@ -154,25 +161,30 @@ impl PathPatterns {
             });
         }
         let mut builder = GlobSetBuilder::new();
-        for text in &texts {
-            let wrong = |cause: String| InvalidGrant::Pattern {
-                text: text.clone(),
-                cause,
-            };
-            if !text.starts_with('/') {
-                return Err(wrong("it does not start with /".to_owned()));
+        let (mut plain, mut others) = (Vec::new(), Vec::new());
+        for (place, text) in texts.iter().enumerate() {
+            let glob = glob(text)?;
+            if is_plain(text) {
+                plain.push(place);
+            } else {
+                builder.add(glob);
+                others.push(place);
             }
-            let glob = globset::GlobBuilder::new(text)
-                .literal_separator(true)
-                .build();
-            let glob: Glob = glob.map_err(|error| wrong(error.kind().to_string()))?;
-            builder.add(glob);
         }
-        let set = builder.build().map_err(|error| InvalidGrant::Pattern {
-            text: texts.join(" "),
-            cause: error.kind().to_string(),
-        })?;
-        Ok(Self { texts, set })
+        let compiled = if others.is_empty() {
+            None
+        } else {
+            let set = builder.build().map_err(|error| InvalidGrant::Pattern {
+                text: texts.join(" "),
+                cause: error.kind().to_string(),
+            })?;
+            Some(Box::new((set, others)))
+        };
+        Ok(Self {
+            texts,
+            plain,
+            compiled,
+        })
     }
 
     /// The patterns as written.
@@ -190,9 +202,61 @@ impl PathPatterns {
     /// Whether a whole path matches. A truncated path matches nothing.
     #[must_use]
     pub fn matches(&self, path: &PathLabel) -> bool {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
-        !path.truncated && self.set.is_match(OsStr::from_bytes(&path.text.0))
+        let compiled = |path| {
+            let set = self.compiled.as_ref();
+            set.is_some_and(|set| set.0.is_match(path))
+        };
+        let path_bytes = path.text.0.as_slice();
+        !path.truncated
+            && (self.fitting_plain(path_bytes).next().is_some()
+                || compiled(OsStr::from_bytes(path_bytes)))
     }
+
+    /// The places of the patterns that a whole path matches, ascending.
+    #[must_use]
+    pub fn fitting(&self, path: &PathLabel) -> Vec<usize> {
+        if path.truncated {
+            return Vec::new();
+        }
+        let path = path.text.0.as_slice();
+        let mut places: Vec<usize> = self.fitting_plain(path).collect();
+        if let Some((set, others)) = self.compiled.as_deref() {
+            let found = set.matches(OsStr::from_bytes(path)).into_iter();
+            places.extend(found.filter_map(|at| others.get(at)));
+            places.sort_unstable();
+        }
+        places
+    }
+
+    fn fitting_plain(&self, path: &[u8]) -> impl Iterator<Item = usize> {
+        self.plain.iter().copied().filter(move |&place| {
+            let text = self.texts.get(place);
+            text.is_some_and(|text| fast_glob::glob_match(text, path))
+        })
+    }
+}
+
+/// Whether a pattern has nothing special in it but `*`, and `**` as a whole
+/// component.
+fn is_plain(text: &str) -> bool {
+    let is_special = |c: char| matches!(c, '?' | '[' | ']' | '{' | '}' | '\\' | '!');
+    let is_whole = |component: &str| component == "**" || !component.contains("**");
+    !text.contains(is_special) && text.split('/').all(is_whole)
+}
+
+/// Compiles one pattern. `*` stays within a directory, `**` does not.
+pub(crate) fn glob(text: &str) -> Result<Glob, InvalidGrant> {
+    let wrong = |cause: String| InvalidGrant::Pattern {
+        text: text.to_owned(),
+        cause,
+    };
+    if !text.starts_with('/') {
+        return Err(wrong("it does not start with /".to_owned()));
+    }
+    globset::GlobBuilder::new(text)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| wrong(error.kind().to_string()))
 }
 
 impl PartialEq for PathPatterns {
@@ -222,7 +286,51 @@ pub struct Scope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::testing::cases;
+
+    /// Parts of patterns and paths; some longer, some with what `*` must not cross.
+    fn text(part: &'static str) -> impl Strategy<Value = String> {
+        proptest::collection::vec(part, 0..5).prop_map(|parts| format!("/{}", parts.join("/")))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases() / 500))]
+
+        #[test]
+        fn patterns_that_stand_as_they_are_match_what_compiled_ones_match(
+            pattern in text("(\\*\\*|[ab.*]{1,3}|é)?"),
+            paths in proptest::collection::vec(text("[ab.*é]{0,3}"), 50),
+        ) {
+            if let (true, Ok(compiled)) = (is_plain(&pattern), glob(&pattern)) {
+                let matcher = compiled.compile_matcher();
+                for path in paths {
+                    let plain = fast_glob::glob_match(&pattern, &path);
+                    prop_assert_eq!(plain, matcher.is_match(&path), "{} {}", pattern, path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_all_patterns_however_they_are_matched() {
+        let texts = ["/srv/*", "/srv/[ab]", "/srv/**", "/x", "/srv/{a,c}"];
+        let texts = texts.map(ToString::to_string).to_vec();
+        let patterns = PathPatterns::new(texts).unwrap();
+        let fitting = |text: &str| {
+            let path = PathLabel {
+                text: text.into(),
+                truncated: false,
+            };
+            assert_eq!(patterns.matches(&path), !patterns.fitting(&path).is_empty());
+            patterns.fitting(&path)
+        };
+        assert_eq!(fitting("/srv/a"), [0, 1, 2, 4]);
+        assert_eq!(fitting("/srv/b/c"), [2]);
+        assert_eq!(fitting("/y"), [0; 0]);
+    }
 
     #[test]
     fn destinations_survive_their_text_form() {

@@ -7,7 +7,9 @@ use crate::{
     event::{Attribution, Destination, FileObject, Lineage, Operation, Protocol},
     grant::{GrantKind, GrantState, Scope},
     id::{AgentName, BootId, EventId, PrincipalId, SessionId, Source},
-    tenant::Zone,
+    inventory::{Item, Template},
+    policy::Terms,
+    tenant::{Tenant, Zone},
 };
 
 fn tenant(name: &str, interface: &str) -> Tenant {
@@ -21,16 +23,19 @@ fn tenant(name: &str, interface: &str) -> Tenant {
             net_ns: None,
             mark: None,
             tier: None,
+            admits: None,
         }],
     }
 }
 
-fn world() -> World {
-    let grant = Grant {
+fn grant() -> Grant {
+    Grant {
         id: "g1".parse().unwrap(),
         principal: PrincipalId::new("alice").unwrap(),
+        holder: Holder::Staff,
         tenant: "acme".parse().unwrap(),
         ticket: "INC-1".into(),
+        task: String::new(),
         purpose: "test".into(),
         approved_by: PrincipalId::new("bob").unwrap(),
         tier: Tier::Production,
@@ -39,12 +44,30 @@ fn world() -> World {
         expires: UnixNs(200),
         scope: Scope::default(),
         state: GrantState::Standing,
-    };
-    World {
-        tenants: vec![tenant("acme", "va"), tenant("globex", "vg")],
-        grants: HashMap::from([(grant.id.clone(), grant)]),
-        version: "v".into(),
+        review: None,
     }
+}
+
+fn terms() -> Terms {
+    let provider = Tenant {
+        id: TenantId::provider(),
+        zones: vec![],
+    };
+    Terms {
+        tenants: vec![tenant("acme", "va"), tenant("globex", "vg"), provider],
+        ..Terms::default()
+    }
+}
+
+fn under(terms: Terms) -> World {
+    World {
+        policy: Policy::new(terms, "v".into()).unwrap().into(),
+        grants: HashMap::from([(grant().id, grant())]),
+    }
+}
+
+fn world() -> World {
+    under(terms())
 }
 
 fn event(action: Action) -> Event {
@@ -189,7 +212,7 @@ fn another_tier_is_out_of_scope() {
 #[test]
 fn what_belongs_to_no_tenant_is_kept_by_the_provider() {
     let judgement = judge(&world(), &credential(None, None));
-    assert_eq!(out(&judgement), OutReason::WrongTenant);
+    assert_eq!(out(&judgement), OutReason::ProviderOwned);
     assert!(judgement.ledger.is_provider());
     let unknown = judge(&world(), &credential(Some("nobody"), None));
     assert!(
@@ -248,5 +271,189 @@ fn without_a_session_or_a_person_nothing_is_in_scope() {
         Verdict::Unattributed {
             reason: NoSession::NoPrincipal
         }
+    );
+}
+
+/// The provider's resolvers, for whom a zone admits.
+fn with_resolvers(admits: Option<Admission>, by_policy: Admission) -> World {
+    let mut terms = terms();
+    terms.provider = by_policy;
+    let resolvers = Zone {
+        name: "resolvers".into(),
+        networks: vec!["192.0.2.53/32".parse().unwrap()],
+        ports: vec!["8080".parse().unwrap()],
+        interface: None,
+        net_ns: None,
+        mark: None,
+        tier: None,
+        admits,
+    };
+    terms.tenants[2].zones.push(resolvers);
+    under(terms)
+}
+
+#[test]
+fn the_providers_own_services_admit_whom_zone_or_policy_say() {
+    let to = connect("192.0.2.53", None);
+    let mut listed = with_resolvers(Some(Admission::AnyGrant), Admission::OwnerGrant);
+    // A grant that lists destinations lists no resolver.
+    let mut narrow = grant();
+    narrow.scope.destinations = vec!["10.20.0.0/24:*".parse().unwrap()];
+    listed.grants.insert(narrow.id.clone(), narrow);
+    let open = Verdict::Exempt {
+        reason: ExemptReason::OpenToAll,
+    };
+    let granted = Verdict::InScope {
+        grant: "g1".parse().unwrap(),
+    };
+    let closed = Verdict::OutOfScope {
+        reason: OutReason::ProviderOwned,
+        grant: Some("g1".parse().unwrap()),
+    };
+    for (world, verdict) in [
+        (with_resolvers(None, Admission::OwnerGrant), &closed),
+        (listed, &granted),
+        (with_resolvers(None, Admission::AnyGrant), &granted),
+        (
+            with_resolvers(Some(Admission::OwnerGrant), Admission::Everybody),
+            &closed,
+        ),
+        (
+            with_resolvers(Some(Admission::Everybody), Admission::OwnerGrant),
+            &open,
+        ),
+    ] {
+        let judgement = judge(&world, &to);
+        assert_eq!(judgement.verdict, *verdict);
+        assert!(judgement.ledger.is_provider());
+    }
+}
+
+#[test]
+fn what_any_grant_opens_is_closed_once_the_grants_are_over_and_to_nobody() {
+    let world = with_resolvers(Some(Admission::AnyGrant), Admission::OwnerGrant);
+    let mut late = connect("192.0.2.53", None);
+    late.at = UnixNs(200);
+    assert_eq!(out(&judge(&world, &late)), OutReason::Expired);
+    let mut lost = connect("192.0.2.53", None);
+    lost.attribution = Attribution::none(NoSession::NoMark);
+    let verdict = judge(&world, &lost).verdict;
+    assert!(matches!(verdict, Verdict::Unattributed { .. }), "{verdict}");
+    let world = with_resolvers(Some(Admission::Everybody), Admission::OwnerGrant);
+    let verdict = judge(&world, &lost).verdict;
+    assert!(matches!(verdict, Verdict::Exempt { .. }), "{verdict}");
+}
+
+#[test]
+fn policy_says_who_may_connect_to_what_is_in_nobodys_zone() {
+    let verdict = |unknown| {
+        let world = under(Terms { unknown, ..terms() });
+        judge(&world, &connect("192.0.2.1", None)).verdict
+    };
+    assert_eq!(
+        verdict(Admission::OwnerGrant),
+        Verdict::OutOfScope {
+            reason: OutReason::UnknownDestination,
+            grant: Some("g1".parse().unwrap()),
+        }
+    );
+    assert_eq!(
+        verdict(Admission::AnyGrant),
+        Verdict::InScope {
+            grant: "g1".parse().unwrap()
+        }
+    );
+    assert_eq!(
+        verdict(Admission::Everybody),
+        Verdict::Exempt {
+            reason: ExemptReason::OpenToAll
+        }
+    );
+}
+
+fn item(template: &str) -> Item {
+    Item {
+        template: Template::new(template).unwrap(),
+        tenant: None,
+        owner: Some("carol".parse().unwrap()),
+        tier: None,
+        workload: None,
+        admits: None,
+    }
+}
+
+/// The credential of these tests lies at /srv/x/kubeconfig.
+fn with_item(item: Item) -> World {
+    let inventory = vec![item];
+    under(Terms {
+        inventory,
+        ..terms()
+    })
+}
+
+#[test]
+fn the_inventory_gives_a_credential_its_tenant_tier_and_custodian() {
+    let of = |name: &str| Item {
+        tenant: Some(name.parse().unwrap()),
+        ..item("/srv/*/kubeconfig")
+    };
+    let judgement = judge(&with_item(of("globex")), &credential(None, None));
+    assert_eq!(out(&judgement), OutReason::WrongTenant);
+    assert_eq!(judgement.ledger.as_str(), "globex");
+    assert_eq!(judgement.custodian, Some("carol".parse().unwrap()));
+    let judgement = judge(&with_item(of("acme")), &credential(None, None));
+    assert!(matches!(judgement.verdict, Verdict::InScope { .. }));
+    let identity = Item {
+        tier: Some(Tier::Identity),
+        ..of("acme")
+    };
+    let judgement = judge(&with_item(identity), &credential(None, None));
+    assert_eq!(out(&judgement), OutReason::WrongTier);
+    let program = expected(None, Expected::Program);
+    assert_eq!(
+        out(&judge(&with_item(of("globex")), &program)),
+        OutReason::WrongTenant,
+        "what is a client's is judged whoever uses it"
+    );
+}
+
+#[test]
+fn where_inventory_and_watch_list_name_different_tenants_neither_is_believed() {
+    let of_acme = Item {
+        tenant: Some("acme".parse().unwrap()),
+        ..item("/srv/**")
+    };
+    let judgement = judge(
+        &with_item(of_acme.clone()),
+        &credential(Some("globex"), None),
+    );
+    assert_eq!(out(&judgement), OutReason::AmbiguousCredential);
+    assert_eq!(judgement.ledger.as_str(), "acme", "that of the session");
+    let judgement = judge(&with_item(of_acme), &credential(Some("acme"), None));
+    assert!(matches!(judgement.verdict, Verdict::InScope { .. }));
+}
+
+#[test]
+fn a_person_who_uses_a_workloads_credential_stands_out_and_the_workload_does_not() {
+    let mut world = with_item(Item {
+        tenant: Some("acme".parse().unwrap()),
+        workload: Some("backup-job".parse().unwrap()),
+        ..item("/srv/**")
+    });
+    let by_alice = credential(None, None);
+    assert_eq!(
+        judge(&world, &by_alice).facts,
+        [Fact::PersonUsesWorkload],
+        "in scope all the same"
+    );
+    let mut by_job = by_alice.clone();
+    by_job.attribution.principal = Some("backup-job".parse().unwrap());
+    assert!(judge(&world, &by_job).facts.is_empty());
+    for grant in world.grants.values_mut() {
+        grant.holder = Holder::Workload;
+    }
+    assert!(
+        judge(&world, &by_alice).facts.is_empty(),
+        "another workload is no person"
     );
 }

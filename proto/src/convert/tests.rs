@@ -9,14 +9,17 @@ use monitor_model::{
         HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation,
         Process, ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation, Step,
     },
-    grant::{Grant, GrantKind, GrantState, PathPatterns, Scope, Tier},
+    grant::{Grant, GrantKind, GrantState, Holder, PathPatterns, Review, Scope, Tier},
     id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    inventory::{Item, Template},
+    policy::{Admission, Terms},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
     session::{Credential, Session, SessionState},
-    tenant::Owner,
+    tenant::{Owner, Tenant, Zone},
     verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
 };
 use proptest::prelude::*;
+use prost::Message as _;
 
 use crate::{decode_event, encode_event, v1};
 
@@ -421,6 +424,8 @@ fn judgements_survive() {
                         against: None,
                     },
                 ],
+                custodian: Some(PrincipalId::new("carol").unwrap()),
+                facts: vec![monitor_model::event::Fact::PersonUsesWorkload],
                 policy_version: "v".into(),
             };
             assert_eq!(
@@ -443,8 +448,10 @@ fn grants_survive() {
         let grant = Grant {
             id: "g1".parse().unwrap(),
             principal: PrincipalId::new("alice").unwrap(),
+            holder: Holder::Subcontractor,
             tenant: TenantId::new("acme").unwrap(),
             ticket: "INC-1".into(),
+            task: "2".into(),
             purpose: "disk full".into(),
             approved_by: PrincipalId::new("carol").unwrap(),
             tier: Tier::Endpoint,
@@ -457,6 +464,11 @@ fn grants_survive() {
                 programs: PathPatterns::new(vec!["/usr/bin/*".into()]).unwrap(),
             },
             state,
+            review: Some(Review {
+                by: PrincipalId::new("dora").unwrap(),
+                at: AT,
+                note: "as it should be".into(),
+            }),
         };
         assert_eq!(Grant::try_from(v1::Grant::from(&grant)).unwrap(), grant);
         let mut empty = v1::Grant::from(&grant);
@@ -468,6 +480,58 @@ fn grants_survive() {
                 .contains("window")
         );
     }
+}
+
+#[test]
+fn a_policy_survives_and_its_bytes_are_always_the_same() {
+    let zone = |admits| Zone {
+        name: "lan".into(),
+        networks: vec![
+            "10.20.0.0/24".parse().unwrap(),
+            "fd00::/64".parse().unwrap(),
+        ],
+        ports: vec!["443".parse().unwrap(), "8000-8999".parse().unwrap()],
+        interface: Some("va".into()),
+        net_ns: None,
+        mark: Some(0),
+        tier: Some(Tier::Backup),
+        admits,
+    };
+    let tenant = |name: &str, admits| Tenant {
+        id: TenantId::new(name).unwrap(),
+        zones: vec![zone(admits)],
+    };
+    let item = |template: &str, tenant| Item {
+        template: Template::new(template).unwrap(),
+        tenant,
+        owner: Some(PrincipalId::new("carol").unwrap()),
+        tier: None,
+        workload: Some(PrincipalId::new("backup-job").unwrap()),
+        admits: Some(Admission::AnyGrant),
+    };
+    let terms = Terms {
+        tenants: vec![
+            tenant("acme", None),
+            tenant("provider", Some(Admission::Everybody)),
+        ],
+        inventory: vec![
+            item("/srv/{tenant}/kubeconfig", None),
+            item("/etc/ssl/**", Some(TenantId::provider())),
+        ],
+        provider: Admission::AnyGrant,
+        unknown: Admission::OwnerGrant,
+    };
+    let bytes = v1::Policy::from(&terms).encode_to_vec();
+    let again = Terms::try_from(v1::Policy::decode(bytes.as_slice()).unwrap()).unwrap();
+    assert_eq!(again, terms);
+    assert_eq!(v1::Policy::from(&again).encode_to_vec(), bytes);
+    let mut wrong = v1::Policy::from(&terms);
+    wrong.tenants[0].zones[0].networks[0] = "10.0.0.0/33".into();
+    let error = Terms::try_from(wrong).unwrap_err().to_string();
+    assert!(
+        error.contains("zone.networks") && error.contains("/33"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Judgements.
 
 use monitor_model::{
+    event::Fact,
     tenant::Owner,
     verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict, VerdictKind},
 };
@@ -15,11 +16,13 @@ use crate::v1;
 
 closed_enum!(OutReason, v1::OutReason, "reason", {
     UnknownDestination => UnknownDestination, AmbiguousDestination => AmbiguousDestination,
+    AmbiguousCredential => AmbiguousCredential, ProviderOwned => ProviderOwned,
     WrongTenant => WrongTenant, NoGrant => NoGrant, Revoked => Revoked, Expired => Expired,
     NotStarted => NotStarted, WrongTier => WrongTier, NotGranted => NotGranted,
 });
 closed_enum!(ExemptReason, v1::ExemptReason, "reason", {
     Lifecycle => Lifecycle, HostLocal => HostLocal, ExpectedProgram => ExpectedProgram,
+    OpenToAll => OpenToAll,
 });
 closed_enum!(VerdictKind, v1::VerdictKind, "verdict", {
     InScope => InScope, OutOfScope => OutOfScope, Unattributed => Unattributed, Exempt => Exempt,
@@ -32,6 +35,8 @@ impl From<&Judgement> for v1::Judgement {
             owner,
             ledger,
             considered,
+            custodian,
+            facts,
             policy_version,
         } = value;
         Self {
@@ -39,6 +44,8 @@ impl From<&Judgement> for v1::Judgement {
             owner: Some(owner.into()),
             ledger: ledger.to_string(),
             considered: considered.iter().map(Into::into).collect(),
+            custodian: text_opt(custodian.as_ref()),
+            facts: facts.iter().map(|fact| fact.as_str().to_owned()).collect(),
             policy_version: policy_version.clone(),
         }
     }
@@ -56,9 +63,24 @@ impl TryFrom<v1::Judgement> for Judgement {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            custodian: name_opt("judgement.custodian", &value.custodian)?,
+            facts: value
+                .facts
+                .iter()
+                .map(|text| fact(text))
+                .collect::<Result<_, _>>()?,
             policy_version: value.policy_version,
         })
     }
+}
+
+fn fact(text: &str) -> Result<Fact, InvalidMessage> {
+    let mut all = Fact::ALL.iter().copied();
+    let named = all.find(|fact| fact.as_str() == text);
+    named.ok_or_else(|| InvalidMessage::Name {
+        field: "judgement.facts",
+        text: text.to_owned(),
+    })
 }
 
 impl From<&Verdict> for v1::judgement::Verdict {

@@ -1,0 +1,294 @@
+//! What verdicts are made under, from one file or several: tenants with their
+//! zones, the inventory of credentials, and who may use what belongs to no tenant.
+
+use std::path::{Path, PathBuf};
+
+use monitor_model::{
+    grant::{PortRange, Tier},
+    id::{PrincipalId, TenantId},
+    inventory::{ITEMS_MAX, Item, Template},
+    policy::{Admission, Terms},
+    tenant::{Tenant, Zone},
+};
+use monitor_transport::configuration::{ConfigError, Document};
+use toml::Spanned;
+
+use super::{
+    INCLUDES_MAX, TENANTS_MAX, ZONES_MAX,
+    check::{Wrong, each, parsed, wrong},
+    raw,
+};
+
+const TIERS: &str = "give one of standard, production, backup, identity, endpoint";
+const ADMISSIONS: &str = "give one of owner_grant, any_grant, everybody";
+
+/// One file, read.
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+/// Reads the files that a configuration includes and checks all of them together.
+pub(super) fn checked(
+    document: &Document<'_>,
+    include: &[Spanned<PathBuf>],
+    own: raw::Part,
+) -> Result<Terms, ConfigError> {
+    let told = |document: &Document<'_>, wrong: Wrong| {
+        document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
+    };
+    if let Some(beyond) = include.get(INCLUDES_MAX) {
+        let wanted = format!("more than {INCLUDES_MAX} files; put some together");
+        return Err(document.wrong("include", beyond, wanted));
+    }
+    let files: Vec<File> = include
+        .iter()
+        .map(|path| read(&document.beside(path.get_ref())))
+        .collect::<Result<_, _>>()?;
+    let documents: Vec<Document<'_>> = files
+        .iter()
+        .map(|file| Document::new(&file.path, &file.text))
+        .collect();
+    let mut parts = vec![(*document, own)];
+    for document in documents {
+        parts.push((document, document.parse()?));
+    }
+    // Tenants of all files first: credentials of any file name them.
+    let mut draft = Draft::default();
+    let mut rest = Vec::with_capacity(parts.len());
+    for (document, part) in parts {
+        let raw::Part {
+            policy,
+            tenant,
+            credential,
+        } = part;
+        let taken = draft
+            .tenants(tenant)
+            .and_then(|()| draft.admissions(policy));
+        taken.map_err(|wrong| told(&document, wrong))?;
+        rest.push((document, credential));
+    }
+    draft.with_provider();
+    for (document, credentials) in rest {
+        let taken = draft.credentials(credentials);
+        taken.map_err(|wrong| told(&document, wrong))?;
+    }
+    Ok(Terms {
+        tenants: draft.tenants,
+        inventory: draft.inventory,
+        provider: draft.provider.unwrap_or_default(),
+        unknown: draft.unknown.unwrap_or_default(),
+    })
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    Ok(File {
+        path: path.to_owned(),
+        text: Document::read(path)?,
+    })
+}
+
+/// What the files say so far.
+#[derive(Default)]
+struct Draft {
+    tenants: Vec<Tenant>,
+    zones: usize,
+    inventory: Vec<Item>,
+    provider: Option<Admission>,
+    unknown: Option<Admission>,
+}
+
+impl Draft {
+    fn tenants(&mut self, raw: Vec<raw::Tenant>) -> Result<(), Wrong> {
+        for raw::Tenant { id, zone } in raw {
+            let name = TenantId::new(id.get_ref().as_str())
+                .map_err(|error| wrong("tenant.id", &id, &error.to_string()))?;
+            if self.has(&name) {
+                let wanted = "named twice; give each tenant one table";
+                return Err(wrong("tenant.id", &id, wanted));
+            }
+            if self.tenants.len() >= TENANTS_MAX {
+                let wanted = format!("more than {TENANTS_MAX} tenants; run a second collector");
+                return Err(wrong("tenant.id", &id, &wanted));
+            }
+            self.zones += zone.len();
+            if self.zones > ZONES_MAX {
+                let wanted = format!("more than {ZONES_MAX} zones; give a zone several networks");
+                return Err(wrong("tenant.id", &id, &wanted));
+            }
+            let zones = zone.into_iter().map(|zone| checked_zone(zone, &name));
+            let zones = zones.collect::<Result<_, _>>()?;
+            self.tenants.push(Tenant { id: name, zones });
+        }
+        Ok(())
+    }
+
+    fn has(&self, id: &TenantId) -> bool {
+        self.tenants.iter().any(|tenant| tenant.id == *id)
+    }
+
+    fn with_provider(&mut self) {
+        let id = TenantId::provider();
+        if !self.has(&id) {
+            let zones = Vec::new();
+            self.tenants.push(Tenant { id, zones });
+        }
+    }
+
+    fn admissions(&mut self, raw: raw::Admissions) -> Result<(), Wrong> {
+        let raw::Admissions {
+            provider,
+            unknown_destinations,
+        } = raw;
+        let stated = [
+            ("policy.provider", provider, &mut self.provider),
+            (
+                "policy.unknown_destinations",
+                unknown_destinations,
+                &mut self.unknown,
+            ),
+        ];
+        for (key, text, place) in stated {
+            let Some(text) = text else {
+                continue;
+            };
+            if place.is_some() {
+                return Err(wrong(
+                    key,
+                    &text,
+                    "another file says it already; say it once",
+                ));
+            }
+            *place = Some(parsed(key, &text, ADMISSIONS)?);
+        }
+        Ok(())
+    }
+
+    fn credentials(&mut self, raw: Vec<raw::Credential>) -> Result<(), Wrong> {
+        for credential in raw {
+            if self.inventory.len() >= ITEMS_MAX {
+                let wanted = format!("more than {ITEMS_MAX} items; use wider templates");
+                return Err(wrong("credential.template", &credential.template, &wanted));
+            }
+            let item = self.credential(credential)?;
+            self.inventory.push(item);
+        }
+        Ok(())
+    }
+
+    fn credential(&self, raw: raw::Credential) -> Result<Item, Wrong> {
+        let raw::Credential {
+            template: text,
+            tenant,
+            owner,
+            tier,
+            workload,
+            admits,
+        } = raw;
+        let template = Template::new(text.get_ref())
+            .map_err(|error| wrong("credential.template", &text, &error.to_string()))?;
+        match &tenant {
+            Some(tenant) if template.names_tenant() => {
+                let wanted = "nothing: the template names the tenant by {tenant}";
+                return Err(wrong("credential.tenant", tenant, wanted));
+            }
+            None if !template.names_tenant() => {
+                let wanted = "name the tenant by {tenant} in the template, or as tenant = \"...\"";
+                return Err(wrong("credential.template", &text, wanted));
+            }
+            Some(_) | None => {}
+        }
+        let tenant = tenant.map(|tenant| self.known(&tenant)).transpose()?;
+        let is_provider = tenant.as_ref().is_some_and(TenantId::is_provider);
+        Ok(Item {
+            template,
+            owner: principal("credential.owner", owner)?,
+            tier: tiered("credential.tier", tier)?,
+            workload: principal("credential.workload", workload)?,
+            admits: admitting("credential.admits", admits, is_provider)?,
+            tenant,
+        })
+    }
+
+    fn known(&self, tenant: &Spanned<String>) -> Result<TenantId, Wrong> {
+        let found = tenant.get_ref().parse().ok();
+        found.filter(|id| self.has(id)).ok_or_else(|| {
+            wrong(
+                "credential.tenant",
+                tenant,
+                "no tenant of that name is given",
+            )
+        })
+    }
+}
+
+fn checked_zone(raw: raw::Zone, tenant: &TenantId) -> Result<Zone, Wrong> {
+    let raw::Zone {
+        name,
+        networks,
+        ports,
+        interface,
+        net_ns,
+        mark,
+        tier,
+        admits,
+    } = raw;
+    if networks.get_ref().is_empty() {
+        return Err(wrong(
+            "tenant.zone.networks",
+            &networks,
+            "give at least one, as in [\"10.20.0.0/24\"]",
+        ));
+    }
+    let networks = each(
+        "tenant.zone.networks",
+        networks.get_ref(),
+        "not a network, as in 10.20.0.0/24 or fd00::/64",
+    )?;
+    let ports: Vec<PortRange> = each(
+        "tenant.zone.ports",
+        &ports,
+        "not a port, a range such as 8000-8999, or *",
+    )?;
+    Ok(Zone {
+        name,
+        networks,
+        ports,
+        interface,
+        net_ns,
+        mark,
+        tier: tiered("tenant.zone.tier", tier)?,
+        admits: admitting("tenant.zone.admits", admits, tenant.is_provider())?,
+    })
+}
+
+fn tiered(key: &'static str, tier: Option<Spanned<String>>) -> Result<Option<Tier>, Wrong> {
+    tier.map(|tier| parsed(key, &tier, TIERS)).transpose()
+}
+
+fn principal(
+    key: &'static str,
+    name: Option<Spanned<String>>,
+) -> Result<Option<PrincipalId>, Wrong> {
+    let read = |name: Spanned<String>| {
+        let id = PrincipalId::new(name.get_ref().as_str());
+        id.map_err(|error| wrong(key, &name, &error.to_string()))
+    };
+    name.map(read).transpose()
+}
+
+/// A client's things are its own: only a grant of its opens them.
+fn admitting(
+    key: &'static str,
+    admits: Option<Spanned<String>>,
+    is_provider: bool,
+) -> Result<Option<Admission>, Wrong> {
+    let Some(text) = admits else {
+        return Ok(None);
+    };
+    if !is_provider {
+        let wanted = "nothing: only what is of the tenant provider admits others";
+        return Err(wrong(key, &text, wanted));
+    }
+    parsed(key, &text, ADMISSIONS).map(Some)
+}
