@@ -486,7 +486,7 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
             granted_from: Some(BASE),
         };
         raised.push(match step {
-            Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).len(),
+            Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).raised.len(),
             Step::Told(mut event, verdict) => {
                 event.id.sequence = at;
                 let mut entry = entry_of(*event, at);
