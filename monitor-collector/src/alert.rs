@@ -13,7 +13,7 @@
 //! - [`matching`]: which rule an event matches, and what is alike.
 //! - [`counting`]: how often, within a window. [`hosts`], [`grants`]: what
 //!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
-//! - [`telling`]: an alert as a sentence.
+//! - [`raising`]: what an alert says; [`telling`]: the same as a sentence.
 
 use std::{
     cmp::Reverse,
@@ -24,12 +24,11 @@ use std::{
 use monitor_model::{
     alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
-    event::{Action, Event},
-    id::{AgentName, AlertId, EventId, OrderId, SessionId, TenantId},
+    event::Event,
+    id::{AgentName, SessionId},
     revocation::Target,
     verdict::Verdict,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{config::Config, ledger::Entry, state::Raised};
 
@@ -38,6 +37,7 @@ pub mod grants;
 pub mod hosts;
 pub mod kept;
 mod matching;
+mod raising;
 pub mod rule;
 pub mod sigma;
 pub mod sign;
@@ -45,10 +45,11 @@ pub mod telling;
 
 use counting::{Counters, Mark, SUBJECTS_MAX};
 use grants::Uses;
-use hosts::{Found, Hosts, Silence};
+use hosts::{Found, Hosts};
 use kept::{Kept, KeptKind};
 use matching::{Sight, fold_key, subject, touched};
-use rule::{Counted, Rule};
+use raising::{alert, response, silence_alert, tenants, words};
+use rule::Rule;
 use sign::Sign;
 
 /// Most alerts that later ones can be folded into.
@@ -70,6 +71,15 @@ pub enum Answer {
     Raise(Raised),
     /// An earlier alert, counted once more.
     Fold(Raised),
+}
+
+/// What a look at who is connected comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Alerts of hosts that fell silent.
+    pub raised: Vec<Raised>,
+    /// Whether a host fell silent or was heard again: to be kept.
+    pub moved: bool,
 }
 
 /// Raises alerts.
@@ -227,8 +237,9 @@ impl Alerter {
     }
 
     /// Looks who is connected; an alert for each host that fell silent.
-    pub fn look(&mut self, connected: &HashSet<AgentName>, moment: &Moment<'_>) -> Vec<Raised> {
-        let silences = self.hosts.look(connected, moment.at, self.silent);
+    pub fn look(&mut self, connected: &HashSet<AgentName>, moment: &Moment<'_>) -> Looked {
+        let (silences, heard_again) = self.hosts.look(connected, moment.at, self.silent);
+        let moved = heard_again || !silences.is_empty();
         let fits = |rule: &&Rule| rule.conditions.signs.contains(&Sign::AgentSilent);
         let best = self
             .rules
@@ -237,7 +248,10 @@ impl Alerter {
             .filter(|(_, rule)| fits(rule))
             .max_by_key(|(place, rule)| (rule.severity, Reverse(*place)));
         let Some(rule) = best.map(|(_, rule)| rule.clone()) else {
-            return Vec::new();
+            return Looked {
+                moved,
+                ..Looked::default()
+            };
         };
         let mut stamp = moment.stamp;
         let mut raised = Vec::with_capacity(silences.len());
@@ -246,7 +260,7 @@ impl Alerter {
             raised.push(alert);
             stamp = UnixNs(stamp.0.saturating_add(1));
         }
-        raised
+        Looked { raised, moved }
     }
 
     /// The rules that an event matches by itself: counts and what shows over
@@ -330,142 +344,6 @@ impl Fold {
         }
         Some(self.raised.clone())
     }
-}
-
-/// A session is revoked once; and what has no session cannot be.
-fn response(rule: &Rule, event: &Event, revoked: &HashMap<SessionId, UnixNs>) -> Response {
-    match (rule.response, event.attribution.session) {
-        (Response::Revoke, Some(session)) if !revoked.contains_key(&session) => Response::Revoke,
-        (Response::Revoke | Response::Notify, _) => Response::Notify,
-    }
-}
-
-/// What stands out over time, where that is what the rule looks for.
-fn words(rule: &Rule, found: &[Found]) -> Option<String> {
-    let signs = &rule.conditions.signs;
-    let found = found.iter().find(|found| signs.contains(&found.sign));
-    found.map(|found| found.words.clone())
-}
-
-/// The tenants that were touched, where the rule counts them; the first first.
-fn tenants(rule: &Rule, marks: &[Mark]) -> Vec<TenantId> {
-    match rule.counted {
-        Counted::Events => Vec::new(),
-        Counted::Tenants => marks
-            .iter()
-            .filter_map(|mark| mark.tenant.clone())
-            .collect(),
-    }
-}
-
-fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment<'_>) -> Alert {
-    let event = &entry.judged.event;
-    let who = &event.attribution;
-    let beyond = firing.marks.len().saturating_sub(EVENTS_MAX);
-    let behind = firing.marks.iter().skip(beyond);
-    Alert {
-        id: alert_id(&event.id, entry.stored_at),
-        rule: rule.id.clone(),
-        rule_version: rule.version,
-        title: rule.title.clone(),
-        technique: technique(rule, event),
-        attack_version: rule.attack_version.clone(),
-        controls: rule.controls.clone(),
-        severity: rule.severity,
-        at: moment.at,
-        event_at: event.at,
-        event: event.id.clone(),
-        events: behind.map(|mark| mark.event.clone()).collect(),
-        host: event.id.agent.clone(),
-        session: who.session,
-        principal: who.principal.clone(),
-        tenant: who.tenant.clone(),
-        ledger: entry.ledger.clone(),
-        sentence: String::new(),
-        response: firing.response,
-        order: (firing.response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
-        count: 1,
-        tenants: tenants(rule, &firing.marks),
-        state: AlertState::Open,
-        steps: Vec::new(),
-    }
-}
-
-/// Of a silence no event tells: the last before it is named.
-fn silence_alert(rule: &Rule, silence: Silence, moment: &Moment<'_>, stamp: UnixNs) -> Raised {
-    let Silence { last, since } = silence;
-    let seconds = moment.at.since(since).as_secs();
-    let host = last.agent.clone();
-    let sentence = format!("nothing is heard of {host} for {seconds} s");
-    let digest = name_bits("silence", &last);
-    Raised {
-        stamp,
-        outside: sentence.clone(),
-        fold: format!(
-            "{}
-host {host}
-silence",
-            rule.id
-        ),
-        of_event: false,
-        alert: Alert {
-            id: AlertId::from_parts(stamp, digest),
-            rule: rule.id.clone(),
-            rule_version: rule.version,
-            title: rule.title.clone(),
-            technique: rule.technique.clone(),
-            attack_version: rule.attack_version.clone(),
-            controls: rule.controls.clone(),
-            severity: rule.severity,
-            at: moment.at,
-            event_at: since,
-            events: vec![last.clone()],
-            event: last,
-            host,
-            session: None,
-            principal: None,
-            tenant: None,
-            ledger: TenantId::provider(),
-            sentence,
-            response: Response::Notify,
-            order: None,
-            count: 1,
-            tenants: Vec::new(),
-            state: AlertState::Open,
-            steps: Vec::new(),
-        },
-    }
-}
-
-/// The rule's technique, or that of the object by the watch list.
-fn technique(rule: &Rule, event: &Event) -> String {
-    if let Action::Credential {
-        technique: Some(technique),
-        ..
-    } = &event.action
-        && rule.technique.is_empty()
-    {
-        return technique.clone();
-    }
-    rule.technique.clone()
-}
-
-/// An alert's name follows from its event: raising it again is the same alert.
-fn alert_id(event: &EventId, stored_at: UnixNs) -> AlertId {
-    AlertId::from_parts(stored_at, name_bits("alert", event))
-}
-
-/// So does the name of the order that it gives.
-fn order_id(event: &EventId, stored_at: UnixNs) -> OrderId {
-    OrderId::from_parts(stored_at, name_bits("order", event))
-}
-
-fn name_bits(what: &str, event: &EventId) -> u128 {
-    let digest = Sha256::digest(format!("monitor.v1 {what}\0{event}"));
-    digest
-        .iter()
-        .take(16)
-        .fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
 }
 
 #[cfg(test)]

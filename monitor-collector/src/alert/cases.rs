@@ -510,7 +510,7 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
             granted_from: Some(BASE),
         };
         raised.push(match step {
-            Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).len(),
+            Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).raised.len(),
             Step::Found(mut event, fact) => {
                 event.id.sequence = at;
                 let mut entry = entry_of(*event, at);

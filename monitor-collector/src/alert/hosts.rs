@@ -93,18 +93,19 @@ impl Hosts {
     }
 
     /// Looks who is connected, and names those that fell silent; each once,
-    /// until it is heard again.
+    /// until it is heard again. Also says whether one was.
     pub(super) fn look(
         &mut self,
         connected: &HashSet<AgentName>,
         now: UnixNs,
         silent: Duration,
-    ) -> Vec<Silence> {
-        let mut found = Vec::new();
+    ) -> (Vec<Silence>, bool) {
+        let (mut found, mut heard_again) = (Vec::new(), false);
         for (name, host) in &mut self.table {
             if connected.contains(name) {
                 host.heard = Some(now);
                 if std::mem::take(&mut host.silent) {
+                    heard_again = true;
                     self.changed.insert(name.clone());
                 }
                 continue;
@@ -118,7 +119,7 @@ impl Hosts {
             }
         }
         found.sort_by(|one, two| one.last.agent.cmp(&two.last.agent));
-        found
+        (found, heard_again)
     }
 
     fn make_room(&mut self, name: &AgentName) {

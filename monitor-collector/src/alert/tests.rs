@@ -1,12 +1,12 @@
 use monitor_model::{
     alert::Severity,
-    event::{Fact, HostChange, Kind, MemoryAccess, Operation, ProcessRef, SocketOperation},
-    id::Source,
+    event::{Action, Fact, HostChange, Kind, MemoryAccess, Operation, ProcessRef, SocketOperation},
+    id::{Source, TenantId},
     verdict::VerdictKind,
 };
 
 use super::{
-    rule::{By, Conditions},
+    rule::{By, Conditions, Counted},
     *,
 };
 use crate::testing::{BASE, at_seconds, credential, entry_of, event_id, grant};
@@ -532,16 +532,17 @@ fn a_host_is_silent_once_until_it_is_heard_again_also_over_a_restart() {
             standing: None,
             granted_from: None,
         };
-        alerter.look(connected, &moment).len()
+        let looked = alerter.look(connected, &moment);
+        (looked.raised.len(), looked.moved)
     };
     let nobody = HashSet::new();
-    assert_eq!(look(&mut alerter, &here, 10), 0);
-    assert_eq!(look(&mut alerter, &nobody, 69), 0);
-    assert_eq!(look(&mut alerter, &nobody, 70), 1);
-    assert_eq!(look(&mut alerter, &nobody, 700), 0);
+    assert_eq!(look(&mut alerter, &here, 10), (0, false));
+    assert_eq!(look(&mut alerter, &nobody, 69), (0, false));
+    assert_eq!(look(&mut alerter, &nobody, 70), (1, true));
+    assert_eq!(look(&mut alerter, &nobody, 700), (0, false));
     let mut after = restarted(&mut alerter, &[]);
-    assert_eq!(look(&mut after, &nobody, 1_000), 0);
-    assert_eq!(look(&mut after, &nobody, 2_000), 0);
-    assert_eq!(look(&mut after, &here, 2_001), 0);
-    assert_eq!(look(&mut after, &nobody, 2_061), 1);
+    assert_eq!(look(&mut after, &nobody, 1_000), (0, false));
+    assert_eq!(look(&mut after, &nobody, 2_000), (0, false));
+    assert_eq!(look(&mut after, &here, 2_001), (0, true));
+    assert_eq!(look(&mut after, &nobody, 2_061), (1, true));
 }

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{Core, CoreError, Refusal};
 use crate::{
-    alert::{Answer, Moment, telling::Standing},
+    alert::{Answer, Looked, Moment, telling::Standing},
     ledger::Entry,
     state::Raised,
 };
@@ -104,14 +104,14 @@ impl Core {
             standing: None,
             granted_from: None,
         };
-        let silent = self.alerter.look(connected, &moment);
-        for raised in &silent {
+        let Looked { raised, moved } = self.alerter.look(connected, &moment);
+        for raised in &raised {
             self.raise(raised)?;
         }
-        if !silent.is_empty() {
+        if moved {
             self.note_followed()?;
         }
-        self.raised.extend(silent.into_iter().map(Arc::new));
+        self.raised.extend(raised.into_iter().map(Arc::new));
         Ok(())
     }
 

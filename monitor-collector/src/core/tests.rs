@@ -581,3 +581,36 @@ fn what_stood_out_before_a_restart_counts_after_it() {
     drop(core);
     assert_eq!(take(&mut open(), &[look(2)]).len(), 1);
 }
+
+#[test]
+fn a_host_that_was_heard_again_can_fall_silent_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let here: std::collections::HashSet<AgentName> = ["jump-1".parse().unwrap()].into();
+    let nobody = std::collections::HashSet::new();
+    let open = || {
+        let mut config = config(folder.path());
+        config.rules = crate::config::rules::standard(config.silent).unwrap();
+        // Every look without it finds it silent.
+        config.silent = std::time::Duration::ZERO;
+        Core::open(&config, Arc::new(SystemClock)).unwrap()
+    };
+    let look = |core: &mut Core, connected: &std::collections::HashSet<AgentName>| {
+        core.look(connected).unwrap();
+        core.publish().unwrap();
+        core.take_raised().len()
+    };
+    let mut core = open();
+    take(&mut core, &[login(1, session_id(1), 7)]);
+    assert_eq!(look(&mut core, &nobody), 1);
+    drop(core);
+    let mut core = open();
+    assert_eq!(look(&mut core, &nobody), 0);
+    assert_eq!(look(&mut core, &here), 0);
+    drop(core);
+    let mut core = open();
+    assert_eq!(look(&mut core, &nobody), 1);
+    drop(core);
+    let silent = alerts(folder.path());
+    let silent = silent.iter().filter(|raised| !raised.of_event);
+    assert_eq!(silent.count(), 2);
+}

@@ -179,7 +179,6 @@ impl Sight {
                 self.redact_process(process, who.session);
                 self.redact_says(says, who.session);
             }
-            Action::Survivors { .. } => {}
             Action::Memory { target, .. }
             | Action::Signal { target, .. }
             | Action::JobStarted { leader: target, .. } => {
@@ -202,6 +201,7 @@ impl Sight {
             | Action::Socket { .. }
             | Action::Identity { .. }
             | Action::SessionEnded { .. }
+            | Action::Survivors { .. }
             | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
             | Action::Contained { .. }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use monitor_model::{
-    event::{Destination, Protocol},
+    event::{Action, Destination, Operation, Protocol},
     id::Source,
 };
 

@@ -1,0 +1,164 @@
+//! What an alert says of the rule, the event and those before it. Pure.
+
+use std::collections::HashMap;
+
+use monitor_model::{
+    alert::{Alert, AlertState, EVENTS_MAX, Response},
+    clock::UnixNs,
+    event::{Action, Event},
+    id::{AlertId, EventId, OrderId, SessionId, TenantId},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Firing, Moment,
+    counting::Mark,
+    hosts::{Found, Silence},
+    rule::{Counted, Rule},
+};
+use crate::{ledger::Entry, state::Raised};
+
+/// A session is revoked once; and what has no session cannot be.
+pub(super) fn response(
+    rule: &Rule,
+    event: &Event,
+    revoked: &HashMap<SessionId, UnixNs>,
+) -> Response {
+    match (rule.response, event.attribution.session) {
+        (Response::Revoke, Some(session)) if !revoked.contains_key(&session) => Response::Revoke,
+        (Response::Revoke | Response::Notify, _) => Response::Notify,
+    }
+}
+
+/// What stands out over time, where that is what the rule looks for.
+pub(super) fn words(rule: &Rule, found: &[Found]) -> Option<String> {
+    let signs = &rule.conditions.signs;
+    let found = found.iter().find(|found| signs.contains(&found.sign));
+    found.map(|found| found.words.clone())
+}
+
+/// The tenants that were touched, where the rule counts them; the first first.
+pub(super) fn tenants(rule: &Rule, marks: &[Mark]) -> Vec<TenantId> {
+    match rule.counted {
+        Counted::Events => Vec::new(),
+        Counted::Tenants => marks
+            .iter()
+            .filter_map(|mark| mark.tenant.clone())
+            .collect(),
+    }
+}
+
+pub(super) fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment<'_>) -> Alert {
+    let event = &entry.judged.event;
+    let who = &event.attribution;
+    let beyond = firing.marks.len().saturating_sub(EVENTS_MAX);
+    let behind = firing.marks.iter().skip(beyond);
+    Alert {
+        id: alert_id(&event.id, entry.stored_at),
+        rule: rule.id.clone(),
+        rule_version: rule.version,
+        title: rule.title.clone(),
+        technique: technique(rule, event),
+        attack_version: rule.attack_version.clone(),
+        controls: rule.controls.clone(),
+        severity: rule.severity,
+        at: moment.at,
+        event_at: event.at,
+        event: event.id.clone(),
+        events: behind.map(|mark| mark.event.clone()).collect(),
+        host: event.id.agent.clone(),
+        session: who.session,
+        principal: who.principal.clone(),
+        tenant: who.tenant.clone(),
+        ledger: entry.ledger.clone(),
+        sentence: String::new(),
+        response: firing.response,
+        order: (firing.response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
+        count: 1,
+        tenants: tenants(rule, &firing.marks),
+        state: AlertState::Open,
+        steps: Vec::new(),
+    }
+}
+
+/// Of a silence no event tells: the last before it is named.
+pub(super) fn silence_alert(
+    rule: &Rule,
+    silence: Silence,
+    moment: &Moment<'_>,
+    stamp: UnixNs,
+) -> Raised {
+    let Silence { last, since } = silence;
+    let seconds = moment.at.since(since).as_secs();
+    let host = last.agent.clone();
+    let sentence = format!("nothing is heard of {host} for {seconds} s");
+    let digest = name_bits("silence", &last);
+    Raised {
+        stamp,
+        outside: sentence.clone(),
+        fold: format!(
+            "{}
+host {host}
+silence",
+            rule.id
+        ),
+        of_event: false,
+        alert: Alert {
+            id: AlertId::from_parts(stamp, digest),
+            rule: rule.id.clone(),
+            rule_version: rule.version,
+            title: rule.title.clone(),
+            technique: rule.technique.clone(),
+            attack_version: rule.attack_version.clone(),
+            controls: rule.controls.clone(),
+            severity: rule.severity,
+            at: moment.at,
+            event_at: since,
+            events: vec![last.clone()],
+            event: last,
+            host,
+            session: None,
+            principal: None,
+            tenant: None,
+            ledger: TenantId::provider(),
+            sentence,
+            response: Response::Notify,
+            order: None,
+            count: 1,
+            tenants: Vec::new(),
+            state: AlertState::Open,
+            steps: Vec::new(),
+        },
+    }
+}
+
+/// The rule's technique, or that of the object by the watch list.
+fn technique(rule: &Rule, event: &Event) -> String {
+    if let Action::Credential {
+        technique: Some(technique),
+        ..
+    } = &event.action
+        && rule.technique.is_empty()
+    {
+        return technique.clone();
+    }
+    rule.technique.clone()
+}
+
+/// An alert's name follows from its event: raising it again is the same alert.
+fn alert_id(event: &EventId, stored_at: UnixNs) -> AlertId {
+    AlertId::from_parts(stored_at, name_bits("alert", event))
+}
+
+/// So does the name of the order that it gives.
+fn order_id(event: &EventId, stored_at: UnixNs) -> OrderId {
+    OrderId::from_parts(stored_at, name_bits("order", event))
+}
+
+fn name_bits(what: &str, event: &EventId) -> u128 {
+    let digest = Sha256::digest(format!("monitor.v1 {what}\0{event}"));
+    digest
+        .iter()
+        .take(16)
+        .fold(0, |bits, &byte| (bits << 8) | u128::from(byte))
+}
