@@ -45,6 +45,7 @@ impl EventService for Edge {
         let subject = Subject::new(&identity, &message, asked.include_alerts);
         let sight = Sight::of(&identity);
         let mut filter = filter(message)?;
+        let policy_version = self.writer.tables().borrow().policy.version().to_owned();
         filter.tenants = self.ledgers(&sight, &filter.tenants)?;
         let now = self.writer.tables().borrow().watermark;
         let at = match (asked.cursor.as_str(), asked.from_start) {
@@ -67,6 +68,7 @@ impl EventService for Edge {
             edge,
             sight,
             filter,
+            policy_version,
             subject,
             alerts: asked.include_alerts,
             until: asked.until_now.then_some(now),

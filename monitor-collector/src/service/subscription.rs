@@ -37,6 +37,8 @@ pub struct Subscription {
     pub(super) sight: Sight,
     /// Which entries; its tenants are all that the reader sees of those asked for.
     pub(super) filter: Filter,
+    /// The policy whose tenants those are.
+    pub(super) policy_version: String,
     pub(super) subject: Subject,
     pub(super) alerts: bool,
     /// Where to end; none to follow.
@@ -248,7 +250,15 @@ impl Subscription {
         }
     }
 
+    /// Every cursor goes out here: none may pass by the events of a tenant that
+    /// the filter does not know yet.
     async fn send(&self, message: SubscribeResponse) -> Result<(), End> {
+        let tables = self.edge.writer.tables();
+        if tables.borrow().policy.version() != self.policy_version {
+            return Err(End::Failed(Status::unavailable(
+                "the policy was reloaded; connect again with the last cursor",
+            )));
+        }
         let stop = self.edge.stop.clone();
         tokio::select! {
             sent = timeout(self.edge.config.stall, self.items.send(Ok(message))) => match sent {

@@ -2,8 +2,9 @@
 
 use monitor_model::id::Source;
 use monitor_proto::v1::{
-    ExplainRequest, ListGrantUseRequest, PutGrantRequest, ReviewGrantRequest,
+    ExplainRequest, ListGrantUseRequest, PutGrantRequest, ReviewGrantRequest, SubscribeRequest,
     event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
+    subscribe_response::Item,
 };
 use tonic::Code;
 
@@ -53,6 +54,48 @@ async fn another_tenant_is_known_after_a_reload_and_a_wrong_file_changes_nothing
     collector.drain().await;
     let report = crate::rejudge::rejudge(&scene.data_dir(), &"initech".parse().unwrap()).unwrap();
     assert_eq!((report.same, report.differing, report.unknown), (2, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_misses_nothing_of_a_tenant_that_comes_while_it_reads() {
+    let scene = Scene::new();
+    let beat = "[subscription]\nheartbeat_seconds = 1";
+    let collector = scene.collector(beat).await;
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    let channel = scene.dial("monitor://soc/eve", &collector).await;
+    let mut client = EventServiceClient::new(channel);
+    let ask = SubscribeRequest {
+        from_start: true,
+        ..SubscribeRequest::default()
+    };
+    let mut stream = client.subscribe(ask).await.unwrap().into_inner();
+    agent.send(1, &[read(1, "acme")]).await;
+    agent.acked(1).await;
+    let mut cursor = stream.message().await.unwrap().unwrap().cursor;
+    let with_initech = scene.config("[[tenant]]\nid = \"initech\"");
+    collector.reload(Ok(with_initech)).await;
+    agent.send(2, &[read(2, "initech"), read(3, "acme")]).await;
+    agent.acked(2).await;
+    let ended = loop {
+        match stream.message().await {
+            Ok(message) => cursor = message.unwrap().cursor,
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(ended.code(), Code::Unavailable, "{ended}");
+    let ask = SubscribeRequest {
+        cursor,
+        until_now: true,
+        ..SubscribeRequest::default()
+    };
+    let mut stream = client.subscribe(ask).await.unwrap().into_inner();
+    let mut ledgers = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        if let Some(Item::Event(event)) = message.item {
+            ledgers.push(event.judgement.unwrap().ledger);
+        }
+    }
+    assert!(ledgers.contains(&"initech".to_owned()), "{ledgers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
