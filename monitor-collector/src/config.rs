@@ -81,6 +81,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Files of the mutual TLS.
     pub tls: TlsFiles,
+    /// What signs the ledgers' checkpoints; without one there are none.
+    pub ledger_key: Option<PathBuf>,
     /// The broker; without one orders wait.
     pub broker: Option<Broker>,
     /// Tenants with their zones; `provider` is always among them.

@@ -151,6 +151,11 @@ impl Collector {
         };
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;
+        if config.ledger_key.is_none() {
+            warn!(
+                "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
+            );
+        }
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         info!(%address, tenants = config.tenants.len(), rules = config.rules.len(),
             policy = %config.policy_version(), "Collector ready.");

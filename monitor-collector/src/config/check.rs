@@ -1,6 +1,11 @@
 //! From what is written to what is meant.
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use monitor_model::{
     alert::{Response, Severity},
@@ -29,18 +34,23 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
         data_dir,
         tls,
         broker,
+        ledger,
         alert,
         subscription,
         tenant,
         rule,
     } = raw;
+    let data_dir = document.beside(data_dir);
     Ok(Config {
+        ledger_key: ledger
+            .map(|ledger| checked_key(ledger, &data_dir, document))
+            .transpose()?,
         listen: parsed(
             "listen",
             &listen,
             "not an address with a port, as in 127.0.0.1:7443",
         )?,
-        data_dir: document.beside(data_dir),
+        data_dir,
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
         tenants: checked_tenants(tenant)?,
@@ -61,6 +71,24 @@ pub(super) fn checked(raw: raw::Config, document: &Document<'_>) -> Result<Confi
             1..=3_600,
         )?,
     })
+}
+
+/// Who copies or owns the data has the key only if it lies elsewhere.
+fn checked_key(
+    raw: raw::Ledger,
+    data_dir: &Path,
+    document: &Document<'_>,
+) -> Result<PathBuf, Wrong> {
+    let raw::Ledger { key } = raw;
+    let path = document.beside(key.get_ref().clone());
+    if path.starts_with(data_dir) {
+        return Err(wrong(
+            "ledger.key",
+            &key,
+            "give a file outside of data_dir: the key must not lie with what it signs",
+        ));
+    }
+    Ok(path)
 }
 
 fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {

@@ -13,6 +13,7 @@ pub(super) struct Config {
     pub(super) data_dir: PathBuf,
     pub(super) tls: TlsFiles,
     pub(super) broker: Option<Broker>,
+    pub(super) ledger: Option<Ledger>,
     #[serde(default)]
     pub(super) alert: Alert,
     #[serde(default)]
@@ -21,6 +22,12 @@ pub(super) struct Config {
     pub(super) tenant: Vec<Tenant>,
     #[serde(default)]
     pub(super) rule: Vec<Spanned<Rule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    pub(super) key: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize)]

@@ -48,6 +48,14 @@ fn the_policy_version_follows_tenants_and_rules() {
 fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
     for (more, parts) in [
         (
+            "[ledger]\nkey = \"data/ledger.key\"\n",
+            &[
+                "/etc/collector.toml:8: ledger.key",
+                "data/ledger.key",
+                "outside of data_dir",
+            ][..],
+        ),
+        (
             "[[tenant]]\nid = \"a b\"\n",
             &["/etc/collector.toml:8: tenant.id", "a b", "allowed"][..],
         ),

@@ -1,0 +1,1 @@
+//! Whatever is done to a ledger or a bundle, the check finds it.
