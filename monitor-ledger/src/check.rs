@@ -197,7 +197,7 @@ pub(crate) struct Walk {
     /// The newest size at which a root came out as signed.
     good: u64,
     stored_at: u64,
-    /// The newest signed size of those that lie beside the records.
+    /// The newest size that was signed.
     signed: u64,
     pub(crate) report: Report,
 }
@@ -267,6 +267,7 @@ impl Walk {
             };
             self.mark(&checkpoint.tree, "the checkpoint given")?;
             self.report.held += 1;
+            self.signed = self.signed.max(checkpoint.tree.size);
             trees.push(checkpoint.tree);
         }
         Ok(trees)
@@ -335,10 +336,12 @@ impl Walk {
     pub(crate) fn end(mut self) -> Result<Report, Fault> {
         if let Some((size, marks)) = self.marks.last_key_value() {
             let what = marks.first().map_or("a checkpoint", |mark| mark.what);
+            let found = self.next() - 1;
             return Err(Fault {
-                first: self.next(),
+                // Before that, a root came out as it was signed.
+                first: self.good + 1,
                 last: *size,
-                cause: format!("missing: {what} says that there are {size}"),
+                cause: format!("{found} records are there, {what} says {size}"),
             });
         }
         let report = &mut self.report;

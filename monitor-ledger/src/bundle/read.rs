@@ -74,9 +74,11 @@ fn whole(path: &Path, trust: &Trust) -> Result<Report, ReadError> {
     let facts = folder.facts()?;
     let note = folder.file(Path::new("checkpoint"), 1)?;
     let key = text(folder.file(Path::new("key"), 1)?);
+    let key = key.strip_suffix('\n').filter(|key| key.trim() == *key);
+    let key = key.ok_or_else(|| Fault::at(1, "key is not one line"))?;
     let trust = trust.of_tenant(&facts.tenant);
     let mut walk = Walk::new(&facts.tenant);
-    let tree = walk.checkpoint(&note, key.trim_end(), &trust)?;
+    let tree = walk.checkpoint(&note, key, &trust)?;
     folder.size = tree.size;
     let mut trees = vec![tree];
     for held in walk.held(&trust)? {
@@ -100,8 +102,10 @@ impl Folder<'_> {
 
     fn facts(&self) -> Result<Facts, ReadError> {
         let text = text(self.file(Path::new(FACTS), 1)?);
-        let facts: Facts = serde_json::from_str(&text)
-            .map_err(|error| Fault::at(1, format!("{FACTS} is not as it was written: {error}")))?;
+        let facts: Option<Facts> = serde_json::from_str(&text).ok();
+        let facts = facts
+            .filter(|facts| serde_json::to_string(facts).is_ok_and(|again| again == text))
+            .ok_or_else(|| Fault::at(1, format!("{FACTS} is not as it was written")))?;
         if facts.schema_version != VERSION {
             return Err(ReadError::Layout(format!(
                 "bundle {}",
