@@ -20,9 +20,9 @@ use std::{
 };
 
 use monitor_ledger::{
-    file::{LAYOUT, SCHEMA, SCHEMA_TREE},
+    file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
     key::LogSigner,
-    leaf::Leaf,
+    leaf::{Blinding, Leaf, Parts},
 };
 use monitor_model::{
     clock::UnixNs,
@@ -32,7 +32,10 @@ use monitor_model::{
 };
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::dedupe::{Intervals, Stream};
+use crate::{
+    dedupe::{Intervals, Stream},
+    entropy,
+};
 
 pub mod error;
 pub mod read;
@@ -92,6 +95,7 @@ pub struct Ledger {
     connection: Connection,
     head: Head,
     tree: tree::Growing,
+    blinding: Blinding,
     streams: HashMap<Stream, i64>,
     /// Whether a transaction is open.
     writing: bool,
@@ -120,11 +124,20 @@ impl Ledger {
             path: folder,
             source,
         })?;
-        let mut connection =
-            open_file(&path, tenant).map_err(|source| LedgerError::sqlite(&path, source))?;
-        take_over::chained(&mut connection, &path, tenant)?;
+        let fresh = Blinding(entropy::random().map_err(|source| LedgerError::Folder {
+            path: "/dev/urandom".into(),
+            source,
+        })?);
+        let mut connection = open_file(&path, tenant, &fresh)
+            .map_err(|source| LedgerError::sqlite(&path, source))?;
+        take_over::chained(&mut connection, &path, tenant, &fresh)?;
         check_meta(&connection, &path, tenant)?;
-        let head = tail::check(&connection, &path, TAIL_CHECKED)?;
+        let blinding = file::blinding(&connection)
+            .map_err(|source| LedgerError::sqlite(&path, source))?
+            .ok_or_else(|| {
+                LedgerError::broken(&path, 1, "what its digests are blinded with is gone")
+            })?;
+        let head = tail::check(&connection, &path, &blinding, TAIL_CHECKED)?;
         let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
             tenant: tenant.clone(),
@@ -132,6 +145,7 @@ impl Ledger {
             connection,
             head,
             tree,
+            blinding,
             streams: HashMap::new(),
             writing: false,
         })
@@ -231,8 +245,13 @@ impl Ledger {
     fn write(&mut self, judged: Judged, stored_at: UnixNs) -> rusqlite::Result<Entry> {
         self.begin()?;
         let judgement = judgement_bytes(&judged.judgement);
-        let hash = Leaf::new(stored_at.0, &judged.event_bytes, &judgement).hash();
         let position = self.head.position + 1;
+        let parts = Parts {
+            stored_at_unix_ns: stored_at.0,
+            event: &judged.event_bytes,
+            judgement: &judgement,
+        };
+        let hash = Leaf::new(&self.blinding, position, parts).hash();
         let stream = self.stream_number(&Stream::from(&judged.event.id))?;
         let event = &judged.event;
         let mut statement = self.connection.prepare_cached(
@@ -312,7 +331,7 @@ pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))
 }
 
-fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
+fn open_file(path: &Path, tenant: &TenantId, fresh: &Blinding) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
     durable(&connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -328,8 +347,8 @@ fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
         transaction.execute_batch(SCHEMA)?;
         transaction.execute_batch(SCHEMA_TREE)?;
         transaction.execute(
-            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2)",
-            params![LAYOUT, tenant.as_str()],
+            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2), ('blinding', ?3)",
+            params![LAYOUT, tenant.as_str(), file::blinding_text(fresh)],
         )?;
     }
     transaction.commit()?;

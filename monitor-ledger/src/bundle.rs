@@ -7,7 +7,8 @@
 //! tile/LEVEL/N         hashes, as c2sp.org/tlog-tiles has them
 //! tile/entries/N       the leaves, as there
 //! content/N            of each leaf, event and judgement: four bytes of length
-//!                      (big-endian) and the bytes, or ff ff ff ff where withheld
+//!                      (big-endian), 16 of the blind, and the part; or just
+//!                      ff ff ff ff where it is withheld
 //! ```
 //! In: records in order. Bound: one tile of them in memory, and a hash for
 //! each 256.
@@ -23,7 +24,7 @@ pub mod read;
 pub mod write;
 
 pub use read::check;
-pub use write::{Part, Writer};
+pub use write::{Opened, Writer};
 
 /// Version of the layout.
 pub const VERSION: u32 = 1;

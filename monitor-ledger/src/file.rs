@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use monitor_model::event::Event;
 use monitor_proto::{InvalidMessage, v1};
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{
-    leaf::Leaf,
+    leaf::{Blinding, Leaf, Parts},
     merkle::Hash,
     proof::{Hashes, Missing},
 };
@@ -140,16 +141,21 @@ impl Row {
 
     /// What of it goes into the tree.
     #[must_use]
-    pub fn leaf(&self) -> Leaf {
-        Leaf::new(self.stored_at_unix_ns, &self.event, &self.judgement)
+    pub fn leaf(&self, blinding: &Blinding) -> Leaf {
+        let parts = Parts {
+            stored_at_unix_ns: self.stored_at_unix_ns,
+            event: &self.event,
+            judgement: &self.judgement,
+        };
+        Leaf::new(blinding, self.position, parts)
     }
 
-    /// Checks that its hash and all that it is searched by are those of its bytes.
+    /// Checks that its hash is that of its leaf, and all that it is searched by that of its bytes.
     ///
     /// # Errors
     /// [`RowFault`] names the first that is not.
-    pub fn check(&self) -> Result<Event, RowFault> {
-        if self.leaf().hash() != self.hash {
+    pub fn check(&self, leaf: &Leaf) -> Result<Event, RowFault> {
+        if leaf.hash() != self.hash {
             return Err(RowFault::Hash);
         }
         self.check_columns()
@@ -244,6 +250,25 @@ impl Hashes for Stored<'_> {
         };
         Ok(hashes)
     }
+}
+
+/// The secret that the blinds of a file are made of; none where it has none.
+///
+/// # Errors
+/// Those of SQLite.
+pub fn blinding(connection: &Connection) -> rusqlite::Result<Option<Blinding>> {
+    let sql = "SELECT value FROM meta WHERE key = 'blinding'";
+    let text: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| {
+        let bytes = STANDARD.decode(text).ok()?;
+        Some(Blinding(bytes.try_into().ok()?))
+    }))
+}
+
+/// The same as the file keeps it.
+#[must_use]
+pub fn blinding_text(blinding: &Blinding) -> String {
+    STANDARD.encode(blinding.0)
 }
 
 /// A checkpoint as it is kept.

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use monitor_ledger::file::{Row, SELECT};
+use monitor_ledger::{
+    file::{Row, SELECT},
+    leaf::Blinding,
+};
 use monitor_model::clock::UnixNs;
 use rusqlite::Connection;
 
@@ -12,6 +15,7 @@ use super::{Head, LedgerError, integer, number};
 pub(super) fn check(
     connection: &Connection,
     path: &Path,
+    blinding: &Blinding,
     entries: u64,
 ) -> Result<Head, LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
@@ -42,7 +46,8 @@ pub(super) fn check(
                 "stored at {stored_at}, not after the entry before"
             )));
         }
-        row.check().map_err(|fault| broken(fault.to_string()))?;
+        row.check(&row.leaf(blinding))
+            .map_err(|fault| broken(fault.to_string()))?;
         head = Head {
             position,
             hash: row.hash,

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use monitor_ledger::{
-    chain,
-    file::{LAYOUT, LAYOUT_CHAIN, Row, SCHEMA_TREE, SELECT},
+    Hash, chain,
+    file::{self, LAYOUT, LAYOUT_CHAIN, Row, SCHEMA_TREE, SELECT},
+    leaf::Blinding,
     merkle::Frontier,
 };
 use monitor_model::id::TenantId;
@@ -21,6 +22,7 @@ pub(super) fn chained(
     connection: &mut Connection,
     path: &Path,
     tenant: &TenantId,
+    blinding: &Blinding,
 ) -> Result<(), LedgerError> {
     if meta(connection, path, "layout")? != LAYOUT_CHAIN
         || meta(connection, path, "tenant")? != tenant.as_str()
@@ -51,10 +53,20 @@ pub(super) fn chained(
         }
         row.check_columns()
             .map_err(|fault| LedgerError::broken(path, position, fault))?;
-        enter(&transaction, &row, &mut frontier).map_err(sqlite)?;
+        enter(
+            &transaction,
+            row.position,
+            row.leaf(blinding).hash(),
+            &mut frontier,
+        )
+        .map_err(sqlite)?;
     }
     transaction
         .execute("UPDATE meta SET value = ?1 WHERE key = 'layout'", [LAYOUT])
+        .and_then(|_| {
+            let secret = file::blinding_text(blinding);
+            transaction.execute("INSERT INTO meta VALUES ('blinding', ?1)", [secret])
+        })
         .and_then(|_| transaction.commit())
         .map_err(sqlite)?;
     info!(%tenant, entries = frontier.size(), chain = %crate::hex::text(&link),
@@ -73,11 +85,15 @@ fn next(connection: &Connection, path: &Path, after: u64) -> Result<Option<Row>,
         .map_err(|error| LedgerError::broken(path, after + 1, error))
 }
 
-fn enter(connection: &Connection, row: &Row, frontier: &mut Frontier) -> rusqlite::Result<()> {
-    let hash = row.leaf().hash();
+fn enter(
+    connection: &Connection,
+    position: u64,
+    hash: Hash,
+    frontier: &mut Frontier,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE entry SET hash = ?1 WHERE position = ?2")?
-        .execute(params![hash, integer(row.position)])?;
+        .execute(params![hash, integer(position)])?;
     let mut kept = Vec::new();
     frontier.push(hash, |one| kept.push(one));
     for one in kept {

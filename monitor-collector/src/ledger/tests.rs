@@ -245,7 +245,7 @@ fn chained(folder: &Path) {
         connection.execute(set, params![link, stored_at]).unwrap();
     }
     connection
-        .execute_batch("DROP TABLE node; DROP TABLE checkpoint; UPDATE meta SET value = '1' WHERE key = 'layout'")
+        .execute_batch("DROP TABLE node; DROP TABLE checkpoint; UPDATE meta SET value = '1' WHERE key = 'layout'; DELETE FROM meta WHERE key = 'blinding'")
         .unwrap();
 }
 

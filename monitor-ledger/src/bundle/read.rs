@@ -174,11 +174,11 @@ impl Folder<'_> {
             walk.report.withheld += 1;
             return Ok(None);
         }
-        let part = usize::try_from(length)
-            .ok()
-            .and_then(|length| rest.split_at_checked(length));
-        let (part, rest) = part.ok_or_else(|| Fault::at(position, "its content is cut off"))?;
-        if digest(part) != *hash {
+        let cut = || Fault::at(position, "its content is cut off");
+        let (blind, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let (part, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
+        if digest(blind, part) != *hash {
             return Err(Fault::at(position, "its bytes are not those that were hashed").into());
         }
         *contents = rest;

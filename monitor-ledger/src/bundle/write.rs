@@ -7,14 +7,20 @@ use std::{
 
 use super::{BundleError, FACTS, Facts, VERSION, WITHHELD};
 use crate::{
-    leaf::{LEAF_BYTES, Leaf, digest},
+    leaf::{Blind, LEAF_BYTES, Leaf, digest},
     merkle::{Frontier, Hash, TILE_WIDTH},
     proof::Tree,
     tile::{Kind, Tile},
 };
 
-/// A part of a record: its bytes, or none where they are withheld.
-pub type Part<'a> = Option<&'a [u8]>;
+/// A part of a record that is not withheld.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened<'a> {
+    /// What is hashed before it.
+    pub blind: &'a Blind,
+    /// Its bytes.
+    pub part: &'a [u8],
+}
 
 /// Writes a bundle.
 #[derive(Debug)]
@@ -68,25 +74,29 @@ impl Writer {
         self.frontier.size()
     }
 
-    /// Takes the next record.
+    /// Takes the next record, each part of it or none where it is withheld.
     ///
     /// # Errors
     /// [`BundleError::Part`] when a part is not what the leaf says.
     pub fn record(
         &mut self,
         leaf: &Leaf,
-        event: Part<'_>,
-        judgement: Part<'_>,
+        event: Option<Opened<'_>>,
+        judgement: Option<Opened<'_>>,
     ) -> Result<(), BundleError> {
-        for (part, hash) in [(event, &leaf.event), (judgement, &leaf.judgement)] {
-            if part.is_some_and(|bytes| digest(bytes) != *hash) {
+        for (opened, hash) in [(event, &leaf.event), (judgement, &leaf.judgement)] {
+            let Some(Opened { blind, part }) = opened else {
+                self.contents.extend(WITHHELD.to_be_bytes());
+                continue;
+            };
+            if digest(blind, part) != *hash {
                 let position = self.records() + 1;
                 return Err(BundleError::Part { position });
             }
-            let length = part.map(|bytes| u32::try_from(bytes.len()).unwrap_or(WITHHELD));
-            self.contents
-                .extend(length.unwrap_or(WITHHELD).to_be_bytes());
-            self.contents.extend(part.unwrap_or_default());
+            let length = u32::try_from(part.len()).unwrap_or(WITHHELD);
+            self.contents.extend(length.to_be_bytes());
+            self.contents.extend(blind);
+            self.contents.extend(part);
         }
         let length = u16::try_from(LEAF_BYTES).unwrap_or(u16::MAX);
         self.entries.extend(length.to_be_bytes());

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
     file::{self, LAYOUT, Row, SCHEMA, SCHEMA_TREE, Stored, StoredError},
+    leaf::Blinding,
     merkle::{Hash, Kept},
     proof::Tree,
     tile,
@@ -82,11 +83,11 @@ macro_rules! sound {
 }
 
 fn whole(connection: &Connection, tenant: &str, trust: &Trust) -> Checked<Report> {
-    sound!(tables(connection, tenant)?);
+    let blinding = sound!(tables(connection, tenant)?);
     let mut walk = Walk::new(tenant);
     let mut trees = sound!(checkpoints(connection, &mut walk, trust)?);
     trees.extend(sound!(walk.held(trust)));
-    sound!(records(connection, &mut walk)?);
+    sound!(records(connection, &blinding, &mut walk)?);
     let size = walk.next() - 1;
     sound!(nodes(connection, size)?);
     sound!(streams(connection)?);
@@ -98,7 +99,7 @@ fn whole(connection: &Connection, tenant: &str, trust: &Trust) -> Checked<Report
 
 /// Tables, indexes and what the file says of itself are as they were made: a
 /// view or trigger could show something else than is there.
-fn tables(connection: &Connection, tenant: &str) -> Checked<()> {
+fn tables(connection: &Connection, tenant: &str) -> Checked<Blinding> {
     let made = Connection::open_in_memory()?;
     made.execute_batch(SCHEMA)?;
     made.execute_batch(SCHEMA_TREE)?;
@@ -111,13 +112,24 @@ fn tables(connection: &Connection, tenant: &str) -> Checked<()> {
     let mut statement = connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(String, String)> = rows.collect::<Result<_, _>>()?;
-    let wanted = [("layout", LAYOUT), ("tenant", tenant)];
+    let Some(blinding) = file::blinding(connection)? else {
+        return Ok(Err(Fault::at(
+            1,
+            "the file has lost what its digests are blinded with",
+        )));
+    };
+    let secret = file::blinding_text(&blinding);
+    let wanted = [
+        ("blinding", secret.as_str()),
+        ("layout", LAYOUT),
+        ("tenant", tenant),
+    ];
     let wanted = wanted.map(|(key, value)| (key.to_owned(), value.to_owned()));
     if found != wanted {
-        let cause = format!("the file says of itself {found:?}, not {wanted:?}");
+        let cause = format!("the file does not say of itself that it is {tenant}'s, and no more");
         return Ok(Err(Fault::at(1, cause)));
     }
-    Ok(Ok(()))
+    Ok(Ok(blinding))
 }
 
 fn schema(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
@@ -152,7 +164,7 @@ fn checkpoints(connection: &Connection, walk: &mut Walk, trust: &Trust) -> Check
     Ok(Ok(trees))
 }
 
-fn records(connection: &Connection, walk: &mut Walk) -> Checked<()> {
+fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Checked<()> {
     // Read by the table alone: a record that lost its stream is found as well.
     let sql = format!(
         "{} ORDER BY position",
@@ -176,8 +188,9 @@ fn records(connection: &Connection, walk: &mut Walk) -> Checked<()> {
             let cause = format!("missing: the next record found is {}", row.position);
             return Ok(Err(at(cause)));
         }
-        let event = sound!(row.check().map_err(|fault| at(fault.to_string())));
-        for kept in sound!(walk.record(&row.leaf(), Some(&event))) {
+        let leaf = row.leaf(blinding);
+        let event = sound!(row.check(&leaf).map_err(|fault| at(fault.to_string())));
+        for kept in sound!(walk.record(&leaf, Some(&event))) {
             let key = (kept.level, file::integer(kept.index));
             let found = node.query_row(key, |row| row.get::<_, Hash>(0)).optional();
             sound!(compare(&kept, found.ok().flatten()));

@@ -11,7 +11,7 @@ use monitor_ledger::{
     checkpoint::Checkpoint,
     file::{KeptCheckpoint, kept},
     key::LogKey,
-    leaf::Leaf,
+    leaf::{Blinding, Leaf, Parts},
     merkle::Frontier,
 };
 
@@ -77,23 +77,49 @@ impl Scene {
         file::check(&path, "acme", &self.trust)
     }
 
+    fn blinding(&self) -> Blinding {
+        let path = Ledger::path(self.folder.path(), &tenant());
+        file_blinding(&Connection::open(path).unwrap())
+    }
+
     fn bundle(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let newest = Checkpoint::read(&self.trust.held[0]).unwrap();
         let mut writer = bundle::Writer::new(folder.path(), "acme", newest.tree).unwrap();
         let path = Ledger::path(self.folder.path(), &tenant());
         let rows = parts(&Connection::open(path).unwrap());
-        for (stored_at, event, judgement) in rows {
-            let leaf = Leaf::new(stored_at, &event, &judgement);
-            writer
-                .record(&leaf, Some(&event), Some(&judgement))
-                .unwrap();
+        let blinding = self.blinding();
+        for (position, (stored_at, event, judgement)) in (1..).zip(rows) {
+            let leaf = leaf(&blinding, position, (stored_at, &event, &judgement));
+            let blinds = blinding.at(position);
+            let event = bundle::Opened {
+                blind: &blinds.0,
+                part: &event,
+            };
+            let judgement = bundle::Opened {
+                blind: &blinds.1,
+                part: &judgement,
+            };
+            writer.record(&leaf, Some(event), Some(judgement)).unwrap();
         }
         writer
             .end(&self.trust.held[0], self.trust.keys[0].as_str())
             .unwrap();
         folder
     }
+}
+
+fn file_blinding(connection: &Connection) -> Blinding {
+    monitor_ledger::file::blinding(connection).unwrap().unwrap()
+}
+
+fn leaf(blinding: &Blinding, position: u64, parts: (u64, &[u8], &[u8])) -> Leaf {
+    let parts = Parts {
+        stored_at_unix_ns: parts.0,
+        event: parts.1,
+        judgement: parts.2,
+    };
+    Leaf::new(blinding, position, parts)
 }
 
 fn checkpoints(connection: &Connection) -> Vec<KeptCheckpoint> {
@@ -147,8 +173,9 @@ fn forge(connection: &Connection, position: u64) {
 fn rebuild(connection: &Connection) {
     connection.execute("DELETE FROM node", []).unwrap();
     let mut frontier = Frontier::default();
-    for (stored_at, event, judgement) in parts(connection) {
-        let hash = Leaf::new(stored_at, &event, &judgement).hash();
+    let blinding = file_blinding(connection);
+    for (position, (stored_at, event, judgement)) in (1..).zip(parts(connection)) {
+        let hash = leaf(&blinding, position, (stored_at, &event, &judgement)).hash();
         let sql = "UPDATE entry SET hash = ?1 WHERE stored_at = ?2";
         connection
             .execute(sql, params![hash, integer(stored_at)])
@@ -386,6 +413,8 @@ fn besides() -> Vec<(String, Act)> {
         "UPDATE meta SET value = 'globex' WHERE key = 'tenant'",
         "UPDATE meta SET value = '1' WHERE key = 'layout'",
         "DELETE FROM meta WHERE key = 'tenant'",
+        "DELETE FROM meta WHERE key = 'blinding'",
+        "UPDATE meta SET value = 'BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=' WHERE key = 'blinding'",
         "DROP INDEX entry_session",
         "CREATE TRIGGER hide AFTER INSERT ON entry BEGIN DELETE FROM entry; END",
         "ALTER TABLE entry ADD COLUMN more TEXT",
@@ -475,8 +504,10 @@ fn a_ledger_signed_anew_by_another_is_found_by_the_key_that_was_handed_over() {
         rebuild(connection);
         let rows = parts(connection);
         let mut frontier = Frontier::default();
-        for (stored_at, event, judgement) in rows {
-            frontier.push(Leaf::new(stored_at, &event, &judgement).hash(), |_| {});
+        let blinding = file_blinding(connection);
+        for (position, (stored_at, event, judgement)) in (1..).zip(rows) {
+            let leaf = leaf(&blinding, position, (stored_at, &event, &judgement));
+            frontier.push(leaf.hash(), |_| {});
         }
         let tree = monitor_ledger::proof::Tree {
             size: frontier.size(),
@@ -610,9 +641,17 @@ fn a_bundle_with_parts_withheld_is_whole_and_says_how_many() {
     let newest = Checkpoint::read(&scene.trust.held[0]).unwrap();
     let mut writer = bundle::Writer::new(folder.path(), "acme", newest.tree).unwrap();
     let path = Ledger::path(scene.folder.path(), &tenant());
-    for (stored_at, event, judgement) in parts(&Connection::open(path).unwrap()) {
-        let leaf = Leaf::new(stored_at, &event, &judgement);
-        writer.record(&leaf, Some(&event), None).unwrap();
+    let blinding = scene.blinding();
+    for (position, (stored_at, event, judgement)) in
+        (1..).zip(parts(&Connection::open(path).unwrap()))
+    {
+        let leaf = leaf(&blinding, position, (stored_at, &event, &judgement));
+        let blind = &blinding.at(position).0;
+        let event = bundle::Opened {
+            blind,
+            part: &event,
+        };
+        writer.record(&leaf, Some(event), None).unwrap();
     }
     writer
         .end(&scene.trust.held[0], scene.trust.keys[0].as_str())
