@@ -9,6 +9,7 @@
 //!
 //! # Layout
 //! - [`error`]: why a ledger cannot be used.
+//! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub mod error;
+pub mod evidence;
 pub mod read;
 mod tail;
 mod take_over;

@@ -9,6 +9,7 @@
 //! - [`cursor`]: where a reader stopped, sealed.
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
+//! - [`evidence`]: `EvidenceService`.
 //! - [`lists`]: `SessionService`, `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
@@ -34,6 +35,7 @@ use crate::{
 
 pub mod cursor;
 pub mod events;
+pub mod evidence;
 pub mod grants;
 pub mod hosts;
 pub mod lists;

@@ -28,6 +28,7 @@ use crate::{config::Config, pipeline::Collector};
 
 mod access;
 mod agents;
+mod evidence;
 mod hosts;
 mod measure;
 mod processes;

@@ -10,7 +10,12 @@
 //! - [`file`]: a tenant's SQLite file.
 //! - [`folder`]: whatever is at a path.
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    io,
+    path::PathBuf,
+};
 
 use monitor_model::event::Event;
 use serde::Serialize;
@@ -346,16 +351,21 @@ impl Walk {
         }
         let report = &mut self.report;
         report.unsigned = report.records.saturating_sub(self.signed);
-        report.root = self
-            .frontier
-            .root()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        report.root = digits(&self.frontier.root());
         report.streams = report.sequences.streams();
         report.gaps = u64::try_from(report.sequences.named().count()).unwrap_or(u64::MAX);
         Ok(self.report)
     }
+}
+
+/// As hexadecimal digits.
+fn digits(hash: &Hash) -> String {
+    let mut text = String::with_capacity(2 * hash.len());
+    for byte in hash {
+        // Writing to a string cannot fail.
+        _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Makes and checks proofs for every checkpoint, from the hashes as they lie

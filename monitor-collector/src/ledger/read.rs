@@ -74,7 +74,7 @@ pub struct Span {
 pub struct Reader {
     tenant: TenantId,
     path: PathBuf,
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// A row as it stands.
@@ -244,6 +244,27 @@ impl Reader {
         row.map_err(|source| self.sqlite(source))?
             .map(|raw| self.entry(&raw))
             .transpose()
+    }
+
+    /// Entries by position, in order, each with the judgement as it is stored,
+    /// for as long as they are wanted.
+    pub(super) fn each(
+        &self,
+        positions: RangeInclusive<u64>,
+        mut take: impl FnMut(Entry, Vec<u8>) -> bool,
+    ) -> Result<(), LedgerError> {
+        let sql = format!("{SELECT} WHERE position >= ?1 AND position <= ?2 ORDER BY position");
+        let sqlite = |source| self.sqlite(source);
+        let mut statement = self.connection.prepare_cached(&sql).map_err(sqlite)?;
+        let (first, last) = (integer(*positions.start()), integer(*positions.end()));
+        let mut rows = statement.query([first, last]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let raw = Raw::of(row).map_err(sqlite)?;
+            if !take(self.entry(&raw)?, raw.judgement) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn collect(

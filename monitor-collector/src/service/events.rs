@@ -120,7 +120,11 @@ impl EventService for Edge {
 impl Edge {
     /// The ledgers that are asked for and seen. One that is not seen answers
     /// as one that is not there.
-    fn ledgers(&self, sight: &Sight, asked: &[TenantId]) -> Result<Vec<TenantId>, Status> {
+    pub(super) fn ledgers(
+        &self,
+        sight: &Sight,
+        asked: &[TenantId],
+    ) -> Result<Vec<TenantId>, Status> {
         let seen = |id: &TenantId| {
             sight.sees(id) && self.config.tenants.iter().any(|tenant| tenant.id == *id)
         };

@@ -73,7 +73,7 @@ fn whole(path: &Path, trust: &Trust) -> Result<Report, ReadError> {
     let mut folder = Folder { path, size: 0 };
     let facts = folder.facts()?;
     let note = folder.file(Path::new("checkpoint"), 1)?;
-    let key = text(folder.file(Path::new("key"), 1)?);
+    let key = text(&folder.file(Path::new("key"), 1)?);
     let key = key.strip_suffix('\n').filter(|key| key.trim() == *key);
     let key = key.ok_or_else(|| Fault::at(1, "key is not one line"))?;
     let trust = trust.of_tenant(&facts.tenant);
@@ -101,7 +101,7 @@ impl Folder<'_> {
     }
 
     fn facts(&self) -> Result<Facts, ReadError> {
-        let text = text(self.file(Path::new(FACTS), 1)?);
+        let text = text(&self.file(Path::new(FACTS), 1)?);
         let facts: Option<Facts> = serde_json::from_str(&text).ok();
         let facts = facts
             .filter(|facts| serde_json::to_string(facts).is_ok_and(|again| again == text))
@@ -130,8 +130,8 @@ impl Folder<'_> {
             if hashes.next() != Some(leaf.hash().as_slice()) {
                 return Err(at("its leaf is not what was hashed").into());
             }
-            let event = self.part(&mut contents, &leaf.event, walk, position)?;
-            self.part(&mut contents, &leaf.judgement, walk, position)?;
+            let event = part(&mut contents, &leaf.event, walk, position)?;
+            part(&mut contents, &leaf.judgement, walk, position)?;
             let event = event.map(monitor_proto::decode_event).transpose();
             let event =
                 event.map_err(|error| at(&format!("its event cannot be decoded: {error}")))?;
@@ -156,33 +156,6 @@ impl Folder<'_> {
             format!("{} holds more than it should", tile.path().display()),
         )
         .into())
-    }
-
-    fn part<'a>(
-        &self,
-        contents: &mut &'a [u8],
-        hash: &Hash,
-        walk: &mut Walk,
-        position: u64,
-    ) -> Result<Option<&'a [u8]>, ReadError> {
-        let (length, rest) = contents
-            .split_first_chunk::<4>()
-            .ok_or_else(|| Fault::at(position, "its content is missing"))?;
-        let length = u32::from_be_bytes(*length);
-        if length == WITHHELD {
-            *contents = rest;
-            walk.report.withheld += 1;
-            return Ok(None);
-        }
-        let cut = || Fault::at(position, "its content is cut off");
-        let (blind, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let (part, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
-        if digest(blind, part) != *hash {
-            return Err(Fault::at(position, "its bytes are not those that were hashed").into());
-        }
-        *contents = rest;
-        Ok(Some(part))
     }
 
     /// There is every file of the tree, and no other.
@@ -272,6 +245,33 @@ impl Hashes for Folder<'_> {
     }
 }
 
+/// Takes a part of a record, and checks it against its digest; none where it is withheld.
+fn part<'a>(
+    contents: &mut &'a [u8],
+    hash: &Hash,
+    walk: &mut Walk,
+    position: u64,
+) -> Result<Option<&'a [u8]>, ReadError> {
+    let (length, rest) = contents
+        .split_first_chunk::<4>()
+        .ok_or_else(|| Fault::at(position, "its content is missing"))?;
+    let length = u32::from_be_bytes(*length);
+    if length == WITHHELD {
+        *contents = rest;
+        walk.report.withheld += 1;
+        return Ok(None);
+    }
+    let cut = || Fault::at(position, "its content is cut off");
+    let (blind, rest) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let (part, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
+    if digest(blind, part) != *hash {
+        return Err(Fault::at(position, "its bytes are not those that were hashed").into());
+    }
+    *contents = rest;
+    Ok(Some(part))
+}
+
 fn take_leaf(entries: &mut &[u8]) -> Option<Leaf> {
     let (length, rest) = entries.split_first_chunk::<2>()?;
     if usize::from(u16::from_be_bytes(*length)) != LEAF_BYTES {
@@ -282,6 +282,6 @@ fn take_leaf(entries: &mut &[u8]) -> Option<Leaf> {
     Leaf::parse(leaf)
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
