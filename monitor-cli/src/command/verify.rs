@@ -48,8 +48,10 @@ pub fn run(verify: &Verify, screen: &mut Screen) -> Result<(), CliError> {
     let mut listing = Listing::new(screen, &COLUMNS);
     listing.page(&checked, row, record)?;
     listing.end("nothing was checked")?;
-    for one in checked.iter().filter(|_| screen.is_table()) {
-        told(screen, one)?;
+    if screen.is_table() {
+        for one in &checked {
+            told(screen, one)?;
+        }
     }
     screen.flush()?;
     outcome(&checked, &trust)
@@ -160,5 +162,66 @@ fn record(checked: &Checked) -> Record {
     match &checked.found {
         Ok(report) => record.with("ok", true).with("report", report),
         Err(error) => record.with("ok", false).with("error", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use monitor_ledger::{
+        bundle::Writer, checkpoint, key::LogKey, leaf::Leaf, merkle::Frontier, proof::Tree,
+    };
+
+    use super::*;
+    use crate::output::Format;
+
+    /// A bundle of three records, all of them withheld, and the key's file.
+    fn bundle(folder: &Path) -> (PathBuf, PathBuf) {
+        let signer = LogKey::new("monitor.test", &[7; 32]).unwrap();
+        let signer = signer.signer("acme").unwrap();
+        let leaf = |stored_at_unix_ns| Leaf {
+            stored_at_unix_ns,
+            event: [1; 32],
+            judgement: [2; 32],
+        };
+        let mut frontier = Frontier::default();
+        (1..=3).for_each(|at| frontier.push(leaf(at).hash(), |_| {}));
+        let tree = Tree {
+            size: frontier.size(),
+            root: frontier.root(),
+        };
+        let path = folder.join("bundle");
+        let mut writer = Writer::new(&path, "acme", tree).unwrap();
+        (1..=3).for_each(|at| writer.record(&leaf(at), None, None).unwrap());
+        let note = checkpoint::sign(&signer, &tree).unwrap();
+        writer.end(&note, signer.verifier().as_str()).unwrap();
+        let key = folder.join("acme.vkey");
+        fs::write(&key, signer.verifier().as_str()).unwrap();
+        (path, key)
+    }
+
+    fn verified(verify: &Verify) -> Result<(), CliError> {
+        run(
+            verify,
+            &mut Screen::new(Box::new(Vec::new()), Format::Table),
+        )
+    }
+
+    #[test]
+    fn a_whole_bundle_ends_with_0_and_a_broken_one_with_1() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = bundle(folder.path());
+        let mut verify = Verify {
+            checkpoint: vec![path.join("checkpoint")],
+            verifier_key: vec![key],
+            path,
+        };
+        verified(&verify).unwrap();
+        fs::write(verify.path.join("content/000.p/3"), b"").unwrap();
+        let error = verified(&verify).unwrap_err();
+        assert!(matches!(error, CliError::Broken { .. }) && error.code() == 1);
+        verify.path = folder.path().join("nothing");
+        assert!(matches!(verified(&verify), Err(CliError::Check(_))));
     }
 }
