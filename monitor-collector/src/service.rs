@@ -9,7 +9,7 @@
 //! - [`cursor`]: where a reader stopped, sealed.
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
-//! - [`evidence`]: `EvidenceService`.
+//! - [`evidence`]: what proves a ledger, `EvidenceService`.
 //! - [`lists`]: `SessionService`, `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.

@@ -104,6 +104,7 @@ fn opened(part: Option<&EntryPart>) -> Result<Option<Opened<'_>>, CliError> {
 }
 
 /// An answer that makes no sense.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn wrong(what: impl ToString) -> CliError {
     CliError::Answer(what.to_string(), None)
 }

@@ -68,6 +68,10 @@ impl LedgerError {
     }
 
     /// An entry that is wrong.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "errors and texts are handed over"
+    )]
     pub(super) fn broken(path: &Path, position: u64, cause: impl ToString) -> Self {
         Self::Broken {
             path: path.into(),

@@ -47,7 +47,7 @@ impl Growing {
                 .map_err(|error| LedgerError::stored(path, error))?;
         let newest = file::newest_checkpoint(connection)
             .map_err(|source| LedgerError::sqlite(path, source))?;
-        let mut signed = 0;
+        let mut sealed = 0;
         if let Some(kept) = newest {
             let broken = |cause: String| LedgerError::broken(path, kept.size, cause);
             let key = VerifierKey::parse(&kept.key).map_err(|error| broken(error.to_string()))?;
@@ -63,12 +63,12 @@ impl Growing {
                 let cause = "the entries up to here are not those that were signed";
                 return Err(LedgerError::broken(path, tree.size, cause));
             }
-            signed = tree.size;
+            sealed = tree.size;
         }
         Ok(Self {
             frontier,
             signer,
-            signed,
+            signed: sealed,
             signed_at: UnixNs(0),
         })
     }

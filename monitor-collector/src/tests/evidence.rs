@@ -140,8 +140,8 @@ async fn proofs_of_the_newest_checkpoint_hold_and_what_is_beyond_it_is_refused()
     collector.drain().await;
 }
 
-fn opened(part: &Option<EntryPart>) -> Option<Opened<'_>> {
-    part.as_ref().map(|part| Opened {
+fn opened(part: Option<&EntryPart>) -> Option<Opened<'_>> {
+    part.map(|part| Opened {
         blind: part.blind.as_slice().try_into().unwrap(),
         part: &part.part,
     })
@@ -172,7 +172,10 @@ async fn an_auditors_bundle_is_whole_and_holds_nothing_of_another_tenant() {
     let mut writer = Writer::new(&folder, "globex", tree).unwrap();
     for entry in &entries {
         let leaf = Leaf::parse(&entry.leaf).unwrap();
-        let (event, judgement) = (opened(&entry.event), opened(&entry.judgement));
+        let (event, judgement) = (
+            opened(entry.event.as_ref()),
+            opened(entry.judgement.as_ref()),
+        );
         writer.record(&leaf, event, judgement).unwrap();
         let shown = String::from_utf8_lossy(&prost::Message::encode_to_vec(entry)).into_owned();
         assert!(

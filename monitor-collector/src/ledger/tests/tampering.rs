@@ -25,6 +25,7 @@ const SIGNED: [u64; 4] = [100, 256, 300, SIZE];
 const PLACES: [u64; 8] = [1, 2, 255, 256, 257, 512, 519, SIZE];
 
 type Act = Box<dyn Fn(&Connection, u64)>;
+type Change = fn(&mut Vec<u8>);
 
 /// The ledger as it was written, and what a client holds.
 struct Scene {
@@ -227,10 +228,10 @@ fn changes() -> Vec<(&'static str, Act)> {
     vec![
         blob("event: first byte", "event", |bytes| bytes[0] ^= 1),
         blob("event: last byte", "event", |bytes| {
-            *bytes.last_mut().unwrap() ^= 0x80
+            *bytes.last_mut().unwrap() ^= 0x80;
         }),
         blob("event: a byte less", "event", |bytes| {
-            bytes.truncate(bytes.len() - 1)
+            bytes.truncate(bytes.len() - 1);
         }),
         blob("event: a byte more", "event", |bytes| bytes.push(0)),
         blob("judgement: first byte", "judgement", |bytes| bytes[0] ^= 1),
@@ -280,6 +281,7 @@ fn changes() -> Vec<(&'static str, Act)> {
 }
 
 /// What moves, adds or removes entries, or rewrites hashes along: by name.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn moves() -> Vec<(&'static str, Act)> {
     let remove = |connection: &Connection, at| {
         set(connection, "DELETE FROM entry WHERE position = ?1", at);
@@ -449,6 +451,7 @@ fn is_named(error: &CheckError, place: u64) -> bool {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the number is there to be read")]
 fn every_kind_of_tampering_with_a_ledger_is_found() {
     let scene = Scene::new();
     let report = scene.check(|_| {}).unwrap();
@@ -573,6 +576,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the number is there to be read")]
 fn every_kind_of_tampering_with_a_bundle_is_found() {
     let scene = Scene::new();
     let bundle = scene.bundle();
@@ -583,7 +587,7 @@ fn every_kind_of_tampering_with_a_bundle_is_found() {
         (SIZE, 0, 0)
     );
     assert_eq!(report.proofs, 4);
-    let changes: [(&str, fn(&mut Vec<u8>)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("first byte", |bytes| bytes[0] ^= 1),
         ("middle byte", |bytes| {
             let middle = bytes.len() / 2;
