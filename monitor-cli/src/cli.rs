@@ -17,12 +17,16 @@ use monitor_model::{
 use crate::output::time::parse_duration;
 
 pub mod alerts;
+pub mod export;
 pub mod grants;
 pub mod pki;
+pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
+pub use export::Export;
 pub use grants::{Grants, GrantsAction};
 pub use pki::{Pki, PkiIssue};
+pub use verify::Verify;
 
 const CONNECTION: &str =
     "Connection (each: flag, else variable, else key of the same name in the file)";
@@ -135,6 +139,10 @@ pub enum Command {
     },
     /// Revokes at the broker, and ends the live sessions on their hosts
     Revoke(Revoke),
+    /// Writes a tenant's ledger into a folder that anybody can check
+    Export(Export),
+    /// Checks ledgers or an exported bundle, without any collector
+    Verify(Verify),
     /// Makes certificates for agents, collector, broker and people
     Pki {
         /// What to make.

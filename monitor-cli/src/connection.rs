@@ -12,8 +12,8 @@ use monitor_model::{
 use monitor_proto::v1::{
     ListAlertsRequest, ListOrdersRequest, ListSessionsRequest,
     alert_service_client::AlertServiceClient, event_service_client::EventServiceClient,
-    grant_service_client::GrantServiceClient, host_service_client::HostServiceClient,
-    process_service_client::ProcessServiceClient,
+    evidence_service_client::EvidenceServiceClient, grant_service_client::GrantServiceClient,
+    host_service_client::HostServiceClient, process_service_client::ProcessServiceClient,
     revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
@@ -26,6 +26,8 @@ use crate::{error::CliError, settings::Dial};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Items asked for at once.
 const PAGE_SIZE: u32 = 500;
+/// Largest answer that is taken.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Fewest characters of an id's end that are taken for it.
 const SHORT_ID_MIN: usize = 4;
 /// Most items looked through for the end of an id.
@@ -71,6 +73,14 @@ impl Connection {
     #[must_use]
     pub fn events(&self) -> EventServiceClient<Channel> {
         EventServiceClient::new(self.channel.clone())
+    }
+
+    /// Checkpoints, entries and proofs.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceServiceClient<Channel> {
+        // A page of entries may be larger than a message usually is.
+        EvidenceServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Sessions.

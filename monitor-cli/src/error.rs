@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, process::ExitCode};
 
+use monitor_ledger::{bundle::BundleError, check::CheckError, key::KeyError};
 use monitor_model::id::{InvalidId, OrderId};
 use monitor_proto::InvalidMessage;
 use monitor_transport::{pki::PkiError, tls::TlsError};
@@ -87,6 +88,36 @@ pub enum CliError {
         /// What was not revoked, and why.
         what: String,
     },
+    /// A ledger or bundle cannot be checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// A bundle was not written, or what came is not what was signed.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// Something is wrong with what was checked; what it is was told.
+    #[error("{broken} of {checked} are broken: keep them as evidence")]
+    Broken {
+        /// How many are broken.
+        broken: usize,
+        /// Of how many.
+        checked: usize,
+    },
+    /// What was checked is whole, but not all of it is signed.
+    #[error(
+        "the newest {unsigned} records are not signed yet: nothing proves them; check again once the collector signed them"
+    )]
+    Unsigned {
+        /// How many.
+        unsigned: u64,
+    },
+    /// A key cannot be used.
+    #[error("{}: {source}", path.display())]
+    VerifierKey {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -111,7 +142,7 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
             Self::NotFound(_) => 3,
-            Self::Unconfirmed { .. } => 4,
+            Self::Unconfirmed { .. } | Self::Unsigned { .. } => 4,
             Self::Refused(_) => 5,
             Self::Settings { .. }
             | Self::Tls(..)
@@ -120,6 +151,10 @@ impl CliError {
             | Self::Message(_)
             | Self::Pki(..)
             | Self::NotRevoked { .. }
+            | Self::Check(_)
+            | Self::Bundle(_)
+            | Self::Broken { .. }
+            | Self::VerifierKey { .. }
             | Self::File { .. }
             | Self::Output(_) => 1,
         }

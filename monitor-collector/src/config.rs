@@ -61,6 +61,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Files of the mutual TLS.
     pub tls: TlsFiles,
+    /// What signs the ledgers' checkpoints; without one there are none.
+    pub ledger_key: Option<PathBuf>,
     /// The broker; without one orders wait.
     pub broker: Option<Broker>,
     /// What verdicts are made under: from this file and those that it includes.
@@ -115,6 +117,7 @@ impl Config {
             data_dir,
             tls,
             broker,
+            ledger_key,
             terms,
             rules,
             sigma_files,
@@ -128,6 +131,7 @@ impl Config {
             ("data_dir", data_dir != self.data_dir),
             ("tls", tls != self.tls),
             ("broker", broker != self.broker),
+            ("ledger", ledger_key != self.ledger_key),
             (
                 "subscription",
                 (heartbeat, stall) != (self.heartbeat, self.stall),

@@ -132,10 +132,29 @@ impl Core {
                 self.state.put_aside(&aside)?;
             }
         }
+        let now = self.clock.now();
         for ledger in self.ledgers.values_mut() {
-            ledger.commit()?;
+            ledger.commit(now)?;
         }
         Ok(stored)
+    }
+
+    /// Whether a ledger holds entries that it could sign and has not.
+    #[must_use]
+    pub fn is_unsealed(&self) -> bool {
+        self.ledgers.values().any(Ledger::is_unsealed)
+    }
+
+    /// Signs every ledger as it is.
+    ///
+    /// # Errors
+    /// [`CoreError`]; the core must be opened anew.
+    pub fn seal(&mut self) -> Result<(), CoreError> {
+        let now = self.clock.now();
+        for ledger in self.ledgers.values_mut() {
+            ledger.seal(now)?;
+        }
+        Ok(())
     }
 
     /// Whether the quarantine has room for what a batch sets aside.

@@ -1,20 +1,30 @@
-//! The record of one tenant: one SQLite file, each entry chained to the one before.
+//! The record of one tenant: one SQLite file, and a Merkle tree over its entries.
 //!
 //! In: judged events, in the order they were stored. Out: their positions,
-//! once [`Ledger::commit`] has them on disk. Bound: the disk; when it is full
-//! nothing is acked and agents keep spooling. Loss: none.
+//! once [`Ledger::commit`] has them on disk, and signed checkpoints of the
+//! tree, in the same transaction. Bound: the disk; when it is full nothing is
+//! acked and agents keep spooling. Loss: none.
+//!
+//! The file's format, and the check of a whole file, are `monitor-ledger`'s.
 //!
 //! # Layout
-//! - [`chain`]: what an entry's hash is made of.
 //! - [`error`]: why a ledger cannot be used.
+//! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
-//! - [`mod@verify`]: checks a file from its first entry to its last.
+//! - `tail`: checks the end of a file when it is opened.
+//! - `take_over`: brings older files to this layout.
+//! - `tree`: the tree while it grows, and its checkpoints.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
 };
 
+use monitor_ledger::{
+    file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
+    key::LogSigner,
+    leaf::{Blinding, Leaf, Parts},
+};
 use monitor_model::{
     clock::UnixNs,
     event::Event,
@@ -23,52 +33,31 @@ use monitor_model::{
 };
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
-use crate::dedupe::{Intervals, Stream};
+use crate::{
+    dedupe::{Intervals, Stream},
+    entropy,
+};
 
-pub mod chain;
 pub mod error;
+pub mod evidence;
 pub mod read;
-pub mod verify;
+mod tail;
+mod take_over;
+mod tree;
 
-pub use chain::Hash;
 pub use error::{LedgerError, RowError};
+pub use monitor_ledger::Hash;
+pub(crate) use monitor_ledger::file::{integer, number};
+pub use tree::CHECKPOINT_EVERY;
 
 /// Entries at the end of a ledger that are checked when it is opened.
 pub const TAIL_CHECKED: u64 = 1_000;
-/// Version of the file's layout.
-const LAYOUT: i64 = 1;
-
-const SCHEMA: &str = "
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE stream (
-    id INTEGER PRIMARY KEY, agent TEXT NOT NULL, boot TEXT NOT NULL, source TEXT NOT NULL,
-    UNIQUE (agent, boot, source)
-);
-CREATE TABLE entry (
-    position INTEGER PRIMARY KEY,
-    stored_at INTEGER NOT NULL UNIQUE,
-    stream INTEGER NOT NULL REFERENCES stream (id),
-    sequence INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    verdict TEXT NOT NULL,
-    session TEXT,
-    principal TEXT,
-    event BLOB NOT NULL,
-    judgement BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    UNIQUE (stream, sequence)
-);
-CREATE INDEX entry_session ON entry (session) WHERE session IS NOT NULL;
-CREATE INDEX entry_alarming ON entry (stored_at) WHERE verdict IN ('out_of_scope', 'unattributed');
-";
-
 /// The newest entry of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Its position; 0 when there is none.
     pub position: u64,
-    /// Its hash; of an empty ledger, the tenant's first link.
+    /// Its hash in the tree; zeros when there is none.
     pub hash: Hash,
     /// When it was stored.
     pub stored_at: UnixNs,
@@ -94,7 +83,7 @@ pub struct Entry {
     pub position: u64,
     /// When it was stored: unique and ascending over all ledgers of a collector.
     pub stored_at: UnixNs,
-    /// Over the entry before and this one.
+    /// Its hash in the tree.
     pub hash: Hash,
     /// What was stored.
     pub judged: Judged,
@@ -107,6 +96,8 @@ pub struct Ledger {
     path: PathBuf,
     connection: Connection,
     head: Head,
+    tree: tree::Growing,
+    blinding: Blinding,
     streams: HashMap<Stream, i64>,
     /// Whether a transaction is open.
     writing: bool,
@@ -119,28 +110,44 @@ impl Ledger {
         data_dir.join("ledger").join(format!("{tenant}.db"))
     }
 
-    /// Opens or makes a tenant's ledger and checks the end of its chain.
+    /// Opens or makes a tenant's ledger and checks its end and its newest
+    /// checkpoint. With a signer, the tree is signed as it grows.
     ///
     /// # Errors
     /// [`LedgerError::Broken`] names the position; the others the file.
-    pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
+    pub fn open(
+        data_dir: &Path,
+        tenant: &TenantId,
+        signer: Option<LogSigner>,
+    ) -> Result<Self, LedgerError> {
         let path = Self::path(data_dir, tenant);
         let folder = data_dir.join("ledger");
         std::fs::create_dir_all(&folder).map_err(|source| LedgerError::Folder {
             path: folder,
             source,
         })?;
-        let connection = open_file(&path, tenant).map_err(|source| LedgerError::Sqlite {
-            path: path.clone(),
+        let fresh = Blinding(entropy::random().map_err(|source| LedgerError::Folder {
+            path: "/dev/urandom".into(),
             source,
-        })?;
+        })?);
+        let mut connection = open_file(&path, tenant, &fresh)
+            .map_err(|source| LedgerError::sqlite(&path, source))?;
+        take_over::chained(&mut connection, &path, tenant, &fresh)?;
         check_meta(&connection, &path, tenant)?;
-        let head = verify::tail(&connection, &path, tenant, TAIL_CHECKED)?;
+        let blinding = file::blinding(&connection)
+            .map_err(|source| LedgerError::sqlite(&path, source))?
+            .ok_or_else(|| {
+                LedgerError::broken(&path, 1, "what its digests are blinded with is gone")
+            })?;
+        let head = tail::check(&connection, &path, &blinding, TAIL_CHECKED)?;
+        let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
             tenant: tenant.clone(),
             path,
             connection,
             head,
+            tree,
+            blinding,
             streams: HashMap::new(),
             writing: false,
         })
@@ -164,23 +171,52 @@ impl Ledger {
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
         self.write(judged, stored_at)
-            .map_err(|source| LedgerError::Sqlite {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 
-    /// Puts everything that was added on disk.
+    /// Puts everything that was added on disk, with a checkpoint when one is due.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
-    pub fn commit(&mut self) -> Result<(), LedgerError> {
+    pub fn commit(&mut self, now: UnixNs) -> Result<(), LedgerError> {
+        if self.tree.is_due(now) {
+            return self.seal(now);
+        }
+        self.end()
+    }
+
+    /// Signs what no checkpoint signs yet, and puts it on disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    pub fn seal(&mut self, now: UnixNs) -> Result<(), LedgerError> {
+        if self.is_unsealed() {
+            self.begin()
+                .map_err(|source| LedgerError::sqlite(&self.path, source))?;
+            self.tree.sign(&self.connection, &self.path, now)?;
+        }
+        self.end()
+    }
+
+    /// Whether there are entries that no checkpoint signs, and a key to sign them.
+    #[must_use]
+    pub fn is_unsealed(&self) -> bool {
+        self.tree.is_unsealed()
+    }
+
+    fn begin(&mut self) -> rusqlite::Result<()> {
+        if !self.writing {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.writing = true;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), LedgerError> {
         if std::mem::take(&mut self.writing) {
-            let done = self.connection.execute_batch("COMMIT");
-            done.map_err(|source| LedgerError::Sqlite {
-                path: self.path.clone(),
-                source,
-            })?;
+            self.connection
+                .execute_batch("COMMIT")
+                .map_err(|source| LedgerError::sqlite(&self.path, source))?;
         }
         Ok(())
     }
@@ -191,10 +227,7 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn sequences(&self, stream: &Stream, into: &mut Intervals) -> Result<(), LedgerError> {
         self.read_sequences(stream, into)
-            .map_err(|source| LedgerError::Sqlite {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 
     fn read_sequences(&self, stream: &Stream, into: &mut Intervals) -> rusqlite::Result<()> {
@@ -212,13 +245,15 @@ impl Ledger {
     }
 
     fn write(&mut self, judged: Judged, stored_at: UnixNs) -> rusqlite::Result<Entry> {
-        if !self.writing {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            self.writing = true;
-        }
+        self.begin()?;
         let judgement = judgement_bytes(&judged.judgement);
-        let hash = chain::link(&self.head.hash, &judged.event_bytes, &judgement, stored_at);
         let position = self.head.position + 1;
+        let parts = Parts {
+            stored_at_unix_ns: stored_at.0,
+            event: &judged.event_bytes,
+            judgement: &judgement,
+        };
+        let hash = Leaf::new(&self.blinding, position, parts).hash();
         let stream = self.stream_number(&Stream::from(&judged.event.id))?;
         let event = &judged.event;
         let mut statement = self.connection.prepare_cached(
@@ -244,6 +279,8 @@ impl Ledger {
             judgement,
             hash,
         ])?;
+        drop(statement);
+        self.tree.push(&self.connection, hash)?;
         self.head = Head {
             position,
             hash,
@@ -287,16 +324,6 @@ pub(crate) fn judgement_bytes(judgement: &Judgement) -> Vec<u8> {
     monitor_proto::v1::Judgement::from(judgement).encode_to_vec()
 }
 
-/// A number as SQLite keeps it; what is larger than it can express is its largest.
-pub(crate) fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A number from SQLite.
-pub(crate) fn number(integer: i64) -> u64 {
-    u64::try_from(integer).unwrap_or_default()
-}
-
 /// Settings of every file that is written: what is committed is on disk.
 pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -306,7 +333,7 @@ pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))
 }
 
-fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
+fn open_file(path: &Path, tenant: &TenantId, fresh: &Blinding) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open(path)?;
     durable(&connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -320,30 +347,33 @@ fn open_file(path: &Path, tenant: &TenantId) -> rusqlite::Result<Connection> {
         .is_some();
     if !made {
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SCHEMA_TREE)?;
         transaction.execute(
-            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2)",
-            params![LAYOUT.to_string(), tenant.as_str()],
+            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2), ('blinding', ?3)",
+            params![LAYOUT, tenant.as_str(), file::blinding_text(fresh)],
         )?;
     }
     transaction.commit()?;
     Ok(connection)
 }
 
+/// What a file says of itself; empty when it says nothing.
+fn meta(connection: &Connection, path: &Path, key: &str) -> Result<String, LedgerError> {
+    let found = connection
+        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(|source| LedgerError::sqlite(path, source))?;
+    Ok(found.unwrap_or_default())
+}
+
 fn check_meta(connection: &Connection, path: &Path, tenant: &TenantId) -> Result<(), LedgerError> {
     for (key, wanted) in [
-        ("layout", LAYOUT.to_string()),
+        ("layout", LAYOUT.to_owned()),
         ("tenant", tenant.to_string()),
     ] {
-        let found: String = connection
-            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(|source| LedgerError::Sqlite {
-                path: path.into(),
-                source,
-            })?
-            .unwrap_or_default();
+        let found = meta(connection, path, key)?;
         if found != wanted {
             return Err(LedgerError::Foreign {
                 path: path.into(),

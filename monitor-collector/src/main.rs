@@ -1,7 +1,7 @@
 //! Receives the events of all agents, judges them, keeps the ledgers and revokes.
 
 use std::{
-    io::Write as _,
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -12,10 +12,13 @@ use clap::{Parser, Subcommand};
 use monitor_collector::{
     alert::sigma::SigmaFile,
     config::{self, Config},
-    hex,
-    ledger::verify,
+    entropy,
     pipeline::Collector,
     rejudge::rejudge,
+};
+use monitor_ledger::{
+    check::{Trust, folder},
+    key::LogKey,
 };
 use monitor_model::{
     clock::{Clock as _, SystemClock},
@@ -63,6 +66,27 @@ enum Command {
         #[arg(long)]
         data_dir: PathBuf,
     },
+    /// Makes the key that signs checkpoints; a file that is there is left alone.
+    LedgerKey {
+        /// Where to: not in the collector's folder.
+        #[arg(long)]
+        out: PathBuf,
+        /// Its name, by which the logs are known, as in monitor.example.
+        #[arg(long)]
+        name: String,
+        /// Tenant whose verifier key is printed; repeat for more.
+        #[arg(long)]
+        tenant: Vec<TenantId>,
+    },
+    /// Prints the keys that clients check their checkpoints with.
+    ShowKey {
+        /// The key file.
+        #[arg(long)]
+        key: PathBuf,
+        /// The client's tenant; repeat for more.
+        #[arg(long, required = true)]
+        tenant: Vec<TenantId>,
+    },
     /// Checks every entry of every ledger, without a running collector.
     Verify {
         /// The collector's folder.
@@ -93,6 +117,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             config.tls.load(SystemClock.now())?;
             let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
             let credentials = config.terms.inventory.len();
+            config.ledger_key.as_deref().map(LogKey::load).transpose()?;
             writeln!(
                 out,
                 "{}: ok, {tenants} tenants, {credentials} credentials, {rules} rules",
@@ -102,6 +127,12 @@ fn act(command: Command) -> anyhow::Result<()> {
         }
         Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
         Command::Rejudge { data_dir } => judge_again(&data_dir, &mut out),
+        Command::LedgerKey {
+            out: path,
+            name,
+            tenant,
+        } => make_key(&path, &name, &tenant, &mut out),
+        Command::ShowKey { key, tenant } => show_key(&key, &tenant, &mut out),
         Command::Verify { data_dir } => check_ledgers(&data_dir, &mut out),
     }
 }
@@ -194,23 +225,51 @@ fn ledgers(data_dir: &Path) -> anyhow::Result<Vec<TenantId>> {
     Ok(names)
 }
 
-fn check_ledgers(data_dir: &Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
-    let names = ledgers(data_dir)?;
+/// Makes a key, and prints what its signatures are checked with.
+fn make_key(
+    path: &Path,
+    name: &str,
+    tenants: &[TenantId],
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let key = LogKey::new(name, &entropy::random::<32>()?)?;
+    key.store(path)?;
+    for tenant in tenants {
+        writeln!(out, "{}", key.signer(tenant.as_str())?.verifier().as_str())?;
+    }
+    Ok(())
+}
+
+/// Prints what the signatures of a key are checked with.
+fn show_key(path: &Path, tenants: &[TenantId], out: &mut impl Write) -> anyhow::Result<()> {
+    let key = LogKey::load(path)?;
+    for tenant in tenants {
+        writeln!(out, "{}", key.signer(tenant.as_str())?.verifier().as_str())?;
+    }
+    Ok(())
+}
+
+fn check_ledgers(data_dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let places = folder::find(data_dir)?;
     let mut broken = 0;
-    for tenant in &names {
-        match verify::verify(data_dir, tenant) {
-            Ok(head) => {
-                let (entries, hash) = (head.position, hex::text(&head.hash));
-                writeln!(out, "{tenant}: ok, {entries} entries, head {hash}")?;
+    for place in &places {
+        match place.check(&Trust::default()) {
+            Ok(report) => {
+                let (tenant, records, root) = (report.tenant, report.records, report.root);
+                writeln!(
+                    out,
+                    "{tenant}: ok, {records} entries, {} after the newest checkpoint, root {root}",
+                    report.unsigned
+                )?;
             }
             Err(error) => {
                 broken += 1;
-                writeln!(out, "{tenant}: BROKEN: {error}")?;
+                writeln!(out, "{error}")?;
             }
         }
     }
     if broken > 0 {
-        bail!("{broken} of {} ledgers are broken", names.len());
+        bail!("{broken} of {} ledgers are broken", places.len());
     }
     Ok(())
 }

@@ -11,8 +11,9 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
-    event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-    host_service_server::HostServiceServer, process_service_server::ProcessServiceServer,
+    event_service_server::EventServiceServer, evidence_service_server::EvidenceServiceServer,
+    grant_service_server::GrantServiceServer, host_service_server::HostServiceServer,
+    process_service_server::ProcessServiceServer,
     revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
 };
@@ -157,6 +158,11 @@ impl Collector {
         tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;
+        if config.ledger_key.is_none() {
+            warn!(
+                "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
+            );
+        }
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         let policy = writer.tables().borrow().policy.version().to_owned();
         info!(%address, tenants = config.terms.tenants.len(), rules = config.rules.len(),
@@ -298,6 +304,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Ingest>>().await;
     health.set_serving::<EventServiceServer<Edge>>().await;
+    health.set_serving::<EvidenceServiceServer<Edge>>().await;
     health.set_serving::<SessionServiceServer<Edge>>().await;
     health.set_serving::<ProcessServiceServer<Edge>>().await;
     health.set_serving::<AlertServiceServer<Edge>>().await;
@@ -324,6 +331,7 @@ async fn serve(
         )
         .add_service(AgentServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(EventServiceServer::new(edge.clone()))
+        .add_service(EvidenceServiceServer::new(edge.clone()))
         .add_service(SessionServiceServer::new(edge.clone()))
         .add_service(ProcessServiceServer::new(edge.clone()))
         .add_service(AlertServiceServer::new(edge.clone()))

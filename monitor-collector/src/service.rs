@@ -9,6 +9,7 @@
 //! - [`cursor`]: where a reader stopped, sealed.
 //! - [`page`]: page sizes and tokens.
 //! - [`events`]: `EventService`; [`subscription`]: one reader of it.
+//! - [`evidence`]: what proves a ledger, `EvidenceService`.
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
@@ -35,6 +36,7 @@ use crate::{
 pub mod alerts;
 pub mod cursor;
 pub mod events;
+pub mod evidence;
 pub mod grants;
 pub mod hosts;
 pub mod lists;

@@ -180,3 +180,25 @@ pub(crate) fn entry_of(event: Event, position: u64) -> Entry {
         judged,
     }
 }
+
+/// Checks a tenant's whole ledger and says how many entries it has.
+pub(crate) fn whole(data_dir: &std::path::Path, tenant: &str) -> u64 {
+    let path = crate::ledger::Ledger::path(data_dir, &tenant.parse().unwrap());
+    let trust = monitor_ledger::check::Trust::default();
+    let report = monitor_ledger::check::file::check(&path, tenant, &trust);
+    report.unwrap().records
+}
+
+/// The key file of a test's collector, made when it is not there.
+pub(crate) fn ledger_key(folder: &std::path::Path) -> std::path::PathBuf {
+    let path = folder.join("ledger.key");
+    if !path.exists() {
+        log_key().store(&path).unwrap();
+    }
+    path
+}
+
+/// The key in it.
+pub(crate) fn log_key() -> monitor_ledger::key::LogKey {
+    monitor_ledger::key::LogKey::new("monitor.test", &[7; 32]).unwrap()
+}

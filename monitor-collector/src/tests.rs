@@ -30,6 +30,7 @@ mod access;
 mod agents;
 mod alerts;
 mod cascades;
+mod evidence;
 mod hosts;
 mod measure;
 mod processes;
@@ -110,8 +111,9 @@ impl Scene {
     fn config(&self, more: &str) -> Config {
         let files = self.files("monitor://collector/main");
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n{more}\n[tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{RULES}",
+            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n{more}\n[ledger]\nkey = {:?}\n[tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{RULES}",
             self.data_dir(),
+            crate::testing::ledger_key(self.path()),
             files.ca,
             files.certificate,
             files.key

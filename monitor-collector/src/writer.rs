@@ -17,7 +17,7 @@ use tracing::{debug, error};
 use crate::{
     config::Config,
     core::{Batch, Core, CoreError},
-    ledger::Entry,
+    ledger::{CHECKPOINT_EVERY, Entry},
     state::{QUARANTINED_MAX, Raised},
     tables::Tables,
 };
@@ -219,6 +219,17 @@ impl Writer {
     }
 }
 
+/// The core with every ledger signed; none when it must be opened anew.
+fn sealed(mut core: Core) -> Option<Core> {
+    match core.seal() {
+        Ok(()) => Some(core),
+        Err(error) => {
+            error!(%error, "Ledgers could not be signed, opening anew.");
+            None
+        }
+    }
+}
+
 struct Worker {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
@@ -236,6 +247,7 @@ impl Worker {
             let mut jobs = Vec::new();
             let mut requests = Vec::new();
             let stop = self.stop.clone();
+            let is_unsealed = open.as_ref().is_some_and(Core::is_unsealed);
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => requests.push(request),
@@ -244,11 +256,17 @@ impl Worker {
                     self.requests.close();
                     self.batches.close();
                 }
+                // Nothing came for as long: the last entries are signed, too.
+                () = tokio::time::sleep(CHECKPOINT_EVERY), if is_unsealed => {
+                    open = open.and_then(sealed);
+                    continue;
+                }
                 else => return,
             }
             self.collect(&mut jobs, &mut requests);
             open = self.reload(open, &mut requests);
             if jobs.is_empty() && requests.is_empty() && self.stop.is_cancelled() {
+                drop(open.and_then(sealed));
                 return;
             }
             let Some(mut core) = open.take().or_else(|| self.reopen()) else {

@@ -15,6 +15,7 @@ use crate::{
 pub mod alerts;
 pub mod completions;
 pub mod explain;
+pub mod export;
 pub mod grants;
 pub mod hosts;
 pub mod orders;
@@ -24,6 +25,7 @@ pub mod rules;
 pub mod sessions;
 pub mod tail;
 pub mod tree;
+pub mod verify;
 
 /// Whether standard output is a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
         return completions::run(*shell, &mut out);
     }
     let settings = Settings::load(&cli.global, variables)?;
+    if let Command::Verify(verify) = &cli.command {
+        return verify::run(verify, &mut screen(&cli.global, &settings, terminal));
+    }
     let dial = settings.dial()?;
     let mut screen = screen(&cli.global, &settings, terminal);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,13 +77,14 @@ async fn dispatch(
         Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
         Command::Rules { sigma } => rules::run(*sigma, connection, screen).await,
         Command::Grants(grants) => grants::run(grants, connection, screen).await,
+        Command::Export(export) => export::run(export, connection, screen).await,
         Command::Hosts(hosts) => hosts::run(hosts, connection, screen).await,
         Command::Explain { event } => explain::run(event, connection, screen).await,
         Command::Orders(limit) => orders::list(*limit, connection, screen).await,
         Command::Order { order } => orders::show(order, connection, screen).await,
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
         // Carried out above, without a connection.
-        Command::Pki { .. } | Command::Completions { .. } => Ok(()),
+        Command::Pki { .. } | Command::Completions { .. } | Command::Verify(_) => Ok(()),
     }
 }
 

@@ -1,6 +1,10 @@
 //! From what is written to what is meant.
 
-use std::{ops::Range, path::PathBuf, time::Duration};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use monitor_model::policy::Terms;
 use monitor_transport::configuration::{ConfigError, Document};
@@ -75,6 +79,7 @@ fn checked_rest(
         data_dir,
         tls,
         broker,
+        ledger,
         alert,
         subscription,
         rule: _,
@@ -83,13 +88,17 @@ fn checked_rest(
         tenant: _,
         credential: _,
     } = raw;
+    let data_dir = document.beside(data_dir);
     Ok(Config {
+        ledger_key: ledger
+            .map(|ledger| checked_key(ledger, &data_dir, document))
+            .transpose()?,
         listen: parsed(
             "listen",
             &listen,
             "not an address with a port, as in 127.0.0.1:7443",
         )?,
-        data_dir: document.beside(data_dir),
+        data_dir,
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
         terms,
@@ -120,6 +129,24 @@ fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {
     } else {
         Err(wrong("alert.dormant_days", days, "give 1 to 3650 days"))
     }
+}
+
+/// Who copies or owns the data has the key only if it lies elsewhere.
+fn checked_key(
+    raw: raw::Ledger,
+    data_dir: &Path,
+    document: &Document<'_>,
+) -> Result<PathBuf, Wrong> {
+    let raw::Ledger { key } = raw;
+    let path = document.beside(key.get_ref().clone());
+    if path.starts_with(data_dir) {
+        return Err(wrong(
+            "ledger.key",
+            &key,
+            "give a file outside of data_dir: the key must not lie with what it signs",
+        ));
+    }
+    Ok(path)
 }
 
 fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {

@@ -15,6 +15,7 @@ pub(super) struct Config {
     pub(super) data_dir: PathBuf,
     pub(super) tls: TlsFiles,
     pub(super) broker: Option<Broker>,
+    pub(super) ledger: Option<Ledger>,
     #[serde(default)]
     pub(super) alert: Alert,
     #[serde(default)]
@@ -56,6 +57,12 @@ pub(super) struct Credential {
     pub(super) tier: Option<Spanned<String>>,
     pub(super) workload: Option<Spanned<String>>,
     pub(super) admits: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    pub(super) key: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize)]

@@ -136,6 +136,14 @@ fn a_wrong_file_is_refused_with_its_own_name_line_and_key() {
 fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
     for (more, parts) in [
         (
+            "[ledger]\nkey = \"data/ledger.key\"\n",
+            &[
+                "/etc/collector.toml:8: ledger.key",
+                "data/ledger.key",
+                "outside of data_dir",
+            ][..],
+        ),
+        (
             "[[tenant]]\nid = \"a b\"\n",
             &["/etc/collector.toml:8: tenant.id", "a b", "allowed"][..],
         ),

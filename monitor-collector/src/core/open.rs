@@ -7,9 +7,11 @@ use std::{
     sync::Arc,
 };
 
+use monitor_ledger::key::LogKey;
 use monitor_model::{
     clock::{Clock, UnixNs},
     event::Kind,
+    id::TenantId,
     judge::World,
 };
 use tracing::info;
@@ -20,7 +22,7 @@ use crate::{
     config::Config,
     dedupe::{Dedupe, STREAMS_MAX},
     ledger::{
-        Entry, Ledger,
+        Entry, Ledger, LedgerError,
         read::{Filter, Reader, Span},
     },
     processes::Processes,
@@ -42,13 +44,7 @@ impl Core {
     /// [`CoreError`] names the file, and in a broken ledger the position.
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
         let lock = locked(config)?;
-        let mut ledgers = BTreeMap::new();
-        for tenant in &config.terms.tenants {
-            ledgers.insert(
-                tenant.id.clone(),
-                Ledger::open(&config.data_dir, &tenant.id)?,
-            );
-        }
+        let ledgers = ledgers(config)?;
         let mut state = State::open(&config.data_dir)?;
         let last = ledgers
             .values()
@@ -159,6 +155,17 @@ pub fn merged(
     entries.retain(|entry| entry.stored_at <= whole);
     entries.sort_by_key(|entry| entry.stored_at);
     Ok((entries, whole))
+}
+
+fn ledgers(config: &Config) -> Result<BTreeMap<TenantId, Ledger>, LedgerError> {
+    let key = config.ledger_key.as_deref().map(LogKey::load).transpose()?;
+    let mut ledgers = BTreeMap::new();
+    for tenant in &config.terms.tenants {
+        let signer = key.as_ref().map(|key| key.signer(tenant.id.as_str()));
+        let ledger = Ledger::open(&config.data_dir, &tenant.id, signer.transpose()?)?;
+        ledgers.insert(tenant.id.clone(), ledger);
+    }
+    Ok(ledgers)
 }
 
 fn locked(config: &Config) -> Result<File, CoreError> {

@@ -16,9 +16,8 @@ use super::{
 };
 use crate::{
     config::{Config, DEFAULT},
-    ledger::verify,
     state::read::{AlertFilter, StateReader},
-    testing::{BASE, credential, event, event_id, grant, opened, session_id},
+    testing::{BASE, credential, event, event_id, grant, ledger_key, opened, session_id, whole},
 };
 
 mod past;
@@ -26,6 +25,7 @@ mod past;
 fn config(folder: &Path) -> Config {
     let mut config = Config::parse(&folder.join("collector.toml"), DEFAULT).unwrap();
     config.data_dir = folder.join("data");
+    config.ledger_key = Some(ledger_key(folder));
     let globex = monitor_model::tenant::Tenant {
         id: "globex".parse().unwrap(),
         zones: vec![],
@@ -124,18 +124,8 @@ fn replayed_batches_are_stored_once_even_after_a_restart() {
     assert_eq!((stored.entries.len(), stored.duplicates), (0, 3));
     drop(core);
     let data = config(folder.path()).data_dir;
-    assert_eq!(
-        verify::verify(&data, &"acme".parse().unwrap())
-            .unwrap()
-            .position,
-        2
-    );
-    assert_eq!(
-        verify::verify(&data, &"globex".parse().unwrap())
-            .unwrap()
-            .position,
-        1
-    );
+    assert_eq!(whole(&data, "acme"), 2);
+    assert_eq!(whole(&data, "globex"), 1);
 }
 
 #[test]

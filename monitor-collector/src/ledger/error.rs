@@ -1,7 +1,11 @@
 //! Why a ledger cannot be used.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
+use monitor_ledger::{checkpoint::CheckpointError, file::StoredError, key::KeyError};
 use monitor_model::id::InvalidId;
 use monitor_proto::InvalidMessage;
 
@@ -46,6 +50,43 @@ pub enum LedgerError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The key cannot be used.
+    #[error("signing key of the ledgers: {0}")]
+    Key(#[from] KeyError),
+    /// The tree cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl LedgerError {
+    /// SQLite's error, and of which file.
+    pub(super) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        Self::Sqlite {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// An entry that is wrong.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "errors and texts are handed over"
+    )]
+    pub(super) fn broken(path: &Path, position: u64, cause: impl ToString) -> Self {
+        Self::Broken {
+            path: path.into(),
+            position,
+            cause: cause.to_string(),
+        }
+    }
+
+    /// Why the tree of a file cannot be read.
+    pub(super) fn stored(path: &Path, error: StoredError) -> Self {
+        match error {
+            StoredError::Sqlite(source) => Self::sqlite(path, source),
+            StoredError::Missing(missing) => Self::broken(path, missing.first + 1, missing),
+        }
+    }
 }
 
 /// Why a row cannot be read.

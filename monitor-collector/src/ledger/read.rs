@@ -17,9 +17,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 
 use super::{Entry, Hash, Judged, Ledger, LedgerError, RowError, integer, number};
 
-/// Every column that is read, in the order of [`Raw::of`] and of the check.
-pub(super) const SELECT: &str = "
-SELECT position, stored_at, event, judgement, hash, agent, boot, source, sequence, at, kind, verdict, session, principal
+/// The columns that are read, in the order of [`Raw::of`].
+const SELECT: &str = "
+SELECT position, stored_at, event, judgement, hash
 FROM entry JOIN stream ON stream.id = entry.stream";
 
 /// Which entries. An empty part means all.
@@ -74,20 +74,20 @@ pub struct Span {
 pub struct Reader {
     tenant: TenantId,
     path: PathBuf,
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 /// A row as it stands.
-pub(super) struct Raw {
-    pub(super) position: u64,
-    pub(super) stored_at: UnixNs,
-    pub(super) event: Vec<u8>,
-    pub(super) judgement: Vec<u8>,
-    pub(super) hash: Hash,
+struct Raw {
+    position: u64,
+    stored_at: UnixNs,
+    event: Vec<u8>,
+    judgement: Vec<u8>,
+    hash: Hash,
 }
 
 impl Raw {
-    pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             position: number(row.get(0)?),
             stored_at: UnixNs(number(row.get(1)?)),
@@ -97,7 +97,7 @@ impl Raw {
         })
     }
 
-    pub(super) fn decode(&self) -> Result<Judged, RowError> {
+    fn decode(&self) -> Result<Judged, RowError> {
         let judgement = v1::Judgement::decode(self.judgement.as_slice())
             .map_err(monitor_proto::InvalidMessage::from)?;
         Ok(Judged {
@@ -244,6 +244,27 @@ impl Reader {
         row.map_err(|source| self.sqlite(source))?
             .map(|raw| self.entry(&raw))
             .transpose()
+    }
+
+    /// Entries by position, in order, each with the judgement as it is stored,
+    /// for as long as they are wanted.
+    pub(super) fn each(
+        &self,
+        positions: RangeInclusive<u64>,
+        mut take: impl FnMut(Entry, Vec<u8>) -> bool,
+    ) -> Result<(), LedgerError> {
+        let sql = format!("{SELECT} WHERE position >= ?1 AND position <= ?2 ORDER BY position");
+        let sqlite = |source| self.sqlite(source);
+        let mut statement = self.connection.prepare_cached(&sql).map_err(sqlite)?;
+        let (first, last) = (integer(*positions.start()), integer(*positions.end()));
+        let mut rows = statement.query([first, last]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let raw = Raw::of(row).map_err(sqlite)?;
+            if !take(self.entry(&raw)?, raw.judgement) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn collect(

@@ -4,14 +4,16 @@ use super::{
     read::{Filter, Reader, Span},
     *,
 };
-use crate::testing::{credential, event_id, judged};
+use crate::testing::{credential, event_id, judged, log_key, whole};
+
+mod tampering;
 
 fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
 }
 
 fn filled(folder: &Path, entries: u64) -> Ledger {
-    let mut ledger = Ledger::open(folder, &tenant()).unwrap();
+    let mut ledger = Ledger::open(folder, &tenant(), None).unwrap();
     for sequence in 1..=entries {
         let event = credential(
             event_id("jump-1", Source::Priority { cpu: 0 }, sequence),
@@ -22,8 +24,33 @@ fn filled(folder: &Path, entries: u64) -> Ledger {
             .append(judged(event), UnixNs(1_000 + sequence))
             .unwrap();
     }
-    ledger.commit().unwrap();
+    ledger.commit(UnixNs(0)).unwrap();
     ledger
+}
+
+/// Adds an entry; all of one ledger are of one stream.
+fn add(ledger: &mut Ledger, sequence: u64) {
+    let id = event_id("jump-1", Source::Priority { cpu: 0 }, sequence);
+    let event = credential(id, "acme", "/srv/acme/key");
+    ledger
+        .append(judged(event), UnixNs(1_000 + sequence))
+        .unwrap();
+}
+
+fn signing(folder: &Path) -> Ledger {
+    let signer = log_key().signer("acme").unwrap();
+    Ledger::open(folder, &tenant(), Some(signer)).unwrap()
+}
+
+fn sizes(folder: &Path) -> Vec<u64> {
+    let connection = Connection::open(Ledger::path(folder, &tenant())).unwrap();
+    let mut statement = connection
+        .prepare("SELECT size FROM checkpoint ORDER BY size")
+        .unwrap();
+    let sizes = statement
+        .query_map([], |row| row.get(0).map(number))
+        .unwrap();
+    sizes.collect::<Result<_, _>>().unwrap()
 }
 
 fn tamper(folder: &Path, sql: &str) {
@@ -37,10 +64,10 @@ fn what_was_committed_is_there_after_opening_again() {
     let head = filled(folder.path(), 5).head().clone();
     assert_eq!(head.position, 5);
     assert_eq!(
-        Ledger::open(folder.path(), &tenant()).unwrap().head(),
+        Ledger::open(folder.path(), &tenant(), None).unwrap().head(),
         &head
     );
-    assert_eq!(verify::verify(folder.path(), &tenant()).unwrap(), head);
+    assert_eq!(whole(folder.path(), "acme"), head.position);
 }
 
 #[test]
@@ -55,7 +82,7 @@ fn what_was_not_committed_is_not_there() {
     ledger.append(judged(event), UnixNs(9_000)).unwrap();
     drop(ledger);
     assert_eq!(
-        Ledger::open(folder.path(), &tenant())
+        Ledger::open(folder.path(), &tenant(), None)
             .unwrap()
             .head()
             .position,
@@ -76,12 +103,7 @@ fn one_changed_byte_is_found_and_its_position_named() {
         let folder = tempfile::tempdir().unwrap();
         drop(filled(folder.path(), 5));
         tamper(folder.path(), sql);
-        let error = verify::verify(folder.path(), &tenant()).expect_err(sql);
-        assert!(
-            matches!(error, LedgerError::Broken { position: 3, .. }),
-            "{sql}: {error}"
-        );
-        let error = Ledger::open(folder.path(), &tenant()).unwrap_err();
+        let error = Ledger::open(folder.path(), &tenant(), None).unwrap_err();
         assert!(error.to_string().contains("position 3"), "{sql}: {error}");
     }
 }
@@ -97,7 +119,7 @@ fn a_ledger_of_another_tenant_is_refused() {
     )
     .unwrap();
     assert!(matches!(
-        Ledger::open(folder.path(), &globex),
+        Ledger::open(folder.path(), &globex, None),
         Err(LedgerError::Foreign { key: "tenant", .. })
     ));
 }
@@ -149,5 +171,116 @@ fn sequences_and_pages_come_back_as_stored() {
             .unwrap()
             .position,
         entries[1].position
+    );
+}
+
+#[test]
+fn a_checkpoint_is_signed_once_a_second_while_entries_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = signing(folder.path());
+    let every = u64::try_from(CHECKPOINT_EVERY.as_nanos()).unwrap();
+    for (sequence, now) in [
+        (1, every),
+        (2, 2 * every - 1),
+        (3, 2 * every),
+        (4, 2 * every + 1),
+    ] {
+        add(&mut ledger, sequence);
+        ledger.commit(UnixNs(now)).unwrap();
+    }
+    assert_eq!(sizes(folder.path()), [1, 3]);
+    assert!(ledger.is_unsealed());
+    ledger.commit(UnixNs(3 * every)).unwrap();
+    assert_eq!(sizes(folder.path()), [1, 3, 4], "without a new entry, too");
+    assert!(!ledger.is_unsealed());
+    ledger.commit(UnixNs(9 * every)).unwrap();
+    assert_eq!(sizes(folder.path()), [1, 3, 4]);
+    assert_eq!(whole(folder.path(), "acme"), 4);
+}
+
+#[test]
+fn the_newest_checkpoints_are_kept_and_no_more_than_the_maximum() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = signing(folder.path());
+    let max = monitor_ledger::file::CHECKPOINTS_MAX;
+    for sequence in 1..=max + 5 {
+        add(&mut ledger, sequence);
+        ledger
+            .tree
+            .sign(&ledger.connection, &ledger.path, UnixNs(0))
+            .unwrap();
+    }
+    ledger.commit(UnixNs(0)).unwrap();
+    assert_eq!(sizes(folder.path()), (6..=max + 5).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_ledger_that_lost_what_was_signed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ledger = signing(folder.path());
+    (1..=5).for_each(|sequence| add(&mut ledger, sequence));
+    ledger.commit(UnixNs::MAX).unwrap();
+    drop(ledger);
+    tamper(folder.path(), "DELETE FROM entry WHERE position = 5");
+    let error = Ledger::open(folder.path(), &tenant(), None).unwrap_err();
+    assert!(
+        matches!(error, LedgerError::Broken { position: 5, .. }),
+        "{error}"
+    );
+}
+
+/// Makes a file what it was in layout 1.
+fn chained(folder: &Path) {
+    let connection = Connection::open(Ledger::path(folder, &tenant())).unwrap();
+    let mut link = monitor_ledger::chain::first("acme");
+    let rows: Vec<(i64, Vec<u8>, Vec<u8>)> = {
+        let sql = "SELECT stored_at, event, judgement FROM entry ORDER BY position";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    for (stored_at, event, judgement) in rows {
+        link = monitor_ledger::chain::link(&link, &event, &judgement, number(stored_at));
+        let set = "UPDATE entry SET hash = ?1 WHERE stored_at = ?2";
+        connection.execute(set, params![link, stored_at]).unwrap();
+    }
+    connection
+        .execute_batch("DROP TABLE node; DROP TABLE checkpoint; UPDATE meta SET value = '1' WHERE key = 'layout'; DELETE FROM meta WHERE key = 'blinding'")
+        .unwrap();
+}
+
+#[test]
+fn a_chained_ledger_is_taken_over_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 600));
+    chained(folder.path());
+    let mut ledger = signing(folder.path());
+    add(&mut ledger, 601);
+    ledger.commit(UnixNs::MAX).unwrap();
+    assert_eq!(ledger.head().position, 601);
+    assert_eq!(whole(folder.path(), "acme"), 601);
+    assert_eq!(sizes(folder.path()), [601]);
+}
+
+#[test]
+fn a_broken_chain_is_not_taken_over_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 5));
+    chained(folder.path());
+    tamper(
+        folder.path(),
+        "UPDATE entry SET principal = 'mallory' WHERE position = 3",
+    );
+    let before = std::fs::read(Ledger::path(folder.path(), &tenant())).unwrap();
+    for _ in 0..2 {
+        let error = Ledger::open(folder.path(), &tenant(), None).unwrap_err();
+        assert!(
+            matches!(error, LedgerError::Broken { position: 3, .. }),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        std::fs::read(Ledger::path(folder.path(), &tenant())).unwrap(),
+        before
     );
 }

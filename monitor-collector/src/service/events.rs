@@ -129,7 +129,11 @@ impl EventService for Edge {
 impl Edge {
     /// The ledgers that are asked for and seen. One that is not seen answers
     /// as one that is not there.
-    fn ledgers(&self, sight: &Sight, asked: &[TenantId]) -> Result<Vec<TenantId>, Status> {
+    pub(super) fn ledgers(
+        &self,
+        sight: &Sight,
+        asked: &[TenantId],
+    ) -> Result<Vec<TenantId>, Status> {
         let policy = Arc::clone(&self.writer.tables().borrow().policy);
         let seen = |id: &TenantId| sight.sees(id) && policy.has_tenant(id);
         if let Some(unknown) = asked.iter().find(|id| !seen(id)) {

@@ -30,6 +30,15 @@ pub enum Sight {
     Tenants(Vec<TenantId>),
 }
 
+/// Which parts of an entry may be read as they were stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// The event.
+    pub event: bool,
+    /// The judgement.
+    pub judgement: bool,
+}
+
 impl Sight {
     /// What this identity sees.
     #[must_use]
@@ -96,6 +105,25 @@ impl Sight {
             position: entry.position,
             hash,
             stored_at_unix_ns: entry.stored_at.0,
+        }
+    }
+
+    /// Which parts of an entry this caller may have as they were stored.
+    #[must_use]
+    pub fn whole(&self, entry: &Entry, grants: &HashMap<GrantId, Grant>) -> Whole {
+        if *self == Self::Everything {
+            return Whole {
+                event: true,
+                judgement: true,
+            };
+        }
+        let mut event = entry.judged.event.clone();
+        self.redact_event(&mut event, grants);
+        let mut judgement = entry.judged.judgement.clone();
+        self.redact_judgement(&mut judgement, grants);
+        Whole {
+            event: event == entry.judged.event,
+            judgement: judgement == entry.judged.judgement,
         }
     }
 

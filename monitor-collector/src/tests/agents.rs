@@ -6,9 +6,8 @@ use tonic::Code;
 
 use super::*;
 use crate::{
-    ledger::verify::verify,
     state::State,
-    testing::{credential, event_id, grant},
+    testing::{credential, event_id, grant, whole},
 };
 
 fn tenant(name: &str) -> TenantId {
@@ -39,7 +38,7 @@ async fn what_was_acked_is_on_disk_after_a_crash_and_replays_are_stored_once() {
     let count = |folder: &Path| -> u64 {
         ["acme", "globex", "provider"]
             .iter()
-            .map(|name| verify(folder, &tenant(name)).unwrap().position)
+            .map(|name| whole(folder, name))
             .sum()
     };
     assert_eq!(count(&crashed), 50);
@@ -75,10 +74,7 @@ async fn an_event_in_another_agents_name_refuses_its_batch() {
         "{status}"
     );
     collector.drain().await;
-    assert_eq!(
-        verify(&scene.data_dir(), &tenant("acme")).unwrap().position,
-        0
-    );
+    assert_eq!(whole(&scene.data_dir(), "acme"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,10 +87,7 @@ async fn what_cannot_be_decoded_is_set_aside_and_the_stream_goes_on() {
     agent.send_bytes(2, vec![vec![0xff; 9]]).await;
     agent.acked(2).await;
     collector.drain().await;
-    assert_eq!(
-        verify(&scene.data_dir(), &tenant("acme")).unwrap().position,
-        1
-    );
+    assert_eq!(whole(&scene.data_dir(), "acme"), 1);
     let state = State::open(&scene.data_dir()).unwrap();
     assert_eq!(state.set_aside(&"jump-1".parse().unwrap()).unwrap(), 1);
 }
@@ -150,10 +143,7 @@ async fn what_cannot_be_put_on_disk_is_not_acked_and_taken_when_it_can() {
     agent.acked(1).await;
     collector.drain().await;
     for name in ["acme", "globex"] {
-        assert_eq!(
-            verify(&scene.data_dir(), &tenant(name)).unwrap().position,
-            1
-        );
+        assert_eq!(whole(&scene.data_dir(), name), 1);
     }
 }
 

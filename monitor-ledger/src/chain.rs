@@ -1,34 +1,32 @@
-//! What an entry's hash is made of.
+//! How the records of ledgers of layout 1 were linked, for taking them over.
 //!
 //! SHA-256 over a domain, the hash before, and the fields, each with its
-//! length before it, so that no two entries share an encoding. The first link
-//! is made of the tenant's name: entries cannot be moved to another ledger.
+//! length before it, so that no two records share an encoding. The first link
+//! is made of the tenant's name.
 
-use monitor_model::{clock::UnixNs, id::TenantId};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 digest.
-pub type Hash = [u8; 32];
+use crate::merkle::Hash;
 
 const FIRST: &[u8] = b"monitor.v1 ledger first\0";
 const ENTRY: &[u8] = b"monitor.v1 ledger entry\0";
 
-/// What the first entry of a tenant's ledger is chained to.
+/// What the first record of a tenant's ledger was linked to.
 #[must_use]
-pub fn first(tenant: &TenantId) -> Hash {
+pub fn first(tenant: &str) -> Hash {
     let mut digest = Sha256::new_with_prefix(FIRST);
-    field(&mut digest, tenant.as_str().as_bytes());
+    field(&mut digest, tenant.as_bytes());
     digest.finalize().into()
 }
 
-/// The hash of an entry that follows another.
+/// The hash of a record that follows another.
 #[must_use]
-pub fn link(before: &Hash, event: &[u8], judgement: &[u8], stored_at: UnixNs) -> Hash {
+pub fn link(before: &Hash, event: &[u8], judgement: &[u8], stored_at_unix_ns: u64) -> Hash {
     let mut digest = Sha256::new_with_prefix(ENTRY);
     field(&mut digest, before);
     field(&mut digest, event);
     field(&mut digest, judgement);
-    field(&mut digest, &stored_at.0.to_be_bytes());
+    field(&mut digest, &stored_at_unix_ns.to_be_bytes());
     digest.finalize().into()
 }
 

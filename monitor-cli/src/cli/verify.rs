@@ -1,0 +1,31 @@
+//! The flags of `verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What to check, and what to check it against.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "No collector is asked. Without --verifier-key, the key that lies beside the records is taken: that
+finds accidents and changes by whoever has no key, but not a ledger that was
+signed anew as a whole. A ledger that was cut off is found by a checkpoint from
+before: keep one, and give it with --checkpoint.
+
+Exit codes: 0 everything is there and proved, 1 broken, 4 whole, but the newest
+records are not signed yet.
+
+Examples:
+  monitorctl verify /var/lib/monitor-collector
+  monitorctl verify acme-bundle --verifier-key acme.key --checkpoint acme-january.checkpoint"
+)]
+pub struct Verify {
+    /// A collector's data_dir, a ledger's .db file, or the folder of a bundle.
+    pub path: PathBuf,
+    /// File with a verifier key (NAME+ID+DATA) that was handed over before, one a line; repeat for more.
+    #[arg(long, value_name = "FILE")]
+    pub verifier_key: Vec<PathBuf>,
+    /// Checkpoint that was handed over before; repeat for more.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Vec<PathBuf>,
+}

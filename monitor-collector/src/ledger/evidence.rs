@@ -1,0 +1,172 @@
+//! Checkpoints and proofs, for those who check.
+//!
+//! Everything is of the newest checkpoint's tree, in one state of the file:
+//! what is not signed yet may still be lost with the disk. Bound: 256 hashes
+//! or one page of entries in memory.
+
+use std::path::{Path, PathBuf};
+
+use monitor_ledger::{
+    Hash,
+    file::{self, KeptCheckpoint, Stored, StoredError},
+    leaf::{Blinding, Leaf, Parts},
+    merkle::TILE_WIDTH,
+    proof::{self, Hashes as _},
+    tile,
+};
+use monitor_model::id::TenantId;
+
+use super::{Entry, Ledger, LedgerError, read::Reader};
+
+/// Most bytes of entries that are read at once; one may go beyond.
+pub const PAGE_BYTES_MAX: usize = 2 << 20;
+
+/// A ledger opened for those who check it.
+#[derive(Debug)]
+pub struct Evidence {
+    path: PathBuf,
+    reader: Reader,
+    blinding: Blinding,
+    newest: Option<KeptCheckpoint>,
+}
+
+/// An entry as it was hashed.
+#[derive(Debug)]
+pub struct Hashed {
+    /// The entry.
+    pub entry: Entry,
+    /// The judgement as it is stored.
+    pub judgement_bytes: Vec<u8>,
+    /// Its leaf.
+    pub leaf: Leaf,
+}
+
+/// A path, and the tree that it leads to.
+#[derive(Debug)]
+pub struct Proof {
+    /// The path.
+    pub hashes: Vec<Hash>,
+    /// The size of the tree.
+    pub size: u64,
+    /// The root of the tree.
+    pub root: Hash,
+}
+
+impl Evidence {
+    /// Opens the ledger of a tenant, which must be there.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
+        let path = Ledger::path(data_dir, tenant);
+        let reader = Reader::open(data_dir, tenant)?;
+        let sqlite = |source| LedgerError::sqlite(&path, source);
+        reader.connection.execute_batch("BEGIN").map_err(sqlite)?;
+        let newest = file::newest_checkpoint(&reader.connection).map_err(sqlite)?;
+        let blinding = file::blinding(&reader.connection).map_err(sqlite)?;
+        let blinding = blinding.ok_or_else(|| {
+            LedgerError::broken(&path, 1, "what its digests are blinded with is gone")
+        })?;
+        Ok(Self {
+            path,
+            reader,
+            blinding,
+            newest,
+        })
+    }
+
+    /// The newest checkpoint; none before the first.
+    #[must_use]
+    pub const fn newest(&self) -> Option<&KeptCheckpoint> {
+        self.newest.as_ref()
+    }
+
+    /// How many entries are signed.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.size)
+    }
+
+    /// Blinds of the parts of an entry.
+    #[must_use]
+    pub const fn blinding(&self) -> &Blinding {
+        &self.blinding
+    }
+
+    /// Signed entries from a position on, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn entries(&self, first: u64, limit: u32) -> Result<Vec<Hashed>, LedgerError> {
+        let last = self
+            .size()
+            .min(first.saturating_add(u64::from(limit)).saturating_sub(1));
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        self.reader.each(first..=last, |entry, judgement_bytes| {
+            bytes += entry.judged.event_bytes.len() + judgement_bytes.len();
+            let parts = Parts {
+                stored_at_unix_ns: entry.stored_at.0,
+                event: &entry.judged.event_bytes,
+                judgement: &judgement_bytes,
+            };
+            let leaf = Leaf::new(&self.blinding, entry.position, parts);
+            found.push(Hashed {
+                entry,
+                judgement_bytes,
+                leaf,
+            });
+            bytes < PAGE_BYTES_MAX
+        })?;
+        Ok(found)
+    }
+
+    /// The hashes of a tile; none where the tree has none.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, LedgerError> {
+        let first = index.saturating_mul(TILE_WIDTH);
+        let count = tile::in_level(level, self.size())
+            .saturating_sub(first)
+            .min(TILE_WIDTH);
+        let hashes = self.stored().hashes(level, first, count);
+        hashes.map_err(|error| self.error(error))
+    }
+
+    /// Proves that an entry is in the tree of a size.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn inclusion(&self, position: u64, size: u64) -> Result<(Hash, Proof), LedgerError> {
+        let (stored, index) = (self.stored(), position.saturating_sub(1));
+        let prove = || {
+            let leaf = proof::subtree(&stored, 0, index)?;
+            let hashes = proof::inclusion(&stored, index, size)?;
+            let root = proof::root(&stored, size)?;
+            Ok((leaf, Proof { hashes, size, root }))
+        };
+        prove().map_err(|error| self.error(error))
+    }
+
+    /// Proves that the tree of one size begins that of another.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn consistency(&self, old: u64, size: u64) -> Result<Proof, LedgerError> {
+        let stored = self.stored();
+        let prove = || {
+            let hashes = proof::consistency(&stored, old, size)?;
+            let root = proof::root(&stored, size)?;
+            Ok(Proof { hashes, size, root })
+        };
+        prove().map_err(|error| self.error(error))
+    }
+
+    const fn stored(&self) -> Stored<'_> {
+        Stored(&self.reader.connection)
+    }
+
+    fn error(&self, error: StoredError) -> LedgerError {
+        LedgerError::stored(&self.path, error)
+    }
+}

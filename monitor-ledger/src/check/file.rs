@@ -1,0 +1,250 @@
+//! Checks a tenant's SQLite file: its tables, every record, the tree, the checkpoints.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{CheckError, Fault, Report, Trust, Walk, prove};
+use crate::{
+    file::{self, LAYOUT, Row, SCHEMA, SCHEMA_TREE, Stored, StoredError},
+    leaf::Blinding,
+    merkle::{Hash, Kept},
+    proof::Tree,
+    tile,
+};
+
+/// Checks the file of a tenant's ledger, which is opened for reading only.
+///
+/// # Errors
+/// [`CheckError::Broken`] names the first record that is wrong.
+pub fn check(path: &Path, tenant: &str, trust: &Trust) -> Result<Report, CheckError> {
+    let connection = file::open(path).map_err(|source| sqlite(path, source))?;
+    // One state of the file, though its writer goes on.
+    connection
+        .execute_batch("BEGIN")
+        .map_err(|source| sqlite(path, source))?;
+    layout(&connection, path)?;
+    match whole(&connection, tenant, &trust.of_tenant(tenant)) {
+        Ok(Ok(report)) => Ok(report),
+        Ok(Err(fault)) => Err(CheckError::Broken {
+            path: path.into(),
+            fault,
+        }),
+        Err(StoredError::Sqlite(source)) => Err(sqlite(path, source)),
+        Err(StoredError::Missing(missing)) => Err(CheckError::Broken {
+            path: path.into(),
+            fault: Fault::at(missing.first + 1, missing.to_string()),
+        }),
+    }
+}
+
+fn sqlite(path: &Path, source: rusqlite::Error) -> CheckError {
+    let code = source.sqlite_error_code();
+    let is_damage = matches!(
+        code,
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    );
+    let path = path.to_path_buf();
+    if is_damage {
+        let fault = Fault::at(1, format!("the file is damaged: {source}"));
+        return CheckError::Broken { path, fault };
+    }
+    CheckError::Sqlite { path, source }
+}
+
+fn layout(connection: &Connection, path: &Path) -> Result<(), CheckError> {
+    let found: Option<String> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'layout'", [], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(|source| sqlite(path, source))?;
+    let found = found.unwrap_or_default();
+    if found == LAYOUT {
+        return Ok(());
+    }
+    Err(CheckError::Layout {
+        path: path.into(),
+        found,
+        known: LAYOUT,
+    })
+}
+
+type Checked<T> = Result<Result<T, Fault>, StoredError>;
+
+/// Hands a fault out of a function that can fail otherwise, too.
+macro_rules! sound {
+    ($checked:expr) => {
+        match $checked {
+            Ok(value) => value,
+            Err(fault) => return Ok(Err(fault)),
+        }
+    };
+}
+
+fn whole(connection: &Connection, tenant: &str, trust: &Trust) -> Checked<Report> {
+    let blinding = sound!(tables(connection, tenant)?);
+    let mut walk = Walk::new(tenant);
+    let mut trees = sound!(checkpoints(connection, &mut walk, trust)?);
+    trees.extend(sound!(walk.held(trust)));
+    sound!(records(connection, &blinding, &mut walk)?);
+    let size = walk.next() - 1;
+    sound!(nodes(connection, size)?);
+    sound!(streams(connection)?);
+    sound!(damage(connection)?);
+    let mut report = sound!(walk.end());
+    report.proofs = sound!(prove(&Stored(connection), &trees)?);
+    Ok(Ok(report))
+}
+
+/// Tables, indexes and what the file says of itself are as they were made: a
+/// view or trigger could show something else than is there.
+fn tables(connection: &Connection, tenant: &str) -> Checked<Blinding> {
+    let made = Connection::open_in_memory()?;
+    made.execute_batch(SCHEMA)?;
+    made.execute_batch(SCHEMA_TREE)?;
+    if schema(&made)? != schema(connection)? {
+        return Ok(Err(Fault::at(
+            1,
+            "the file's tables are not those that are made",
+        )));
+    }
+    let mut statement = connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<(String, String)> = rows.collect::<Result<_, _>>()?;
+    let Some(blinding) = file::blinding(connection)? else {
+        return Ok(Err(Fault::at(
+            1,
+            "the file has lost what its digests are blinded with",
+        )));
+    };
+    let secret = file::blinding_text(&blinding);
+    let wanted = [
+        ("blinding", secret.as_str()),
+        ("layout", LAYOUT),
+        ("tenant", tenant),
+    ];
+    let wanted = wanted.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    if found != wanted {
+        let cause = format!("the file does not say of itself that it is {tenant}'s, and no more");
+        return Ok(Err(Fault::at(1, cause)));
+    }
+    Ok(Ok(blinding))
+}
+
+fn schema(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql = "SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+fn checkpoints(connection: &Connection, walk: &mut Walk, trust: &Trust) -> Checked<Vec<Tree>> {
+    let sql = "SELECT size, note, key FROM checkpoint ORDER BY size";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut trees = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(kept) = file::kept(row) else {
+            return Ok(Err(Fault::at(
+                1,
+                "a checkpoint's columns are of other types",
+            )));
+        };
+        let tree = sound!(walk.checkpoint(&kept.note, &kept.key, trust));
+        if tree.size != kept.size {
+            let cause = format!(
+                "the checkpoint of {} is kept as that of {}",
+                tree.size, kept.size
+            );
+            return Ok(Err(Fault::at(kept.size, cause)));
+        }
+        trees.push(tree);
+    }
+    Ok(Ok(trees))
+}
+
+fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Checked<()> {
+    // Read by the table alone: a record that lost its stream is found as well.
+    let sql = format!(
+        "{} ORDER BY position",
+        file::SELECT.replace(" JOIN ", " LEFT JOIN ")
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut node = connection.prepare("SELECT hash FROM node WHERE level = ?1 AND place = ?2")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let position = walk.next();
+        let at = |cause: String| Fault::at(position, cause);
+        let row = match Row::of(row) {
+            Ok(row) => row,
+            Err(error) => {
+                return Ok(Err(at(format!(
+                    "a column is not as it was written: {error}"
+                ))));
+            }
+        };
+        if row.position != position {
+            let cause = format!("missing: the next record found is {}", row.position);
+            return Ok(Err(at(cause)));
+        }
+        let leaf = row.leaf(blinding);
+        let event = sound!(row.check(&leaf).map_err(|fault| at(fault.to_string())));
+        for kept in sound!(walk.record(&leaf, Some(&event))) {
+            let key = (kept.level, file::integer(kept.index));
+            let found = node.query_row(key, |row| row.get::<_, Hash>(0)).optional();
+            sound!(compare(&kept, found.ok().flatten()));
+            walk.report.nodes += 1;
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Compares the root of a subtree with what is kept of it.
+fn compare(kept: &Kept, found: Option<Hash>) -> Result<(), Fault> {
+    if found == Some(kept.hash) {
+        return Ok(());
+    }
+    let width = 256u64.saturating_pow(u32::from(kept.level));
+    Err(Fault {
+        first: kept.index.saturating_mul(width) + 1,
+        last: (kept.index + 1).saturating_mul(width),
+        cause: "the hash kept over these records is not theirs".to_owned(),
+    })
+}
+
+/// No more hashes are kept than records make.
+fn nodes(connection: &Connection, size: u64) -> Checked<()> {
+    let expected: u64 = (1..tile::LEVELS_MAX)
+        .map(|level| tile::in_level(level, size))
+        .sum();
+    let count: i64 = connection.query_row("SELECT count(*) FROM node", [], |row| row.get(0))?;
+    if file::number(count) == expected {
+        return Ok(Ok(()));
+    }
+    let cause = format!("{count} hashes of subtrees are kept where {expected} belong");
+    Ok(Err(Fault::at(size + 1, cause)))
+}
+
+/// Every stream is one of some record.
+fn streams(connection: &Connection) -> Checked<()> {
+    let sql = "SELECT agent FROM stream WHERE id NOT IN (SELECT stream FROM entry)";
+    let stray: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(match stray {
+        None => Ok(()),
+        Some(agent) => Err(Fault::at(
+            1,
+            format!("a stream of {agent} is kept that no record is of"),
+        )),
+    })
+}
+
+/// Indexes hold what tables hold, or a search would not find what is there.
+fn damage(connection: &Connection) -> Checked<()> {
+    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    Ok(if said == "ok" {
+        Ok(())
+    } else {
+        Err(Fault::at(1, format!("the file is damaged: {said}")))
+    })
+}

@@ -1,0 +1,336 @@
+//! Numbers held and missing, stream by stream.
+//!
+//! Every agent counts what it tells, in each boot and each source of events.
+//! In: names of events, in any order, and the gaps that agents named. Out: the
+//! ranges that are missing, each with its cause. Bound: [`RANGES_MAX`] ranges;
+//! beyond them nothing is said of what is missing, rather than something wrong.
+
+use std::collections::BTreeMap;
+
+use monitor_model::{
+    event::{Action, Event, GapCause},
+    id::{AgentName, BootId, EventId, Source},
+};
+use serde::Serialize;
+
+/// Most ranges that are kept.
+pub const RANGES_MAX: usize = 1_000_000;
+
+/// One stream of one host's events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Stream {
+    /// The agent.
+    pub agent: AgentName,
+    /// The host's boot.
+    pub boot: BootId,
+    /// The source within the boot.
+    pub source: Source,
+}
+
+impl From<&EventId> for Stream {
+    fn from(id: &EventId) -> Self {
+        Self {
+            agent: id.agent.clone(),
+            boot: id.boot,
+            source: id.source,
+        }
+    }
+}
+
+/// Numbers that are missing in a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The stream.
+    pub stream: Stream,
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// Why, as the agent named it; none where it named nothing.
+    pub cause: Option<String>,
+}
+
+/// What is held, and which gaps were named.
+#[derive(Clone, Debug, Default)]
+pub struct Sequences {
+    held: BTreeMap<Stream, Ranges>,
+    named: BTreeMap<Stream, Vec<(u64, u64, GapCause)>>,
+    ranges: usize,
+    is_full: bool,
+}
+
+/// Disjoint ranges that do not touch: first to last, both inclusive.
+type Ranges = BTreeMap<u64, u64>;
+
+impl Sequences {
+    /// Takes an event: its number is held, and a gap that it names is known.
+    pub fn take(&mut self, event: &Event) {
+        let stream = Stream::from(&event.id);
+        if let Action::Gap {
+            source,
+            first,
+            last,
+            cause,
+        } = &event.action
+        {
+            let named = Stream {
+                source: *source,
+                ..stream.clone()
+            };
+            self.name(named, (*first, *last, *cause));
+        }
+        self.hold(stream, event.id.sequence);
+    }
+
+    /// Takes a number as held.
+    pub fn hold(&mut self, stream: Stream, number: u64) {
+        let has_room = self.has_room();
+        let ranges = self.held.entry(stream).or_default();
+        let before = ranges.range(..=number).next_back().map(|(&a, &b)| (a, b));
+        if before.is_some_and(|(_, last)| number <= last) {
+            return;
+        }
+        let joins = before.filter(|(_, last)| last.checked_add(1) == Some(number));
+        let follows = number.checked_add(1).and_then(|next| ranges.remove(&next));
+        if joins.is_none() && follows.is_none() && !has_room {
+            self.is_full = true;
+            return;
+        }
+        match (joins, follows) {
+            (None, None) => self.ranges += 1,
+            (Some(_), Some(_)) => self.ranges -= 1,
+            (None, Some(_)) | (Some(_), None) => {}
+        }
+        let first = joins.map_or(number, |(first, _)| first);
+        ranges.insert(first, follows.unwrap_or(number));
+    }
+
+    /// Takes a gap that an agent named.
+    pub fn name(&mut self, stream: Stream, gap: (u64, u64, GapCause)) {
+        if self.has_room() {
+            self.ranges += 1;
+            self.named.entry(stream).or_default().push(gap);
+        } else {
+            self.is_full = true;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.ranges < RANGES_MAX
+    }
+
+    /// Whether there were too many ranges to know all of them.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// How many streams there are.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Ranges held in a stream, ascending.
+    pub fn held(&self) -> impl Iterator<Item = (&Stream, u64, u64)> {
+        let ranges = |(stream, ranges): (_, &'_ Ranges)| (stream, ranges.clone());
+        self.held
+            .iter()
+            .map(ranges)
+            .flat_map(|(stream, ranges)| ranges.into_iter().map(move |(a, b)| (stream, a, b)))
+    }
+
+    /// Takes in what another holds.
+    pub fn merge(&mut self, other: &Self) {
+        self.is_full |= other.is_full;
+        for (stream, first, last) in other.held() {
+            self.hold_range(stream, first, last);
+        }
+        for (stream, gaps) in &other.named {
+            for gap in gaps {
+                self.name(stream.clone(), *gap);
+            }
+        }
+    }
+
+    fn hold_range(&mut self, stream: &Stream, first: u64, last: u64) {
+        if !self.has_room() {
+            self.is_full = true;
+            return;
+        }
+        let ranges = self.held.entry(stream.clone()).or_default();
+        let before = ranges.len();
+        let (mut first, mut last) = (first, last);
+        // What touches or overlaps becomes one.
+        let touching: Vec<u64> = ranges
+            .range(..=last.saturating_add(1))
+            .rev()
+            .take_while(|(_, end)| end.saturating_add(1) >= first)
+            .map(|(start, _)| *start)
+            .collect();
+        for start in touching {
+            if let Some(end) = ranges.remove(&start) {
+                first = first.min(start);
+                last = last.max(end);
+            }
+        }
+        ranges.insert(first, last);
+        self.ranges = (self.ranges + ranges.len()).saturating_sub(before);
+    }
+
+    /// Numbers of one stream that are missing within `from..=to`, ascending,
+    /// cut where what was named begins and ends.
+    #[must_use]
+    pub fn missing(&self, stream: &Stream, from: u64, to: u64) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        let mut next = from;
+        let empty = Ranges::new();
+        let held = self.held.get(stream).unwrap_or(&empty);
+        for (&first, &last) in held {
+            if last < next {
+                continue;
+            }
+            if first > to {
+                break;
+            }
+            if first > next {
+                self.causes(stream, next, first - 1, &mut missing);
+            }
+            next = last.saturating_add(1);
+        }
+        if next <= to {
+            self.causes(stream, next, to, &mut missing);
+        }
+        missing
+    }
+
+    /// Every number that is missing below the newest of its stream.
+    #[must_use]
+    pub fn all_missing(&self) -> Vec<Missing> {
+        let newest = |ranges: &Ranges| ranges.last_key_value().map_or(0, |(_, last)| *last);
+        self.held
+            .iter()
+            .flat_map(|(stream, ranges)| self.missing(stream, 1, newest(ranges)))
+            .collect()
+    }
+
+    /// Every gap that was named, held or not.
+    pub fn named(&self) -> impl Iterator<Item = Missing> {
+        self.named.iter().flat_map(|(stream, gaps)| {
+            gaps.iter().map(|(first, last, cause)| Missing {
+                stream: stream.clone(),
+                first: *first,
+                last: *last,
+                cause: Some(cause.to_string()),
+            })
+        })
+    }
+
+    /// Parts a missing range by what was named of it.
+    fn causes(&self, stream: &Stream, first: u64, last: u64, into: &mut Vec<Missing>) {
+        let mut named: Vec<_> = self.named.get(stream).cloned().unwrap_or_default();
+        named.sort_unstable_by_key(|(first, last, _)| (*first, *last));
+        let mut push = |first, last, cause: Option<GapCause>| {
+            into.push(Missing {
+                stream: stream.clone(),
+                first,
+                last,
+                cause: cause.map(|cause| cause.to_string()),
+            });
+        };
+        let mut next = first;
+        for (from, to, cause) in named {
+            let (from, to) = (from.max(next), to.min(last));
+            if from > to {
+                continue;
+            }
+            if from > next {
+                push(next, from - 1, None);
+            }
+            push(from, to, Some(cause));
+            next = to.saturating_add(1);
+        }
+        if next <= last {
+            push(next, last, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_model::clock::UnixNs;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream {
+            agent: "jump-1".parse().unwrap(),
+            boot: BootId::from_parts(UnixNs(0), 1),
+            source: Source::Agent,
+        }
+    }
+
+    fn ranges(missing: &[Missing]) -> Vec<(u64, u64, Option<&str>)> {
+        missing
+            .iter()
+            .map(|one| (one.first, one.last, one.cause.as_deref()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_cause_or_without() {
+        let mut sequences = Sequences::default();
+        for number in [1, 2, 5, 9, 10] {
+            sequences.hold(stream(), number);
+        }
+        sequences.name(stream(), (7, 8, GapCause::RingFull));
+        sequences.name(stream(), (3, 3, GapCause::SpoolFull));
+        let missing = sequences.all_missing();
+        let expected = [
+            (3, 3, Some("spool full")),
+            (4, 4, None),
+            (6, 6, None),
+            (7, 8, Some("ring full")),
+        ];
+        assert_eq!(ranges(&missing), expected);
+        assert_eq!(
+            ranges(&sequences.missing(&stream(), 4, 6)),
+            [(4, 4, None), (6, 6, None)]
+        );
+        assert_eq!(
+            ranges(&sequences.missing(&stream(), 9, 12)),
+            [(11, 12, None)]
+        );
+    }
+
+    #[test]
+    fn nothing_is_said_beyond_the_bound() {
+        let mut sequences = Sequences {
+            ranges: RANGES_MAX - 1,
+            ..Sequences::default()
+        };
+        sequences.hold(stream(), 1);
+        assert!(!sequences.is_full());
+        sequences.hold(stream(), 2);
+        assert!(!sequences.is_full(), "it touches what is held");
+        sequences.hold(stream(), 9);
+        assert!(sequences.is_full());
+    }
+
+    proptest! {
+        #[test]
+        fn merged_halves_are_the_whole(numbers in prop::collection::vec((1u64..80, any::<bool>()), 0..120)) {
+            let mut halves = [Sequences::default(), Sequences::default()];
+            let mut whole = Sequences::default();
+            for (number, half) in numbers {
+                halves[usize::from(half)].hold(stream(), number);
+                whole.hold(stream(), number);
+            }
+            let [mut one, two] = halves;
+            one.merge(&two);
+            prop_assert_eq!(&one.held, &whole.held);
+            prop_assert_eq!(one.ranges, whole.ranges);
+        }
+    }
+}
