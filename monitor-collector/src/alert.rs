@@ -2,7 +2,7 @@
 //!
 //! In: judged events in stored order, and who is connected. Out: at most one
 //! alert an event, or a count on an earlier one. Bound:
-//! [`SUBJECTS_MAX`](counting::SUBJECTS_MAX) counted subjects, as many revoked
+//! [`SUBJECTS_MAX`] counted subjects, as many revoked
 //! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`] and [`grants`]
 //! name; the longest idle is forgotten, which can raise an alert once more but
 //! never loses one. Loss: none; what the dedupe window swallows is counted in
@@ -10,10 +10,10 @@
 //!
 //! # Layout
 //! - [`rule`]: what a rule is; `standard.toml`: those that come with the collector.
-//! - [`matching`]: which rule an event matches, and what is alike.
+//! - `matching`: which rule an event matches, and what is alike.
 //! - [`counting`]: how often, within a window. [`hosts`], [`grants`]: what
 //!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
-//! - [`raising`]: what an alert says; [`telling`]: the same as a sentence.
+//! - `raising`: what an alert says; [`telling`]: the same as a sentence.
 
 use std::{
     cmp::Reverse,

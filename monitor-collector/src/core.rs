@@ -12,7 +12,7 @@
 //! # Layout
 //! - [`alerts`]: alerts that follow, and what people do with them.
 //! - [`grants`]: permissions, and what of them was used.
-//! - [`error`]: why it cannot go on, and why a request is refused.
+//! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
 //! - [`orders`]: what becomes of an order; `reach`: whom it reaches.

@@ -4,7 +4,7 @@
 //! [`SUBJECTS_MAX`] subjects over all rules, of each the newest matches that
 //! its rule waits for, or [`TENANTS_COUNTED_MAX`] tenants; the longest idle
 //! subject is forgotten. Loss: none that lies within a window and the bound.
-//! Kept over a restart: every change is told by [`Counters::take_changes`].
+//! Kept over a restart: every change is told by `Counters::take_changes`.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -1,6 +1,6 @@
 //! When each grant was used last, so that the use of a dormant one stands out.
 //!
-//! Bound: [`GRANTS_MAX`](crate::core::grants::GRANTS_MAX) grants; the one unused for
+//! Bound: [`GRANTS_MAX`] grants; the one unused for
 //! longest is forgotten, and its next use counts from its beginning.
 
 use std::{
