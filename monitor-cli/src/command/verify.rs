@@ -128,12 +128,9 @@ fn told(screen: &mut Screen, checked: &Checked) -> Result<(), CliError> {
 }
 
 fn row(_: &Screen, checked: &Checked) -> Vec<Cell> {
-    let report = match &checked.found {
-        Ok(report) => report,
-        Err(_) => {
-            let name = checked.place.path().display().to_string();
-            return vec![Cell::new(name), Cell::new("BROKEN").tone(Tone::Bad)];
-        }
+    let Ok(report) = &checked.found else {
+        let name = checked.place.path().display().to_string();
+        return vec![Cell::new(name), Cell::new("BROKEN").tone(Tone::Bad)];
     };
     let state = match (report.unsigned, report.key.is_empty()) {
         (0, _) => Cell::new("whole").tone(Tone::Good),
