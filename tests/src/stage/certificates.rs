@@ -1,4 +1,5 @@
-//! Certificates for mTLS, made on the spot by `monitorctl pki`.
+//! Certificates for mTLS, made on the spot by `monitorctl pki`, and the key of the
+//! ledgers.
 
 use anyhow::Result;
 
@@ -12,7 +13,7 @@ pub const ANALYST: &str = "soc";
 /// Who registers grants and asks for certificates.
 pub const ADMIN: &str = "admin";
 
-/// Makes a CA and a certificate for each role.
+/// Makes a CA, a certificate for each role, and the key of the ledgers.
 ///
 /// # Errors
 /// `monitorctl` failed, with what it said.
@@ -30,7 +31,15 @@ pub fn make(folder: &Folder) -> Result<()> {
     for (role, name, more) in roles {
         issue(folder, role, name, more)?;
     }
-    Ok(())
+    make_ledger_key(folder)
+}
+
+/// Makes the key that signs the ledgers' checkpoints.
+fn make_ledger_key(folder: &Folder) -> Result<()> {
+    let mut key = command(folder.program("monitor-collector"), ["ledger-key", "--out"]);
+    key.arg(folder.ledger_key())
+        .args(["--name", "demo.example"]);
+    command::stdout(&mut key).map(drop)
 }
 
 /// Makes one more certificate.

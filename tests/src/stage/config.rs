@@ -71,11 +71,13 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
         "listen = \"127.0.0.1:{}\"\n\
          data_dir = \"{root}/collector\"\n\
          {tls}\
-         [broker]\naddress = \"https://localhost:{}\"\n",
+         [broker]\naddress = \"https://localhost:{}\"\n\
+         [ledger]\nkey = \"{key}\"\n",
         ports.collector,
         ports.broker,
         root = folder.root().display(),
         tls = tls(folder, "collector"),
+        key = folder.ledger_key().display(),
     );
     if shape == Shape::Host {
         return Ok(text);

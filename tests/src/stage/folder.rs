@@ -87,6 +87,12 @@ impl Folder {
         self.at("run/agent.sock")
     }
 
+    /// The key that signs the collector's ledgers.
+    #[must_use]
+    pub fn ledger_key(&self) -> PathBuf {
+        self.at("pki/ledger.key")
+    }
+
     /// A tenant's credential file.
     #[must_use]
     pub fn credential(&self, tenant: &str) -> PathBuf {
