@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use monitor_tests::engineer::{Engineer, Grant};
+use monitor_tests::engineer::{Engineer, Grant, Login};
 use monitor_tests::facts::{Fact, Facts};
 use monitor_tests::poll;
 use monitor_tests::stage::ACCOUNT;
@@ -26,6 +26,8 @@ const SECONDS: u64 = 10;
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 /// Lines that are typed in one login; then the next one is made.
 const LINES_OF_LOGIN: u32 = 8;
+/// When a certificate, which lasts an hour, is replaced by a new one.
+const CERTIFICATE_RENEWED_AFTER: Duration = Duration::from_secs(1_800);
 /// What each of them has a copy of.
 const PROGRAMS: [&str; 4] = ["bash", "cat", "env", "curl"];
 
@@ -35,6 +37,9 @@ type Tally = BTreeMap<(String, String, String, String), u64>;
 /// One of the two, and what they work with.
 struct Worker<'a> {
     engineer: &'a Engineer,
+    grant: &'a Grant,
+    /// When the certificate was made; nobody logs in while it is being replaced.
+    certified: Mutex<Instant>,
     tenant: &'static str,
     programs: &'a Path,
     credential: &'a Path,
@@ -70,11 +75,20 @@ impl Worker<'_> {
         }
     }
 
+    fn logs_in(&self) -> Login {
+        let mut certified = self.certified.lock().unwrap();
+        if certified.elapsed() > CERTIFICATE_RENEWED_AFTER {
+            self.engineer.gets_certificate(self.grant).unwrap();
+            *certified = Instant::now();
+        }
+        self.engineer.logs_in(ACCOUNT).unwrap()
+    }
+
     /// Works until the time has come, in one login after the other. How many lines.
     fn works(&self, until: Instant) -> u64 {
         let mut lines = 0;
         while Instant::now() < until {
-            let mut login = self.engineer.logs_in(ACCOUNT).unwrap();
+            let mut login = self.logs_in();
             for _ in 0..LINES_OF_LOGIN {
                 let said = login.types(&self.line()).unwrap();
                 assert_eq!((said.text.as_str(), said.code), ("", 0));
@@ -105,7 +119,7 @@ fn count(tally: &Mutex<Tally>, fact: &Fact) {
     }
 }
 
-fn engineer(ground: &TestStage, name: &str, tenant: &str) -> Engineer {
+fn engineer(ground: &TestStage, name: &str, tenant: &str) -> (Engineer, Grant) {
     let engineer = Engineer::new(&ground.stage, name).unwrap();
     let grant = Grant {
         id: format!("{name}-{tenant}-1"),
@@ -116,7 +130,7 @@ fn engineer(ground: &TestStage, name: &str, tenant: &str) -> Engineer {
     };
     engineer.is_granted(&grant).unwrap();
     engineer.gets_certificate(&grant).unwrap();
-    engineer
+    (engineer, grant)
 }
 
 fn copy_programs(folder: &Path, name: &str) {
@@ -147,7 +161,9 @@ fn each_of_two_engineers_in_one_account_has_their_own_events() {
     });
     let credentials = tenants.map(|(_, tenant)| ground.stage.folder.credential(tenant));
     let workers = [0, 1].map(|one| Worker {
-        engineer: &people[one],
+        engineer: &people[one].0,
+        grant: &people[one].1,
+        certified: Mutex::new(Instant::now()),
         tenant: tenants[one].1,
         programs: programs.path(),
         credential: &credentials[one],
