@@ -155,14 +155,19 @@ impl Writer {
             groups: groups.clone(),
             stop,
         };
-        let runtime = tokio::runtime::Handle::current();
+        let no_thread = |source| CoreError::Folder {
+            path: "thread".into(),
+            source,
+        };
+        // Of its own: a timer of one that is going away panics.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(no_thread)?;
         let handle = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || runtime.block_on(worker.run(core)))
-            .map_err(|source| CoreError::Folder {
-                path: "thread".into(),
-                source,
-            })?;
+            .map_err(no_thread)?;
         Ok((
             Self {
                 batches,

@@ -45,6 +45,9 @@ fn set_up(folder: &Path) -> String {
         days: 1,
     };
     authority.issue(&leaf, folder).unwrap();
+    let key = folder.join("ledger.key").display().to_string();
+    let made = collector(&["ledger-key", "--out", &key, "--name", "monitor.example"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
     let text = monitor_collector::config::DEFAULT
         .replace("127.0.0.1:7443", "127.0.0.1:0")
         .replace("/var/lib/monitor-collector", "data");

@@ -38,7 +38,7 @@ fn only_what_can_change_at_run_time_is_taken_from_another_configuration() {
     assert_eq!(same.listen, running.listen);
     assert_eq!(same.terms, parse(DEFAULT).terms);
     assert_eq!(same.rules, parse(DEFAULT).rules);
-    assert_eq!(later, ["listen", "data_dir", "tls", "broker"]);
+    assert_eq!(later, ["listen", "data_dir", "tls", "broker", "ledger"]);
     let (_, later) = running.reloaded(parse(LEAST));
     assert!(later.is_empty());
 }
