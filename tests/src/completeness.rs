@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::command::{self, command};
+use crate::command;
 use crate::poll;
 use crate::scene::SEEN_WITHIN;
 use crate::stage::{Stage, config};
@@ -29,11 +29,8 @@ impl Holdings {
     /// # Errors
     /// `monitorctl` failed, or an event is there twice.
     pub fn read(stage: &Stage) -> Result<Self> {
-        let mut tail = command(
-            stage.folder.program("monitorctl"),
-            ["tail", "--from-start", "--until-now", "-o", "ndjson"],
-        );
-        tail.envs(config::variables(&stage.folder, "monitorctl.env")?);
+        let arguments = ["tail", "--from-start", "--until-now", "-o", "ndjson"];
+        let mut tail = config::monitorctl(&stage.folder, arguments)?;
         let text = command::stdout(&mut tail)?;
         let mut holdings = Self::default();
         for line in text.lines() {

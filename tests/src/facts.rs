@@ -21,7 +21,6 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::clock::now_unix_ns;
-use crate::command::command;
 use crate::interrupt;
 use crate::poll;
 use crate::stage::services::last_lines;
@@ -287,12 +286,8 @@ impl Tail {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut tail = command(
-            self.folder.program("monitorctl"),
-            ["tail", "--from-start", "--alerts", "-o", "ndjson"],
-        );
-        tail.envs(config::variables(&self.folder, "monitorctl.env")?);
-        Ok(tail)
+        let arguments = ["tail", "--from-start", "--alerts", "-o", "ndjson"];
+        config::monitorctl(&self.folder, arguments)
     }
 }
 

@@ -14,9 +14,8 @@ use monitor_tests::test_stage::{self, TestStage};
 /// A client's command line, with the analyst's certificate.
 fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Output {
     let folder = &ground.stage.folder;
-    let variables = config::variables(folder, "monitorctl.env").unwrap();
-    let mut monitorctl = command(folder.program("monitorctl"), arguments);
-    command::output(monitorctl.envs(variables)).unwrap()
+    let mut monitorctl = config::monitorctl(folder, arguments.iter().copied()).unwrap();
+    command::output(&mut monitorctl).unwrap()
 }
 
 /// The public half of the key, as it is handed to a client.

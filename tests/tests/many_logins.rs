@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use monitor_tests::command::{self, command};
+use monitor_tests::command;
 use monitor_tests::engineer::{Engineer, Grant};
 use monitor_tests::facts::{Fact, Facts};
 use monitor_tests::poll;
@@ -65,9 +65,8 @@ fn memory_kib(ground: &TestStage) -> u64 {
 
 fn living(ground: &TestStage) -> String {
     let folder = &ground.stage.folder;
-    let mut sessions = command(folder.program("monitorctl"), ["sessions", "-o", "ndjson"]);
-    let variables = config::variables(folder, "monitorctl.env").unwrap();
-    command::stdout(sessions.envs(variables)).unwrap()
+    let mut sessions = config::monitorctl(folder, ["sessions", "-o", "ndjson"]).unwrap();
+    command::stdout(&mut sessions).unwrap()
 }
 
 #[test]

@@ -174,8 +174,7 @@ fn wrong_certificate_is_told_on_both_sides() {
 fn refused_reader(ground: &TestStage, files: &[(&str, &str)]) -> String {
     certificates_exist(ground);
     let folder = &ground.stage.folder;
-    let mut sessions = command(folder.program("monitorctl"), ["sessions"]);
-    sessions.envs(config::variables(folder, "monitorctl.env").unwrap());
+    let mut sessions = config::monitorctl(folder, ["sessions"]).unwrap();
     for (variable, file) in files {
         sessions.env(variable, folder.at("pki").join(file));
     }

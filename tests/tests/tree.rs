@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use monitor_tests::command::{self, command};
+use monitor_tests::command;
 use monitor_tests::poll;
 use monitor_tests::scene::{SEEN_WITHIN, Scene};
 use monitor_tests::stage::config;
@@ -32,12 +32,8 @@ fn lives(ground: &TestStage) -> Living {
 /// What monitorctl shows of the session.
 fn shown(ground: &TestStage, session: &str) -> Vec<Value> {
     let folder = &ground.stage.folder;
-    let mut tree = command(
-        folder.program("monitorctl"),
-        ["sessions", "--tree", "-o", "ndjson"],
-    );
-    let variables = config::variables(folder, "monitorctl.env").unwrap();
-    let said = command::stdout(tree.envs(variables)).unwrap_or_default();
+    let mut tree = config::monitorctl(folder, ["sessions", "--tree", "-o", "ndjson"]).unwrap();
+    let said = command::stdout(&mut tree).unwrap_or_default();
     let all = said.lines().map(|line| serde_json::from_str(line).unwrap());
     let of_session = |live: &Value| text(live, "/session/id") == session;
     let found: Option<Value> = all.into_iter().find(of_session);

@@ -40,8 +40,6 @@ const NET_NAMESPACES_MAX: usize = 4_096;
 const JOB_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Most control groups that are looked at for one.
 const GROUPS_LOOKED_AT_MAX: usize = 8_192;
-/// Most descriptors of one process that are looked at.
-const DESCRIPTORS_MAX: usize = 4_096;
 /// Clock ticks of /proc in a second.
 const TICK_NS: u64 = 10_000_000;
 
@@ -286,7 +284,7 @@ impl Host for ThisHost {
         let is_device = descriptors
             .into_iter()
             .flatten()
-            .take(DESCRIPTORS_MAX)
+            .take(steering::DESCRIPTORS_MAX)
             .flatten()
             .filter_map(|descriptor| fs::metadata(descriptor.path()).ok())
             .any(|found| found.file_type().is_char_device() && found.rdev() == device);

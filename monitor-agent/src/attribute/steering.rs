@@ -29,7 +29,7 @@ mod fifos;
 mod led;
 mod reached;
 
-pub(super) use around::{Around, Surroundings, owner};
+pub(super) use around::{Around, DESCRIPTORS_MAX, Surroundings, owner};
 pub use around::{PipeEnd, pipe_ends};
 use fifos::{Fifos, Open};
 use reached::{Place, Reached};

@@ -1,6 +1,7 @@
 //! The configuration files of the three programs, and one for `monitorctl`.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -8,6 +9,7 @@ use super::certificates::{AGENT, ANALYST};
 use super::folder::write;
 use super::services::{Ports, free_ports};
 use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
+use crate::command::command;
 
 /// Writes them all, with loopback ports that are free.
 ///
@@ -180,6 +182,19 @@ fn issuer_text(folder: &Folder, ports: Ports) -> String {
          export MONITOR_KEY={pki}/admin.key\n",
         ports.broker
     )
+}
+
+/// `monitorctl` with these arguments, as the analyst.
+///
+/// # Errors
+/// The file of its variables cannot be read.
+pub fn monitorctl<'a>(
+    folder: &Folder,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Result<Command> {
+    let mut monitorctl = command(folder.program("monitorctl"), arguments);
+    monitorctl.envs(variables(folder, "monitorctl.env")?);
+    Ok(monitorctl)
 }
 
 /// The variables of an env file, to give to a child.

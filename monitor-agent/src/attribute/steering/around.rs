@@ -16,7 +16,7 @@ use monitor_model::{bytes::PathLabel, id::SessionId};
 use crate::attribute::{Executables, Host, Jobs, SharedSessions};
 
 /// Most descriptors of one process that are looked at.
-const DESCRIPTORS_MAX: usize = 4_096;
+pub(in crate::attribute) const DESCRIPTORS_MAX: usize = 4_096;
 
 /// One end of a pipe or FIFO that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
