@@ -132,6 +132,47 @@ impl CasesArgs {
     }
 }
 
+/// Which of the cases a step of `test` plays in a machine.
+///
+/// A machine in emulation takes most of the time of a whole run, and what
+/// differs between stable kernels is tried by the `vm` steps. So each case is
+/// played in one machine, the neighbours of a case in the other, and all of
+/// them in the running kernel; `cargo xtask cases` plays all of them in each.
+#[derive(Debug, Clone, Copy)]
+enum Share {
+    All,
+    /// The first, third, fifth...
+    Odd,
+    /// The second, fourth, sixth...
+    Even,
+}
+
+impl Share {
+    /// All kernels' shares together are all cases.
+    fn of(place: Place) -> Self {
+        match place {
+            Place::Host | Place::Vm(Series::Sid) => Self::All,
+            Place::Vm(Series::V6_1) => Self::Odd,
+            Place::Vm(Series::V6_12) => Self::Even,
+        }
+    }
+
+    /// The ids of the share, for `--only`; nothing for all.
+    fn ids(self, cases: &[Case]) -> Option<String> {
+        let skipped = match self {
+            Self::All => return None,
+            Self::Odd => 0,
+            Self::Even => 1,
+        };
+        let ids = cases.iter().skip(skipped).step_by(2);
+        Some(
+            ids.map(|case| case.id.as_str())
+                .collect::<Vec<_>>()
+                .join(","),
+        )
+    }
+}
+
 /// Cases, and the programs that play them.
 pub(crate) struct Play {
     folder: PathBuf,
@@ -144,14 +185,6 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    /// The cases of this repository.
-    ///
-    /// # Errors
-    /// As [`Self::of`].
-    pub(crate) fn own(project: &Project, programs: &Path) -> Result<Self> {
-        Self::of(project, own_folder(project), None, programs)
-    }
-
     /// The same, with nothing better than a tier.
     pub(crate) fn on(self, tier: Option<Tier>) -> Self {
         Self { tier, ..self }
@@ -203,7 +236,16 @@ impl Play {
 /// # Errors
 /// They could not be played at all.
 pub(crate) fn step(project: &Project, programs: &Path, place: Place) -> Result<Counts> {
-    let play = Play::own(project, programs)?;
+    let folder = own_folder(project);
+    let all = discover::cases(&folder, None)?;
+    let play = Play::of(project, folder, Share::of(place).ids(&all), programs)?;
+    if play.cases < all.len() {
+        process::say(&format!(
+            "{} of {} cases; the others are played in the other machine, and all of them in each by `cargo xtask cases`",
+            play.cases,
+            all.len()
+        ));
+    }
     let mut report = whole(play.at(project, place)?)?;
     let failed: Vec<String> = report
         .cases
@@ -457,4 +499,25 @@ fn read_report(file: &Path) -> Result<Report> {
     let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     serde_json::from_slice(text).context("the player left no results: its last words are above")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_case_is_played_in_one_machine_and_here() {
+        let project = Project::discover().unwrap();
+        let all = discover::cases(&own_folder(&project), None).unwrap();
+        let share = |place| Share::of(place).ids(&all);
+        assert_eq!(share(Place::Host), None);
+        let [odd, even] =
+            [Series::V6_1, Series::V6_12].map(|series| share(Place::Vm(series)).unwrap());
+        let ids: BTreeSet<&str> = odd.split(',').chain(even.split(',')).collect();
+        assert_eq!(ids, all.iter().map(|case| case.id.as_str()).collect());
+        let count = odd.split(',').count().abs_diff(even.split(',').count());
+        assert!(count <= 1, "{count} more in one machine than in the other");
+    }
 }

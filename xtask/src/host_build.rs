@@ -48,18 +48,25 @@ pub(crate) fn build_all(project: &Project, profile: Profile) -> Result<Built> {
     Ok(Built { object, programs })
 }
 
-/// Builds all test binaries of the workspace, this crate's own included.
-pub(crate) fn tests(project: &Project, object: &Path) -> Result<Vec<Artifact>> {
-    let mut command = process::cargo();
-    command
-        .args(["test", "--workspace", "--no-run"])
-        .env(OBJECT_VARIABLE, object)
-        .current_dir(project.root());
-    let built = artifacts::build(&mut command)?;
-    Ok(built
-        .into_iter()
-        .filter(|artifact| artifact.is_test)
-        .collect())
+/// Builds the BPF object, then the host programs and all test binaries of the
+/// workspace, this crate's own included.
+///
+/// Programs and tests are built together: tests ask more of some dependencies,
+/// and two builds would compile most of those twice.
+pub(crate) fn build_with_tests(project: &Project) -> Result<(Built, Vec<Artifact>)> {
+    let mut steps = Steps::new(2);
+    let object = steps.talking("building the BPF object", || bpf::build(project))?;
+    let artifacts = steps.talking("building the host programs and the tests", || {
+        let mut command = process::cargo();
+        command
+            .args(["build", "--workspace", "--all-targets"])
+            .env(OBJECT_VARIABLE, &object)
+            .current_dir(project.root());
+        artifacts::build(&mut command)
+    })?;
+    let programs = folder_of_programs(&artifacts)?;
+    let tests = artifacts.into_iter().filter(|artifact| artifact.is_test);
+    Ok((Built { object, programs }, tests.collect()))
 }
 
 fn programs(project: &Project, object: &Path, profile: Profile) -> Result<PathBuf> {
@@ -71,10 +78,15 @@ fn programs(project: &Project, object: &Path, profile: Profile) -> Result<PathBu
     if profile == Profile::Release {
         command.arg("--release");
     }
-    let built = artifacts::build(&mut command)?;
+    folder_of_programs(&artifacts::build(&mut command)?)
+}
+
+fn folder_of_programs(built: &[Artifact]) -> Result<PathBuf> {
     let agent = built
         .iter()
-        .find(|artifact| artifact.name == "monitor-agent" && artifact.kind == "bin")
+        .find(|artifact| {
+            artifact.name == "monitor-agent" && artifact.kind == "bin" && !artifact.is_test
+        })
         .context("cargo built no program named monitor-agent")?;
     let folder = agent
         .executable
