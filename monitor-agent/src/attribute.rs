@@ -33,6 +33,7 @@ pub mod executables;
 mod expected;
 pub mod host;
 pub mod jobs;
+mod keys;
 mod local;
 mod mounts;
 pub mod sessions;
@@ -392,8 +393,18 @@ impl<H: Host> Attributor<H> {
         let watched = self.watched(credential.watch_id);
         let expected = self.expected(&Done::of(credential), &watched);
         let device = credential.file.device;
+        let path = self.placed(device, path);
+        let key = if path.truncated || credential.watch_id == WATCH_ID_BLOCK_DEVICE {
+            None
+        } else {
+            let file = expected::file(&credential.file);
+            self.host
+                .key((file, &path.text.0), credential.header.boot_ns)
+        };
         Action::Credential {
-            object: object(&credential.file, self.placed(device, path)),
+            object: object(&credential.file, path),
+            key,
+            injected: watched.injection.is_some(),
             class: watched.class,
             tenant: watched.tenant,
             tier: watched.tier,
@@ -449,6 +460,8 @@ impl<H: Host> Attributor<H> {
                 let expected = self.expected(&Done::connected(connect), &watched);
                 Action::Credential {
                     object,
+                    key: None,
+                    injected: watched.injection.is_some(),
                     class: watched.class,
                     tenant: watched.tenant,
                     tier: watched.tier,

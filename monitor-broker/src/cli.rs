@@ -17,14 +17,13 @@ use monitor_model::{
     revocation::{Outcome, Revoked},
 };
 use monitor_proto::v1;
-use monitor_transport::{causes, tls::TlsFiles};
+use monitor_transport::{causes, grant_file, tls::TlsFiles};
 use ssh_key::rand_core::{OsRng, RngCore as _};
 
 use crate::{
     broker::moment,
     client::{Client, ClientError, Revocation},
     config::{Config, ConfigError, DEFAULT},
-    grant_file::{self, GrantFileError},
     server::{ServeError, check_tls},
 };
 
@@ -44,9 +43,6 @@ pub enum CliError {
     /// The TLS files.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// The grant file.
-    #[error(transparent)]
-    GrantFile(#[from] GrantFileError),
     /// The call.
     #[error(transparent)]
     Client(#[from] ClientError),

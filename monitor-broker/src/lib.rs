@@ -12,7 +12,7 @@
 //! - [`broker`]: CA, store and list put together, without any network.
 //! - [`courier`]: tells the collector of grants and their ends.
 //! - [`service`]: the tonic edge; [`server`]: the running broker.
-//! - [`grant_file`], [`client`], [`cli`]: the command line.
+//! - [`client`], [`cli`]: the command line.
 //!
 //! # What a crash leaves
 //! Nothing half done: a serial is allocated in the transaction that records its
@@ -27,7 +27,6 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod courier;
-pub mod grant_file;
 pub mod key_id;
 pub mod krl;
 pub mod server;

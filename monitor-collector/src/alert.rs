@@ -3,15 +3,15 @@
 //! In: judged events in stored order, and who is connected. Out: at most one
 //! alert an event, or a count on an earlier one. Bound:
 //! [`SUBJECTS_MAX`] counted subjects, as many revoked
-//! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`] and [`grants`]
-//! name; the longest idle is forgotten, which can raise an alert once more but
+//! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`], [`grants`] and
+//! [`keys`] name; the longest idle is forgotten, which can raise an alert once more but
 //! never loses one. Loss: none; what the dedupe window swallows is counted in
 //! the alert it is folded into, and a revocation is never swallowed.
 //!
 //! # Layout
 //! - [`rule`]: what a rule is; `standard.toml`: those that come with the collector.
 //! - `matching`: which rule an event matches, and what is alike.
-//! - [`counting`]: how often, within a window. [`hosts`], [`grants`]: what
+//! - [`counting`]: how often, within a window. [`hosts`], [`grants`], [`keys`]: what
 //!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
 //! - `raising`: what an alert says; [`telling`]: the same as a sentence.
 
@@ -24,7 +24,7 @@ use std::{
 use monitor_model::{
     alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
-    event::Event,
+    event::{Action, Event},
     id::{AgentName, SessionId},
     revocation::Target,
     verdict::Verdict,
@@ -36,6 +36,7 @@ pub mod counting;
 pub mod grants;
 pub mod hosts;
 pub mod kept;
+pub mod keys;
 mod matching;
 mod raising;
 pub mod rule;
@@ -47,8 +48,9 @@ use counting::{Counters, Mark, SUBJECTS_MAX};
 use grants::Uses;
 use hosts::{Found, Hosts};
 use kept::{Kept, KeptKind};
+use keys::Keys;
 use matching::{Sight, fold_key, subject, touched};
-use raising::{alert, response, silence_alert, tenants, words};
+use raising::{alert, response, silence_alert, stands_out, tenants};
 use rule::Rule;
 use sign::Sign;
 
@@ -91,6 +93,7 @@ pub struct Alerter {
     counters: Counters,
     hosts: Hosts,
     uses: Uses,
+    keys: Keys,
     folds: HashMap<String, Fold>,
     /// When a session was last revoked by a rule.
     revoked: HashMap<SessionId, UnixNs>,
@@ -127,6 +130,7 @@ impl Alerter {
             counters: Counters::default(),
             hosts: Hosts::default(),
             uses: Uses::default(),
+            keys: Keys::default(),
             folds: HashMap::new(),
             revoked: HashMap::new(),
         }
@@ -146,6 +150,7 @@ impl Alerter {
             KeptKind::Count => self.counters.restore(&kept.name, text, &self.rules),
             KeptKind::Host => self.hosts.restore(&kept.name, text),
             KeptKind::Grant => self.uses.restore(&kept.name, text),
+            KeptKind::Key => self.keys.restore(&kept.name, text),
         }
     }
 
@@ -154,6 +159,7 @@ impl Alerter {
         let mut changes: Vec<Kept> = self.counters.take_changes().collect();
         changes.extend(self.hosts.take_changes());
         changes.extend(self.uses.take_changes());
+        changes.extend(self.keys.take_changes());
         changes
     }
 
@@ -216,8 +222,10 @@ impl Alerter {
         {
             return Answer::Fold(folded);
         }
+        let stands_out = stands_out(rule, &found);
         let told = telling::Told {
-            words: words(rule, &found),
+            words: stands_out.map(|found| found.words.clone()),
+            others: stands_out.map_or_else(Vec::new, |found| found.others.clone()),
             tenants: tenants(rule, &firing.marks),
             window: rule.window,
         };
@@ -279,6 +287,11 @@ impl Alerter {
         if let Verdict::InScope { grant } = &entry.judged.judgement.verdict {
             let grant = (grant, moment.granted_from);
             found.extend(self.uses.used(grant, event.at, self.dormant));
+        }
+        if let (Action::Credential { key: Some(key), .. }, Some(tenant)) =
+            (&event.action, touched(entry))
+        {
+            found.extend(self.keys.seen(key, &tenant, event.at));
         }
         found
     }

@@ -8,14 +8,17 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::policy::Terms;
+use monitor_model::{grant::Grant, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 pub use monitor_transport::configuration::ConfigError;
 
 use crate::alert::{rule::Rule, sigma::SigmaFile};
 
+use names::{Names, SystemNames};
+
 mod check;
+pub mod names;
 mod policy;
 mod raw;
 pub mod rules;
@@ -27,6 +30,8 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 pub const TENANTS_MAX: usize = 1_000;
 /// Most zones, over all tenants.
 pub const ZONES_MAX: usize = 20_000;
+/// Longest time until host names are resolved anew: a day.
+pub const RESOLVE_MINUTES_MAX: u64 = 1_440;
 /// Most files that a configuration includes.
 pub const INCLUDES_MAX: usize = 64;
 /// Most alert rules.
@@ -68,6 +73,10 @@ pub struct Config {
     /// What verdicts are made under: from this file and those that it includes.
     /// The tenant `provider` is always among the tenants.
     pub terms: Terms,
+    /// Grants in files.
+    pub grants: Vec<Grant>,
+    /// How often the host names of zones are resolved anew.
+    pub resolve: Duration,
     /// Alert rules, first to last.
     pub rules: Vec<Rule>,
     /// Files of Sigma rules, and what became of each.
@@ -96,6 +105,14 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(path, text, &SystemNames)
+    }
+
+    /// The same, with host names resolved by something else than the system.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse_with(path: &Path, text: &str, names: &dyn Names) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut raw: raw::Config = document.parse()?;
         let own = raw::Part {
@@ -103,12 +120,12 @@ impl Config {
             tenant: std::mem::take(&mut raw.tenant),
             credential: std::mem::take(&mut raw.credential),
         };
-        let terms = policy::checked(&document, &raw.include, own)?;
-        check::checked(raw, terms, &document)
+        let stated = policy::checked(&document, &raw.include, own, names)?;
+        check::checked(raw, stated, &document)
     }
 
-    /// This configuration with what another says of tenants, inventory, policy
-    /// and alerts, which a running collector can go on under; and the keys of
+    /// This configuration with what another says of tenants, inventory, policy,
+    /// grants and alerts, which a running collector can go on under; and the keys of
     /// the other that take a new start.
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
@@ -119,6 +136,8 @@ impl Config {
             broker,
             ledger_key,
             terms,
+            grants,
+            resolve,
             rules,
             sigma_files,
             silent,
@@ -140,6 +159,8 @@ impl Config {
         let changed = later.into_iter().filter(|(_, differs)| *differs);
         let config = Self {
             terms,
+            grants,
+            resolve,
             rules,
             sigma_files,
             silent,

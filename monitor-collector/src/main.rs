@@ -170,6 +170,7 @@ fn run(path: &Path) -> anyhow::Result<()> {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => collector.reload(Config::load(path)).await,
+                () = tokio::time::sleep(collector.resolve_every()) => collector.resolve().await,
             }
         }
         collector.drain().await;

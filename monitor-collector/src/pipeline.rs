@@ -6,7 +6,13 @@
 //!            +--------------------------+                 +==> revoker ==> broker
 //! ```
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use monitor_model::clock::Clock;
 use monitor_proto::v1::{
@@ -31,7 +37,10 @@ use tonic::{
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{Config, ConfigError},
+    config::{
+        Config, ConfigError,
+        names::{self, SystemNames, Unresolved},
+    },
     core::CoreError,
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
@@ -105,6 +114,7 @@ pub struct Collector {
     address: SocketAddr,
     /// As it started; what a reload leaves as it is.
     config: Arc<Config>,
+    in_force: Mutex<Arc<Config>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     revoking: Option<JoinHandle<()>>,
     writer: Writer,
@@ -169,6 +179,7 @@ impl Collector {
             %policy, "Collector ready.");
         Ok(Self {
             address,
+            in_force: Mutex::new(Arc::clone(&config)),
             config,
             serving,
             revoking,
@@ -206,10 +217,56 @@ impl Collector {
         if !later.is_empty() {
             warn!(keys = ?later, "Keys changed that take effect at the next start.");
         }
+        self.go_on_under(config).await;
+    }
+
+    /// How often the host names of zones are to be resolved anew.
+    #[must_use]
+    pub fn resolve_every(&self) -> Duration {
+        self.in_force().resolve
+    }
+
+    /// Resolves the host names of zones anew, and goes on under what they stand
+    /// for now. Where one cannot be, what they stood for before stays in force.
+    pub async fn resolve(&self) {
+        let in_force = self.in_force();
+        let look = move || {
+            let moved = names::again(&in_force.terms, &SystemNames)?;
+            Ok(moved.map(|terms| Config {
+                terms,
+                ..(*in_force).clone()
+            }))
+        };
+        // The system's resolver may wait for seconds.
+        let looked: Result<Result<_, Unresolved>, _> = tokio::task::spawn_blocking(look).await;
+        match looked {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(config))) => {
+                info!("Host names of zones stand for other addresses.");
+                self.go_on_under(config).await;
+            }
+            Ok(Err(error)) => {
+                warn!(%error, "Host names of zones cannot be resolved, their addresses stay as they were.");
+            }
+            Err(error) => error!(%error, "Host names of zones were not resolved."),
+        }
+    }
+
+    fn in_force(&self) -> Arc<Config> {
+        let in_force = self.in_force.lock();
+        Arc::clone(&in_force.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn go_on_under(&self, config: Config) {
+        let config = Arc::new(config);
         let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
-        let reload = |reply| Request::Reload(Arc::new(config), reply);
+        let reload = |reply| Request::Reload(Arc::clone(&config), reply);
         match self.writer.ask(reload).await {
-            Ok(policy) => info!(%policy, tenants, rules, "Configuration reloaded."),
+            Ok(policy) => {
+                let in_force = self.in_force.lock();
+                *in_force.unwrap_or_else(PoisonError::into_inner) = config;
+                info!(%policy, tenants, rules, "Configuration reloaded.");
+            }
             Err(error) => {
                 let policy = self.policy_version();
                 error!(%error, %policy, "Configuration refused, the one before stays in force.");

@@ -193,6 +193,7 @@ impl State {
             .and_then(|()| connection.execute_batch(alerts::SCHEMA))
             .and_then(|()| connection.execute_batch(policies::SCHEMA))
             .and_then(|()| connection.execute_batch(uses::SCHEMA))
+            .and_then(|()| connection.execute_batch(grants::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])

@@ -77,6 +77,8 @@ pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
             denied: false,
             flags: 0,
             expected: None,
+            injected: false,
+            key: None,
         },
     );
     event.process = Some(Process {

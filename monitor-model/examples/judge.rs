@@ -108,12 +108,8 @@ fn zone(network: &str, interface: Option<String>) -> Zone {
     Zone {
         name: "lan".into(),
         networks: vec![network.parse().unwrap()],
-        ports: vec![],
         interface,
-        net_ns: None,
-        mark: None,
-        tier: None,
-        admits: None,
+        ..Zone::default()
     }
 }
 
@@ -304,6 +300,8 @@ fn credential(path: &str) -> Action {
         other: None,
         denied: false,
         expected: None,
+        injected: false,
+        key: None,
     }
 }
 

@@ -183,6 +183,11 @@ pub enum Action {
         denied: bool,
         /// Whether the watch list expects it; none where it does not.
         expected: Option<Expected>,
+        /// Whether programs of the broker alone hand it out.
+        injected: bool,
+        /// Fingerprint of the key in it, `SHA256:...`; none where it holds none
+        /// that can be told.
+        key: Option<String>,
     },
     /// A socket that does not speak IP was connected, a FIFO opened, or input
     /// pushed into a terminal.

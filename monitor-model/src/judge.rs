@@ -81,7 +81,7 @@ pub fn judge_under(policy: &Policy, grants: &(impl Grants + ?Sized), event: &Eve
 fn belongs<'a>(policy: &'a Policy, event: &Event) -> Belongs<'a> {
     match &event.action {
         Action::Connect { destination, .. } => {
-            let located = policy.zones().locate(destination);
+            let located = policy.zones().locate(destination, &event.id.agent);
             let zone = located.zone;
             let admission = match &located.owner {
                 Owner::Unknown => policy.unknown(),

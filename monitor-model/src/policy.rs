@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 use serde::Serialize;
 
 use crate::{
+    clock::UnixNs,
     id::TenantId,
     inventory::{InvalidInventory, Inventory, Item},
     tenant::{Tenant, Zones},
@@ -67,6 +68,22 @@ pub struct Terms {
     pub provider: Admission,
     /// Who may connect to what is in nobody's zone.
     pub unknown: Admission,
+}
+
+impl Terms {
+    /// The same but for when host names were resolved: what verdicts come from.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        let mut terms = self.clone();
+        let zones = terms
+            .tenants
+            .iter_mut()
+            .flat_map(|tenant| &mut tenant.zones);
+        for host in zones.flat_map(|zone| &mut zone.hosts) {
+            host.resolved_at = UnixNs(0);
+        }
+        terms
+    }
 }
 
 /// A policy that can be asked.

@@ -3,6 +3,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     collections::{HashMap, HashSet},
+    net::IpAddr,
 };
 
 use ipnet::IpNet;
@@ -10,19 +11,34 @@ use prefix_trie::joint::JointPrefixMap;
 use serde::Serialize;
 
 use crate::{
+    clock::UnixNs,
     event::Destination,
     grant::{PortRange, Tier},
-    id::TenantId,
+    id::{AgentName, TenantId},
     policy::Admission,
 };
 
-/// A part of a tenant's network. Every selector that is stated must hold.
+/// A host name of a zone, and what it stood for at a stated time: a verdict
+/// that was made under it can be made again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedHost {
+    /// The name.
+    pub name: String,
+    /// Its addresses then, in order, each once.
+    pub addresses: Vec<IpAddr>,
+    /// When it was resolved.
+    pub resolved_at: UnixNs,
+}
+
+/// A part of a tenant's network. Every selector that is stated must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Zone {
     /// Its name, for people.
     pub name: String,
-    /// Networks; at least one.
+    /// Networks; these or names, at least one.
     pub networks: Vec<IpNet>,
+    /// Hosts by their names.
+    pub hosts: Vec<NamedHost>,
     /// Ports; none means all.
     pub ports: Vec<PortRange>,
     /// Name of the interface that the socket is bound to.
@@ -31,6 +47,9 @@ pub struct Zone {
     pub net_ns: Option<String>,
     /// The socket's mark (`SO_MARK`).
     pub mark: Option<u32>,
+    /// The jump host that the connection is made on, by its agent's name: who
+    /// hops on from a client's own jump host is in that client's network.
+    pub jump_host: Option<AgentName>,
     /// The tier that its systems need; none means any.
     pub tier: Option<Tier>,
     /// Who may use it, where it is the provider's; none means as the policy
@@ -89,6 +108,7 @@ struct Overlap {
     by_net_ns: HashMap<String, Vec<Place>>,
     by_mark: HashMap<u32, Vec<Place>>,
     by_interface: HashMap<String, Vec<Place>>,
+    by_jump_host: HashMap<AgentName, Vec<Place>>,
     others: Vec<Place>,
 }
 
@@ -100,10 +120,18 @@ struct Fit {
 }
 
 impl Zone {
-    fn selectors(&self) -> usize {
-        usize::from(self.interface.is_some())
-            + usize::from(self.net_ns.is_some())
-            + usize::from(self.mark.is_some())
+    const fn is_selective(&self) -> bool {
+        self.interface.is_some()
+            || self.net_ns.is_some()
+            || self.mark.is_some()
+            || self.jump_host.is_some()
+    }
+
+    /// All of its networks, those of its hosts included.
+    fn all_networks(&self) -> impl Iterator<Item = IpNet> {
+        let of_hosts = self.hosts.iter().flat_map(|host| &host.addresses);
+        let networks = self.networks.iter().map(IpNet::trunc);
+        networks.chain(of_hosts.map(|address| IpNet::from(*address)))
     }
 
     fn has_port(&self, port: u16) -> bool {
@@ -111,7 +139,7 @@ impl Zone {
     }
 
     /// `None`: a stated fact contradicts. `Some(false)`: a stated fact is not known.
-    fn selected(&self, to: &Destination) -> Option<bool> {
+    fn selected(&self, to: &Destination, seen_on: &AgentName) -> Option<bool> {
         let mut known = true;
         if let Some(wanted) = &self.interface {
             match &to.interface {
@@ -126,12 +154,15 @@ impl Zone {
         if self.mark.is_some_and(|wanted| wanted != to.mark) {
             return None;
         }
-        Some(known && self.selectors() > 0)
+        if self.jump_host.as_ref().is_some_and(|name| name != seen_on) {
+            return None;
+        }
+        Some(known && self.is_selective())
     }
 
     /// How well it fits a destination that one of its networks, of this length, holds.
-    fn fit(&self, to: &Destination, prefix_len: u8) -> Option<Fit> {
-        let selected = self.selected(to)?;
+    fn fit(&self, to: &Destination, seen_on: &AgentName, prefix_len: u8) -> Option<Fit> {
+        let selected = self.selected(to, seen_on)?;
         self.has_port(to.port).then_some(Fit {
             selected,
             prefix_len,
@@ -146,8 +177,8 @@ impl Zones {
         let mut by_network: JointPrefixMap<IpNet, Overlap> = JointPrefixMap::new();
         for (at, tenant) in tenants.iter().enumerate() {
             for (zone_at, zone) in tenant.zones.iter().enumerate() {
-                for network in &zone.networks {
-                    let overlap = by_network.entry(network.trunc()).or_default();
+                for network in zone.all_networks() {
+                    let overlap = by_network.entry(network).or_default();
                     overlap.file(zone, (at, zone_at));
                 }
             }
@@ -171,14 +202,14 @@ impl Zones {
         self.names.contains(id)
     }
 
-    /// Finds the owner of a destination.
+    /// Finds the owner of a destination that was connected to on a jump host.
     ///
     /// A zone whose selectors all hold goes before one without; then the longest
     /// prefix wins; within one tenant then the later zone. When two tenants fit
     /// equally well the answer is [`Owner::Ambiguous`]: a guess would put one
     /// client's traffic on another's name.
     #[must_use]
-    pub fn locate(&self, to: &Destination) -> Located<'_> {
+    pub fn locate(&self, to: &Destination, seen_on: &AgentName) -> Located<'_> {
         if to.address.is_loopback() || to.address.is_unspecified() {
             return Located {
                 owner: Owner::Host,
@@ -188,9 +219,10 @@ impl Zones {
         let mut best: Option<Fit> = None;
         let mut found: Vec<Place> = Vec::new();
         for (network, overlap) in self.by_network.cover(&IpNet::from(to.address)) {
-            for place in overlap.candidates(to) {
+            for place in overlap.candidates(to, seen_on) {
                 let zone = self.at(place).map(|(_, zone)| zone);
-                let Some(fit) = zone.and_then(|zone| zone.fit(to, network.prefix_len())) else {
+                let Some(fit) = zone.and_then(|zone| zone.fit(to, seen_on, network.prefix_len()))
+                else {
                     continue;
                 };
                 match best.cmp(&Some(fit)) {
@@ -237,28 +269,40 @@ impl Overlap {
             interface,
             net_ns,
             mark,
+            jump_host,
             ..
         } = zone;
-        let places = match (net_ns, mark, interface) {
-            (Some(name), _, _) => self.by_net_ns.entry(name.clone()).or_default(),
-            (None, Some(mark), _) => self.by_mark.entry(*mark).or_default(),
-            (None, None, Some(name)) => self.by_interface.entry(name.clone()).or_default(),
-            (None, None, None) => &mut self.others,
+        let places = if let Some(name) = net_ns {
+            self.by_net_ns.entry(name.clone()).or_default()
+        } else if let Some(mark) = mark {
+            self.by_mark.entry(*mark).or_default()
+        } else if let Some(name) = jump_host {
+            self.by_jump_host.entry(name.clone()).or_default()
+        } else if let Some(name) = interface {
+            self.by_interface.entry(name.clone()).or_default()
+        } else {
+            &mut self.others
         };
         places.push(place);
     }
 
     /// Zones that may fit: those filed under a fact of the destination, those
     /// under any interface where it is not known, and those that state nothing.
-    fn candidates<'a>(&'a self, to: &Destination) -> impl Iterator<Item = Place> + use<'a> {
+    fn candidates<'a>(
+        &'a self,
+        to: &Destination,
+        seen_on: &AgentName,
+    ) -> impl Iterator<Item = Place> + use<'a> {
         let net_ns = to.net_ns_name.as_ref();
         let of_net_ns = net_ns.and_then(|name| self.by_net_ns.get(name));
         let of_mark = self.by_mark.get(&to.mark);
+        let of_jump_host = self.by_jump_host.get(seen_on);
         let (of_interface, of_any) = match &to.interface {
             Some(name) => (self.by_interface.get(name), None),
             None => (None, Some(self.by_interface.values())),
         };
-        let stated = of_net_ns.into_iter().chain(of_mark).chain(of_interface);
+        let stated = of_net_ns.into_iter().chain(of_mark);
+        let stated = stated.chain(of_jump_host).chain(of_interface);
         let rest = of_any.into_iter().flatten().chain([&self.others]);
         stated.chain(rest).flatten().copied()
     }

@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`configuration`]: TOML files, with errors that name file, line, key and value.
+//! - [`grant_file`]: grants as people write them.
 //! - [`identity`]: roles and names, from certificates only.
 //! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
 //! - [`pki`]: a small certificate authority of one's own.
@@ -11,6 +12,7 @@
 use std::error::Error;
 
 pub mod configuration;
+pub mod grant_file;
 pub mod identity;
 pub mod logging;
 pub mod pki;

@@ -1,10 +1,11 @@
 //! Whether a use of a watched file is one that the catalogue expects.
 //!
-//! Two ways, both by what the kernel saw: the executable's file is one of the
+//! Three ways, all by what the kernel saw: the executable's file is one of the
 //! [programs] whose business the item is; or the item is a person's and the
 //! file belongs to the audit login uid, which su and sudo do not change. Where
 //! a rule or the configuration names a tenant, neither counts: it is the
-//! tenant's.
+//! tenant's. A file that is handed out by programs of the broker is expected to
+//! be used by these, whosever it is, and is judged all the same.
 //!
 //! [programs]: crate::watch::programs
 
@@ -51,6 +52,9 @@ impl Done {
 
 impl<H: Host> Attributor<H> {
     pub(super) fn expected(&mut self, done: &Done, watched: &Label) -> Option<Expected> {
+        if let Some(injection) = &watched.injection {
+            return self.injects(done, injection);
+        }
         let item = watched
             .item
             .as_deref()
@@ -67,6 +71,17 @@ impl<H: Host> Attributor<H> {
         }
         let own = done.login_uid != AUDIT_UNSET && done.login_uid == done.owner_uid;
         (own && self.programs.is_persons(item)).then_some(Expected::Person)
+    }
+
+    /// Whose credentials only pass through the broker's own programs: whether one
+    /// of these, or the agent itself, uses it.
+    fn injects(&mut self, done: &Done, injection: &str) -> Option<Expected> {
+        if done.used == Use::Read && self.host.is_agent(done.process) {
+            return Some(Expected::Program);
+        }
+        let program = self.program_file(done.process)?;
+        let is_injector = self.programs.expects(injection, &program, done.used);
+        is_injector.then_some(Expected::Injection)
     }
 
     /// The file that a process runs: as the kernel saw it at exec, or for a

@@ -20,8 +20,9 @@ use std::{
 };
 
 use super::{
+    keys::Keys,
     mounts::Mounts,
-    steering::{self, PipeEnd},
+    steering::{self, Pipes},
 };
 use monitor_model::{
     bytes::{ByteText, PathLabel},
@@ -86,8 +87,12 @@ pub trait Host: Send {
     fn files_in(&mut self, _: &Path, _: usize) -> Vec<PathBuf> {
         Vec::new()
     }
+    /// The fingerprint of the key that a watched file holds, by its path.
+    fn key(&mut self, _: (FileIdentity, &[u8]), _: u64) -> Option<String> {
+        None
+    }
     /// The pipes and FIFOs that a process has open; none where it is gone.
-    fn pipes(&mut self, _: (u32, u64)) -> Option<Vec<PipeEnd>> {
+    fn pipes(&mut self, _: (u32, u64)) -> Option<Pipes> {
         None
     }
     /// The start of a process, nanoseconds since boot, rounded down to
@@ -120,6 +125,7 @@ pub struct ThisHost {
     names: HashMap<u64, String>,
     read_at: Option<u64>,
     mounts: Mounts,
+    keys: Keys,
 }
 
 impl ThisHost {
@@ -145,6 +151,7 @@ impl ThisHost {
             names: HashMap::new(),
             read_at: None,
             mounts: Mounts::default(),
+            keys: Keys::default(),
         })
     }
 
@@ -268,10 +275,14 @@ impl Host for ThisHost {
         files
     }
 
-    fn pipes(&mut self, (pid, start_boot_ns): (u32, u64)) -> Option<Vec<PipeEnd>> {
-        let ends = steering::pipe_ends(pid)?;
+    fn key(&mut self, file: (FileIdentity, &[u8]), boot_ns: u64) -> Option<String> {
+        self.keys.of(file, boot_ns, &*self.look)
+    }
+
+    fn pipes(&mut self, (pid, start_boot_ns): (u32, u64)) -> Option<Pipes> {
+        let pipes = steering::pipes(pid)?;
         let stat = ProcessStat::read(pid).ok()?;
-        (stat.start_ticks == start_boot_ns / TICK_NS).then_some(ends)
+        (stat.start_ticks == start_boot_ns / TICK_NS).then_some(pipes)
     }
 
     fn start(&mut self, pid: u32) -> Option<u64> {

@@ -30,7 +30,7 @@ mod led;
 mod reached;
 
 pub(super) use around::{Around, DESCRIPTORS_MAX, Surroundings, owner};
-pub use around::{PipeEnd, pipe_ends};
+pub use around::{PipeEnd, Pipes, pipes};
 use fifos::{Fifos, Open};
 use reached::{Place, Reached};
 

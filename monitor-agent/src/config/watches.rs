@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::{Check, ConfigError, RULES_MAX};
 use crate::watch::{
-    Catalogue, Label, Pattern, Rule, Watches,
-    catalogue::{Given, TECHNIQUE_FORM, Told, is_technique},
+    Catalogue, Expectation, Label, Pattern, Rule, Watches,
+    catalogue::{Given, Owner, TECHNIQUE_FORM, Told, is_technique},
 };
 
 #[derive(Deserialize)]
@@ -22,6 +22,8 @@ pub(super) struct RawWatch {
     technique: Option<Spanned<String>>,
     #[serde(default)]
     operations: Told,
+    #[serde(default)]
+    injectors: Vec<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize)]
@@ -65,8 +67,17 @@ impl Check<'_> {
             return Err(self.0.wrong("watch.pattern", &beyond.pattern, wanted));
         }
         let mut watches = Watches::default();
-        for rule in own {
-            watches.rules.push(self.rule(rule)?);
+        for raw in own {
+            let rule = self.rule(raw)?;
+            if let Some(item) = rule.label.injection.clone() {
+                watches.expectations.push(Expectation {
+                    item,
+                    owner: Owner::Host,
+                    readers: self.programs("watch.injectors", &raw.injectors)?,
+                    writers: Vec::new(),
+                });
+            }
+            watches.rules.push(rule);
         }
         let catalogue = Catalogue::built_in()?;
         let known = |key, id: &Spanned<String>| {
@@ -90,27 +101,29 @@ impl Check<'_> {
         if raw.enabled {
             let (rules, expectations) = catalogue.rules(&off, &given);
             watches.rules.extend(rules);
-            watches.expectations = expectations;
+            watches.expectations.extend(expectations);
         }
         Ok(watches)
     }
 
     fn given(&self, id: String, raw: &RawGiven) -> Result<Given, ConfigError> {
-        let relative = raw.readers.iter().find(|path| path.get_ref().is_relative());
-        if let Some(path) = relative {
-            let wanted = "the program's absolute path";
-            return Err(self.0.wrong("catalogue.item.readers", path, wanted));
-        }
         Ok(Given {
             id,
             tenant: self.tenant("catalogue.item.tenant", raw.tenant.as_ref())?,
             tier: self.tier("catalogue.item.tier", raw.tier.as_ref())?,
-            readers: raw
-                .readers
-                .iter()
-                .map(|path| path.get_ref().clone())
-                .collect(),
+            readers: self.programs("catalogue.item.readers", &raw.readers)?,
         })
+    }
+
+    fn programs(
+        &self,
+        key: &'static str,
+        paths: &[Spanned<PathBuf>],
+    ) -> Result<Vec<PathBuf>, ConfigError> {
+        if let Some(path) = paths.iter().find(|path| path.get_ref().is_relative()) {
+            return Err(self.0.wrong(key, path, "the program's absolute path"));
+        }
+        Ok(paths.iter().map(|path| path.get_ref().clone()).collect())
     }
 
     fn tenant(
@@ -159,6 +172,9 @@ impl Check<'_> {
             tier: self.tier("watch.tier", raw.tier.as_ref())?,
             technique: technique.map(|text| text.get_ref().clone()),
             operations: raw.operations.into(),
+            // Two rules of one pattern have their programs together.
+            injection: (!raw.injectors.is_empty())
+                .then(|| format!("injection: {}", raw.pattern.get_ref())),
             ..Label::of_class(raw.class.get_ref().clone())
         };
         Ok(Rule { pattern, label })

@@ -32,6 +32,9 @@ pub struct Label {
     pub operations: Operations,
     /// The item of the catalogue; none for a rule of the configuration.
     pub item: Option<String>,
+    /// The rule that names programs which alone hand it out; none where it is
+    /// used as it lies there.
+    pub injection: Option<String>,
 }
 
 impl Label {
@@ -45,6 +48,7 @@ impl Label {
             technique: None,
             operations: Operations::All,
             item: None,
+            injection: None,
         }
     }
 
@@ -91,12 +95,14 @@ impl SharedLabels {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
              CREATE TABLE IF NOT EXISTS labels (
                  id INTEGER PRIMARY KEY, class TEXT NOT NULL, tenant TEXT, tier TEXT,
-                 technique TEXT, operations TEXT NOT NULL DEFAULT 'all', item TEXT) STRICT;",
+                 technique TEXT, operations TEXT NOT NULL DEFAULT 'all', item TEXT,
+                 injection TEXT) STRICT;",
         )?;
         widen(&database)?;
         let given = {
             let mut rows = database.prepare(
-                "SELECT class, tenant, tier, technique, operations, item FROM labels ORDER BY id",
+                "SELECT class, tenant, tier, technique, operations, item, injection
+                 FROM labels ORDER BY id",
             )?;
             let labels = rows.query_map([], label)?;
             labels.collect::<Result<Vec<_>, _>>()?
@@ -131,8 +137,8 @@ impl SharedLabels {
             let tenant = label.tenant.as_ref().map(TenantId::as_str);
             let tier = label.tier.map(Tier::as_str);
             labels.database.execute(
-                "INSERT INTO labels (id, class, tenant, tier, technique, operations, item)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO labels (id, class, tenant, tier, technique, operations, item, injection)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     id,
                     label.class,
@@ -140,7 +146,8 @@ impl SharedLabels {
                     tier,
                     label.technique,
                     name(label.operations),
-                    label.item
+                    label.item,
+                    label.injection
                 ],
             )?;
             labels.given.push(label.clone());
@@ -152,12 +159,14 @@ impl SharedLabels {
 /// Adds the columns that tables of earlier versions have not: their rows mean
 /// what they meant.
 fn widen(database: &Connection) -> Result<(), rusqlite::Error> {
-    let known: i64 = database.query_row(
-        "SELECT count(*) FROM pragma_table_info('labels') WHERE name = 'operations'",
-        [],
-        |row| row.get(0),
-    )?;
-    if known == 0 {
+    let has = |column: &str| {
+        database.query_row(
+            "SELECT count(*) FROM pragma_table_info('labels') WHERE name = ?1",
+            [column],
+            |row| row.get::<_, bool>(0),
+        )
+    };
+    if !has("operations")? {
         database.execute_batch(
             "BEGIN IMMEDIATE;
              ALTER TABLE labels ADD COLUMN technique TEXT;
@@ -165,6 +174,9 @@ fn widen(database: &Connection) -> Result<(), rusqlite::Error> {
              ALTER TABLE labels ADD COLUMN item TEXT;
              COMMIT;",
         )?;
+    }
+    if !has("injection")? {
+        database.execute_batch("ALTER TABLE labels ADD COLUMN injection TEXT")?;
     }
     Ok(())
 }
@@ -183,6 +195,7 @@ fn label(row: &Row<'_>) -> Result<Label, rusqlite::Error> {
             Operations::All
         },
         item: row.get(5)?,
+        injection: row.get(6)?,
     })
 }
 
@@ -207,6 +220,7 @@ mod tests {
             technique: Some("T1552.001".into()),
             operations: Operations::Changes,
             item: Some("aws".into()),
+            injection: Some("/srv/*".into()),
             ..Label::of_class(class)
         };
         let labels = SharedLabels::open(&path).unwrap();

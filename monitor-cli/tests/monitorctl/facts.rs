@@ -86,6 +86,8 @@ pub(crate) fn credential(sequence: u64, path: &str, tenant: &str) -> Event {
             denied: false,
             flags: 0,
             expected: None,
+            injected: false,
+            key: None,
         },
     )
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use monitor_model::{
     event::{
-        Action, Event, Evidence, Fact, GapCause, HookState, HostChange, NoSession, Operation,
-        SocketOperation,
+        Action, Event, Evidence, Expected, Fact, GapCause, HookState, HostChange, NoSession,
+        Operation, SocketOperation,
     },
     id::Source,
     verdict::{OutReason, Verdict},
@@ -94,6 +94,23 @@ fn used(class: &str, operation: Operation, verdict: Verdict) -> Step {
     {
         of.replace_range(.., class);
         *how = operation;
+    }
+    step
+}
+
+/// A read of a tenant's file that holds a key, and that the broker hands out.
+fn key(tenant: &str, (holds, handed_out): (Option<&str>, bool), by: Option<Expected>) -> Step {
+    let mut step = read(tenant, within(), 0);
+    if let Step::Told(event, _) = &mut step
+        && let Action::Credential {
+            key,
+            injected,
+            expected,
+            ..
+        } = &mut event.action
+    {
+        *key = holds.map(Into::into);
+        (*injected, *expected) = (handed_out, by);
     }
     step
 }
@@ -367,6 +384,25 @@ fn of_grants(cases: &mut BTreeMap<&'static str, Case>) {
         let case = case(found(inside), vec![named("cat")], (found(border), false));
         cases.insert(rule, case);
     }
+    let of = |tenant: &str, holds| key(tenant, (holds, false), None);
+    let (a, b) = (Some("SHA256:a"), Some("SHA256:b"));
+    cases.insert(
+        "shared-key",
+        case(
+            vec![of("acme", a), of("globex", a)],
+            vec![of("acme", a), of("globex", b), of("globex", None)],
+            (vec![of("acme", a), of("provider", a), of("acme", a)], false),
+        ),
+    );
+    let handed_out = |by| vec![key("acme", (None, true), by)];
+    cases.insert(
+        "outside-injection",
+        case(
+            handed_out(None),
+            handed_out(Some(Expected::Injection)),
+            (vec![key("acme", (None, false), None)], false),
+        ),
+    );
 }
 
 /// The rules about whose a process is, and how long.

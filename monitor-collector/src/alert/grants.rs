@@ -54,6 +54,7 @@ impl Uses {
                 "grant {grant} lay unused for {} days",
                 unused.as_secs() / 86_400
             ),
+            others: Vec::new(),
         })
     }
 

@@ -11,7 +11,7 @@ use std::{
 use monitor_model::{
     clock::UnixNs,
     event::{Action, Event},
-    id::{AgentName, BootId, EventId, Source},
+    id::{AgentName, BootId, EventId, Source, TenantId},
 };
 
 use super::{
@@ -29,8 +29,10 @@ pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Found {
     /// The sign.
     pub(super) sign: Sign,
-    /// What happened.
+    /// What happened; names no tenant.
     pub(super) words: String,
+    /// The tenants that it is about besides the event's; for who may know them.
+    pub(super) others: Vec<TenantId>,
 }
 
 /// A host that fell silent.
@@ -172,6 +174,7 @@ impl Host {
                 if step_ns > 0 { "forward" } else { "back" },
                 step_ns.unsigned_abs() / 1_000_000
             ),
+            others: Vec::new(),
         })
     }
 
@@ -183,6 +186,7 @@ impl Host {
         (before && !resumed).then(|| Found {
             sign: Sign::ProbesReloaded,
             words: "the probes were gone, and were loaded anew".to_owned(),
+            others: Vec::new(),
         })
     }
 

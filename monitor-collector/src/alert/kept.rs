@@ -12,11 +12,13 @@ pub enum KeptKind {
     Host,
     /// When a grant was used last.
     Grant,
+    /// Whose credentials a key was seen in.
+    Key,
 }
 
 impl KeptKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Count, Self::Host, Self::Grant];
+    pub const ALL: [Self; 4] = [Self::Count, Self::Host, Self::Grant, Self::Key];
 
     /// The name in the state.
     #[must_use]
@@ -25,6 +27,7 @@ impl KeptKind {
             Self::Count => "count",
             Self::Host => "host",
             Self::Grant => "grant",
+            Self::Key => "key",
         }
     }
 }

@@ -31,10 +31,9 @@ pub(super) fn response(
 }
 
 /// What stands out over time, where that is what the rule looks for.
-pub(super) fn words(rule: &Rule, found: &[Found]) -> Option<String> {
+pub(super) fn stands_out<'a>(rule: &Rule, found: &'a [Found]) -> Option<&'a Found> {
     let signs = &rule.conditions.signs;
-    let found = found.iter().find(|found| signs.contains(&found.sign));
-    found.map(|found| found.words.clone())
+    found.iter().find(|found| signs.contains(&found.sign))
 }
 
 /// The tenants that were touched, where the rule counts them; the first first.

@@ -14,15 +14,18 @@ pub enum Sign {
     ProbesReloaded,
     /// A grant that lay unused for long is used.
     DormantGrant,
+    /// A key that was seen in one client's credentials is seen in another's.
+    SharedKey,
 }
 
 impl Sign {
     /// Every sign.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::AgentSilent,
         Self::ClockMoved,
         Self::ProbesReloaded,
         Self::DormantGrant,
+        Self::SharedKey,
     ];
 
     /// The name in rules and JSON.
@@ -33,6 +36,7 @@ impl Sign {
             Self::ClockMoved => "clock_moved",
             Self::ProbesReloaded => "probes_reloaded",
             Self::DormantGrant => "dormant_grant",
+            Self::SharedKey => "shared_key",
         }
     }
 
@@ -46,6 +50,9 @@ impl Sign {
                 "The probes of a host were gone while it ran, and were loaded anew."
             }
             Self::DormantGrant => "A grant that lay unused for long is used.",
+            Self::SharedKey => {
+                "A key that was seen in one client's credentials is seen in another's."
+            }
         }
     }
 }

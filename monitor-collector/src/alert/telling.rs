@@ -53,8 +53,10 @@ pub enum Reader {
 /// What a rule found beside the event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// What stands out over time.
+    /// What stands out over time; names no tenant.
     pub words: Option<String>,
+    /// The tenants that it is about besides the event's.
+    pub others: Vec<TenantId>,
     /// The tenants touched, where the rule counts them.
     pub tenants: Vec<TenantId>,
     /// Within which time.
@@ -70,16 +72,23 @@ pub fn sentence(entry: &Entry, standing: Option<&Standing>, reader: Reader, told
         (Some(words), Some(_)) => format!("{}; {words}", plain(entry, standing, reader)),
         (None, _) => plain(entry, standing, reader),
     };
+    if reader == Reader::OfEverything && !told.others.is_empty() {
+        _ = write!(text, ": {}", names(&told.others));
+    }
     match (reader, told.tenants.len()) {
         (_, 0) => {}
         (Reader::OfLedger, _) => text.push_str("; other tenants' things were touched as well"),
         (Reader::OfEverything, count) => {
-            let names: Vec<&str> = told.tenants.iter().map(TenantId::as_str).collect();
-            let (names, seconds) = (names.join(", "), told.window.as_secs());
+            let (names, seconds) = (names(&told.tenants), told.window.as_secs());
             _ = write!(text, "; {count} tenants within {seconds} s: {names}");
         }
     }
     text
+}
+
+fn names(tenants: &[TenantId]) -> String {
+    let names: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+    names.join(", ")
 }
 
 fn plain(entry: &Entry, standing: Option<&Standing>, reader: Reader) -> String {

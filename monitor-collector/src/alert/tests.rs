@@ -45,6 +45,7 @@ pub(super) fn alerter_of(rules: Vec<Rule>) -> Alerter {
         counters: Counters::default(),
         hosts: Hosts::default(),
         uses: Uses::default(),
+        keys: Keys::default(),
         folds: HashMap::new(),
         revoked: HashMap::new(),
     }

@@ -6,12 +6,16 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::policy::Terms;
-use monitor_transport::configuration::{ConfigError, Document};
+use monitor_model::{grant::Grant, policy::Terms};
+use monitor_transport::{
+    configuration::{ConfigError, Document},
+    grant_file,
+};
 use toml::Spanned;
 
 use super::{
-    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, raw, rules,
+    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, policy::Stated,
+    raw, rules,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -37,7 +41,7 @@ pub(super) fn unstated<T>(value: T) -> Spanned<T> {
 
 pub(super) fn checked(
     mut raw: raw::Config,
-    terms: Terms,
+    stated: Stated,
     document: &Document<'_>,
 ) -> Result<Config, ConfigError> {
     let told = |wrong: Wrong| wrong.told(document);
@@ -50,8 +54,30 @@ pub(super) fn checked(
     rules.extend(sigma);
     Ok(Config {
         sigma_files,
-        ..checked_rest(raw, terms, rules, document).map_err(told)?
+        grants: checked_grants(raw.grants.as_ref(), &stated.terms, document)?,
+        ..checked_rest(raw, stated, rules, document).map_err(told)?
     })
+}
+
+/// Grants in files, of tenants that are given.
+fn checked_grants(
+    folder: Option<&Spanned<PathBuf>>,
+    terms: &Terms,
+    document: &Document<'_>,
+) -> Result<Vec<Grant>, ConfigError> {
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
+    let grants = grant_file::load_folder(&document.beside(folder.get_ref()))?;
+    let has = |grant: &Grant| terms.tenants.iter().any(|tenant| tenant.id == grant.tenant);
+    match grants.iter().find(|grant| !has(grant)) {
+        None => Ok(grants),
+        Some(grant) => {
+            let (id, tenant) = (&grant.id, &grant.tenant);
+            let wanted = format!("grant {id} in it is of tenant {tenant}, which is not given");
+            Err(wrong("grants", folder, &wanted).told(document))
+        }
+    }
 }
 
 /// Sigma rules, and what became of their files.
@@ -70,7 +96,7 @@ fn checked_sigma(
 
 fn checked_rest(
     raw: raw::Config,
-    terms: Terms,
+    stated: Stated,
     rules: Vec<Rule>,
     document: &Document<'_>,
 ) -> Result<Config, Wrong> {
@@ -84,6 +110,7 @@ fn checked_rest(
         subscription,
         rule: _,
         include: _,
+        grants: _,
         policy: _,
         tenant: _,
         credential: _,
@@ -101,9 +128,11 @@ fn checked_rest(
         data_dir,
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
-        terms,
+        terms: stated.terms,
+        resolve: stated.resolve,
         rules,
         sigma_files: Vec::new(),
+        grants: Vec::new(),
         silent: seconds(
             "alert.silent_seconds",
             &alert.silent_seconds,

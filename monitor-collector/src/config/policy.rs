@@ -1,11 +1,14 @@
 //! What verdicts are made under, from one file or several: tenants with their
 //! zones, the inventory of credentials, and who may use what belongs to no tenant.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use monitor_model::{
     grant::{PortRange, Tier},
-    id::{PrincipalId, TenantId},
+    id::{AgentName, PrincipalId, TenantId},
     inventory::{ITEMS_MAX, Item, Template},
     policy::{Admission, Terms},
     tenant::{Tenant, Zone},
@@ -14,13 +17,25 @@ use monitor_transport::configuration::{ConfigError, Document};
 use toml::Spanned;
 
 use super::{
-    INCLUDES_MAX, TENANTS_MAX, ZONES_MAX,
+    INCLUDES_MAX, RESOLVE_MINUTES_MAX, TENANTS_MAX, ZONES_MAX,
     check::{Wrong, each, parsed, wrong},
+    names::{NAMES_MAX, Names},
     raw,
 };
 
 const TIERS: &str = "give one of standard, production, backup, identity, endpoint";
+const TWICE: &str = "another file says it already; say it once";
 const ADMISSIONS: &str = "give one of owner_grant, any_grant, everybody";
+
+/// What is resolved anew how often, where nothing is stated.
+const RESOLVE_MINUTES: u64 = 5;
+
+/// What files say of verdicts.
+pub(super) struct Stated {
+    pub(super) terms: Terms,
+    /// How often the host names of zones are resolved anew.
+    pub(super) resolve: Duration,
+}
 
 /// One file, read.
 struct File {
@@ -33,7 +48,8 @@ pub(super) fn checked(
     document: &Document<'_>,
     include: &[Spanned<PathBuf>],
     own: raw::Part,
-) -> Result<Terms, ConfigError> {
+    names: &dyn Names,
+) -> Result<Stated, ConfigError> {
     let told = |document: &Document<'_>, wrong: Wrong| {
         document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
     };
@@ -54,7 +70,7 @@ pub(super) fn checked(
         parts.push((document, document.parse()?));
     }
     // Tenants of all files first: credentials of any file name them.
-    let mut draft = Draft::default();
+    let mut draft = Draft::new(names);
     let mut rest = Vec::with_capacity(parts.len());
     for (document, part) in parts {
         let raw::Part {
@@ -73,11 +89,15 @@ pub(super) fn checked(
         let taken = draft.credentials(credentials);
         taken.map_err(|wrong| told(&document, wrong))?;
     }
-    Ok(Terms {
-        tenants: draft.tenants,
-        inventory: draft.inventory,
-        provider: draft.provider.unwrap_or_default(),
-        unknown: draft.unknown.unwrap_or_default(),
+    let minutes = draft.resolve_minutes.unwrap_or(RESOLVE_MINUTES);
+    Ok(Stated {
+        resolve: Duration::from_secs(minutes * 60),
+        terms: Terms {
+            tenants: draft.tenants,
+            inventory: draft.inventory,
+            provider: draft.provider.unwrap_or_default(),
+            unknown: draft.unknown.unwrap_or_default(),
+        },
     })
 }
 
@@ -89,16 +109,31 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 /// What the files say so far.
-#[derive(Default)]
-struct Draft {
+struct Draft<'a> {
+    names: &'a dyn Names,
     tenants: Vec<Tenant>,
     zones: usize,
+    hosts: usize,
     inventory: Vec<Item>,
     provider: Option<Admission>,
     unknown: Option<Admission>,
+    resolve_minutes: Option<u64>,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
+    fn new(names: &'a dyn Names) -> Self {
+        Self {
+            names,
+            tenants: Vec::new(),
+            zones: 0,
+            hosts: 0,
+            inventory: Vec::new(),
+            provider: None,
+            unknown: None,
+            resolve_minutes: None,
+        }
+    }
+
     fn tenants(&mut self, raw: Vec<raw::Tenant>) -> Result<(), Wrong> {
         for raw::Tenant { id, zone } in raw {
             let name = TenantId::new(id.get_ref().as_str())
@@ -116,7 +151,14 @@ impl Draft {
                 let wanted = format!("more than {ZONES_MAX} zones; give a zone several networks");
                 return Err(wrong("tenant.id", &id, &wanted));
             }
-            let zones = zone.into_iter().map(|zone| checked_zone(zone, &name));
+            let hosts = zone.iter().flat_map(|zone| &zone.hosts);
+            if let Some(beyond) = hosts.clone().nth(NAMES_MAX.saturating_sub(self.hosts)) {
+                let wanted = format!("more than {NAMES_MAX} host names; give networks");
+                return Err(wrong("tenant.zone.hosts", beyond, &wanted));
+            }
+            self.hosts += hosts.count();
+            let zones = zone.into_iter();
+            let zones = zones.map(|zone| checked_zone(zone, &name, self.names));
             let zones = zones.collect::<Result<_, _>>()?;
             self.tenants.push(Tenant { id: name, zones });
         }
@@ -139,6 +181,7 @@ impl Draft {
         let raw::Admissions {
             provider,
             unknown_destinations,
+            resolve_minutes,
         } = raw;
         let stated = [
             ("policy.provider", provider, &mut self.provider),
@@ -153,14 +196,21 @@ impl Draft {
                 continue;
             };
             if place.is_some() {
-                return Err(wrong(
-                    key,
-                    &text,
-                    "another file says it already; say it once",
-                ));
+                return Err(wrong(key, &text, TWICE));
             }
             *place = Some(parsed(key, &text, ADMISSIONS)?);
         }
+        let Some(minutes) = resolve_minutes else {
+            return Ok(());
+        };
+        let key = "policy.resolve_minutes";
+        if self.resolve_minutes.is_some() {
+            return Err(wrong(key, &minutes, TWICE));
+        }
+        if !(1..=RESOLVE_MINUTES_MAX).contains(minutes.get_ref()) {
+            return Err(wrong(key, &minutes, "give 1 to 1440 minutes"));
+        }
+        self.resolve_minutes = Some(minutes.into_inner());
         Ok(())
     }
 
@@ -222,24 +272,37 @@ impl Draft {
     }
 }
 
-fn checked_zone(raw: raw::Zone, tenant: &TenantId) -> Result<Zone, Wrong> {
+fn checked_zone(raw: raw::Zone, tenant: &TenantId, names: &dyn Names) -> Result<Zone, Wrong> {
     let raw::Zone {
         name,
         networks,
+        hosts,
         ports,
         interface,
         net_ns,
         mark,
+        jump_host,
         tier,
         admits,
     } = raw;
-    if networks.get_ref().is_empty() {
+    if networks.get_ref().is_empty() && hosts.is_empty() {
         return Err(wrong(
             "tenant.zone.networks",
             &networks,
-            "give at least one, as in [\"10.20.0.0/24\"]",
+            "give at least one, as in [\"10.20.0.0/24\"], or hosts = [\"db.acme.example\"]",
         ));
     }
+    let resolved = |host: &Spanned<String>| {
+        let cause =
+            |error| format!("cannot be resolved: {error}; give a name that can, or networks");
+        let found = names.resolve(host.get_ref());
+        found.map_err(|error| wrong("tenant.zone.hosts", host, &cause(error)))
+    };
+    let hosts = hosts.iter().map(resolved).collect::<Result<_, _>>()?;
+    let jump_host = jump_host.map(|name| {
+        let id = AgentName::new(name.get_ref().as_str());
+        id.map_err(|error| wrong("tenant.zone.jump_host", &name, &error.to_string()))
+    });
     let networks = each(
         "tenant.zone.networks",
         networks.get_ref(),
@@ -253,10 +316,12 @@ fn checked_zone(raw: raw::Zone, tenant: &TenantId) -> Result<Zone, Wrong> {
     Ok(Zone {
         name,
         networks,
+        hosts,
         ports,
         interface,
         net_ns,
         mark,
+        jump_host: jump_host.transpose()?,
         tier: tiered("tenant.zone.tier", tier)?,
         admits: admitting("tenant.zone.admits", admits, tenant.is_provider())?,
     })

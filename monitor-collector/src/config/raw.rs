@@ -22,6 +22,7 @@ pub(super) struct Config {
     pub(super) subscription: Subscription,
     #[serde(default)]
     pub(super) include: Vec<Spanned<PathBuf>>,
+    pub(super) grants: Option<Spanned<PathBuf>>,
     #[serde(default)]
     pub(super) policy: Admissions,
     #[serde(default)]
@@ -46,6 +47,7 @@ pub(super) struct Part {
 pub(super) struct Admissions {
     pub(super) provider: Option<Spanned<String>>,
     pub(super) unknown_destinations: Option<Spanned<String>>,
+    pub(super) resolve_minutes: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize)]
@@ -129,14 +131,22 @@ pub(super) struct Tenant {
 #[serde(deny_unknown_fields)]
 pub(super) struct Zone {
     pub(super) name: String,
+    #[serde(default = "no_networks")]
     pub(super) networks: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) hosts: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) ports: Vec<Spanned<String>>,
     pub(super) interface: Option<String>,
     pub(super) net_ns: Option<String>,
     pub(super) mark: Option<u32>,
+    pub(super) jump_host: Option<Spanned<String>>,
     pub(super) tier: Option<Spanned<String>>,
     pub(super) admits: Option<Spanned<String>>,
+}
+
+fn no_networks() -> Spanned<Vec<Spanned<String>>> {
+    unstated(Vec::new())
 }
 
 fn retry_ms_min() -> Spanned<u64> {

@@ -84,6 +84,41 @@ fn tenants_inventory_and_policy_have_files_of_their_own() {
 }
 
 #[test]
+fn hosts_of_a_zone_are_resolved_and_one_that_cannot_be_is_refused() {
+    let zone = |hosts: &str| {
+        with_files(&[(
+            "t.toml",
+            &format!(
+                "[[tenant]]\nid = \"acme\"\n[[tenant.zone]]\nname = \"db\"\n\
+                 jump_host = \"jump-acme\"\nhosts = [{hosts}]\n[policy]\nresolve_minutes = 7\n"
+            ),
+        )])
+    };
+    let config = zone("\"localhost\"").unwrap();
+    let zone_of = &config.terms.tenants[0].zones[0];
+    assert!(
+        zone_of.hosts[0]
+            .addresses
+            .iter()
+            .all(std::net::IpAddr::is_loopback)
+    );
+    assert_eq!(zone_of.jump_host, Some("jump-acme".parse().unwrap()));
+    assert_eq!(config.resolve, Duration::from_secs(7 * 60));
+    let error = zone("\"localhost\", \"no-such-host.invalid\"")
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "t.toml:6: tenant.zone.hosts",
+        "no-such-host.invalid",
+        "cannot be resolved",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = zone("").unwrap_err().to_string();
+    assert!(error.contains("give at least one"), "{error}");
+}
+
+#[test]
 fn a_wrong_file_is_refused_with_its_own_name_line_and_key() {
     for (file, text, parts) in [
         (

@@ -15,6 +15,9 @@ pub enum CoreError {
     /// The state failed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A grant in a file is refused.
+    #[error("grants: {0}")]
+    Grant(#[from] Refusal),
     /// Another collector uses the folder.
     #[error("{}: another collector is running on this data_dir; stop it or choose another folder", path.display())]
     InUse {

@@ -1,4 +1,4 @@
-//! Permissions, as brokers give and end them and people review them, and what
+//! Permissions, as brokers and files give and end them and people review them, and what
 //! of them was used.
 //!
 //! Bound: [`GRANTS_MAX`] grants; one beyond is refused.
@@ -9,6 +9,8 @@ use monitor_model::{
     id::{GrantId, PrincipalId},
     usage::Entry as ScopeEntry,
 };
+
+use tracing::warn;
 
 use super::{Core, CoreError, Refusal};
 use crate::{state::same_permission, uses::Use};
@@ -78,6 +80,34 @@ impl Core {
             self.change_grant(grant.clone())?;
         }
         Ok(Ok(grant))
+    }
+
+    /// Takes the grants of files: new ones are put, those whose file is gone end.
+    ///
+    /// # Errors
+    /// [`CoreError`]; [`CoreError::Grant`] when one differs from a known grant of
+    /// its name: then nothing of it holds, the state is not committed.
+    pub(super) fn take_files(&mut self, grants: &[Grant]) -> Result<(), CoreError> {
+        let mut gone = self.state.file_grants()?;
+        for grant in grants {
+            let known = self.world.grants.get(&grant.id);
+            let (is_known, has_ended) = (
+                known.is_some(),
+                known.is_some_and(|known| known.state != GrantState::Standing),
+            );
+            self.put_grant(grant.clone())??;
+            if has_ended {
+                warn!(grant = %grant.id, "A grant in a file was ended, and stays so: give it a new id, or remove the file.");
+            }
+            if !gone.remove(&grant.id) && !is_known {
+                self.state.put_file_grant(&grant.id)?;
+            }
+        }
+        for id in gone {
+            self.end_grant(&id, "its file is gone")??;
+            self.state.remove_file_grant(&id)?;
+        }
+        Ok(())
     }
 
     pub(super) fn change_grant(&mut self, grant: Grant) -> Result<(), CoreError> {

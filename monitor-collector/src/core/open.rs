@@ -85,6 +85,7 @@ impl Core {
         };
         core.remember(config)?;
         core.make_good(config)?;
+        core.take_files(&config.grants)?;
         core.publish()?;
         Ok(core)
     }

@@ -42,14 +42,16 @@ pub type Form = (UnixNs, Grant);
 
 impl State {
     /// Makes these terms the policy in force from now on. Terms that are those
-    /// in force already keep their number; any others get the next.
+    /// in force already keep their number; any others get the next. When host
+    /// names were resolved makes no difference, what they stood for does.
     ///
     /// # Errors
     /// [`StateError::PoliciesFull`]; [`StateError::Row`] when the terms make no
     /// policy; [`StateError::Sqlite`].
     pub fn put_policy(&mut self, terms: Terms, now: UnixNs) -> Result<Policy, StateError> {
         let message = v1::Policy::from(&terms).encode_to_vec();
-        let digest: String = hex::text(&Sha256::digest(&message))
+        let timeless = v1::Policy::from(&terms.timeless()).encode_to_vec();
+        let digest: String = hex::text(&Sha256::digest(&timeless))
             .chars()
             .take(DIGEST_DIGITS)
             .collect();
@@ -149,7 +151,10 @@ impl StateReader {
 
 #[cfg(test)]
 mod tests {
-    use monitor_model::policy::Admission;
+    use monitor_model::{
+        policy::Admission,
+        tenant::{NamedHost, Tenant, Zone},
+    };
 
     use super::*;
 
@@ -184,6 +189,39 @@ mod tests {
             (open(), second.as_str())
         );
         assert!(reader.policy("2-0").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_version_changes_with_what_a_name_stands_for_and_not_with_when_it_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::open(folder.path()).unwrap();
+        let with = |last: u8, at: u64| Terms {
+            tenants: vec![Tenant {
+                id: "acme".parse().unwrap(),
+                zones: vec![Zone {
+                    hosts: vec![NamedHost {
+                        name: "db".into(),
+                        addresses: vec![[192, 0, 2, last].into()],
+                        resolved_at: UnixNs(at),
+                    }],
+                    ..Zone::default()
+                }],
+            }],
+            ..Terms::default()
+        };
+        let mut version = |terms| {
+            let policy = state.put_policy(terms, UnixNs(1)).unwrap();
+            policy.version().to_owned()
+        };
+        let first = version(with(7, 1));
+        assert_eq!(version(with(7, 2)), first);
+        let moved = version(with(8, 3));
+        assert_ne!(moved, first);
+        state.commit().unwrap();
+        let reader = StateReader::open(folder.path()).unwrap();
+        for (name, terms) in [(first, with(7, 1)), (moved, with(8, 3))] {
+            assert_eq!(reader.policy(&name).unwrap().unwrap().terms(), terms);
+        }
     }
 
     #[test]

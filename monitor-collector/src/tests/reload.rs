@@ -2,9 +2,9 @@
 
 use monitor_model::id::Source;
 use monitor_proto::v1::{
-    ExplainRequest, ListGrantUseRequest, PutGrantRequest, ReviewGrantRequest, SubscribeRequest,
-    event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    subscribe_response::Item,
+    ExplainRequest, Grant, ListGrantUseRequest, ListGrantsRequest, PutGrantRequest,
+    ReviewGrantRequest, SubscribeRequest, event_service_client::EventServiceClient,
+    grant_service_client::GrantServiceClient, subscribe_response::Item,
 };
 use tonic::Code;
 
@@ -54,6 +54,61 @@ async fn another_tenant_is_known_after_a_reload_and_a_wrong_file_changes_nothing
     collector.drain().await;
     let report = crate::rejudge::rejudge(&scene.data_dir(), &"initech".parse().unwrap()).unwrap();
     assert_eq!((report.same, report.differing, report.unknown), (2, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_of_files_come_and_end_with_their_files() {
+    let scene = Scene::new();
+    let folder = scene.data_dir().parent().unwrap().join("grants.d");
+    std::fs::create_dir(&folder).unwrap();
+    let put = |id: &str, ticket: &str| {
+        let text = format!(
+            "id = \"{id}\"\nprincipal = \"alice\"\ntenant = \"acme\"\nticket = \"{ticket}\"\n\
+             purpose = \"upgrade\"\napproved_by = \"bob\"\ntier = \"production\"\n\
+             kind = \"just_in_time\"\nnot_before = \"2020-01-01T00:00:00Z\"\n\
+             expires = \"2100-01-01T00:00:00Z\"\n[scope]\ncredentials = [\"/**\"]\n"
+        );
+        std::fs::write(folder.join(format!("{id}.toml")), text).unwrap();
+    };
+    put("01JG", "INC-1");
+    let more = format!("grants = {folder:?}");
+    let collector = scene.collector(&more).await;
+    let states = async |collector: &Collector| {
+        let channel = scene.dial("monitor://soc/eve", collector).await;
+        let ask = ListGrantsRequest {
+            include_ended: true,
+            ..ListGrantsRequest::default()
+        };
+        let listed = GrantServiceClient::new(channel).list_grants(ask).await;
+        let grants = listed.unwrap().into_inner().grants;
+        let reason = |grant: &Grant| grant.ended.as_ref().map(|end| end.reason.clone());
+        let state = |grant: Grant| (grant.id.clone(), reason(&grant).unwrap_or_default());
+        grants.into_iter().map(state).collect::<Vec<_>>()
+    };
+    let standing = |id: &str| (id.to_owned(), String::new());
+    assert_eq!(states(&collector).await, [standing("01JG")]);
+    // A second file is read, and judged by; a changed one refuses all of it.
+    put("02JG", "INC-2");
+    collector.reload(Ok(scene.config(&more))).await;
+    assert_eq!(
+        states(&collector).await,
+        [standing("01JG"), standing("02JG")]
+    );
+    put("03JG", "INC-3");
+    put("01JG", "INC-OTHER");
+    collector.reload(Ok(scene.config(&more))).await;
+    assert_eq!(
+        states(&collector).await,
+        [standing("01JG"), standing("02JG")]
+    );
+    std::fs::remove_file(folder.join("01JG.toml")).unwrap();
+    collector.reload(Ok(scene.config(&more))).await;
+    let ended = ("01JG".to_owned(), "its file is gone".to_owned());
+    let expected = [ended, standing("02JG"), standing("03JG")];
+    assert_eq!(states(&collector).await, expected);
+    collector.drain().await;
+    let collector = scene.collector(&more).await;
+    assert_eq!(states(&collector).await, expected, "after a restart");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,9 +11,11 @@ pub enum Expected {
     /// A person uses their own, by the audit login uid: judged against the
     /// person's own tenant.
     Person,
+    /// A program of the broker hands it out: judged as any use.
+    Injection,
 }
 
 impl Expected {
     /// Every way.
-    pub const ALL: &[Self] = &[Self::Program, Self::Person];
+    pub const ALL: &[Self] = &[Self::Program, Self::Person, Self::Injection];
 }

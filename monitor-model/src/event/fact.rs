@@ -44,9 +44,10 @@ impl Fact {
                 Kind::Host
             }
             Self::Listener | Self::RawSocket => Kind::Socket,
-            Self::BlockDevice | Self::PassedDescriptor | Self::PersonUsesWorkload => {
-                Kind::Credential
-            }
+            Self::BlockDevice
+            | Self::PassedDescriptor
+            | Self::PersonUsesWorkload
+            | Self::OutsideInjection => Kind::Credential,
             Self::BreakGlass => Kind::SessionOpened,
             Self::Blind => Kind::AgentStarted,
             Self::Impaired => Kind::Impaired,
@@ -70,6 +71,7 @@ named_facts! {
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
     PassedDescriptor => "passed_descriptor", "A watched file was used through a descriptor from elsewhere.";
+    OutsideInjection => "outside_injection", "A credential that the broker's programs alone hand out was used by another.";
     Blind => "blind", "An agent began to watch, and a family of its hooks sees nothing.";
     PersonUsesWorkload => "person_uses_workload", "A credential that is a workload's was used by somebody else; by the inventory.";
     BreakGlass => "break_glass", "A session was opened on a break-glass grant.";
@@ -123,12 +125,18 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             None,
         ],
         Action::Credential {
-            class, operation, ..
+            class,
+            operation,
+            injected,
+            expected,
+            ..
         } => {
             let is_block = class == BLOCK_DEVICE_CLASS;
             let is_passed = operation.is_from_elsewhere();
+            let is_outside = *injected && expected.is_none();
             [
-                of_session(is_block.then_some(Fact::BlockDevice)),
+                of_session(is_block.then_some(Fact::BlockDevice))
+                    .or(is_outside.then_some(Fact::OutsideInjection)),
                 is_passed.then_some(Fact::PassedDescriptor),
             ]
         }

@@ -18,12 +18,8 @@ fn tenant(name: &str, interface: &str) -> Tenant {
         zones: vec![Zone {
             name: "lan".into(),
             networks: vec!["10.20.0.0/24".parse().unwrap()],
-            ports: vec![],
             interface: Some(interface.into()),
-            net_ns: None,
-            mark: None,
-            tier: None,
-            admits: None,
+            ..Zone::default()
         }],
     }
 }
@@ -130,6 +126,8 @@ fn credential(tenant: Option<&str>, tier: Option<Tier>) -> Event {
         other: None,
         denied: false,
         expected: None,
+        injected: false,
+        key: None,
     })
 }
 
@@ -282,11 +280,8 @@ fn with_resolvers(admits: Option<Admission>, by_policy: Admission) -> World {
         name: "resolvers".into(),
         networks: vec!["192.0.2.53/32".parse().unwrap()],
         ports: vec!["8080".parse().unwrap()],
-        interface: None,
-        net_ns: None,
-        mark: None,
-        tier: None,
         admits,
+        ..Zone::default()
     };
     terms.tenants[2].zones.push(resolvers);
     under(terms)

@@ -85,6 +85,8 @@ fn credential(path: &[u8], operation: Operation, new: Option<&[u8]>) -> Action {
         other: new.map(label),
         denied: false,
         expected: None,
+        injected: false,
+        key: None,
     }
 }
 

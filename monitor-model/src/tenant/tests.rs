@@ -13,19 +13,21 @@ fn tenant(name: &str, network: &str, interface: Option<&str>, net_ns: Option<&st
         zones: vec![Zone {
             name: "lan".into(),
             networks: vec![network.parse().unwrap()],
-            ports: vec![],
             interface: interface.map(Into::into),
             net_ns: net_ns.map(Into::into),
-            mark: None,
-            tier: None,
-            admits: None,
+            ..Zone::default()
         }],
     }
 }
 
 /// Owned, so that tests can ask of zones made on the spot.
 fn locate(tenants: &[Tenant], to: &Destination) -> Located<'static> {
-    let owner = Zones::new(tenants.to_vec()).locate(to).owner;
+    locate_on(tenants, to, "jump-1")
+}
+
+fn locate_on(tenants: &[Tenant], to: &Destination, seen_on: &str) -> Located<'static> {
+    let seen_on = seen_on.parse().unwrap();
+    let owner = Zones::new(tenants.to_vec()).locate(to, &seen_on).owner;
     Located { owner, zone: None }
 }
 
@@ -83,6 +85,43 @@ fn overlapping_ranges_are_told_apart_by_namespace() {
 }
 
 #[test]
+fn overlapping_ranges_are_told_apart_by_the_jump_host_that_was_hopped_to() {
+    let mut tenants = [
+        tenant("acme", "10.20.0.0/24", None, None),
+        tenant("globex", "10.20.0.0/24", None, None),
+    ];
+    tenants[0].zones[0].jump_host = Some("jump-acme".parse().unwrap());
+    let to = to("10.20.0.10", None);
+    assert_eq!(locate_on(&tenants, &to, "jump-acme").owner, owner("acme"));
+    assert_eq!(locate_on(&tenants, &to, "jump-1").owner, owner("globex"));
+    tenants[1].zones[0].jump_host = Some("jump-globex".parse().unwrap());
+    assert_eq!(locate_on(&tenants, &to, "jump-1").owner, Owner::Unknown);
+}
+
+#[test]
+fn a_host_is_found_by_the_addresses_that_its_name_had() {
+    let mut tenants = [
+        tenant("acme", "10.0.0.0/8", None, None),
+        tenant("globex", "192.0.2.0/24", None, None),
+    ];
+    let named = |addresses: [&str; 2]| NamedHost {
+        name: "db.globex.example".into(),
+        addresses: addresses.map(|text| text.parse().unwrap()).to_vec(),
+        resolved_at: UnixNs(7),
+    };
+    tenants[1].zones[0].networks.clear();
+    tenants[1].zones[0].hosts = vec![named(["10.1.2.3", "2001:db8::7"])];
+    for (address, expected) in [
+        ("10.1.2.3", owner("globex")),
+        ("2001:db8::7", owner("globex")),
+        ("10.1.2.4", owner("acme")),
+        ("2001:db8::8", Owner::Unknown),
+    ] {
+        assert_eq!(locate(&tenants, &to(address, None)).owner, expected);
+    }
+}
+
+#[test]
 fn the_longest_prefix_wins_where_nothing_else_tells() {
     let tenants = [
         tenant("acme", "10.0.0.0/8", None, None),
@@ -105,7 +144,7 @@ fn the_longest_prefix_wins_where_nothing_else_tells() {
 
 /// The search spelt out: every zone of every tenant, the best of each, then the
 /// best of all.
-fn plainly(tenants: &[Tenant], to: &Destination) -> Owner {
+fn plainly(tenants: &[Tenant], to: &Destination, seen_on: &AgentName) -> Owner {
     if to.address.is_loopback() || to.address.is_unspecified() {
         return Owner::Host;
     }
@@ -119,8 +158,12 @@ fn plainly(tenants: &[Tenant], to: &Destination) -> Owner {
                 && to.interface.is_some()
                 && zone.interface != to.interface)
             || (zone.net_ns.is_some() && zone.net_ns != to.net_ns_name)
-            || zone.mark.is_some_and(|mark| mark != to.mark);
-        let stated = zone.interface.is_some() || zone.net_ns.is_some() || zone.mark.is_some();
+            || zone.mark.is_some_and(|mark| mark != to.mark)
+            || (zone.jump_host.is_some() && zone.jump_host.as_ref() != Some(seen_on));
+        let stated = zone.interface.is_some()
+            || zone.net_ns.is_some()
+            || zone.mark.is_some()
+            || zone.jump_host.is_some();
         let unknown = zone.interface.is_some() && to.interface.is_none();
         (!contradicted).then_some((stated && !unknown, longest))
     };
@@ -149,6 +192,7 @@ prop_compose! {
         interface in 0u8..3,
         net_ns in 0u8..3,
         mark in proptest::option::of(0u32..3),
+        jump_host in 0u8..3,
     ) -> Zone {
         let network = |(third, length): &(u8, usize)| {
             let length = [8, 16, 23, 24, 31, 32][*length];
@@ -160,6 +204,7 @@ prop_compose! {
             interface: few(interface),
             net_ns: few(net_ns),
             mark,
+            jump_host: few(jump_host).map(|name| name.parse().unwrap()),
             ..zone("10.0.0.0/8")
         }
     }
@@ -198,13 +243,15 @@ proptest! {
     #[test]
     fn the_index_finds_whom_the_plain_search_finds(
         zones in proptest::collection::vec(proptest::collection::vec(any_zone(), 0..4), 1..4),
-        asked in proptest::collection::vec(any_destination(), ASKED),
+        asked in proptest::collection::vec((any_destination(), 1u8..4), ASKED),
     ) {
         let named = |(number, zones)| Tenant { id: format!("t{number}").parse().unwrap(), zones };
         let tenants: Vec<Tenant> = zones.into_iter().enumerate().map(named).collect();
         let index = Zones::new(tenants.clone());
-        for to in &asked {
-            prop_assert_eq!(index.locate(to).owner, plainly(&tenants, to), "{:?}", to);
+        for (to, seen_on) in &asked {
+            let seen_on = few(*seen_on).unwrap_or_default().parse().unwrap();
+            let plain = plainly(&tenants, to, &seen_on);
+            prop_assert_eq!(index.locate(to, &seen_on).owner, plain, "{:?} on {}", to, seen_on);
         }
     }
 }
@@ -218,9 +265,10 @@ fn sharing() -> Vec<Tenant> {
                 networks: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
                 ..zone("192.168.0.0/16")
             };
-            match number % 3 {
+            match number % 4 {
                 0 => zone.interface = Some(name),
                 1 => zone.net_ns = Some(name),
+                2 => zone.jump_host = Some(name.parse().unwrap()),
                 _ => (zone.mark, zone.net_ns) = (Some(number), Some(name)),
             }
             Tenant {
@@ -262,7 +310,9 @@ fn overlapping_ranges_are_never_confused() {
         if is_told {
             at.interface.clone_from(&zone.interface);
         }
-        match index.locate(&at).owner {
+        let elsewhere = || "jump-1".parse().unwrap();
+        let seen_on = zone.jump_host.clone().unwrap_or_else(elsewhere);
+        match index.locate(&at, &seen_on).owner {
             Owner::Tenant(found) => {
                 assert_eq!(found, tenant.id, "{at:?}");
                 known += 1;

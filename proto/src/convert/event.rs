@@ -35,7 +35,7 @@ closed_enum!(NoSession, v1::NoSession, "reason", {
     UnregisteredWorkload => UnregisteredWorkload, Ambiguous => Ambiguous,
 });
 closed_enum!(Expected, v1::Expected, "expected", {
-    Program => Program, Person => Person,
+    Program => Program, Person => Person, Injection => Injection,
 });
 closed_enum!(Operation, v1::Operation, "operation", {
     Read => Read,

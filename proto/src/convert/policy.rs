@@ -1,10 +1,11 @@
 //! Policies.
 
 use monitor_model::{
+    clock::UnixNs,
     grant::{InvalidGrant, PortRange, Tier},
     inventory::{Item, Template},
     policy::{Admission, Terms},
-    tenant::{Tenant, Zone},
+    tenant::{NamedHost, Tenant, Zone},
 };
 
 use super::{
@@ -82,14 +83,18 @@ impl From<&Zone> for v1::Zone {
         let Zone {
             name,
             networks,
+            hosts,
             ports,
             interface,
             net_ns,
             mark,
+            jump_host,
             tier,
             admits,
         } = value;
         Self {
+            hosts: hosts.iter().map(Into::into).collect(),
+            jump_host: text_opt(jump_host.as_ref()),
             name: name.clone(),
             networks: texts(networks),
             ports: texts(ports),
@@ -120,6 +125,12 @@ impl TryFrom<v1::Zone> for Zone {
         };
         Ok(Self {
             name: value.name,
+            hosts: value
+                .hosts
+                .into_iter()
+                .map(TryInto::try_into)
+                .collect::<Result<_, _>>()?,
+            jump_host: name_opt("zone.jump_host", &value.jump_host)?,
             networks: value
                 .networks
                 .iter()
@@ -131,6 +142,39 @@ impl TryFrom<v1::Zone> for Zone {
             mark: value.mark,
             tier: meaning_opt::<v1::Tier, _>("zone.tier", value.tier)?,
             admits: meaning_opt::<v1::Admission, _>("zone.admits", value.admits)?,
+        })
+    }
+}
+
+impl From<&NamedHost> for v1::NamedHost {
+    fn from(value: &NamedHost) -> Self {
+        let NamedHost {
+            name,
+            addresses,
+            resolved_at,
+        } = value;
+        Self {
+            name: name.clone(),
+            addresses: texts(addresses),
+            resolved_unix_ns: resolved_at.0,
+        }
+    }
+}
+
+impl TryFrom<v1::NamedHost> for NamedHost {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::NamedHost) -> Result<Self, InvalidMessage> {
+        let address = |text: &String| {
+            text.parse().map_err(|_| InvalidMessage::Network {
+                field: "zone.hosts.addresses",
+                text: text.clone(),
+            })
+        };
+        let addresses = value.addresses.iter().map(address);
+        Ok(Self {
+            addresses: addresses.collect::<Result<_, _>>()?,
+            name: value.name,
+            resolved_at: UnixNs(value.resolved_unix_ns),
         })
     }
 }

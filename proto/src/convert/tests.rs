@@ -15,7 +15,7 @@ use monitor_model::{
     policy::{Admission, Terms},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
     session::{Credential, Session, SessionState},
-    tenant::{Owner, Tenant, Zone},
+    tenant::{NamedHost, Owner, Tenant, Zone},
     verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
 };
 use proptest::prelude::*;
@@ -298,6 +298,8 @@ fn actions() -> Vec<Action> {
             other: Some(object().path),
             denied: true,
             expected: None,
+            injected: false,
+            key: None,
         });
     }
     for expected in Expected::ALL {
@@ -312,6 +314,8 @@ fn actions() -> Vec<Action> {
             other: None,
             denied: false,
             expected: Some(*expected),
+            injected: true,
+            key: Some("SHA256:x".into()),
         });
     }
     actions.extend(local_actions());
@@ -494,6 +498,12 @@ fn a_policy_survives_and_its_bytes_are_always_the_same() {
         interface: Some("va".into()),
         net_ns: None,
         mark: Some(0),
+        jump_host: Some(AgentName::new("jump-acme").unwrap()),
+        hosts: vec![NamedHost {
+            name: "db.acme.example".into(),
+            addresses: vec!["10.20.0.7".parse().unwrap(), "fd00::7".parse().unwrap()],
+            resolved_at: UnixNs(7),
+        }],
         tier: Some(Tier::Backup),
         admits,
     };

@@ -119,6 +119,36 @@ fn a_reader_is_expected_by_the_file_that_the_kernel_saw_at_exec() {
 }
 
 #[test]
+fn what_the_broker_hands_out_is_expected_of_its_programs_alone() {
+    let handed_out = Label {
+        tenant: Some("acme".parse().unwrap()),
+        injection: Some("shadow".into()),
+        ..Label::of_class("x")
+    };
+    let mut bench = scene(program());
+    let used = |bench: &mut Bench| use_of(bench, &handed_out, |_| {});
+    assert_eq!(used(&mut bench), None, "no exec was seen");
+    bench.event(&exec(1, SessionMark::NONE, &["anything"]));
+    assert_eq!(used(&mut bench), Some(Expected::Injection));
+    let mut bench = scene(FileIdentity {
+        generation: Some(13),
+        ..program()
+    });
+    bench.event(&exec(1, SessionMark::NONE, &["anything"]));
+    assert_eq!(used(&mut bench), None, "another program at its path");
+    let own = Label {
+        item: Some("ssh-private-key".into()),
+        ..handed_out.clone()
+    };
+    let by_owner = |done: &mut Credential| done.header.loginuid = UID;
+    assert_eq!(
+        use_of(&mut bench, &own, by_owner),
+        None,
+        "not even of its owner"
+    );
+}
+
+#[test]
 fn another_file_is_not_the_program_though_its_number_is_the_same() {
     let mut bench = scene(FileIdentity {
         generation: Some(13),

@@ -161,6 +161,8 @@ fn did(
             other: None,
             denied: false,
             expected: None,
+            injected: false,
+            key: None,
         },
     ));
 }

@@ -18,6 +18,9 @@ use crate::attribute::{Executables, Host, Jobs, SharedSessions};
 /// Most descriptors of one process that are looked at.
 pub(in crate::attribute) const DESCRIPTORS_MAX: usize = 4_096;
 
+/// Its name in /proc.
+const STANDARD_OUTPUT: &str = "1";
+
 /// One end of a pipe or FIFO that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipeEnd {
@@ -29,10 +32,21 @@ pub struct PipeEnd {
     pub writes: bool,
 }
 
+/// The pipes and FIFOs that a process has open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pipes {
+    /// Each end; several descriptors may be the same.
+    pub ends: Vec<PipeEnd>,
+    /// Whether its standard output is open. Programs close it by themselves
+    /// shortly before they end, to learn whether all was written: where it is
+    /// closed, what it was is not to be seen any more.
+    pub has_output: bool,
+}
+
 /// What is asked of what lies around.
 pub(in crate::attribute) trait Around {
     /// The pipes that a process has open; none where it is gone.
-    fn pipes(&mut self, process: (u32, u64)) -> Option<Vec<PipeEnd>>;
+    fn pipes(&mut self, process: (u32, u64)) -> Option<Pipes>;
     /// The program of a process.
     fn program(&mut self, process: (u32, u64)) -> Option<PathLabel>;
     /// Whose a mark is: of a job, the session's that left it.
@@ -58,7 +72,7 @@ pub(in crate::attribute) struct Surroundings<'a, H> {
 }
 
 impl<H: Host> Around for Surroundings<'_, H> {
-    fn pipes(&mut self, process: (u32, u64)) -> Option<Vec<PipeEnd>> {
+    fn pipes(&mut self, process: (u32, u64)) -> Option<Pipes> {
         self.host.pipes(process)
     }
 
@@ -85,14 +99,16 @@ impl<H: Host> Around for Surroundings<'_, H> {
 /// The pipes that a process has open, by /proc; none where it is gone, or about
 /// to go: then it has closed some or all by now.
 #[must_use]
-pub fn pipe_ends(pid: u32) -> Option<Vec<PipeEnd>> {
+pub fn pipes(pid: u32) -> Option<Pipes> {
     let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.peekable();
     descriptors.peek()?;
-    let mut ends = Vec::new();
+    let mut pipes = Pipes::default();
     for descriptor in descriptors.take(DESCRIPTORS_MAX) {
-        ends.extend(pipe_end(pid, &descriptor.ok()?.path()).ok()?);
+        let descriptor = descriptor.ok()?;
+        pipes.has_output |= descriptor.file_name() == STANDARD_OUTPUT;
+        pipes.ends.extend(pipe_end(pid, &descriptor.path()).ok()?);
     }
-    Some(ends)
+    Some(pipes)
 }
 
 /// A descriptor that was closed meanwhile.
@@ -122,7 +138,7 @@ fn access(pid: u32, descriptor: &Path) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
+    use std::{os::fd::AsFd as _, process::Stdio};
 
     use super::*;
 
@@ -130,15 +146,46 @@ mod tests {
     fn pipes_of_a_process_are_found_with_what_each_end_is_for() {
         let (reader, writer) = std::io::pipe().unwrap();
         // Other tests close descriptors meanwhile.
-        let ends = std::iter::repeat_with(|| pipe_ends(std::process::id()));
-        let ends = ends.flatten().next().unwrap();
+        let pipes = std::iter::repeat_with(|| pipes(std::process::id()));
+        let Pipes { ends, .. } = pipes.flatten().next().unwrap();
         let inode = rustix::fs::fstat(reader.as_fd()).unwrap().st_ino;
         let of_pipe = ends.iter().filter(|end| end.pipe.1 == inode);
         let mut uses: Vec<_> = of_pipe.map(|end| (end.reads, end.writes)).collect();
         uses.sort_unstable();
         assert_eq!(uses, [(false, true), (true, false)]);
         drop(writer);
-        assert_eq!(pipe_ends(0), None);
+        assert_eq!(super::pipes(0), None);
+    }
+
+    #[test]
+    fn a_process_that_closed_its_output_and_did_not_end_yet_is_told_from_others() {
+        use std::io::{BufRead as _, BufReader};
+        for (script, has_output) in [
+            ("echo x; read y", true),
+            ("echo x; exec 1>&-; echo x >&2; read y", false),
+        ] {
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", script])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap())
+                .read_line(&mut line)
+                .unwrap();
+            if !has_output {
+                BufReader::new(child.stderr.take().unwrap())
+                    .read_line(&mut line)
+                    .unwrap();
+            }
+            let found = super::pipes(child.id()).unwrap();
+            assert_eq!(found.has_output, has_output, "{script}");
+            assert!(found.ends.iter().any(|end| end.reads), "{found:?}");
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]
@@ -149,7 +196,7 @@ mod tests {
         while !is_zombie(fs::read_to_string(&stat).unwrap()) {
             std::thread::yield_now();
         }
-        assert_eq!(pipe_ends(child.id()), None);
+        assert_eq!(pipes(child.id()), None);
         child.wait().unwrap();
     }
 }

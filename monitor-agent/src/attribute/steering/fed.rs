@@ -2,13 +2,14 @@
 //!
 //! Bound: the table's processes.
 
-use super::{Around, Key, PipeEnd, Steering};
+use super::{Around, Key, PipeEnd, Pipes, Steering};
 
 impl Steering {
     /// Who reads what a process writes into pipes: the rest of its pipeline.
     /// Where that cannot be seen any more, its parent, who made the pipeline.
     pub(super) fn fed(&self, key: Key, around: &mut impl Around) -> Vec<Key> {
-        let Some(own) = around.pipes(key) else {
+        let own = around.pipes(key).filter(|own| own.has_output);
+        let Some(Pipes { ends: own, .. }) = own else {
             return self.kin(key, around);
         };
         let mut fed = Vec::new();
@@ -34,7 +35,7 @@ impl Steering {
             if key == writer || known.session != session {
                 continue;
             }
-            let ends = around.pipes(key).unwrap_or_default();
+            let ends = around.pipes(key).unwrap_or_default().ends;
             if ends.iter().any(|end| end.reads && end.pipe == pipe) {
                 readers.push(key);
             }
@@ -94,7 +95,7 @@ impl Steering {
         key: Key,
         around: &mut impl Around,
     ) -> Vec<(Key, PipeEnd)> {
-        let own = around.pipes(key).unwrap_or_default();
+        let own = around.pipes(key).unwrap_or_default().ends;
         if own.iter().filter(|end| end.pipe == pipe).count() > 1 {
             return Vec::new();
         }
@@ -105,7 +106,7 @@ impl Steering {
                 continue;
             }
             let other = (*pid, known.start_boot_ns);
-            let ends = around.pipes(other).unwrap_or_default();
+            let ends = around.pipes(other).unwrap_or_default().ends;
             found.extend(
                 ends.into_iter()
                     .filter(|end| end.pipe == pipe)

@@ -12,14 +12,12 @@ use crate::attribute::sessions::{Client, tests::session};
 
 /// A host of a test: the pipes of its processes, by id.
 #[derive(Default)]
-struct OfTest(HashMap<u32, Option<Vec<PipeEnd>>>);
+struct OfTest(HashMap<u32, Option<Pipes>>);
 
 impl Around for OfTest {
-    fn pipes(&mut self, (pid, _): Key) -> Option<Vec<PipeEnd>> {
-        self.0
-            .get(&pid)
-            .cloned()
-            .unwrap_or_else(|| Some(Vec::new()))
+    fn pipes(&mut self, (pid, _): Key) -> Option<Pipes> {
+        let none = || Some(open(Vec::new()));
+        self.0.get(&pid).cloned().unwrap_or_else(none)
     }
     fn program(&mut self, _: Key) -> Option<PathLabel> {
         None
@@ -257,6 +255,13 @@ fn who_receives_datagrams_of_another_session_is_steered() {
     }
 }
 
+fn open(ends: Vec<PipeEnd>) -> Pipes {
+    Pipes {
+        ends,
+        has_output: true,
+    }
+}
+
 fn end(number: u64, (reads, writes): (bool, bool)) -> PipeEnd {
     PipeEnd {
         pipe: (1, number),
@@ -272,15 +277,15 @@ fn pipeline() -> (Steering, OfTest) {
         judged(&mut steering, own(1), &process(pid, parent));
     }
     let around = OfTest(HashMap::from([
-        (100, Some(vec![end(9, (true, false))])),
-        (160, Some(vec![end(1, (false, true))])),
+        (100, Some(open(vec![end(9, (true, false))]))),
+        (160, Some(open(vec![end(1, (false, true))]))),
         (
             161,
-            Some(vec![end(1, (true, false)), end(2, (false, true))]),
+            Some(open(vec![end(1, (true, false)), end(2, (false, true))])),
         ),
         (
             162,
-            Some(vec![end(2, (true, false)), end(9, (false, true))]),
+            Some(open(vec![end(2, (true, false)), end(9, (false, true))])),
         ),
     ]));
     (steering, around)
@@ -300,12 +305,17 @@ fn what_a_steered_process_feeds_through_pipes_is_steered() {
 
 #[test]
 fn a_pipeline_that_ended_before_it_could_be_seen_is_nobodys_with_its_shell() {
-    for gone in [160, 161] {
+    // About to end, it has closed its output already, and nothing else.
+    let closed = Pipes {
+        ends: vec![end(8, (true, false))],
+        has_output: false,
+    };
+    for (gone, seen) in [(160, None), (161, None), (160, Some(closed))] {
         let (mut steering, mut around) = pipeline();
-        around.0.insert(gone, None);
+        around.0.insert(gone, seen.clone());
         steering.learn(&connects(2, target(160, 1)), &mut around);
         for pid in [150, 160, 161, 162] {
-            assert!(!is_own(&mut steering, pid), "{pid} with {gone}");
+            assert!(!is_own(&mut steering, pid), "{pid} with {gone} {seen:?}");
         }
         assert!(is_own(&mut steering, 100));
     }
@@ -403,7 +413,7 @@ fn who_reads_a_fifo_that_another_session_writes_is_steered() {
 
 #[test]
 fn who_holds_a_pipe_that_another_session_opens_by_its_name_is_steered() {
-    let holds = HashMap::from([(10, Some(vec![end(7, (true, false))]))]);
+    let holds = HashMap::from([(10, Some(open(vec![end(7, (true, false))])))]);
     let mut steering = Steering::default();
     judged(&mut steering, own(1), &process(10, 50));
     takes(&mut steering, &opens(900, (2, "w")), &mut OfTest(holds));

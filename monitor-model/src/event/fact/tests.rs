@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Attribution, FileObject, Lineage, NoSession, Operation},
+    event::{Attribution, Expected, FileObject, Lineage, NoSession, Operation},
     id::{AgentName, BootId, EventId, Source},
 };
 
@@ -268,6 +268,32 @@ fn listeners_and_raw_sockets_stand_out_and_everyday_sockets_do_not() {
 }
 
 #[test]
+fn what_the_broker_hands_out_stands_out_when_another_uses_it() {
+    let by = |injected, expected| {
+        let action = Action::Credential {
+            object: object("/srv/acme/key"),
+            class: "ssh-key".into(),
+            tenant: Some("acme".parse().unwrap()),
+            tier: None,
+            technique: None,
+            operation: Operation::Read,
+            flags: 0,
+            other: None,
+            denied: false,
+            expected,
+            injected,
+            key: None,
+        };
+        found(Some(session(1)), action)
+    };
+    assert_eq!(by(true, None), [Fact::OutsideInjection]);
+    for expected in [Expected::Injection, Expected::Program] {
+        assert_eq!(by(true, Some(expected)), []);
+    }
+    assert_eq!(by(false, None), []);
+}
+
+#[test]
 fn block_devices_and_descriptors_from_elsewhere_stand_out() {
     let by = |who, class: &str, operation| {
         let action = Action::Credential {
@@ -281,6 +307,8 @@ fn block_devices_and_descriptors_from_elsewhere_stand_out() {
             other: None,
             denied: false,
             expected: None,
+            injected: false,
+            key: None,
         };
         found(who, action)
     };

@@ -63,6 +63,8 @@ impl From<&Action> for v1::event::Action {
                 other,
                 denied,
                 expected,
+                injected,
+                key,
             } => Self::Credential(v1::CredentialAccess {
                 object: Some(object.into()),
                 class: class.clone(),
@@ -74,6 +76,8 @@ impl From<&Action> for v1::event::Action {
                 other: other.as_ref().map(Into::into),
                 denied: *denied,
                 expected: expected.map_or(0, number::<v1::Expected, _>),
+                injected: *injected,
+                key: key.clone().unwrap_or_default(),
             }),
             Action::LocalConnect { .. }
             | Action::Socket { .. }
@@ -262,6 +266,8 @@ impl TryFrom<v1::event::Action> for Action {
                 other: access.other.map(Into::into),
                 denied: access.denied,
                 expected: meaning_opt::<v1::Expected, _>("credential.expected", access.expected)?,
+                injected: access.injected,
+                key: some_text(access.key),
             },
             Message::LocalConnect(connect) => connect.try_into()?,
             Message::Socket(socket) => socket.try_into()?,
