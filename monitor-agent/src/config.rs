@@ -16,6 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
+    expiry::AtExpiry,
     kernel::{RING_BYTES_MAX, RING_BYTES_MIN, Tier},
     watch::Watches,
 };
@@ -59,6 +60,8 @@ pub struct Config {
     pub principals_users: Vec<String>,
     /// Accounts that may log in while the agent is down.
     pub break_glass_accounts: Vec<String>,
+    /// What happens to a session when its last grant is over.
+    pub at_expiry: AtExpiry,
     /// Who stands behind keys, accounts and workloads.
     pub directory: Option<PathBuf>,
     /// What is watched: own rules, then the catalogue's.
@@ -96,6 +99,8 @@ struct Raw {
     #[serde(default)]
     ssh: RawSsh,
     directory: Option<PathBuf>,
+    #[serde(default)]
+    at_expiry: AtExpiry,
     #[serde(default)]
     watch: Vec<RawWatch>,
     #[serde(default)]
@@ -235,6 +240,7 @@ impl Check<'_> {
             user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,
             break_glass_accounts: raw.ssh.break_glass_accounts,
+            at_expiry: raw.at_expiry,
             directory: raw.directory.map(|path| self.0.beside(path)),
             watches,
         })

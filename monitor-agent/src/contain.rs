@@ -1,6 +1,6 @@
 //! Ends one session, with a receipt.
 //!
-//! In: orders of the collector. Out: receipts, at once and as an event. In
+//! In: orders of the collector, and ends of grants. Out: receipts, at once and as an event. In
 //! this order: its certificate opens no session more, the kernel refuses its
 //! connections, the person is told, every process is killed, none is left.
 //! Idempotent by (order, session): a repeated order gets the same receipt,
@@ -16,7 +16,7 @@ use std::{
 use monitor_model::{
     clock::{Clock, UnixNs},
     event::{Action, Receipt},
-    id::{OrderId, SessionId},
+    id::{GrantId, OrderId, SessionId},
     session::Session,
 };
 use tokio::sync::Mutex as Turn;
@@ -42,6 +42,26 @@ pub struct Command {
     pub session: SessionId,
     /// Why, for the person.
     pub reason: String,
+    /// Whose will it is.
+    pub origin: Origin,
+}
+
+/// Whose will it is that a session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The collector's.
+    Collector,
+    /// This agent's: the session's last grant is over.
+    Expiry(GrantId),
+}
+
+impl Command {
+    fn expired(&self) -> Option<GrantId> {
+        match &self.origin {
+            Origin::Collector => None,
+            Origin::Expiry(grant) => Some(grant.clone()),
+        }
+    }
 }
 
 /// Carries orders out, one at a time.
@@ -163,6 +183,7 @@ impl Containment {
             received_at,
             denied_at,
             gone_at,
+            expired: command.expired(),
         }
     }
 
@@ -206,6 +227,7 @@ impl Containment {
             received_at,
             denied_at: now,
             gone_at: (left == 0).then_some(now),
+            expired: command.expired(),
         }
     }
 
@@ -214,7 +236,7 @@ impl Containment {
             self.counters.contained.add(1);
             info!(
                 order = %receipt.order, session = %receipt.session, killed = receipt.killed,
-                "A session was ended by order."
+                expired = ?receipt.expired, "A session was ended."
             );
         } else {
             error!(
@@ -243,4 +265,4 @@ fn count(number: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

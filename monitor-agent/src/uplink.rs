@@ -22,7 +22,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Collector,
-    contain::{Command, Containment},
+    contain::{Command, Containment, Origin},
     counters::Counters,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
@@ -285,6 +285,7 @@ impl Uplink {
             order,
             session,
             reason: message.reason.clone(),
+            origin: Origin::Collector,
         };
         let containment = Arc::clone(&self.containment);
         let receipts = flight.receipts.0.clone();

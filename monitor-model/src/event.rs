@@ -17,7 +17,7 @@ use crate::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     grant::Tier,
-    id::{EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    id::{EventId, GrantId, OrderId, PrincipalId, SessionId, Source, TenantId},
     session::Session,
 };
 
@@ -110,6 +110,8 @@ pub struct Receipt {
     pub denied_at: UnixNs,
     /// When the last process was gone; none while some are left.
     pub gone_at: Option<UnixNs>,
+    /// The grant whose end ended the session; none where an order did.
+    pub expired: Option<GrantId>,
 }
 
 /// What happened.

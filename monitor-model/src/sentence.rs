@@ -382,9 +382,11 @@ fn opened(session: &Session) -> String {
 
 fn contained(receipt: &Receipt) -> String {
     let killed = receipt.killed;
+    let expired = receipt.expired.as_ref();
+    let why = expired.map_or_else(String::new, |grant| format!(" since grant {grant} is over"));
     match receipt.left {
-        0 => format!("session ended on the host, {killed} processes killed"),
-        left => format!("session not ended: {left} processes would not die, {killed} killed"),
+        0 => format!("session ended on the host{why}, {killed} processes killed"),
+        left => format!("session not ended{why}: {left} processes would not die, {killed} killed"),
     }
 }
 

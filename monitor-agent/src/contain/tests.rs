@@ -4,14 +4,18 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{attribute::sessions::tests::session, marks::tests::FakeMarks};
 
-struct Bench {
-    containment: Containment,
-    marks: Arc<FakeMarks>,
-    notes: mpsc::Receiver<Note>,
+pub(crate) struct Bench {
+    pub(crate) containment: Containment,
+    pub(crate) marks: Arc<FakeMarks>,
+    pub(crate) notes: mpsc::Receiver<Note>,
     _folder: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
+    bench_at(Arc::new(SystemClock))
+}
+
+pub(crate) fn bench_at(clock: Arc<dyn Clock>) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let marks = Arc::new(FakeMarks::default());
     let (way, notes) = Notes::channel();
@@ -22,7 +26,7 @@ fn bench() -> Bench {
         marks: marks.clone(),
         notes: way,
         counters: Arc::default(),
-        clock: Arc::new(SystemClock),
+        clock,
         receipts: Receipts::default(),
     };
     Bench {
@@ -38,6 +42,7 @@ fn command(order: u128, session: SessionId) -> Command {
         order: OrderId::from_parts(UnixNs(1), order),
         session,
         reason: "out of scope".into(),
+        origin: Origin::Collector,
     }
 }
 
@@ -110,6 +115,7 @@ async fn a_receipt_of_before_a_restart_is_given_again() {
         received_at: UnixNs(1),
         denied_at: UnixNs(2),
         gone_at: Some(UnixNs(3)),
+        expired: None,
     };
     let containment = Containment {
         receipts: Receipts::resume(vec![receipt.clone()]),
@@ -198,6 +204,7 @@ fn the_oldest_receipts_are_forgotten() {
             received_at: UnixNs(1),
             denied_at: UnixNs(1),
             gone_at: None,
+            expired: None,
         });
     }
     assert!(receipts.get(&command(0, session(1).id)).is_none());

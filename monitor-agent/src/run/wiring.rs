@@ -13,6 +13,7 @@ use crate::{
     contain::{Containment, Receipts},
     counters::Counters,
     directory::Directory,
+    expiry::{AtExpiry, Expiry},
     kernel::{ArmReport, Probes, Rings},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
@@ -157,6 +158,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let (newest, newest_out) = channel::channel(spool.newest());
     let (acked, acked_out) = channel::channel(0);
     let receipts = Receipts::resume(std::mem::take(&mut recovered.receipts));
+    let containment = Arc::new(shared.containment(receipts));
     let hooks = probes::hook_states(&report);
     let uplink = Uplink {
         collector: config.collector.clone(),
@@ -166,7 +168,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         newest: newest_out,
         acked,
         standing: shared.standing.clone(),
-        containment: Arc::new(shared.containment(receipts)),
+        containment: Arc::clone(&containment),
         counters: Arc::clone(&shared.counters),
         clock: Arc::clone(&shared.clock),
     };
@@ -174,7 +176,12 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let started = probes::started_note(&report, hooks);
     let worker = begin(Worker::new(parts, recovered, epoch), started, &shared);
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let others = spawn(door, uplink, lock);
+    let mut others = spawn(door, uplink, lock);
+    if config.at_expiry == AtExpiry::End {
+        let tables = (shared.standing.clone(), shared.sessions.clone());
+        let clock = Arc::clone(&shared.clock);
+        others.spawn(Expiry::new(tables, containment, clock).run());
+    }
     let counters = shared.counters;
     let (notes, acked) = (notes_in, acked_out);
     Ok((

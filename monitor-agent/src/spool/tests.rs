@@ -157,6 +157,7 @@ fn sessions_and_receipts_are_kept_with_their_events() {
         received_at: UnixNs(1),
         denied_at: UnixNs(2),
         gone_at: Some(UnixNs(3)),
+        expired: None,
     };
     let keep = vec![
         Keep::Session(Box::new(session(1))),

@@ -322,6 +322,7 @@ fn broker_receipt_and_refused_login_complete_an_order() {
         received_at: now,
         denied_at: now,
         gone_at: Some(now),
+        expired: None,
     };
     core.receipt(&"jump-2".parse().unwrap(), &receipt).unwrap();
     assert_eq!(

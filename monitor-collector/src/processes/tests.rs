@@ -382,6 +382,7 @@ fn an_order_that_was_carried_out_ends_what_it_reached() {
         received_at: BASE,
         denied_at: BASE,
         gone_at: Some(BASE),
+        expired: None,
     };
     processes.apply(&tell.event(None, Action::Contained { receipt }));
     assert!(shown(&processes).is_empty());

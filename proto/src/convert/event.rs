@@ -397,6 +397,7 @@ impl From<&Receipt> for v1::Receipt {
             received_at,
             denied_at,
             gone_at,
+            expired,
         } = value;
         Self {
             order: order.to_bytes().to_vec(),
@@ -406,6 +407,7 @@ impl From<&Receipt> for v1::Receipt {
             received_at_unix_ns: received_at.0,
             denied_at_unix_ns: denied_at.0,
             gone_at_unix_ns: gone_at.map(|at| at.0),
+            expired: text_opt(expired.as_ref()),
         }
     }
 }
@@ -421,6 +423,7 @@ impl TryFrom<v1::Receipt> for Receipt {
             received_at: UnixNs(value.received_at_unix_ns),
             denied_at: UnixNs(value.denied_at_unix_ns),
             gone_at: value.gone_at_unix_ns.map(UnixNs),
+            expired: name_opt("receipt.expired", &value.expired)?,
         })
     }
 }

@@ -10,7 +10,10 @@ use monitor_model::{
         Process, ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation, Step,
     },
     grant::{Grant, GrantKind, GrantState, Holder, PathPatterns, Review, Scope, Tier},
-    id::{AgentName, AlertId, BootId, EventId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    id::{
+        AgentName, AlertId, BootId, EventId, GrantId, OrderId, PrincipalId, SessionId, Source,
+        TenantId,
+    },
     inventory::{Item, Template},
     policy::{Admission, Terms},
     revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
@@ -101,6 +104,7 @@ fn receipt() -> Receipt {
         received_at: AT,
         denied_at: AT,
         gone_at: Some(AT),
+        expired: Some(GrantId::new("01JG").unwrap()),
     }
 }
 
