@@ -33,6 +33,8 @@ mod error;
 
 pub use error::{IssueError, OpenError, RegisterError, RevokeError};
 
+/// Most grants that one certificate stands on: its key id must fit sshd's log line.
+pub const GRANTS_MAX: usize = 8;
 /// Longest free text in a grant or order, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// What the list says of itself.
@@ -199,20 +201,41 @@ impl Broker {
         Ok(())
     }
 
-    /// Signs a public key for a grant that is alive and known to the collector.
+    /// Signs a public key for a grant that is alive and known to the collector, and
+    /// for further ones of the same engineer and tenant.
     ///
     /// # Errors
     /// [`IssueError`] says why not.
-    pub fn issue(&self, id: &GrantId, public_key: &str) -> Result<(Issued, Signed), IssueError> {
+    pub fn issue(
+        &self,
+        (id, also): (&GrantId, &[GrantId]),
+        public_key: &str,
+    ) -> Result<(Issued, Signed), IssueError> {
         let public_key = ca::accept(public_key)?;
         let now = self.clock.now();
-        let (issued, signed) = self.store.issue(id, now, |held, serial| {
-            let Some(held) = held else {
-                return Err(IssueError::NotFound { id: id.clone() });
-            };
+        if also.len() >= GRANTS_MAX {
+            let grants = also.len() + 1;
+            return Err(IssueError::TooMany { grants });
+        }
+        let alive = |id: &GrantId, held: Option<Held>| {
+            let held = held.ok_or_else(|| IssueError::NotFound { id: id.clone() })?;
             check_alive(&held, now)?;
+            Ok(held.grant)
+        };
+        let (issued, signed) = self.store.issue((id, also), now, |held, others, serial| {
+            let grant = alive(id, held)?;
+            let others = also.iter().zip(others).map(|(id, held)| alive(id, held));
+            let others = others.collect::<Result<Vec<Grant>, IssueError>>()?;
+            let whose = |grant: &Grant| (grant.principal.clone(), grant.tenant.clone());
+            if let Some(other) = others.iter().find(|other| whose(other) != whose(&grant)) {
+                return Err(IssueError::Differs {
+                    id: other.id.clone(),
+                    first: grant.id.clone(),
+                });
+            }
             let draft = Draft {
-                grant: &held.grant,
+                grant: &grant,
+                also: &others,
                 public_key: &public_key,
                 serial,
                 now,
@@ -220,7 +243,7 @@ impl Broker {
             };
             Ok(self.ca.certify(&draft)?)
         })?;
-        info!(serial = issued.serial, grant = %id, key = %signed.key_fingerprint, "Issued a certificate.");
+        info!(serial = issued.serial, grant = %id, also = also.len(), key = %signed.key_fingerprint, "Issued a certificate.");
         Ok((issued, signed))
     }
 

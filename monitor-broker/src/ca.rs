@@ -7,6 +7,7 @@
 //! one engineer can leave a program that runs as the next.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -224,12 +225,13 @@ impl Ca {
     pub fn certify(&self, draft: &Draft<'_>) -> Result<Signed, CertifyError> {
         let Draft {
             grant,
+            also,
             public_key,
             serial,
             now,
             longest,
         } = draft;
-        let key_id = key_id::of(grant)?;
+        let key_id = key_id::of(grant, also)?;
         // sshd counts whole seconds. Rounded down, so that a certificate for a
         // grant that begins now can be used at once.
         let after = grant.not_before.max(*now).as_seconds();
@@ -247,9 +249,12 @@ impl Ca {
             .serial(*serial)?
             .cert_type(CertType::User)?
             .key_id(key_id.clone())?;
-        builder
-            .valid_principal(grant.certificate_principal())?
-            .comment(public_key.comment())?;
+        let principals = [*grant].into_iter().chain(*also);
+        let principals: BTreeSet<_> = principals.map(Grant::certificate_principal).collect();
+        for principal in principals {
+            builder.valid_principal(principal)?;
+        }
+        builder.comment(public_key.comment())?;
         for name in EXTENSIONS {
             builder.extension(name, "")?;
         }
@@ -268,6 +273,8 @@ impl Ca {
 pub struct Draft<'a> {
     /// The grant it is for.
     pub grant: &'a Grant,
+    /// Further grants that it stands on, of the same engineer and tenant.
+    pub also: &'a [Grant],
     /// The engineer's public key, as [`accept`] let it pass.
     pub public_key: &'a PublicKey,
     /// The serial number that was allocated.

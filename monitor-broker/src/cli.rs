@@ -119,6 +119,7 @@ async fn ask(command: Command, out: &mut impl io::Write) -> Result<ExitCode, Cli
         }
         Command::Issue {
             grant,
+            also,
             public_key,
             out: file,
             dial,
@@ -129,7 +130,11 @@ async fn ask(command: Command, out: &mut impl io::Write) -> Result<ExitCode, Cli
                 move |source| CliError::File { path, source }
             };
             let text = fs::read_to_string(&public_key).map_err(wrong(&public_key))?;
-            let (certificate, issued) = dial.client(now).await?.issue(&grant, &text).await?;
+            let (certificate, issued) = dial
+                .client(now)
+                .await?
+                .issue((&grant, &also), &text)
+                .await?;
             replace(&file, &format!("{certificate}\n")).map_err(wrong(&file))?;
             let until = moment(UnixNs(issued.expires_unix_ns));
             writeln!(

@@ -142,18 +142,20 @@ impl Client {
             .hosts)
     }
 
-    /// Has a public key signed; gives the certificate in one line and what is in it.
+    /// Has a public key signed for a grant, and for further ones of the same
+    /// engineer and tenant; gives the certificate in one line and what is in it.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn issue(
         &mut self,
-        grant: &GrantId,
+        (grant, also): (&GrantId, &[GrantId]),
         public_key: &str,
     ) -> Result<(String, v1::IssuedCertificate), ClientError> {
         let request = v1::IssueCertificateRequest {
             grant: grant.to_string(),
             public_key: public_key.to_owned(),
+            also: also.iter().map(ToString::to_string).collect(),
         };
         let answer = self
             .issuer

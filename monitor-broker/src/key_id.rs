@@ -1,6 +1,7 @@
 //! The key id: the one text of a certificate that sshd logs and hands on.
 //!
-//! `v1;eng=alice;tenant=acme;ticket=INC-4711;tier=production;grant=01JG...`.
+//! `v1;eng=alice;tenant=acme;ticket=INC-4711;tier=production;grant=01JG...`, and
+//! `;also=01JH...,01JI...` where it stands on further grants.
 //! A hint for people and logs; the grant looked up by its id is the truth.
 
 use monitor_model::grant::Grant;
@@ -55,11 +56,12 @@ pub fn check_ticket(text: &str) -> Result<(), InvalidTicket> {
     })
 }
 
-/// The key id of certificates for a grant.
+/// The key id of certificates for a grant, and for further ones of the same
+/// engineer and tenant.
 ///
 /// # Errors
 /// [`InvalidTicket`] when the ticket cannot stand in it.
-pub fn of(grant: &Grant) -> Result<String, InvalidTicket> {
+pub fn of(grant: &Grant, also: &[Grant]) -> Result<String, InvalidTicket> {
     check_ticket(&grant.ticket)?;
     let Grant {
         id,
@@ -69,9 +71,13 @@ pub fn of(grant: &Grant) -> Result<String, InvalidTicket> {
         tier,
         ..
     } = grant;
-    Ok(format!(
-        "v1;eng={principal};tenant={tenant};ticket={ticket};tier={tier};grant={id}"
-    ))
+    let mut text =
+        format!("v1;eng={principal};tenant={tenant};ticket={ticket};tier={tier};grant={id}");
+    for (place, grant) in also.iter().enumerate() {
+        text.push_str(if place == 0 { ";also=" } else { "," });
+        text.push_str(grant.id.as_str());
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -100,10 +100,17 @@ impl IssuerService for Service {
         request: Request<v1::IssueCertificateRequest>,
     ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
         Identity::of(&request)?.require(&[Role::Admin])?;
-        let v1::IssueCertificateRequest { grant, public_key } = request.into_inner();
+        let v1::IssueCertificateRequest {
+            grant,
+            public_key,
+            also,
+        } = request.into_inner();
         let id: GrantId = grant.parse().map_err(|error| invalid("grant", &error))?;
+        let also = also.iter().map(|id| id.parse());
+        let also = also.collect::<Result<Vec<GrantId>, _>>();
+        let also = also.map_err(|error| invalid("also", &error))?;
         let broker = Arc::clone(&self.broker);
-        let issued = blocking(move || broker.issue(&id, &public_key))
+        let issued = blocking(move || broker.issue((&id, &also), &public_key))
             .await
             .map_err(stopping)?;
         let (issued, signed) = issued.map_err(issue_status)?;
@@ -271,9 +278,10 @@ fn issue_status(error: IssueError) -> Status {
         IssueError::NotFound { .. } => Status::not_found(text),
         IssueError::NotAlive { .. }
         | IssueError::NotAtCollector { .. }
+        | IssueError::Differs { .. }
         | IssueError::Certify(CertifyError::NoTime) => Status::failed_precondition(text),
         IssueError::Certify(CertifyError::Crypto(_)) => Status::internal(text),
-        IssueError::Certify(_) => Status::invalid_argument(text),
+        IssueError::Certify(_) | IssueError::TooMany { .. } => Status::invalid_argument(text),
         IssueError::Store(error) => store_status(error),
     }
 }

@@ -55,7 +55,7 @@ async fn a_grant_is_registered_used_and_revoked() {
         ["jump-1"]
     );
     assert_eq!(scene.collector.0.lock().unwrap().puts[0].id, "G-1");
-    let (certificate, issued) = admin.issue(&id, &public_key(&scene)).await.unwrap();
+    let (certificate, issued) = admin.issue((&id, &[]), &public_key(&scene)).await.unwrap();
     assert!(certificate.starts_with("ssh-ed25519-cert-v01@openssh.com "));
     assert_eq!((issued.serial, issued.grant.as_str()), (1, "G-1"));
     let revoked = admin
@@ -78,7 +78,10 @@ async fn a_grant_is_registered_used_and_revoked() {
     let (grants, certificates) = admin.describe(&"alice".parse().unwrap()).await.unwrap();
     assert_eq!((grants.len(), certificates.len()), (1, 1));
     assert!(certificates[0].revoked_at_unix_ns.is_some());
-    let error = admin.issue(&id, &public_key(&scene)).await.unwrap_err();
+    let error = admin
+        .issue((&id, &[]), &public_key(&scene))
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, ClientError::Status { code: Code::FailedPrecondition, text } if text.contains("offboarding")),
         "{error}"
@@ -110,7 +113,7 @@ async fn each_call_takes_its_own_roles() {
         );
         assert_eq!(
             client
-                .issue(&id, &public_key(&scene))
+                .issue((&id, &[]), &public_key(&scene))
                 .await
                 .is_err_and(refused),
             !may_issue,
@@ -154,7 +157,7 @@ async fn a_grant_waits_for_the_collector_also_over_a_crash() {
     assert!(status.message().contains("is stored"), "{status}");
     let mut admin = scene.client("root", &broker).await;
     let error = admin
-        .issue(&"G-1".parse().unwrap(), &public_key(&scene))
+        .issue((&"G-1".parse().unwrap(), &[]), &public_key(&scene))
         .await
         .unwrap_err();
     assert!(
@@ -172,7 +175,7 @@ async fn a_grant_waits_for_the_collector_also_over_a_crash() {
     let mut admin = scene.client("root", &broker).await;
     for _ in 0..100 {
         if admin
-            .issue(&"G-1".parse().unwrap(), &public_key(&scene))
+            .issue((&"G-1".parse().unwrap(), &[]), &public_key(&scene))
             .await
             .is_ok()
         {
@@ -294,7 +297,7 @@ async fn bad_calls_get_an_answer_that_says_what_is_wrong() {
     let mut admin = scene.client("root", &broker).await;
     assert!(matches!(
         admin
-            .issue(&"G-9".parse().unwrap(), &public_key(&scene))
+            .issue((&"G-9".parse().unwrap(), &[]), &public_key(&scene))
             .await,
         Err(ClientError::NotFound(_))
     ));

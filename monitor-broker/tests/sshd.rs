@@ -77,7 +77,10 @@ async fn sshd_refuses_a_certificate_as_soon_as_the_broker_has_answered() {
     admin.register(&grant("G-1", "alice")).await.unwrap();
     let key = key_pair(scene.path(), "id");
     let public = fs::read_to_string(key.with_extension("pub")).unwrap();
-    let (certificate, issued) = admin.issue(&"G-1".parse().unwrap(), &public).await.unwrap();
+    let (certificate, issued) = admin
+        .issue((&"G-1".parse().unwrap(), &[]), &public)
+        .await
+        .unwrap();
     fs::write(scene.path().join("id-cert.pub"), certificate + "\n").unwrap();
 
     let (_sshd, port) = start_sshd(scene.path(), &scene.krl()).await;
@@ -101,7 +104,10 @@ async fn sshd_refuses_a_certificate_as_soon_as_the_broker_has_answered() {
     assert!(!second.status.success() && second.stdout.is_empty());
     assert!(String::from_utf8_lossy(&second.stderr).contains("Permission denied"));
     // Another certificate of the same grant still opens a login.
-    let (certificate, _) = admin.issue(&"G-1".parse().unwrap(), &public).await.unwrap();
+    let (certificate, _) = admin
+        .issue((&"G-1".parse().unwrap(), &[]), &public)
+        .await
+        .unwrap();
     fs::write(scene.path().join("id-cert.pub"), certificate + "\n").unwrap();
     assert_eq!(login(scene.path(), port).stdout, b"in\n");
 }

@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::time::{Duration, Instant};
+
 use monitor_tests::engineer::{Engineer, Grant};
+use monitor_tests::poll;
 use monitor_tests::processes::Process;
 use monitor_tests::scene::{SEEN_WITHIN, Scene, curl, expect, goes_to};
 use monitor_tests::stage::{ACCOUNT, BREAK_GLASS_ACCOUNT, cleanup};
 use monitor_tests::test_stage::{self, TestStage};
+
+/// How much later than its grant a session may be gone.
+const SLACK: Duration = Duration::from_secs(5);
 
 fn grant(engineer: &Engineer, tenant: &str) -> Grant {
     Grant {
@@ -143,6 +149,53 @@ fn what_outlives_a_login_is_told_by_name() {
             fact.is_event("session_ended") && fact.text("/event/action/session") == session
         })
         .unwrap();
+}
+
+#[test]
+fn a_session_ends_with_its_grant_while_the_collector_is_away() {
+    let Some(mut ground) = test_stage::whole("expiry").unwrap() else {
+        return;
+    };
+    let valid = Duration::from_secs(15);
+    let alice = Engineer::new(&ground.stage, "alice").unwrap();
+    let grant = Grant {
+        valid_seconds: valid.as_secs(),
+        ..grant(&alice, "acme")
+    };
+    let before = Instant::now();
+    alice.is_granted(&grant).unwrap();
+    let after = Instant::now();
+    alice.gets_certificate(&grant).unwrap();
+    let mut login = alice.logs_in(ACCOUNT).unwrap();
+    let said = login.types("setsid sleep 600 < /dev/null > /dev/null 2>&1 & echo $!");
+    let left = said.unwrap().text.trim().parse().unwrap();
+    let left = Process::of(left).unwrap();
+    ground.stage.services.kill("monitor-collector").unwrap();
+    assert!(login.lives().unwrap(), "the grant holds");
+    login.ends(valid * 2).unwrap();
+    // It is looked once a second, and a busy machine takes its time to end a session.
+    let gone = Instant::now();
+    assert!(
+        gone >= before + valid,
+        "{:?} too early",
+        before + valid - gone
+    );
+    assert!(
+        gone < after + valid + SLACK,
+        "{:?} too late",
+        gone - (after + valid)
+    );
+    poll::until_true("what it left to end", SEEN_WITHIN, || !left.lives()).unwrap();
+    assert!(alice.tries_to_log_in(ACCOUNT).unwrap().was_refused());
+    ground.stage.services.start_collector().unwrap();
+    let told = ground
+        .facts
+        .wait("the receipt", SEEN_WITHIN, |fact| {
+            fact.is_event("contained")
+        })
+        .unwrap();
+    assert_eq!(told.text("/event/action/receipt/expired"), grant.id);
+    assert_eq!(told.principal(), "alice");
 }
 
 #[test]

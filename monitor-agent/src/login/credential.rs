@@ -149,6 +149,8 @@ pub struct KeyId {
     pub tier: Tier,
     /// `grant`.
     pub grant: GrantId,
+    /// `also`: further grants, of the same engineer and tenant.
+    pub also: Vec<GrantId>,
 }
 
 impl FromStr for KeyId {
@@ -163,12 +165,13 @@ impl FromStr for KeyId {
         if parts.next() != Some("v1") {
             return Err(wrong("does not begin with v1".to_owned()));
         }
-        let mut values: [(&str, Option<&str>); 5] = [
+        let mut values: [(&str, Option<&str>); 6] = [
             ("eng", None),
             ("tenant", None),
             ("ticket", None),
             ("tier", None),
             ("grant", None),
+            ("also", None),
         ];
         for part in parts {
             let Some((key, value)) = part.split_once('=') else {
@@ -189,6 +192,10 @@ impl FromStr for KeyId {
             found.ok_or_else(|| wrong(format!("does not name the {key}")))
         };
         let id = |error: InvalidId| wrong(format!("does not fit: {error}"));
+        let also = value("also").map_or_else(
+            |_| Ok(Vec::new()),
+            |text| text.split(',').map(str::parse).collect::<Result<_, _>>(),
+        );
         Ok(Self {
             engineer: value("eng")?.parse().map_err(id)?,
             tenant: value("tenant")?.parse().map_err(id)?,
@@ -197,6 +204,7 @@ impl FromStr for KeyId {
                 .parse()
                 .map_err(|error| wrong(format!("does not fit: {error}")))?,
             grant: value("grant")?.parse().map_err(id)?,
+            also: also.map_err(id)?,
         })
     }
 }
@@ -216,6 +224,10 @@ mod tests {
             (key_id.ticket.as_str(), key_id.tier),
             ("INC-4711", Tier::Production)
         );
+        assert!(key_id.also.is_empty());
+        let text = "v1;eng=a;tenant=b;ticket=c;tier=backup;grant=d;also=e,f";
+        let also = text.parse::<KeyId>().unwrap().also;
+        assert_eq!(also, ["e", "f"].map(|id| id.parse().unwrap()));
         for text in [
             "",
             "alice",
@@ -224,6 +236,7 @@ mod tests {
             "v1;eng=a;tenant=b;ticket=c;tier=gold;grant=d",
             "v1;eng=a;eng=b;tenant=b;ticket=c;tier=production;grant=d",
             "v1;eng=;tenant=b;ticket=c;tier=production;grant=d",
+            "v1;eng=a;tenant=b;ticket=c;tier=backup;grant=d;also=",
             "v1;x",
         ] {
             assert!(text.parse::<KeyId>().is_err(), "{text}");

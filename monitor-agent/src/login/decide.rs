@@ -9,6 +9,9 @@ use monitor_model::{
 use super::credential::{Certificate, CredentialError, KeyId};
 use crate::standing::Tables;
 
+/// Most further grants of one certificate.
+const FURTHER_MAX: usize = 7;
+
 /// Why a login is refused. The text is for the person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -140,6 +143,26 @@ pub fn grant<'a>(
     Ok(grant)
 }
 
+/// The further grants that a certificate names, as far as they are its
+/// engineer's in its tenant; whether each holds is judged when it is used.
+#[must_use]
+pub fn further(certificate: &Certificate, first: &Grant, tables: &Tables) -> Vec<GrantId> {
+    let Ok(key_id) = certificate.key_id.parse::<KeyId>() else {
+        return Vec::new();
+    };
+    let known = |id: &GrantId| tables.grants.get(id);
+    let is_further = |grant: &&Grant| {
+        (&grant.principal, &grant.tenant) == (&first.principal, &first.tenant)
+            && grant.id != first.id
+            && certificate
+                .principals
+                .contains(&grant.certificate_principal())
+    };
+    let found = key_id.also.iter().filter_map(known).filter(is_further);
+    let found = found.take(FURTHER_MAX);
+    found.map(|grant| grant.id.clone()).collect()
+}
+
 /// Who a certificate says it is for, unverified.
 #[must_use]
 pub fn claimed(certificate: &Certificate) -> Option<(PrincipalId, TenantId)> {
@@ -149,7 +172,7 @@ pub fn claimed(certificate: &Certificate) -> Option<(PrincipalId, TenantId)> {
 
 #[cfg(test)]
 mod tests {
-    use monitor_model::grant::GrantState;
+    use monitor_model::grant::{GrantState, Tier};
 
     use super::*;
     use crate::standing::tests::grant as make_grant;
@@ -190,6 +213,34 @@ mod tests {
             grant(&certificate(), &tables, NOW).unwrap().id.as_str(),
             "G1"
         );
+    }
+
+    #[test]
+    fn further_grants_count_where_they_are_the_same_persons_in_the_same_tenant() {
+        let mut tables = tables();
+        for (id, tier, change) in [
+            ("G2", Tier::Backup, ""),
+            ("G3", Tier::Identity, ""),
+            ("G4", Tier::Backup, "bob"),
+            ("G5", Tier::Backup, "globex"),
+        ] {
+            let mut grant = make_grant(id);
+            grant.tier = tier;
+            match change {
+                "bob" => grant.principal = change.parse().unwrap(),
+                "globex" => grant.tenant = change.parse().unwrap(),
+                _ => {}
+            }
+            tables.grants.insert(grant.id.clone(), grant);
+        }
+        let mut certificate = certificate();
+        certificate.key_id.push_str(";also=G1,G2,G3,G4,G5,G6");
+        // No principal of tier identity was signed.
+        certificate.principals.push("acme-backup".into());
+        certificate.principals.push("globex-backup".into());
+        let first = grant(&certificate, &tables, NOW).unwrap();
+        let found = further(&certificate, first, &tables);
+        assert_eq!(found, ["G2".parse().unwrap()]);
     }
 
     #[test]

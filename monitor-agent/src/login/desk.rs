@@ -11,7 +11,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::Action,
     grant::Grant,
-    id::PrincipalId,
+    id::{GrantId, PrincipalId},
     session::{Session, SessionState},
 };
 use tracing::{info, warn};
@@ -247,6 +247,16 @@ impl Desk {
         }
     }
 
+    /// The certificate's first grant, and the further ones that it names.
+    fn grants(&self, presented: &Presented, first: Option<&Grant>) -> Vec<GrantId> {
+        let (Presented::Certificate(certificate), Some(first)) = (presented, first) else {
+            return Vec::new();
+        };
+        let mut grants = vec![first.id.clone()];
+        grants.extend(decide::further(certificate, first, &self.standing.lock()));
+        grants
+    }
+
     fn grant_of(&self, certificate: &Certificate) -> Result<Grant, Refusal> {
         if !self.authorities.trust(&certificate.ca_fingerprint) {
             return Err(Refusal::Authority {
@@ -287,7 +297,7 @@ impl Desk {
             binding,
             way: hop.map(|hop| vec![hop.step]).unwrap_or_default(),
             tenant: grant.map(|grant| grant.tenant.clone()),
-            grants: grant.map(|grant| grant.id.clone()).into_iter().collect(),
+            grants: self.grants(presented, grant),
             ticket: grant.map(|grant| grant.ticket.clone()).unwrap_or_default(),
             tier: grant.map(|grant| grant.tier),
             credential,

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use monitor_model::id::GrantId;
 
-use super::TEXT_BYTES_MAX;
+use super::{GRANTS_MAX, TEXT_BYTES_MAX};
 use crate::{
     ca::{CaError, CertifyError},
     key_id::InvalidTicket,
@@ -93,6 +93,22 @@ pub enum IssueError {
     NotFound {
         /// The grant.
         id: GrantId,
+    },
+    /// More grants than one certificate stands on.
+    #[error("{grants} grants; one certificate stands on at most {GRANTS_MAX}")]
+    TooMany {
+        /// How many were asked for.
+        grants: usize,
+    },
+    /// Grants of different people or tenants.
+    #[error(
+        "grant {id} is of another engineer or tenant than {first}; a certificate is of one engineer in one tenant: issue one for each"
+    )]
+    Differs {
+        /// The grant.
+        id: GrantId,
+        /// The first.
+        first: GrantId,
     },
     /// The grant does not hold now.
     #[error("grant {id} {why}")]

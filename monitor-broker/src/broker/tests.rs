@@ -94,7 +94,7 @@ fn put(broker: &Broker, grant: &Grant) {
 
 fn issue(broker: &Broker, id: &str) -> Result<u64, IssueError> {
     broker
-        .issue(&id.parse().unwrap(), &public_key())
+        .issue((&id.parse().unwrap(), &[]), &public_key())
         .map(|(issued, _)| issued.serial)
 }
 
@@ -163,6 +163,43 @@ fn a_certificate_is_issued_only_for_a_grant_that_is_alive_and_at_the_collector()
 }
 
 #[test]
+fn one_certificate_stands_on_several_grants_of_one_engineer_in_one_tenant() {
+    let scene = Scene::new();
+    let broker = scene.open().unwrap();
+    put(&broker, &grant("G-1", "alice", "acme"));
+    let backup = Grant {
+        tier: monitor_model::grant::Tier::Backup,
+        ..grant("G-2", "alice", "acme")
+    };
+    put(&broker, &backup);
+    put(&broker, &grant("G-3", "bob", "acme"));
+    put(&broker, &grant("G-4", "alice", "globex"));
+    let with = |also: &[&str]| {
+        let also: Vec<GrantId> = also.iter().map(|id| id.parse().unwrap()).collect();
+        let issued = broker.issue((&"G-1".parse().unwrap(), &also), &public_key());
+        issued.map(|(_, signed)| signed.openssh)
+    };
+    let certificate = ssh_key::Certificate::from_openssh(&with(&["G-2"]).unwrap()).unwrap();
+    assert!(certificate.key_id().ends_with("grant=G-1;also=G-2"));
+    assert_eq!(
+        certificate.valid_principals(),
+        ["acme-backup", "acme-production"]
+    );
+    for other in ["G-3", "G-4"] {
+        let error = with(&[other]).unwrap_err().to_string();
+        assert!(error.contains("of another engineer or tenant"), "{error}");
+    }
+    let error = with(&["G-9"]).unwrap_err().to_string();
+    assert!(error.contains("G-9 is not registered"), "{error}");
+    assert!(
+        with(&["G-2"; 8])
+            .unwrap_err()
+            .to_string()
+            .contains("at most 8")
+    );
+}
+
+#[test]
 fn serials_stay_dense_over_restarts_and_refusals() {
     let scene = Scene::new();
     let broker = scene.open().unwrap();
@@ -177,7 +214,11 @@ fn serials_stay_dense_over_restarts_and_refusals() {
     drop(broker);
     let broker = scene.open().unwrap();
     assert!(issue(&broker, "G-none").is_err());
-    assert!(broker.issue(&"G-1".parse().unwrap(), "nonsense").is_err());
+    assert!(
+        broker
+            .issue((&"G-1".parse().unwrap(), &[]), "nonsense")
+            .is_err()
+    );
     assert_eq!(issue(&broker, "G-1").unwrap(), 3);
 }
 

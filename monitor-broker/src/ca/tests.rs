@@ -51,6 +51,7 @@ fn ssh_keygen_reads_in_a_certificate_what_was_meant() {
         let public_key = accept(&generate(folder.path(), kind, bits)).unwrap();
         let draft = Draft {
             grant: &grant(),
+            also: &[],
             public_key: &public_key,
             serial: 42,
             now: NOW,
@@ -95,6 +96,7 @@ fn the_validity_never_leaves_the_grant() {
     let certify = |now| {
         ca.certify(&Draft {
             grant: &grant,
+            also: &[],
             public_key: &public_key,
             serial: 1,
             now,
@@ -110,6 +112,7 @@ fn the_validity_never_leaves_the_grant() {
     };
     let draft = Draft {
         grant: &ends,
+        also: &[],
         public_key: &public_key,
         serial: 1,
         now: NOW.plus(Duration::from_millis(7_200_100)),

@@ -43,6 +43,9 @@ pub enum Command {
         /// The grant
         #[arg(long)]
         grant: GrantId,
+        /// A further grant of the same engineer and tenant; may be repeated
+        #[arg(long)]
+        also: Vec<GrantId>,
         /// The public key, as ssh-keygen wrote it
         #[arg(long)]
         public_key: PathBuf,

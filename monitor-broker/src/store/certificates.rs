@@ -22,15 +22,17 @@ impl Store {
     /// What `sign` returned, or the database failed.
     pub fn issue<E: From<StoreError>>(
         &self,
-        id: &GrantId,
+        (id, also): (&GrantId, &[GrantId]),
         now: UnixNs,
-        sign: impl FnOnce(Option<Held>, u64) -> Result<Signed, E>,
+        sign: impl FnOnce(Option<Held>, Vec<Option<Held>>, u64) -> Result<Signed, E>,
     ) -> Result<(Issued, Signed), E> {
         let mut connection = self.lock();
         let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let tx = begun.map_err(StoreError::from)?;
         let serial = serial_last(&tx)? + 1;
-        let signed = sign(held(&tx, id)?, serial)?;
+        let also = also.iter().map(|id| held(&tx, id));
+        let also = also.collect::<Result<_, _>>()?;
+        let signed = sign(held(&tx, id)?, also, serial)?;
         let issued = Issued {
             serial,
             grant: id.clone(),
