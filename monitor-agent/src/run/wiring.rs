@@ -56,6 +56,12 @@ impl Shared {
         }
     }
 
+    fn expiry(&self, at: AtExpiry, containment: &Arc<Containment>) -> Option<Expiry> {
+        let tables = (self.standing.clone(), self.sessions.clone());
+        let ends = || Expiry::new(tables, Arc::clone(containment), Arc::clone(&self.clock));
+        (at == AtExpiry::End).then(ends)
+    }
+
     fn adoption(&self) -> Adoption<'_> {
         Adoption {
             origin: &self.origin,
@@ -143,11 +149,10 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let path = config.state_dir.join("spool.db");
     let (spool, mut recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
     let (notes, notes_in) = Notes::channel();
-    let sessions = SharedSessions::default();
     let shared = Shared {
         origin,
         standing,
-        sessions,
+        sessions: SharedSessions::default(),
         jobs: SharedJobs::default(),
         directory,
         marks: probes.clone(),
@@ -159,6 +164,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let (acked, acked_out) = channel::channel(0);
     let receipts = Receipts::resume(std::mem::take(&mut recovered.receipts));
     let containment = Arc::new(shared.containment(receipts));
+    let expiry = shared.expiry(config.at_expiry, &containment);
     let hooks = probes::hook_states(&report);
     let uplink = Uplink {
         collector: config.collector.clone(),
@@ -168,7 +174,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         newest: newest_out,
         acked,
         standing: shared.standing.clone(),
-        containment: Arc::clone(&containment),
+        containment,
         counters: Arc::clone(&shared.counters),
         clock: Arc::clone(&shared.clock),
     };
@@ -176,12 +182,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let started = probes::started_note(&report, hooks);
     let worker = begin(Worker::new(parts, recovered, epoch), started, &shared);
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let mut others = spawn(door, uplink, lock);
-    if config.at_expiry == AtExpiry::End {
-        let tables = (shared.standing.clone(), shared.sessions.clone());
-        let clock = Arc::clone(&shared.clock);
-        others.spawn(Expiry::new(tables, containment, clock).run());
-    }
+    let others = spawn((door, uplink, expiry), lock);
     let counters = shared.counters;
     let (notes, acked) = (notes_in, acked_out);
     Ok((
@@ -207,7 +208,7 @@ fn begin(mut worker: Worker<ThisHost>, started: Note, shared: &Shared) -> Worker
     worker
 }
 
-fn spawn(door: Door, uplink: Uplink, lock: OwnedFd) -> JoinSet<()> {
+fn spawn((door, uplink, expiry): (Door, Uplink, Option<Expiry>), lock: OwnedFd) -> JoinSet<()> {
     let mut others = JoinSet::new();
     others.spawn(async move {
         // Given back when the socket is gone.
@@ -215,6 +216,9 @@ fn spawn(door: Door, uplink: Uplink, lock: OwnedFd) -> JoinSet<()> {
         door.run().await;
     });
     others.spawn(uplink.run());
+    if let Some(expiry) = expiry {
+        others.spawn(expiry.run());
+    }
     others
 }
 

@@ -4,7 +4,10 @@
 //! [`KEYS_MAX`] keys, of each [`TENANTS_MAX`] tenants; the key that was used
 //! longest ago is forgotten, which can tell of it once more.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use monitor_model::{clock::UnixNs, id::TenantId};
 
@@ -84,10 +87,11 @@ impl Keys {
 
 /// A line a tenant: its name, and when the key was first seen in it.
 fn text(known: &Known) -> String {
-    let lines = known.tenants.iter();
-    lines
-        .map(|(tenant, at)| format!("{tenant} {}\n", at.0))
-        .collect()
+    let mut text = String::new();
+    for (tenant, at) in &known.tenants {
+        _ = writeln!(text, "{tenant} {}", at.0);
+    }
+    text
 }
 
 #[cfg(test)]

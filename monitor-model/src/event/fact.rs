@@ -124,22 +124,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             of_session(kind_of_socket(*operation, *family, *socket_type)),
             None,
         ],
-        Action::Credential {
-            class,
-            operation,
-            injected,
-            expected,
-            ..
-        } => {
-            let is_block = class == BLOCK_DEVICE_CLASS;
-            let is_passed = operation.is_from_elsewhere();
-            let is_outside = *injected && expected.is_none();
-            [
-                of_session(is_block.then_some(Fact::BlockDevice))
-                    .or(is_outside.then_some(Fact::OutsideInjection)),
-                is_passed.then_some(Fact::PassedDescriptor),
-            ]
-        }
+        Action::Credential { .. } => of_credential(&event.action, session),
         Action::Impaired { .. } => [Some(Fact::Impaired), None],
         Action::Contradiction { .. } => [Some(Fact::Contradicted), None],
         Action::Survivors { .. } => [Some(Fact::Survivors), None],
@@ -158,6 +143,28 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::Gap { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
+}
+
+fn of_credential(action: &Action, session: Option<SessionId>) -> [Option<Fact>; 2] {
+    let Action::Credential {
+        class,
+        operation,
+        injected,
+        expected,
+        ..
+    } = action
+    else {
+        return [None, None];
+    };
+    let is_block = class == BLOCK_DEVICE_CLASS && session.is_some();
+    let is_outside = *injected && expected.is_none();
+    let is_passed = operation.is_from_elsewhere();
+    [
+        is_block
+            .then_some(Fact::BlockDevice)
+            .or(is_outside.then_some(Fact::OutsideInjection)),
+        is_passed.then_some(Fact::PassedDescriptor),
+    ]
 }
 
 fn of_signal(target: &ProcessRef, number: u32, session: Option<SessionId>) -> [Option<Fact>; 2] {
