@@ -2,7 +2,9 @@
 //! says of them. Pure.
 //!
 //! In: the facts of a case. Out: how many events and alerts are its own. Those
-//! of the last reads, by which the end is known, are the player's.
+//! of the player and its stage are not: the last reads, by which the end is
+//! known, and what the stage's sshd reads at each login (it is a copy, which the
+//! catalogue does not expect to, as it does of the machine's own).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expect::AlertsMost;
 use crate::facts::Fact;
+use crate::stage::folder::SSHD;
 
 /// Alerts of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +45,7 @@ impl Tally {
         let mut of_player = HashSet::new();
         let mut events = 0_usize;
         for fact in facts.iter().filter(|fact| fact.text("/type") == "event") {
-            if is_last_read(fact) {
+            if is_last_read(fact) || is_read_of_stage(fact) {
                 of_player.insert(fact.text("/event/id"));
             } else if is_since(fact, "/event/at") {
                 events = events.saturating_add(1);
@@ -70,6 +73,12 @@ impl Tally {
             alerts: alerts.into_values().collect(),
         }
     }
+}
+
+/// Whether the stage's sshd, in nobody's session, used what is watched.
+fn is_read_of_stage(fact: &Fact) -> bool {
+    let program = fact.text("/event/process/exe/text").rsplit('/').next();
+    fact.is_event("credential") && fact.session().is_empty() && program == Some(SSHD)
 }
 
 /// Every severity, the most urgent first.
@@ -163,12 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_and_the_reads_of_the_player_are_not_counted() {
+    fn what_was_before_and_what_the_player_and_its_stage_do_is_not_counted() {
         let tally = counted(&[
             event("before", 9),
             alert("listener", "low", "before", 9),
             event("last", 20),
             alert("unattributed-credential-use", "medium", "last", 20),
+            fact(json!({"type": "event", "event": {
+                "id": "login", "at": 21, "action": {"kind": "credential"},
+                "process": {"exe": {"text": "/stage/bin/monitor-demo-sshd"}},
+            }})),
+            alert("unattributed-credential-use", "medium", "login", 21),
         ]);
         assert_eq!((tally.events, tally.alerts), (0, Vec::new()));
     }
