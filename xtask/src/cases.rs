@@ -7,7 +7,9 @@
 
 mod attribution;
 mod host;
+mod quiet;
 mod system;
+mod tables;
 mod vm;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ use crate::test_run::Counts;
 const PLAYER: &str = "monitor-cases";
 /// Most failed cases that are played once more: beyond it something is broken.
 const AGAIN_MAX: usize = 12;
+/// How long a case may take that does not say how long, natively.
+const SECONDS_OF_A_CASE: u64 = 20;
 /// What is needed to play here, and there: steps of `test` with the same needs.
 const NEEDS_HOST: &[&str] = &["cases-host"];
 const NEEDS_VM: &[&str] = &["cases-6.1", "cases-6.12"];
@@ -55,8 +59,9 @@ pub(crate) struct CasesArgs {
     /// Write the results to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the score of attribution into docs/reference/attribution.md; all
-    /// cases of group D must be among those played.
+    /// Write the tables of whole groups that were played: of D the score of
+    /// attribution (docs/reference/attribution.md), of G the alerts of quiet days
+    /// (docs/reference/quiet.md).
     #[arg(long, conflicts_with_all = ["dir", "tier"])]
     document: bool,
     /// Plays nothing: takes the results that `--json` wrote.
@@ -182,6 +187,8 @@ pub(crate) struct Play {
     built: PathBuf,
     /// How many there are.
     cases: usize,
+    /// How many seconds they may take beyond what one takes as a rule, natively.
+    seconds_more: u64,
 }
 
 impl Play {
@@ -207,7 +214,9 @@ impl Play {
         }
         let built = project.cache().join("cases-built");
         compile(&cases, &built)?;
+        let more = |case: &Case| case.expectations.seconds.saturating_sub(SECONDS_OF_A_CASE);
         Ok(Self {
+            seconds_more: cases.iter().map(more).sum(),
             folder,
             only,
             tier: None,
@@ -328,7 +337,7 @@ pub(crate) fn run(project: &Project, args: &CasesArgs) -> Result<ExitCode> {
     }
     if args.document {
         for Run { kernel, report } in &reports {
-            attribution::write(project, kernel, report)?;
+            tables::write(project, kernel, report)?;
         }
     }
     let is_good = could_play && reports.iter().all(|run| run.report.is_good());

@@ -24,8 +24,10 @@ use crate::process;
 const SUITE: &str = "bookworm";
 const PACKAGES: &[&str] = &[
     "acl",
+    "ansible-core",
     "at",
     "attr",
+    "borgbackup",
     "bsdextrautils",
     "btrfs-progs",
     "busybox",
@@ -38,14 +40,19 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "file",
     "gawk",
+    "gcc",
     "gdb",
     "iproute2",
     "keyutils",
     "kmod",
     "less",
+    "libc6-dev",
     "libcap2-bin",
     "libpam-modules",
     "libpam-systemd",
+    "logrotate",
+    "make",
+    "mosh",
     "netcat-openbsd",
     "openssh-client",
     "openssh-server",
@@ -69,8 +76,13 @@ const PACKAGES: &[&str] = &[
     "xxd",
     "zip",
 ];
+/// Kept as files below `usr/src/packages` too, for a machine without a network
+/// to install once more.
+const KEPT: &[&str] = &["cron", "logrotate", "sudo"];
+/// The source of a small program, `usr/src/NAME.tar`, to be built there.
+const SOURCE: &str = "tree";
 /// Raised when something else than the packages changes.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 /// The size that the disk has for its file systems; the file is sparse.
 const ROOT_SIZE: &str = "2G";
 /// Made smaller: nobody reads it there.
@@ -157,6 +169,13 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
          chroot '{tree}' env DEBIAN_FRONTEND=noninteractive apt-get -q -y \
          --no-install-recommends install {packages}\n\
          cd '{tree}'\n\
+         mkdir -p usr/src/packages\n\
+         echo 'deb-src {mirror} {SUITE} main' > etc/apt/sources.list.d/source.list\n\
+         chroot . apt-get -q update\n\
+         chroot . sh -c 'cd /usr/src/packages && apt-get -q download {kept}'\n\
+         chroot . sh -c 'cd /usr/src && apt-get -q --download-only source {SOURCE}'\n\
+         mv usr/src/{SOURCE}_*.orig.tar.* usr/src/{SOURCE}.tar\n\
+         rm -f usr/src/{SOURCE}_* etc/apt/sources.list.d/source.list\n\
          for place in {unread}; do find \"$place\" -mindepth 1 -delete; done\n\
          mkdir -p monitor usr/lib/modules root etc\n\
          echo jump > etc/hostname\n\
@@ -171,6 +190,7 @@ pub(crate) fn make(machine: &Machine) -> Result<()> {
         folder = shown(&folder),
         file = shown(&file),
         packages = PACKAGES.join(" "),
+        kept = KEPT.join(" "),
         unread = UNREAD.join(" "),
     );
     let apart = ["--mount", "--propagation", "private", "sh", "-c", &script];

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use monitor_model::{
     event::{
-        Action, Event, Evidence, Expected, Fact, GapCause, HookState, HostChange, NoSession,
-        Operation, SocketOperation,
+        Action, Event, Evidence, Expected, Fact, GapCause, HookState, HostChange, MemoryAccess,
+        NoSession, Operation, ProcessRef, SocketOperation,
     },
     id::Source,
     verdict::{OutReason, Verdict},
@@ -55,6 +55,15 @@ fn base(action: Action) -> Event {
 
 fn told(action: Action) -> Step {
     Step::Told(Box::new(base(action)), None)
+}
+
+fn environment(target: ProcessRef) -> Action {
+    Action::Memory {
+        target,
+        access: MemoryAccess::Environment,
+        syscall: None,
+        denied: false,
+    }
 }
 
 /// A read of a tenant's file, judged so, this many seconds after the base.
@@ -519,11 +528,43 @@ fn of_blindness(cases: &mut BTreeMap<&'static str, Case>) {
     );
 }
 
+/// How people get in, and what ps reads.
+fn of_everyday(cases: &mut BTreeMap<&'static str, Case>) {
+    let rules = |verdict| vec![used("pam-configuration", Operation::Created, verdict)];
+    let workload = nobody(NoSession::Workload);
+    let unknown = nobody(NoSession::UnregisteredWorkload);
+    cases.insert(
+        "way-in-changed",
+        case(
+            rules(unknown.clone()),
+            rules(workload.clone()),
+            (rules(within()), true),
+        ),
+    );
+    cases.insert(
+        "way-in-changed-by-workload",
+        case(
+            rules(workload.clone()),
+            rules(within()),
+            (rules(unknown), false),
+        ),
+    );
+    cases.insert(
+        "environment-of-another-session",
+        case(
+            vec![told(environment(target(Some(2), true)))],
+            vec![told(environment(target(Some(1), true)))],
+            (vec![told(memory(target(Some(2), false)))], false),
+        ),
+    );
+}
+
 fn cases() -> BTreeMap<&'static str, Case> {
     let mut cases = BTreeMap::new();
     of_reasons(&mut cases);
     of_counts(&mut cases);
     of_files(&mut cases);
+    of_everyday(&mut cases);
     of_sessions(&mut cases);
     of_marks(&mut cases);
     of_grants(&mut cases);
@@ -585,4 +626,71 @@ fn every_rule_has_something_inside_outside_and_on_its_border() {
         fires(&rule.id, "border", case.border.0, case.border.1);
     }
     assert!(cases.is_empty(), "cases of no rule: {:?}", cases.keys());
+}
+
+/// Which of the standard rules raises the alert of one event.
+fn rule_of(step: Step) -> Option<String> {
+    let Step::Told(event, Some(verdict)) = step else {
+        panic!("an event and its verdict are wanted");
+    };
+    let mut entry = entry_of(*event, 1);
+    entry.judged.judgement.verdict = verdict;
+    let moment = Moment {
+        at: BASE,
+        stamp: BASE,
+        standing: None,
+        granted_from: Some(BASE),
+    };
+    match alerter_of(standard(DEDUPE).unwrap()).answer(&entry, &moment) {
+        Answer::Raise(raised) => Some(format!("{} {}", raised.alert.rule, raised.alert.severity)),
+        Answer::Fold(_) | Answer::Nothing => None,
+    }
+}
+
+/// Packages bring rules of PAM and sudo; nobody made them by hand.
+#[test]
+fn what_a_registered_upgrade_installs_is_told_low() {
+    let rule = |class, reason| rule_of(used(class, Operation::Created, nobody(reason)));
+    for class in ["pam-configuration", "sudoers", "sshd-configuration"] {
+        let by = |reason| rule(class, reason);
+        assert_eq!(
+            by(NoSession::Workload).as_deref(),
+            Some("way-in-changed-by-workload low")
+        );
+        assert_eq!(
+            by(NoSession::UnregisteredWorkload).as_deref(),
+            Some("way-in-changed high")
+        );
+    }
+    let key = rule("authorized-keys", NoSession::Workload);
+    assert_eq!(key.as_deref(), Some("self-made-credential high"));
+}
+
+/// `ps` opens the environment of every process that it may.
+#[test]
+fn list_of_processes_is_one_alert_an_hour_and_low() {
+    let mut alerter = alerter_of(standard(DEDUPE).unwrap());
+    let mut raised = Vec::new();
+    for (at, seconds) in (1..).zip((0..3_600).step_by(100)) {
+        let mut target = target(Some(2), true);
+        target.pid += u32::try_from(at).unwrap();
+        let mut event = base(environment(target));
+        event.id.sequence = at;
+        event.at = at_seconds(seconds);
+        event.boot_ns += seconds * 1_000_000_000;
+        let moment = Moment {
+            at: event.at,
+            stamp: event.at,
+            standing: None,
+            granted_from: Some(BASE),
+        };
+        if let Answer::Raise(alert) = alerter.answer(&entry_of(event, at), &moment) {
+            raised.push((alert.alert.rule, alert.alert.severity.to_string()));
+        }
+    }
+    let low = (
+        "environment-of-another-session".to_owned(),
+        "low".to_owned(),
+    );
+    assert_eq!(raised, [low]);
 }

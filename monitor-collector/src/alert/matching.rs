@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use monitor_model::{
-    event::{Action, Event, Fact, facts},
+    event::{Action, Event, Fact, MemoryAccess, ProcessRef, facts},
     id::TenantId,
     tenant::Owner,
     verdict::{Verdict, VerdictKind},
@@ -146,7 +146,8 @@ fn object(action: &Action) -> String {
         Action::Credential { object, .. } => object.path.to_string(),
         Action::Connect { destination, .. } => destination.address.to_string(),
         Action::LocalConnect { socket, .. } => socket.to_string(),
-        Action::Memory { target, .. } | Action::Signal { target, .. } => target.pid.to_string(),
+        Action::Memory { target, access, .. } => memory(target, *access),
+        Action::Signal { target, .. } => target.pid.to_string(),
         Action::Host { change, .. } => change.as_str().to_owned(),
         Action::Socket { local, family, .. } => match local {
             Some(local) => local.to_string(),
@@ -168,5 +169,15 @@ fn object(action: &Action) -> String {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::AgentStarted { .. } => String::new(),
+    }
+}
+
+/// Who lists processes opens the environment of one after the other.
+fn memory(target: &ProcessRef, access: MemoryAccess) -> String {
+    match access {
+        MemoryAccess::Environment => String::new(),
+        MemoryAccess::Attached | MemoryAccess::TracedByParent | MemoryAccess::MemoryFile => {
+            target.pid.to_string()
+        }
     }
 }

@@ -38,7 +38,9 @@ impl Fact {
     pub const fn kind(self) -> Kind {
         match self {
             Self::Disguise => Kind::Exec,
-            Self::MemoryOfHolder | Self::MemoryOfOtherSession => Kind::Memory,
+            Self::MemoryOfHolder | Self::MemoryOfOtherSession | Self::EnvironmentOfOtherSession => {
+                Kind::Memory
+            }
             Self::DumpOfHolder | Self::SignalToOtherSession => Kind::Signal,
             Self::HostChanged | Self::KernelCode | Self::KernelProbe | Self::LoginIdChanged => {
                 Kind::Host
@@ -61,6 +63,7 @@ named_facts! {
     Disguise => "disguise", "The program calls itself otherwise than the object that runs.";
     MemoryOfHolder => "memory_of_holder", "Memory of a process that opened a watched file.";
     MemoryOfOtherSession => "memory_of_other_session", "Memory of a process outside of the own session.";
+    EnvironmentOfOtherSession => "environment_of_other_session", "The environment of a process outside of the own session: `ps` reads that of each.";
     DumpOfHolder => "dump_of_holder", "A signal that dumps the memory of a process that opened a watched file.";
     SignalToOtherSession => "signal_to_other_session", "A signal to a process of another session.";
     HostChanged => "host_changed", "A session changed the ground that the monitor stands on.";
@@ -103,13 +106,7 @@ pub fn facts(event: &Event) -> Vec<Fact> {
             let is_disguised = !is_nameless(&given.0) && is_disguised(argv, names);
             [is_disguised.then_some(Fact::Disguise), None]
         }
-        Action::Memory { target, access, .. } => {
-            let holds = target.holds_credentials && *access != MemoryAccess::TracedByParent;
-            [
-                holds.then_some(Fact::MemoryOfHolder),
-                is_outside(target, session).then_some(Fact::MemoryOfOtherSession),
-            ]
-        }
+        Action::Memory { target, access, .. } => of_memory(target, *access, session),
         Action::Signal { target, number } => of_signal(target, *number, session),
         Action::Host { change, .. } => [
             of_session(Some(Fact::HostChanged)),
@@ -178,6 +175,24 @@ fn of_signal(target: &ProcessRef, number: u32, session: Option<SessionId>) -> [O
 /// Whether a family of hooks sees nothing.
 fn is_blind(hooks: &[HookState]) -> bool {
     hooks.iter().any(|hook| hook.tier.is_none())
+}
+
+/// What a process opened is not in its environment, so that of who holds
+/// credentials is like any other. A parent reads the caller's memory, and not
+/// the caller the parent's.
+fn of_memory(
+    target: &ProcessRef,
+    access: MemoryAccess,
+    session: Option<SessionId>,
+) -> [Option<Fact>; 2] {
+    let is_outside = is_outside(target, session);
+    let holds = target.holds_credentials.then_some(Fact::MemoryOfHolder);
+    let other = is_outside.then_some(Fact::MemoryOfOtherSession);
+    match access {
+        MemoryAccess::Environment => [None, is_outside.then_some(Fact::EnvironmentOfOtherSession)],
+        MemoryAccess::TracedByParent => [None, other],
+        MemoryAccess::Attached | MemoryAccess::MemoryFile => [holds, other],
+    }
 }
 
 /// Whether a process belongs to another session, or a session reaches for one

@@ -40,6 +40,51 @@ pub struct Expectations {
     /// Where it cannot be seen.
     #[serde(default)]
     pub blind: Vec<Blind>,
+    /// How many alerts it may raise; without it nobody counts.
+    pub alerts: Option<AlertsMost>,
+}
+
+/// How many alerts may be raised at most, by severity; of one that is not
+/// named none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertsMost {
+    /// Of severity critical.
+    pub critical: usize,
+    /// Of severity high.
+    pub high: usize,
+    /// Of severity medium.
+    pub medium: usize,
+    /// Of severity low.
+    pub low: usize,
+    /// How often a host and day is assumed to see what is played.
+    pub plays_a_day: usize,
+}
+
+impl Default for AlertsMost {
+    fn default() -> Self {
+        Self {
+            critical: 0,
+            high: 0,
+            medium: 0,
+            low: 0,
+            plays_a_day: 1,
+        }
+    }
+}
+
+impl AlertsMost {
+    /// The most of a severity, by its name.
+    #[must_use]
+    pub fn of(&self, severity: &str) -> usize {
+        match severity {
+            "critical" => self.critical,
+            "high" => self.high,
+            "medium" => self.medium,
+            "low" => self.low,
+            _ => 0,
+        }
+    }
 }
 
 const fn default_seconds() -> u64 {
@@ -211,8 +256,8 @@ impl Expectations {
 
     fn check(&self) -> Result<()> {
         ensure!(
-            !(self.expect.is_empty() && self.never.is_empty()),
-            "neither [[expect]] nor [[never]]: nothing would be looked at"
+            !(self.expect.is_empty() && self.never.is_empty() && self.alerts.is_none()),
+            "none of [[expect]], [[never]] and [alerts]: nothing would be looked at"
         );
         for sight in self.expect.iter().chain(&self.never) {
             if let Some(verdict) = &sight.verdict {
@@ -314,6 +359,21 @@ mod tests {
         assert!(error(&format!("{blind}kernel = '<6.6'\nexpect = ['no']")).contains("no"));
         let text = Expectations::read("title='x'\nneeds=['moon']\n[[never]]\nkind='exec'\n");
         assert!(format!("{:#}", text.unwrap_err()).contains("moon"));
+    }
+
+    #[test]
+    fn no_alert_may_be_raised_where_the_table_is_empty() {
+        let read = |more: &str| Expectations::read(&format!("{LEAST}{more}")).unwrap();
+        assert_eq!(read("[[never]]\nkind = 'exec'").alerts, None);
+        let most = read("[alerts]").alerts.unwrap();
+        assert_eq!(most, AlertsMost::default());
+        assert_eq!((most.of("low"), most.plays_a_day), (0, 1));
+        let most = read("[alerts]\nlow = 2\nplays_a_day = 20").alerts.unwrap();
+        assert_eq!(
+            (most.of("low"), most.of("high"), most.plays_a_day),
+            (2, 0, 20)
+        );
+        assert!(error("[alerts]\nmost = 1").contains("most"));
     }
 
     #[test]

@@ -11,9 +11,11 @@
 //! - `end`: how it is known that everything has come
 //! - `sensing`: what the agent says it can see, and what not
 //! - `compare`: what came against what was expected, pure
+//! - `alerts`: the alerts that a case raises, against the most that it may
 //! - `runner`: one case after another on one stage
 //! - `report`: the table and the JSON
 
+pub mod alerts;
 pub mod compare;
 pub mod discover;
 pub mod end;

@@ -149,9 +149,9 @@ pub fn check_name(need: &str) -> Result<()> {
     if let Some(bound) = need.strip_prefix("kernel") {
         return kernel_is(bound, (0, 0)).map(drop);
     }
-    let is_known = need
-        .strip_prefix("program:")
-        .is_some_and(|name| !name.is_empty())
+    let is_known = ["program:", "file:/"]
+        .iter()
+        .any(|of| need.strip_prefix(of).is_some_and(|name| !name.is_empty()))
         || PROGRAMS.contains(&need)
         || NEEDS.iter().any(|known| known.name == need);
     if !is_known {
@@ -171,6 +171,9 @@ pub fn unmet(need: &str) -> Option<String> {
     }
     if let Some(known) = NEEDS.iter().find(|known| known.name == need) {
         return (!(known.is_there)()).then(|| known.why_not.to_owned());
+    }
+    if let Some(file) = need.strip_prefix("file:") {
+        return (!Path::new(file).is_file()).then(|| format!("{file} is not there"));
     }
     let program = need.strip_prefix("program:").unwrap_or(need);
     (!find(program)).then(|| format!("{program} is not installed here"))
@@ -220,12 +223,36 @@ mod tests {
 
     #[test]
     fn set_of_needs_is_closed() {
-        for good in ["cc", "python3", "program:debugfs", "kernel>=6.6", "userns"] {
+        for good in [
+            "cc",
+            "python3",
+            "program:debugfs",
+            "kernel>=6.6",
+            "userns",
+            "file:/etc/passwd",
+        ] {
             check_name(good).unwrap();
         }
-        for bad in ["moon", "program:", "kernel", "kernel6"] {
+        for bad in [
+            "moon",
+            "program:",
+            "kernel",
+            "kernel6",
+            "file:",
+            "file:passwd",
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn file_that_is_not_there_is_named() {
+        assert_eq!(unmet("file:/etc/passwd"), None);
+        assert!(
+            unmet("file:/no/such-file")
+                .unwrap()
+                .contains("/no/such-file")
+        );
     }
 
     #[test]

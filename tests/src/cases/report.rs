@@ -3,11 +3,14 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::alerts::{self, RuleAlerts};
 use super::compare::Found;
+use super::discover::Case;
 use super::sensing::Sensing;
 
 /// How a case came out.
@@ -43,11 +46,45 @@ pub struct CaseReport {
     pub reasons: Vec<String>,
     /// How long it took.
     pub seconds: f64,
+    /// How many events it made.
+    #[serde(default)]
+    pub events: usize,
+    /// The alerts that it raised.
+    #[serde(default)]
+    pub alerts: Vec<RuleAlerts>,
     /// Each expectation.
     pub expects: Vec<Found>,
 }
 
 impl CaseReport {
+    /// Of what was found in a case.
+    #[must_use]
+    pub fn of(
+        case: &Case,
+        start: Instant,
+        result: Outcome,
+        reasons: Vec<String>,
+        expects: Vec<Found>,
+    ) -> Self {
+        let all = |of: fn(&Found) -> Option<bool>| {
+            let mut said = expects.iter().filter_map(of).peekable();
+            said.peek().is_some().then(|| said.all(|yes| yes))
+        };
+        Self {
+            id: case.id.clone(),
+            title: case.expectations.title.clone(),
+            result,
+            seen: all(|found| Some(found.seen)),
+            attributed: all(|found| found.attributed),
+            judged: all(|found| found.judged),
+            reasons,
+            seconds: start.elapsed().as_secs_f64(),
+            events: 0,
+            alerts: Vec::new(),
+            expects,
+        }
+    }
+
     /// Its line.
     #[must_use]
     pub fn line(&self) -> String {
@@ -58,13 +95,18 @@ impl CaseReport {
             Outcome::CannotRun => "cannot run here",
         };
         let mut line = format!(
-            "{:<6} {:<46} {:<5} {:<11} {:<7} {result}",
+            "{:<6} {:<46} {:<5} {:<11} {:<7} {:<7} {result}",
             self.id,
             cut(&self.title, 46),
             word(self.seen),
             word(self.attributed),
-            word(self.judged)
+            word(self.judged),
+            self.alerts.iter().map(|alerts| alerts.count).sum::<usize>()
         );
+        if !self.alerts.is_empty() {
+            line.push_str("\n         alerts: ");
+            line.push_str(&alerts::in_words(&self.alerts));
+        }
         for reason in &self.reasons {
             line.push_str("\n         ");
             line.push_str(reason);
@@ -77,8 +119,8 @@ impl CaseReport {
 #[must_use]
 pub fn head() -> String {
     format!(
-        "{:<6} {:<46} {:<5} {:<11} {:<7} result",
-        "case", "what", "seen", "attributed", "judged"
+        "{:<6} {:<46} {:<5} {:<11} {:<7} {:<7} result",
+        "case", "what", "seen", "attributed", "judged", "alerts"
     )
 }
 
@@ -187,11 +229,20 @@ mod tests {
             judged: None,
             reasons: vec!["why".to_owned()],
             seconds: 1.0,
+            events: 3,
+            alerts: vec![RuleAlerts {
+                rule: "listener".to_owned(),
+                severity: "low".to_owned(),
+                count: 2,
+                sentence: String::new(),
+            }],
             expects: Vec::new(),
         };
         let line = report.line();
         assert!(
-            line.contains("yes   no          -       FAILED\n"),
+            line.contains(
+                "yes   no          -       2       FAILED\n         alerts: listener 2\n"
+            ),
             "{line}"
         );
         assert!(

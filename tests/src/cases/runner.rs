@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::alerts::{self, Tally};
 use super::compare::{self, Found, Names, Object};
 use super::discover::Case;
 use super::end::Ends;
@@ -111,6 +112,7 @@ struct Done {
     names: Names,
     facts: Vec<Fact>,
     wrong: Vec<String>,
+    tally: Tally,
 }
 
 impl Theatre {
@@ -148,7 +150,13 @@ impl Theatre {
             .filter_map(|need| needs::unmet(need))
             .collect();
         if !unmet.is_empty() {
-            return Ok(finished(case, start, Outcome::CannotRun, unmet, Vec::new()));
+            return Ok(CaseReport::of(
+                case,
+                start,
+                Outcome::CannotRun,
+                unmet,
+                Vec::new(),
+            ));
         }
         let ground = Ground::of(&self.stage.folder, case, self.stage.sshd()?.port)?;
         let mut done = Done::default();
@@ -181,6 +189,8 @@ impl Theatre {
         run_as_root(case, ground, "setup.sh", TOLD_WITHIN)?;
         let before = ground.objects(&case.expectations);
         (done.from, done.began_unix_ns) = (self.facts.count(), now_unix_ns());
+        let seconds = Duration::from_secs(case.expectations.seconds);
+        run_as_root(case, ground, "host.sh", seconds)?;
         let mut other = None;
         if case.file("other.sh").is_some() {
             let mut play = Play::start(&self.other, case, ground, "other.sh")?;
@@ -304,6 +314,7 @@ impl Theatre {
         done.names.variables.clone_from(&ground.variables);
         done.facts = self.facts.since(done.from);
         let at = done.began_unix_ns;
+        done.tally = Tally::of(&done.facts, at, |fact| self.ends.has(fact));
         let is_of_case = |fact: &Fact| fact.number("/event/at").is_some_and(|when| when >= at);
         done.facts
             .retain(|fact| is_of_case(fact) && !self.ends.has(fact));
@@ -316,6 +327,7 @@ impl Theatre {
             names,
             facts,
             mut wrong,
+            tally,
             ..
         } = done;
         let mut expects: Vec<Found> = Vec::new();
@@ -335,12 +347,20 @@ impl Theatre {
         for sight in &case.expectations.never {
             wrong.extend(compare::look_for_forbidden(sight, &facts, &names));
         }
+        if let Some(most) = &case.expectations.alerts {
+            wrong.extend(alerts::beyond(most, &tally.alerts));
+        }
         wrong.dedup();
         blind_for.dedup();
-        match (wrong.is_empty(), blind_for.is_empty()) {
-            (false, _) => finished(case, start, Outcome::Failed, wrong, expects),
-            (true, false) => finished(case, start, Outcome::Blind, blind_for, expects),
-            (true, true) => finished(case, start, Outcome::Ok, Vec::new(), expects),
+        let (outcome, reasons) = match (wrong.is_empty(), blind_for.is_empty()) {
+            (false, _) => (Outcome::Failed, wrong),
+            (true, false) => (Outcome::Blind, blind_for),
+            (true, true) => (Outcome::Ok, Vec::new()),
+        };
+        CaseReport {
+            events: tally.events,
+            alerts: tally.alerts,
+            ..CaseReport::of(case, start, outcome, reasons, expects)
         }
     }
 
@@ -365,29 +385,5 @@ impl Theatre {
             return Ok(Some(blind.reason.clone()));
         }
         Ok(None)
-    }
-}
-
-fn finished(
-    case: &Case,
-    start: Instant,
-    result: Outcome,
-    reasons: Vec<String>,
-    expects: Vec<Found>,
-) -> CaseReport {
-    let all = |of: fn(&Found) -> Option<bool>| {
-        let mut said = expects.iter().filter_map(of).peekable();
-        said.peek().is_some().then(|| said.all(|yes| yes))
-    };
-    CaseReport {
-        id: case.id.clone(),
-        title: case.expectations.title.clone(),
-        result,
-        seen: all(|found| Some(found.seen)),
-        attributed: all(|found| found.attributed),
-        judged: all(|found| found.judged),
-        reasons,
-        seconds: start.elapsed().as_secs_f64(),
-        expects,
     }
 }

@@ -114,7 +114,7 @@ impl Drop for Play {
     }
 }
 
-/// Runs `setup.sh` or `cleanup.sh` as root, if the case has it.
+/// Runs `setup.sh`, `host.sh` or `cleanup.sh` as root, if the case has it.
 ///
 /// # Errors
 /// It failed, or did not end in time: with its last words.

@@ -11,6 +11,9 @@ use super::services::{Ports, free_ports};
 use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
 use crate::command::command;
 
+/// Who is registered with the agent, where cases are played.
+const DIRECTORY: &str = "directory.toml";
+
 /// Writes them all, with loopback ports that are free.
 ///
 /// # Errors
@@ -33,6 +36,9 @@ pub fn write_all(folder: &Folder, shape: Shape, best_tier: Option<&str>) -> Resu
         &agent_text(folder, ports, shape, best_tier),
         0o644,
     )?;
+    if shape.is_for_cases() {
+        write(&folder.at(DIRECTORY), &directory_text(), 0o644)?;
+    }
     write(
         &folder.at("monitorctl.env"),
         &reader_text(folder, ports),
@@ -67,7 +73,8 @@ fn broker_text(folder: &Folder, ports: Ports) -> String {
 }
 
 /// Two tenants with the same addresses, told apart by interface; and the
-/// policy: one access out of scope is told, the second of a session revokes.
+/// policy: one access out of scope is told, the second of a session revokes,
+/// but where cases are played.
 fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String> {
     let mut text = format!(
         "listen = \"127.0.0.1:{}\"\n\
@@ -100,13 +107,14 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
             )?;
         }
     }
-    let rules = [
+    if shape.is_for_cases() {
+        text.push_str(STANDARD_THAT_TELLS);
+        return Ok(text);
+    }
+    for (id, severity, response, after) in [
         ("out-of-scope", "high", "notify", 1),
         ("out-of-scope-again", "critical", "revoke", 2),
-    ];
-    // A case goes on after what is out of scope: nothing is revoked.
-    let count = if shape.is_for_cases() { 1 } else { rules.len() };
-    for (id, severity, response, after) in rules.into_iter().take(count) {
+    ] {
         write!(
             text,
             "[[rule]]\nid = \"{id}\"\nverdicts = [\"out_of_scope\"]\n\
@@ -117,8 +125,67 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
     Ok(text)
 }
 
+/// For cases: the rules that come with the collector, all of them. A case goes
+/// on after what is out of scope: the two that revoke only tell.
+const STANDARD_THAT_TELLS: &str = r#"[alert]
+standard = true
+[[rule]]
+id = "out-of-scope-again"
+verdicts = ["out_of_scope"]
+kinds = ["credential", "connect"]
+severity = "critical"
+technique = "T1078"
+response = "notify"
+after = 2
+window_seconds = 3600
+[[rule]]
+id = "cascade"
+verdicts = ["out_of_scope"]
+kinds = ["credential", "connect"]
+severity = "critical"
+technique = "T1199"
+response = "notify"
+counted = "tenants"
+by = "principal"
+after = 2
+window_seconds = 86400
+"#;
+
+/// The host's own jobs that cases play, registered as an administrator would.
+const WORKLOADS: [(&str, &str, &str); 3] = [
+    (
+        "updates",
+        "apt-daily-upgrade.service",
+        "upgrades of packages",
+    ),
+    ("rotation", "logrotate.service", "rotation of logs"),
+    (
+        "backup",
+        "nightly-backup.service",
+        "nightly backup of the host",
+    ),
+];
+
+fn directory_text() -> String {
+    let mut text = String::new();
+    for (id, unit, purpose) in WORKLOADS {
+        // A String takes whatever is written.
+        let _ = write!(
+            text,
+            "[[workload]]\nid = \"{id}\"\nunit = \"{unit}\"\nowner = \"carol\"\n\
+             purpose = \"{purpose}\"\nexpires = 2099-01-01T00:00:00Z\n"
+        );
+    }
+    text
+}
+
 fn agent_text(folder: &Folder, ports: Ports, shape: Shape, best_tier: Option<&str>) -> String {
-    let mut text = scene_agent_text(folder, ports);
+    let mut text = String::new();
+    if shape.is_for_cases() {
+        // A String takes whatever is written.
+        let _ = writeln!(text, "directory = \"{}\"", folder.at(DIRECTORY).display());
+    }
+    text.push_str(&scene_agent_text(folder, ports));
     if let Some(tier) = best_tier {
         // A String takes whatever is written.
         let _ = writeln!(text, "[probes]\nbest_tier = \"{tier}\"");

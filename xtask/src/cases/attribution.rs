@@ -4,15 +4,14 @@
 //! In: the results of group D on one kernel. Out: a table between the marks of
 //! `docs/reference/attribution.md`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use monitor_tests::cases::compare::Found;
-use monitor_tests::cases::discover::{self, Case};
+use monitor_tests::cases::discover::Case;
 use monitor_tests::cases::report::{CaseReport, Outcome, Report};
 
-use super::own_folder;
+use super::tables::whole_group;
 use crate::cache::Project;
 use crate::document;
 
@@ -74,26 +73,8 @@ impl End {
 /// Not all cases of the group were played, the page has no place for this
 /// kernel, or the disk refused.
 pub(super) fn write(project: &Project, place: &str, report: &Report) -> Result<()> {
-    let wanted = discover::cases(&own_folder(project), Some(GROUP))?;
-    let played: BTreeMap<&str, &CaseReport> = report
-        .cases
-        .iter()
-        .map(|case| (case.id.as_str(), case))
-        .collect();
-    let missing: Vec<&str> = wanted
-        .iter()
-        .map(|case| case.id.as_str())
-        .filter(|id| !played.contains_key(id))
-        .collect();
-    ensure!(
-        missing.is_empty(),
-        "{PAGE} is about all of group {GROUP}; not played on {place}: {}",
-        missing.join(", ")
-    );
-    let rows: Vec<(&Case, &CaseReport)> = wanted
-        .iter()
-        .filter_map(|case| Some((case, *played.get(case.id.as_str())?)))
-        .collect();
+    let group = whole_group(project, (GROUP, PAGE), place, report)?;
+    let rows: Vec<(&Case, &CaseReport)> = group.iter().map(|(case, row)| (case, *row)).collect();
     document::put(
         project,
         PAGE,

@@ -52,7 +52,11 @@ pub(super) fn play(project: &Project, play: &Play, series: Series) -> Result<Rep
     let log = project.log(&format!("cases-{}", series.name()));
     let ended = started_again(&log, MARK, || {
         let mut machine = boot(project, &kernel, &disks)?;
-        let ended = follow(&mut machine, &log, time_limit(play.cases));
+        let ended = follow(
+            &mut machine,
+            &log,
+            time_limit(play.cases, play.seconds_more),
+        );
         let _ = machine.kill();
         let _ = machine.wait();
         ended
@@ -205,10 +209,13 @@ fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
         .with_context(|| format!("`{}` could not be started", process::shown(&command)))
 }
 
-/// From power-on to the last line of so many cases.
-fn time_limit(cases: usize) -> Duration {
+/// From power-on to the last line of so many cases, some of which may take
+/// longer than others.
+fn time_limit(cases: usize, seconds_more: u64) -> Duration {
     let cases = u32::try_from(cases).unwrap_or(u32::MAX);
-    START_LIMIT.saturating_add(CASE_LIMIT.saturating_mul(cases))
+    START_LIMIT
+        .saturating_add(CASE_LIMIT.saturating_mul(cases))
+        .saturating_add(Duration::from_secs(seconds_more).saturating_mul(SLOWNESS))
 }
 
 /// Shows the player's lines as they come, until the machine is over.
@@ -276,9 +283,10 @@ mod tests {
 
     #[test]
     fn more_cases_have_more_time() {
-        let minutes = |cases| time_limit(cases).as_secs() / 60;
+        let minutes = |cases| time_limit(cases, 0).as_secs() / 60;
         assert_eq!((minutes(0), minutes(3), minutes(150)), (10, 12, 110));
-        assert!(time_limit(usize::MAX) > time_limit(150));
+        assert!(time_limit(usize::MAX, 0) > time_limit(150, 0));
+        assert_eq!(time_limit(3, 10), time_limit(6, 0));
     }
 
     #[test]

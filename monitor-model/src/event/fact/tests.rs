@@ -180,9 +180,17 @@ fn memory_stands_out_outside_of_the_own_session_and_of_who_holds_credentials() {
     assert_eq!(by(None, process(one, false), attached), outside);
     assert_eq!(by(None, process(None, false), attached), []);
     assert_eq!(
-        by(one, process(other, true), MemoryAccess::Environment),
+        by(one, process(other, true), MemoryAccess::MemoryFile),
         [Fact::MemoryOfHolder, Fact::MemoryOfOtherSession]
     );
+    // A file that a process opened is not in its environment; and `ps` opens
+    // the environment of every process that it may.
+    let environment = MemoryAccess::Environment;
+    assert_eq!(
+        by(one, process(other, true), environment),
+        [Fact::EnvironmentOfOtherSession]
+    );
+    assert_eq!(by(one, process(one, true), environment), []);
     // The parent reads the caller's memory, not the caller the parent's.
     assert_eq!(
         by(one, process(one, true), MemoryAccess::TracedByParent),

@@ -1,0 +1,2 @@
+rm -rf /run/systemd/system/apt-daily-upgrade.service.d
+systemctl daemon-reload

@@ -1,0 +1,1 @@
+head -c 4 "$K" > /dev/null

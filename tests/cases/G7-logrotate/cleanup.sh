@@ -1,0 +1,2 @@
+rm -rf /run/systemd/system/logrotate.service.d
+systemctl daemon-reload
