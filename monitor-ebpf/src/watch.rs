@@ -299,7 +299,7 @@ pub unsafe fn find<A: Access>(subject: &Subject) -> Hit {
 
 /// Most objects above a file that have a bit set and are not watched, or not
 /// for this name, before it is given up.
-const CANDIDATES_MAX: usize = 3;
+const CANDIDATES_MAX: usize = 6;
 
 /// The nearest watch. Goes up by bits alone, and asks the tables once that
 /// loop is left: were they asked in it, the verifier would follow each of the

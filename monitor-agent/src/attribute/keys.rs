@@ -97,8 +97,9 @@ fn version(found: &std::fs::Metadata) -> Version {
 
 /// Reads a file, if it still is the one that was used.
 fn read(path: &Path, wanted: FileIdentity, look: &dyn Look) -> Option<String> {
-    // Whatever comes there meanwhile does not hold the agent up.
-    let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    // Whatever comes there meanwhile does not hold the agent up. By NOATIME the
+    // probes know this look from a use.
+    let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOATIME;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(careful.bits()).ok()?)

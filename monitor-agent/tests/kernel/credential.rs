@@ -184,6 +184,10 @@ fn that_the_agent_lists_a_watched_directory_is_not_told_but_what_it_reads() {
     let folder = scene.folder.path();
     rig.probes.watch_set(&[entry(folder, WATCH)]).unwrap();
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    // As it looks whose key a file holds.
+    let look = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NOATIME;
+    let looked = rustix::fs::open(&scene.file, look, rustix::fs::Mode::empty());
+    drop(looked.unwrap());
     fs::read(&scene.file).unwrap();
     let own = std::process::id();
     let is_own = |seen: &&Seen| matches!(seen, Seen::Credential { credential, .. } if credential.header.pid == own);
@@ -201,6 +205,27 @@ fn that_the_agent_lists_a_watched_directory_is_not_told_but_what_it_reads() {
     assert_eq!(paths, [&*scene.file]);
     let found = after(&mut rig, &["open", folder.to_str().unwrap()]);
     assert_eq!(found.len(), 1, "somebody else lists it: {found:#?}");
+}
+
+#[test]
+fn a_watched_directory_is_found_above_several_in_which_names_are_watched() {
+    let Some(mut rig) = Rig::new() else { return };
+    let scene = Scene::new();
+    let mut names = Vec::new();
+    let mut folder = scene.folder.path().to_owned();
+    for _ in 0..5 {
+        folder.push("d");
+        fs::create_dir(&folder).unwrap();
+        let directory = FileIdentity::of(&folder).unwrap();
+        names.extend(WatchName::new(directory, b"watched", 43, Operations::All));
+    }
+    let top = [entry(scene.folder.path(), WATCH)];
+    rig.probes.watch(&top, &names).unwrap();
+    let deep = folder.join("deep");
+    fs::write(&deep, "x").unwrap();
+    let found = after(&mut rig, &["open", deep.to_str().unwrap()]);
+    let ids: Vec<u32> = found.iter().map(|(found, _)| found.watch_id).collect();
+    assert_eq!(ids, [WATCH], "{found:#?}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ const FMODE_CREATED: u32 = 0x10_0000;
 /// Opened by execve (`f_flags`).
 const FMODE_EXEC: u32 = 0x20;
 const O_TRUNC: u32 = 0o1000;
+const O_NOATIME: u32 = 0o1_000_000;
 
 #[btf_tracepoint(function = "sys_exit")]
 pub fn open_syscall(ctx: BtfTracePointContext) -> i32 {
@@ -134,9 +135,13 @@ pub unsafe fn on_hit<A: Access>(actor: &Actor, file: Object, inode: Object, hit:
     if hit.changes_only() && !writes {
         return;
     }
-    // The agent lists directories to know what it is to watch.
+    // The agent lists directories to know what it is to watch, and looks which
+    // key a file holds, with a flag that nothing else of it uses.
     // SAFETY: the caller vouches for the pointers; the task is the current one.
-    if unsafe { watch::is_directory::<A>(inode) } && unsafe { task::is_agent(actor.task) } {
+    if !writes
+        && (open_flags & O_NOATIME != 0 || unsafe { watch::is_directory::<A>(inode) })
+        && unsafe { task::is_agent(actor.task) }
+    {
         return;
     }
     let operation = if act.operation != Operation::OPENED {
