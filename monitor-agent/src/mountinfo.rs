@@ -16,6 +16,8 @@ pub struct Line {
     pub root: Vec<u8>,
     /// Where, without a slash at the end; empty for the root.
     pub point: Vec<u8>,
+    /// The type of the file system: `ext4`, `fuse.sshfs`.
+    pub kind: Vec<u8>,
 }
 
 /// The lines that are understood. Of a mount whose root was deleted there is
@@ -28,6 +30,12 @@ pub fn lines(text: &[u8]) -> impl Iterator<Item = Line> {
 /// `36 35 98:0 /root /mount/point ...`, spaces as `\040`.
 fn line(line: &[u8]) -> Option<Line> {
     let mut fields = line.split(|byte| *byte == b' ').skip(2);
+    // Behind the optional fields, which a dash ends.
+    let mut behind = line.split(|byte| *byte == b' ').skip(6);
+    let kind = behind
+        .by_ref()
+        .find(|field| *field == b"-")
+        .and_then(|_| behind.next())?;
     let device = kernel_device(fields.next()?)?;
     let mut directory = || {
         let mut path = unescaped(fields.next()?);
@@ -43,6 +51,7 @@ fn line(line: &[u8]) -> Option<Line> {
         device,
         root,
         point,
+        kind: kind.to_vec(),
     })
 }
 

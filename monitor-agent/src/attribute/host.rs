@@ -276,6 +276,9 @@ impl Host for ThisHost {
     }
 
     fn key(&mut self, file: (FileIdentity, &[u8]), boot_ns: u64) -> Option<String> {
+        if !self.mounts.is_own(file.0.device) {
+            return None;
+        }
         self.keys.of(file, boot_ns, &*self.look)
     }
 

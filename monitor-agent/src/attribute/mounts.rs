@@ -6,7 +6,7 @@
 //! Bound: that of [`mountinfo`]; what is beyond has no mount point.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{Read as _, Seek as _},
     os::fd::AsFd as _,
@@ -30,7 +30,15 @@ struct Mount {
 pub(super) struct Mounts {
     file: Option<File>,
     by_device: HashMap<u64, Vec<Mount>>,
+    /// Devices whose file systems are this kernel's own business.
+    own: HashSet<u64>,
 }
+
+/// Types of file systems that answer without a daemon or another host: whoever
+/// looks at a file of another can be held up for ever.
+const OWN_KINDS: [&[u8]; 8] = [
+    b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"tmpfs", b"ramfs",
+];
 
 impl Mounts {
     /// The path of what lies at a path from the root of a file system. Of
@@ -53,6 +61,14 @@ impl Mounts {
             )
     }
 
+    /// Whether the file system of a device answers by itself.
+    pub(super) fn is_own(&mut self, device: u64) -> bool {
+        if self.is_stale() {
+            self.read();
+        }
+        self.own.contains(&device)
+    }
+
     fn is_stale(&self) -> bool {
         let Some(file) = &self.file else { return true };
         let mut files = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)];
@@ -72,6 +88,7 @@ impl Mounts {
         let mut text = Vec::new();
         if file.rewind().is_ok() && file.read_to_end(&mut text).is_ok() {
             self.by_device = by_device(&text);
+            self.own = own(&text);
             self.file = Some(file);
         }
     }
@@ -92,6 +109,12 @@ fn by_device(text: &[u8]) -> HashMap<u64, Vec<Mount>> {
         mounts.push(Mount { root, point });
     }
     by_device
+}
+
+fn own(text: &[u8]) -> HashSet<u64> {
+    let lines = mountinfo::lines(text);
+    let own = lines.filter(|line| OWN_KINDS.contains(&line.kind.as_slice()));
+    own.map(|line| line.device).collect()
 }
 
 #[cfg(test)]
@@ -118,9 +141,18 @@ nonsense
             // Tells of no change.
             file: Some(File::open("/dev/null").unwrap()),
             by_device: by_device(LISTED),
+            own: own(LISTED),
         };
         let found = mounts.locate(device, below.as_bytes())?;
         Some(String::from_utf8(found).unwrap())
+    }
+
+    #[test]
+    fn file_systems_of_daemons_and_other_hosts_are_not_this_kernels_own() {
+        let text = [LISTED, b"40 22 0:50 / /home/x rw shared:3 - fuse.sshfs h: rw\n41 22 0:51 / /nfs rw - nfs4 h:/ rw\n"].concat();
+        let own = own(&text);
+        assert!(own.contains(&(254 << 20 | 1)) && own.contains(&25) && own.contains(&40));
+        assert!(!own.contains(&50) && !own.contains(&51) && !own.contains(&4));
     }
 
     #[test]
