@@ -135,13 +135,8 @@ pub unsafe fn on_hit<A: Access>(actor: &Actor, file: Object, inode: Object, hit:
     if hit.changes_only() && !writes {
         return;
     }
-    // The agent lists directories to know what it is to watch, and looks which
-    // key a file holds, with a flag that nothing else of it uses.
-    // SAFETY: the caller vouches for the pointers; the task is the current one.
-    if !writes
-        && (open_flags & O_NOATIME != 0 || unsafe { watch::is_directory::<A>(inode) })
-        && unsafe { task::is_agent(actor.task) }
-    {
+    // SAFETY: the caller vouches for the pointers.
+    if !writes && unsafe { is_own_look::<A>(actor, inode, open_flags) } {
         return;
     }
     let operation = if act.operation != Operation::OPENED {
@@ -165,6 +160,16 @@ pub unsafe fn on_hit<A: Access>(actor: &Actor, file: Object, inode: Object, hit:
         unsafe { keep::<A>(actor, file, inode, hit, open_mode) };
     }
     tell(actor, Subject::File { file, inode }, hit, &act);
+}
+
+/// Whether the agent lists a directory to know what it is to watch, or looks
+/// which key a file holds: that with a flag that nothing else of it uses.
+#[inline(always)]
+unsafe fn is_own_look<A: Access>(actor: &Actor, inode: Object, open_flags: u32) -> bool {
+    // SAFETY: the caller vouches for the pointers.
+    let is_look = open_flags & O_NOATIME != 0 || unsafe { watch::is_directory::<A>(inode) };
+    // SAFETY: the task is the current one.
+    is_look && unsafe { task::is_agent(actor.task) }
 }
 
 /// Remembers who opened the file, and the file where it has further names.

@@ -162,7 +162,7 @@ mod tests {
         use std::io::{BufRead as _, BufReader};
         for (script, has_output) in [
             ("echo x; read y", true),
-            ("echo x; exec 1>&-; echo x >&2; read y", false),
+            ("echo x; exec 1>&-; /bin/echo x >&2; read y", false),
         ] {
             let mut child = std::process::Command::new("sh")
                 .args(["-c", script])
