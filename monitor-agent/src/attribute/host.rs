@@ -323,6 +323,9 @@ fn unified(text: &[u8]) -> Option<&[u8]> {
 
 /// Looks for a control group by its number, breadth first.
 fn find_group(root: &Path, id: u64) -> Option<PathBuf> {
+    if fs::metadata(root).is_ok_and(|found| found.ino() == id) {
+        return Some(root.to_path_buf());
+    }
     let mut folders = VecDeque::from([root.to_path_buf()]);
     let mut looked_at = 0_usize;
     while let Some(folder) = folders.pop_front() {
@@ -420,6 +423,18 @@ mod tests {
         assert_eq!(ProcessStat::parse("4242 (a"), None);
         let own = ProcessStat::read(std::process::id()).unwrap();
         assert!(own.start_ticks > 0 && own.parent_pid > 0);
+    }
+
+    #[test]
+    fn a_control_group_is_found_by_its_number_the_root_too() {
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("user.slice/session-1.scope");
+        fs::create_dir_all(&below).unwrap();
+        for path in [root.path(), below.as_path()] {
+            let number = fs::metadata(path).unwrap().ino();
+            assert_eq!(find_group(root.path(), number).as_deref(), Some(path));
+        }
+        assert_eq!(find_group(root.path(), u64::MAX), None);
     }
 
     #[test]
