@@ -14,7 +14,7 @@ use std::{
 
 use monitor_model::{
     clock::{Clock, UnixNs},
-    grant::{Grant, GrantState, Life},
+    grant::{CERTIFICATE_GRANTS_MAX, Grant, GrantState, Life},
     id::{GrantId, PrincipalId},
 };
 use tracing::{error, info, warn};
@@ -33,8 +33,6 @@ mod error;
 
 pub use error::{IssueError, OpenError, RegisterError, RevokeError};
 
-/// Most grants that one certificate stands on: its key id must fit sshd's log line.
-pub const GRANTS_MAX: usize = 8;
 /// Longest free text in a grant or order, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// What the list says of itself.
@@ -213,7 +211,7 @@ impl Broker {
     ) -> Result<(Issued, Signed), IssueError> {
         let public_key = ca::accept(public_key)?;
         let now = self.clock.now();
-        if also.len() >= GRANTS_MAX {
+        if also.len() >= CERTIFICATE_GRANTS_MAX {
             let grants = also.len() + 1;
             return Err(IssueError::TooMany { grants });
         }

@@ -15,8 +15,6 @@ pub use monitor_transport::configuration::ConfigError;
 
 use crate::alert::{rule::Rule, sigma::SigmaFile};
 
-use names::{Names, SystemNames};
-
 mod check;
 pub mod names;
 mod policy;
@@ -105,14 +103,6 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        Self::parse_with(path, text, &SystemNames)
-    }
-
-    /// The same, with host names resolved by something else than the system.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn parse_with(path: &Path, text: &str, names: &dyn Names) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut raw: raw::Config = document.parse()?;
         let own = raw::Part {
@@ -120,7 +110,7 @@ impl Config {
             tenant: std::mem::take(&mut raw.tenant),
             credential: std::mem::take(&mut raw.credential),
         };
-        let stated = policy::checked(&document, &raw.include, own, names)?;
+        let stated = policy::checked(&document, &raw.include, own)?;
         check::checked(raw, stated, &document)
     }
 

@@ -112,8 +112,6 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
-    /// As it started; what a reload leaves as it is.
-    config: Arc<Config>,
     in_force: Mutex<Arc<Config>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     revoking: Option<JoinHandle<()>>,
@@ -179,8 +177,7 @@ impl Collector {
             %policy, "Collector ready.");
         Ok(Self {
             address,
-            in_force: Mutex::new(Arc::clone(&config)),
-            config,
+            in_force: Mutex::new(config),
             serving,
             revoking,
             writer,
@@ -207,7 +204,7 @@ impl Collector {
     /// stays. Either is told in the log.
     pub async fn reload(&self, other: Result<Config, ConfigError>) {
         let (config, later) = match other {
-            Ok(other) => self.config.reloaded(other),
+            Ok(other) => self.in_force().reloaded(other),
             Err(error) => {
                 let policy = self.policy_version();
                 error!(%error, %policy, "Configuration refused, the one before stays in force.");

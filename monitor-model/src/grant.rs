@@ -13,6 +13,9 @@ use crate::{
 
 pub mod scope;
 
+/// Most grants that one certificate stands on: its key id must fit sshd's log line.
+pub const CERTIFICATE_GRANTS_MAX: usize = 8;
+
 /// Longest window of a break-glass grant.
 pub const BREAK_GLASS_WINDOW_MAX: Duration = Duration::from_secs(8 * 3_600);
 /// Longest note of a review, in bytes.

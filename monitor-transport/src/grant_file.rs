@@ -108,8 +108,7 @@ fn parse(document: &Document<'_>, now: Option<UnixNs>) -> Result<Grant, ConfigEr
         .collect::<Result<_, _>>()?;
     let patterns = |key, texts: Option<Spanned<Vec<String>>>| {
         let Some(texts) = texts else {
-            return PathPatterns::new(Vec::new())
-                .map_err(|error| document.wrong_at(0, key, "[]".to_owned(), error.to_string()));
+            return Ok(PathPatterns::default());
         };
         PathPatterns::new(texts.get_ref().clone())
             .map_err(|error| document.wrong(key, &texts, error.to_string()))

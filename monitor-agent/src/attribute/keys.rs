@@ -1,8 +1,8 @@
 //! Which key a watched file holds: the same key in two places is one credential.
 //!
 //! In: files that were used. Out: the fingerprint of the public half, which
-//! private keys of OpenSSH hold in clear, encrypted ones too; nothing else of a
-//! file is kept. Bound: [`FILES_MAX`] files, looked at once a
+//! private keys of OpenSSH hold in clear, encrypted ones too. Of a file that does
+//! not begin as such a key no more than that is read, and nothing is kept. Bound: [`FILES_MAX`] files, looked at once a
 //! [`LOOK_EVERY_NS`] at most, of at most [`KEY_BYTES_MAX`].
 
 use std::{
@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::{kernel::FileIdentity, watch::resolve::Look};
 
 /// Most files that are remembered.
-pub(super) const FILES_MAX: usize = 4_096;
+const FILES_MAX: usize = 4_096;
 /// Largest file that is taken for a key: one of RSA with 16,384 bits has 12 KiB.
 const KEY_BYTES_MAX: u64 = 16 << 10;
 /// A file is looked at again after this long, nanoseconds.
@@ -51,20 +51,25 @@ pub(super) struct Keys(HashMap<FileIdentity, Seen>);
 
 impl Keys {
     /// The fingerprint of the key that a file holds: `SHA256:...`; none where it
-    /// holds none, or lies at the path no more.
+    /// holds none, or lies at the path no more. Whether it may be looked at is
+    /// asked when it is to be.
     pub(super) fn of(
         &mut self,
         (file, path): (FileIdentity, &[u8]),
         boot_ns: u64,
         look: &dyn Look,
+        may_look: impl FnOnce() -> bool,
     ) -> Option<String> {
-        if let Some(seen) = self.0.get(&file)
+        let before = self.0.get(&file);
+        if let Some(seen) = before
             && boot_ns.saturating_sub(seen.at_boot_ns) < LOOK_EVERY_NS
         {
             return seen.key.clone();
         }
+        if !may_look() {
+            return None;
+        }
         let path = Path::new(std::ffi::OsStr::from_bytes(path));
-        let before = self.0.get(&file);
         let found = std::fs::symlink_metadata(path).ok()?;
         let version = version(&found);
         let key = match before.filter(|seen| seen.version == version) {
@@ -72,7 +77,7 @@ impl Keys {
             None if found.is_file() && found.len() <= KEY_BYTES_MAX => read(path, file, look),
             None => None,
         };
-        if self.0.len() >= FILES_MAX {
+        if self.0.len() >= FILES_MAX && !self.0.contains_key(&file) {
             self.0.clear();
         }
         let seen = Seen {
@@ -110,12 +115,15 @@ fn read(path: &Path, wanted: FileIdentity, look: &dyn Look) -> Option<String> {
     (found == wanted).then(|| fingerprint(file)).flatten()
 }
 
-fn fingerprint(file: File) -> Option<String> {
-    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_BYTES_MAX).ok()?));
-    file.take(KEY_BYTES_MAX).read_to_end(&mut text).ok()?;
-    if !text.starts_with(BEGIN) {
+fn fingerprint(mut file: File) -> Option<String> {
+    let mut begin = Zeroizing::new([0; BEGIN.len()]);
+    file.read_exact(&mut *begin).ok()?;
+    if begin.as_slice() != BEGIN {
         return None;
     }
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_BYTES_MAX).ok()?));
+    text.extend_from_slice(BEGIN);
+    file.take(KEY_BYTES_MAX).read_to_end(&mut text).ok()?;
     let key = PrivateKey::from_openssh(text.as_slice()).ok()?;
     Some(key.public_key().fingerprint(HashAlg::Sha256).to_string())
 }
@@ -143,7 +151,7 @@ mod tests {
 
     fn of(keys: &mut Keys, path: &Path, boot_ns: u64) -> Option<String> {
         let file = Stat.identify(path).unwrap();
-        keys.of((file, path.as_os_str().as_bytes()), boot_ns, &Stat)
+        keys.of((file, path.as_os_str().as_bytes()), boot_ns, &Stat, || true)
     }
 
     #[test]
@@ -178,8 +186,15 @@ mod tests {
         make(&folder.path().join("k"), &["-t", "ed25519", "-N", ""]);
         let other = Stat.identify(&path).unwrap();
         let at = folder.path().join("k");
-        let found = keys.of((other, at.as_os_str().as_bytes()), 1 << 40, &Stat);
+        let found = keys.of((other, at.as_os_str().as_bytes()), 1 << 40, &Stat, || true);
         assert_eq!(found, None, "the path is another file's by now");
+        let file = (Stat.identify(&at).unwrap(), at.as_os_str().as_bytes());
+        assert_eq!(
+            keys.of(file, 1 << 41, &Stat, || false),
+            None,
+            "not to be looked at"
+        );
+        assert!(keys.of(file, 1 << 42, &Stat, || true).is_some());
     }
 
     #[test]

@@ -2,15 +2,12 @@
 
 use monitor_model::{
     clock::UnixNs,
-    grant::{Grant, Life},
+    grant::{CERTIFICATE_GRANTS_MAX, Grant, Life},
     id::{GrantId, PrincipalId, TenantId},
 };
 
 use super::credential::{Certificate, CredentialError, KeyId};
 use crate::standing::Tables;
-
-/// Most further grants of one certificate.
-const FURTHER_MAX: usize = 7;
 
 /// Why a login is refused. The text is for the person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -159,7 +156,7 @@ pub fn further(certificate: &Certificate, first: &Grant, tables: &Tables) -> Vec
                 .contains(&grant.certificate_principal())
     };
     let found = key_id.also.iter().filter_map(known).filter(is_further);
-    let found = found.take(FURTHER_MAX);
+    let found = found.take(CERTIFICATE_GRANTS_MAX - 1);
     found.map(|grant| grant.id.clone()).collect()
 }
 

@@ -2,9 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use monitor_model::id::GrantId;
+use monitor_model::{grant::CERTIFICATE_GRANTS_MAX, id::GrantId};
 
-use super::{GRANTS_MAX, TEXT_BYTES_MAX};
+use super::TEXT_BYTES_MAX;
 use crate::{
     ca::{CaError, CertifyError},
     key_id::InvalidTicket,
@@ -95,7 +95,7 @@ pub enum IssueError {
         id: GrantId,
     },
     /// More grants than one certificate stands on.
-    #[error("{grants} grants; one certificate stands on at most {GRANTS_MAX}")]
+    #[error("{grants} grants; one certificate stands on at most {CERTIFICATE_GRANTS_MAX}")]
     TooMany {
         /// How many were asked for.
         grants: usize,

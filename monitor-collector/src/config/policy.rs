@@ -19,7 +19,7 @@ use toml::Spanned;
 use super::{
     INCLUDES_MAX, RESOLVE_MINUTES_MAX, TENANTS_MAX, ZONES_MAX,
     check::{Wrong, each, parsed, wrong},
-    names::{NAMES_MAX, Names},
+    names::{NAMES_MAX, Names as _, SystemNames},
     raw,
 };
 
@@ -48,7 +48,6 @@ pub(super) fn checked(
     document: &Document<'_>,
     include: &[Spanned<PathBuf>],
     own: raw::Part,
-    names: &dyn Names,
 ) -> Result<Stated, ConfigError> {
     let told = |document: &Document<'_>, wrong: Wrong| {
         document.wrong_at(wrong.span.start, wrong.key, wrong.value, wrong.wanted)
@@ -70,7 +69,7 @@ pub(super) fn checked(
         parts.push((document, document.parse()?));
     }
     // Tenants of all files first: credentials of any file name them.
-    let mut draft = Draft::new(names);
+    let mut draft = Draft::default();
     let mut rest = Vec::with_capacity(parts.len());
     for (document, part) in parts {
         let raw::Part {
@@ -109,8 +108,8 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 }
 
 /// What the files say so far.
-struct Draft<'a> {
-    names: &'a dyn Names,
+#[derive(Default)]
+struct Draft {
     tenants: Vec<Tenant>,
     zones: usize,
     hosts: usize,
@@ -120,20 +119,7 @@ struct Draft<'a> {
     resolve_minutes: Option<u64>,
 }
 
-impl<'a> Draft<'a> {
-    fn new(names: &'a dyn Names) -> Self {
-        Self {
-            names,
-            tenants: Vec::new(),
-            zones: 0,
-            hosts: 0,
-            inventory: Vec::new(),
-            provider: None,
-            unknown: None,
-            resolve_minutes: None,
-        }
-    }
-
+impl Draft {
     fn tenants(&mut self, raw: Vec<raw::Tenant>) -> Result<(), Wrong> {
         for raw::Tenant { id, zone } in raw {
             let name = TenantId::new(id.get_ref().as_str())
@@ -157,8 +143,7 @@ impl<'a> Draft<'a> {
                 return Err(wrong("tenant.zone.hosts", beyond, &wanted));
             }
             self.hosts += hosts.count();
-            let zones = zone.into_iter();
-            let zones = zones.map(|zone| checked_zone(zone, &name, self.names));
+            let zones = zone.into_iter().map(|zone| checked_zone(zone, &name));
             let zones = zones.collect::<Result<_, _>>()?;
             self.tenants.push(Tenant { id: name, zones });
         }
@@ -272,7 +257,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn checked_zone(raw: raw::Zone, tenant: &TenantId, names: &dyn Names) -> Result<Zone, Wrong> {
+fn checked_zone(raw: raw::Zone, tenant: &TenantId) -> Result<Zone, Wrong> {
     let raw::Zone {
         name,
         networks,
@@ -295,7 +280,7 @@ fn checked_zone(raw: raw::Zone, tenant: &TenantId, names: &dyn Names) -> Result<
     let resolved = |host: &Spanned<String>| {
         let cause =
             |error| format!("cannot be resolved: {error}; give a name that can, or networks");
-        let found = names.resolve(host.get_ref());
+        let found = SystemNames.resolve(host.get_ref());
         found.map_err(|error| wrong("tenant.zone.hosts", host, &cause(error)))
     };
     let hosts = hosts.iter().map(resolved).collect::<Result<_, _>>()?;

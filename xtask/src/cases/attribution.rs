@@ -6,18 +6,18 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
 use monitor_tests::cases::compare::Found;
 use monitor_tests::cases::discover::Case;
-use monitor_tests::cases::report::{CaseReport, Outcome, Report};
+use monitor_tests::cases::report::{CaseReport, Outcome};
 
-use super::tables::whole_group;
-use crate::cache::Project;
-use crate::document;
+use super::tables::Page;
 
-const PAGE: &str = "docs/reference/attribution.md";
 /// The cases that are about names.
-pub(super) const GROUP: &str = "D";
+pub(super) const PAGE: Page = Page {
+    group: "D",
+    file: "docs/reference/attribution.md",
+    table,
+};
 
 /// Whose the events of a case were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,22 +65,6 @@ impl End {
             Self::Wrong => "**somebody else**",
         }
     }
-}
-
-/// Writes the table of a kernel.
-///
-/// # Errors
-/// Not all cases of the group were played, the page has no place for this
-/// kernel, or the disk refused.
-pub(super) fn write(project: &Project, place: &str, report: &Report) -> Result<()> {
-    let group = whole_group(project, (GROUP, PAGE), place, report)?;
-    let rows: Vec<(&Case, &CaseReport)> = group.iter().map(|(case, row)| (case, *row)).collect();
-    document::put(
-        project,
-        PAGE,
-        &format!("cases {place}"),
-        &table(&report.release, &rows),
-    )
 }
 
 fn table(release: &str, rows: &[(&Case, &CaseReport)]) -> String {

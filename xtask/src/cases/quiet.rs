@@ -6,37 +6,21 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
 use monitor_tests::cases::alerts::{SEVERITIES, in_words, of_severity};
 use monitor_tests::cases::discover::Case;
-use monitor_tests::cases::report::{CaseReport, Outcome, Report};
+use monitor_tests::cases::report::{CaseReport, Outcome};
 
-use super::tables::whole_group;
-use crate::cache::Project;
-use crate::document;
+use super::tables::Page;
 
-const PAGE: &str = "docs/reference/quiet.md";
 /// The cases that are days of quiet.
-pub(super) const GROUP: &str = "G";
+pub(super) const PAGE: Page = Page {
+    group: "G",
+    file: "docs/reference/quiet.md",
+    table,
+};
 /// Most alerts that all of them together may raise on a host and day; of a
 /// severity that is not named as many as there are.
 const AGREED: [(&str, usize); 3] = [("critical", 0), ("high", 0), ("medium", 1)];
-
-/// Writes the table of a kernel.
-///
-/// # Errors
-/// Not all cases of the group were played, the page has no place for this
-/// kernel, or the disk refused.
-pub(super) fn write(project: &Project, place: &str, report: &Report) -> Result<()> {
-    let group = whole_group(project, (GROUP, PAGE), place, report)?;
-    let rows: Vec<(&Case, &CaseReport)> = group.iter().map(|(case, row)| (case, *row)).collect();
-    document::put(
-        project,
-        PAGE,
-        &format!("cases {place}"),
-        &table(&report.release, &rows),
-    )
-}
 
 fn plays_a_day(case: &Case) -> usize {
     let most = case.expectations.alerts.as_ref();

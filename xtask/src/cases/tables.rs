@@ -9,41 +9,52 @@ use monitor_tests::cases::report::{CaseReport, Report};
 
 use super::{attribution, own_folder, quiet};
 use crate::cache::Project;
+use crate::document;
+
+/// A page about a group.
+pub(super) struct Page {
+    pub(super) group: &'static str,
+    /// The page, below the project's root.
+    pub(super) file: &'static str,
+    /// The table: of a kernel's release, and what became of each case.
+    pub(super) table: fn(&str, &[(&Case, &CaseReport)]) -> String,
+}
+
+const PAGES: [Page; 2] = [attribution::PAGE, quiet::PAGE];
 
 /// Writes the tables of the groups that were played.
 ///
 /// # Errors
-/// None was played, one was in part, or the disk refused.
+/// None was played, one was in part, a page has no place for this kernel, or
+/// the disk refused.
 pub(super) fn write(project: &Project, place: &str, report: &Report) -> Result<()> {
-    let was_played = |group: &str| report.cases.iter().any(|case| is_of(&case.id, group));
-    let (names, days) = (was_played(attribution::GROUP), was_played(quiet::GROUP));
-    if names {
-        attribution::write(project, place, report)?;
+    let is_played = |page: &&Page| report.cases.iter().any(|case| is_of(&case.id, page.group));
+    let played: Vec<&Page> = PAGES.iter().filter(is_played).collect();
+    if played.is_empty() {
+        let groups = PAGES.map(|page| page.group).join(" and ");
+        bail!("--document writes tables of the groups {groups}, and neither was played on {place}");
     }
-    if days {
-        quiet::write(project, place, report)?;
-    }
-    if !names && !days {
-        bail!(
-            "--document writes tables of the groups {} and {}, and neither was played on {place}",
-            attribution::GROUP,
-            quiet::GROUP
-        );
+    for page in played {
+        let group = whole_group(project, page, place, report)?;
+        let rows: Vec<(&Case, &CaseReport)> =
+            group.iter().map(|(case, row)| (case, *row)).collect();
+        let table = (page.table)(&report.release, &rows);
+        document::put(project, page.file, &format!("cases {place}"), &table)?;
     }
     Ok(())
 }
 
-/// Each case of a group, with what became of it, for a page.
+/// Each case of a page's group, with what became of it.
 ///
 /// # Errors
 /// Not all of them were played.
-pub(super) fn whole_group<'a>(
+fn whole_group<'a>(
     project: &Project,
-    (group, page): (&str, &str),
+    page: &Page,
     place: &str,
     report: &'a Report,
 ) -> Result<Vec<(Case, &'a CaseReport)>> {
-    let wanted = discover::cases(&own_folder(project), Some(group))?;
+    let wanted = discover::cases(&own_folder(project), Some(page.group))?;
     let (mut rows, mut missing) = (Vec::new(), Vec::new());
     for case in wanted {
         match report.cases.iter().find(|played| played.id == case.id) {
@@ -53,7 +64,9 @@ pub(super) fn whole_group<'a>(
     }
     if !missing.is_empty() {
         bail!(
-            "{page} is about all of group {group}; not played on {place}: {}",
+            "{} is about all of group {}; not played on {place}: {}",
+            page.file,
+            page.group,
             missing.join(", ")
         );
     }

@@ -275,23 +275,32 @@ fn listeners_and_raw_sockets_stand_out_and_everyday_sockets_do_not() {
     assert_eq!(by(one, SocketOperation::Accepted, 2, 1), []);
 }
 
+/// A use of a file, which the broker hands out or not, expected or not.
+fn credential(
+    class: &str,
+    operation: Operation,
+    (injected, expected): (bool, Option<Expected>),
+) -> Action {
+    Action::Credential {
+        object: object("/srv/acme/key"),
+        class: class.into(),
+        tenant: None,
+        tier: None,
+        technique: None,
+        operation,
+        flags: 0,
+        other: None,
+        denied: false,
+        expected,
+        injected,
+        key: None,
+    }
+}
+
 #[test]
 fn what_the_broker_hands_out_stands_out_when_another_uses_it() {
     let by = |injected, expected| {
-        let action = Action::Credential {
-            object: object("/srv/acme/key"),
-            class: "ssh-key".into(),
-            tenant: Some("acme".parse().unwrap()),
-            tier: None,
-            technique: None,
-            operation: Operation::Read,
-            flags: 0,
-            other: None,
-            denied: false,
-            expected,
-            injected,
-            key: None,
-        };
+        let action = credential("ssh-key", Operation::Read, (injected, expected));
         found(Some(session(1)), action)
     };
     assert_eq!(by(true, None), [Fact::OutsideInjection]);
@@ -304,20 +313,7 @@ fn what_the_broker_hands_out_stands_out_when_another_uses_it() {
 #[test]
 fn block_devices_and_descriptors_from_elsewhere_stand_out() {
     let by = |who, class: &str, operation| {
-        let action = Action::Credential {
-            object: object("/dev/vda"),
-            class: class.into(),
-            tenant: None,
-            tier: None,
-            technique: None,
-            operation,
-            flags: 0,
-            other: None,
-            denied: false,
-            expected: None,
-            injected: false,
-            key: None,
-        };
+        let action = credential(class, operation, (false, None));
         found(who, action)
     };
     let one = Some(session(1));
