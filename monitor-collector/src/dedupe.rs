@@ -6,31 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use monitor_model::id::{AgentName, BootId, EventId, Source};
+pub use monitor_ledger::sequences::Stream;
 
 /// Most streams kept in memory.
 pub const STREAMS_MAX: usize = 100_000;
-
-/// One stream of one host's events: sequence numbers count in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stream {
-    /// The agent.
-    pub agent: AgentName,
-    /// The host's boot.
-    pub boot: BootId,
-    /// The stream within the boot.
-    pub source: Source,
-}
-
-impl From<&EventId> for Stream {
-    fn from(id: &EventId) -> Self {
-        Self {
-            agent: id.agent.clone(),
-            boot: id.boot,
-            source: id.source,
-        }
-    }
-}
 
 /// A set of numbers as disjoint ranges that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +48,26 @@ impl Intervals {
             .unwrap_or(number);
         self.ranges.insert(first, last);
         true
+    }
+
+    /// Adds the numbers from first to last, both inclusive.
+    pub fn insert_range(&mut self, first: u64, last: u64) {
+        let (mut first, mut last) = (first, last);
+        // What touches or overlaps becomes one.
+        let touching: Vec<u64> = self
+            .ranges
+            .range(..=last.saturating_add(1))
+            .rev()
+            .take_while(|(_, end)| end.saturating_add(1) >= first)
+            .map(|(start, _)| *start)
+            .collect();
+        for start in touching {
+            if let Some(end) = self.ranges.remove(&start) {
+                first = first.min(start);
+                last = last.max(end);
+            }
+        }
+        self.ranges.insert(first, last);
     }
 
     /// How many ranges there are: one for a stream without holes.
@@ -169,7 +168,10 @@ impl Dedupe {
 mod tests {
     use std::collections::HashSet;
 
-    use monitor_model::clock::UnixNs;
+    use monitor_model::{
+        clock::UnixNs,
+        id::{AgentName, BootId, Source},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -183,6 +185,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ranges_at_once_agree_with_numbers_one_by_one(ranges in prop::collection::vec((0u64..60, 0u64..9), 0..40)) {
+            let (mut at_once, mut one_by_one) = (Intervals::default(), Intervals::default());
+            for (first, more) in ranges {
+                at_once.insert_range(first, first + more);
+                for number in first..=first + more {
+                    one_by_one.insert(number);
+                }
+            }
+            prop_assert_eq!(at_once, one_by_one);
+        }
+
         #[test]
         fn intervals_agree_with_a_set(numbers in prop::collection::vec(0u64..60, 0..300)) {
             let (mut intervals, mut oracle) = (Intervals::default(), HashSet::new());

@@ -1,8 +1,8 @@
 //! The record of one tenant: one SQLite file, and a Merkle tree over its entries.
 //!
 //! In: judged events, in the order they were stored. Out: their positions,
-//! once [`Ledger::commit`] has them on disk, and signed checkpoints of the
-//! tree, in the same transaction. Bound: the disk; when it is full nothing is
+//! once [`Ledger::commit`] has them on disk, in blocks, and signed checkpoints
+//! of the tree, in the same transaction. Bound: the disk; when it is full nothing is
 //! acked and agents keep spooling. Loss: none.
 //!
 //! The file's format, and the check of a whole file, are `monitor-ledger`'s.
@@ -11,6 +11,7 @@
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
+//! - `scan`: goes through blocks.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
 //! - `tree`: the tree while it grows, and its checkpoints.
@@ -21,16 +22,13 @@ use std::{
 };
 
 use monitor_ledger::{
+    block::Filling,
     file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
+    index::Numbers,
     key::LogSigner,
     leaf::{Blinding, Leaf, Parts},
 };
-use monitor_model::{
-    clock::UnixNs,
-    event::Event,
-    id::{PrincipalId, TenantId},
-    verdict::Judgement,
-};
+use monitor_model::{clock::UnixNs, event::Event, id::TenantId, verdict::Judgement};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{
@@ -41,11 +39,12 @@ use crate::{
 pub mod error;
 pub mod evidence;
 pub mod read;
+mod scan;
 mod tail;
 mod take_over;
 mod tree;
 
-pub use error::{LedgerError, RowError};
+pub use error::LedgerError;
 pub use monitor_ledger::Hash;
 pub(crate) use monitor_ledger::file::{integer, number};
 pub use tree::CHECKPOINT_EVERY;
@@ -99,6 +98,8 @@ pub struct Ledger {
     tree: tree::Growing,
     blinding: Blinding,
     streams: HashMap<Stream, i64>,
+    /// Entries that are in no block of the file yet.
+    filling: Filling,
     /// Whether a transaction is open.
     writing: bool,
 }
@@ -132,13 +133,11 @@ impl Ledger {
         })?);
         let mut connection = open_file(&path, tenant, &fresh)
             .map_err(|source| LedgerError::sqlite(&path, source))?;
-        take_over::chained(&mut connection, &path, tenant, &fresh)?;
+        take_over::older(&mut connection, &path, tenant, &fresh)?;
         check_meta(&connection, &path, tenant)?;
         let blinding = file::blinding(&connection)
             .map_err(|source| LedgerError::sqlite(&path, source))?
-            .ok_or_else(|| {
-                LedgerError::broken(&path, 1, "what its digests are blinded with is gone")
-            })?;
+            .ok_or_else(|| secret_gone(&path))?;
         let head = tail::check(&connection, &path, &blinding, TAIL_CHECKED)?;
         let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
@@ -149,6 +148,7 @@ impl Ledger {
             tree,
             blinding,
             streams: HashMap::new(),
+            filling: Filling::default(),
             writing: false,
         })
     }
@@ -170,8 +170,34 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
-        self.write(judged, stored_at)
-            .map_err(|source| LedgerError::sqlite(&self.path, source))
+        let judgement = judgement_bytes(&judged.judgement);
+        let position = self.head.position + 1;
+        let parts = Parts {
+            stored_at_unix_ns: stored_at.0,
+            event: &judged.event_bytes,
+            judgement: &judgement,
+        };
+        let hash = Leaf::new(&self.blinding, position, parts).hash();
+        let verdict = judged.judgement.verdict.kind();
+        self.filling.push(&parts, &judged.event, verdict, &hash);
+        self.begin()
+            .and_then(|()| self.tree.push(&self.connection, hash))
+            .map_err(|source| LedgerError::sqlite(&self.path, source))?;
+        self.head = Head {
+            position,
+            hash,
+            stored_at,
+        };
+        if self.filling.is_full() {
+            self.write()?;
+        }
+        Ok(Entry {
+            ledger: self.tenant.clone(),
+            position,
+            stored_at,
+            hash,
+            judged,
+        })
     }
 
     /// Puts everything that was added on disk, with a checkpoint when one is due.
@@ -182,6 +208,7 @@ impl Ledger {
         if self.tree.is_due(now) {
             return self.seal(now);
         }
+        self.write()?;
         self.end()
     }
 
@@ -190,6 +217,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::commit`].
     pub fn seal(&mut self, now: UnixNs) -> Result<(), LedgerError> {
+        self.write()?;
         if self.is_unsealed() {
             self.begin()
                 .map_err(|source| LedgerError::sqlite(&self.path, source))?;
@@ -226,96 +254,56 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn sequences(&self, stream: &Stream, into: &mut Intervals) -> Result<(), LedgerError> {
-        self.read_sequences(stream, into)
+        let mut add = |numbers: Numbers| {
+            for (first, last) in numbers.ranges() {
+                into.insert_range(*first, *last);
+            }
+        };
+        let waiting = self
+            .filling
+            .index()
+            .numbers()
+            .filter(|(other, _)| *other == stream);
+        waiting.for_each(|(_, numbers)| add(numbers));
+        file::numbers(&self.connection, stream, add)
             .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 
-    fn read_sequences(&self, stream: &Stream, into: &mut Intervals) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT sequence FROM entry WHERE stream = (
-                 SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3)
-             ORDER BY sequence",
-        )?;
-        let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
-        let mut rows = statement.query(params![stream.agent.as_str(), boot, source])?;
-        while let Some(row) = rows.next()? {
-            into.insert(number(row.get(0)?));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, judged: Judged, stored_at: UnixNs) -> rusqlite::Result<Entry> {
-        self.begin()?;
-        let judgement = judgement_bytes(&judged.judgement);
-        let position = self.head.position + 1;
-        let parts = Parts {
-            stored_at_unix_ns: stored_at.0,
-            event: &judged.event_bytes,
-            judgement: &judgement,
+    /// Writes the block that was filled, if it has entries.
+    fn write(&mut self) -> Result<(), LedgerError> {
+        let full = self.filling.end(self.head.position);
+        let full =
+            full.map_err(|error| LedgerError::broken(&self.path, self.head.position, error))?;
+        let Some(full) = full else {
+            return Ok(());
         };
-        let hash = Leaf::new(&self.blinding, position, parts).hash();
-        let stream = self.stream_number(&Stream::from(&judged.event.id))?;
-        let event = &judged.event;
-        let mut statement = self.connection.prepare_cached(
-            "INSERT INTO entry (position, stored_at, stream, sequence, at, kind, verdict, session, principal,
-                                event, judgement, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?;
-        statement.execute(params![
-            integer(position),
-            integer(stored_at.0),
-            stream,
-            integer(event.id.sequence),
-            integer(event.at.0),
-            event.action.kind().as_str(),
-            judged.judgement.verdict.kind().as_str(),
-            event.attribution.session.map(|id| id.to_string()),
-            event
-                .attribution
-                .principal
-                .as_ref()
-                .map(PrincipalId::as_str),
-            judged.event_bytes,
-            judgement,
-            hash,
-        ])?;
-        drop(statement);
-        self.tree.push(&self.connection, hash)?;
-        self.head = Head {
-            position,
-            hash,
-            stored_at,
-        };
-        Ok(Entry {
-            ledger: self.tenant.clone(),
-            position,
-            stored_at,
-            hash,
-            judged,
+        let streams = &mut self.streams;
+        full.put(&self.connection, &self.blinding, |connection, stream| {
+            known_stream(streams, connection, stream)
         })
+        .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
+}
 
-    fn stream_number(&mut self, stream: &Stream) -> rusqlite::Result<i64> {
-        if let Some(&number) = self.streams.get(stream) {
-            return Ok(number);
-        }
-        let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
-        let key = params![stream.agent.as_str(), boot, source];
-        self.connection.execute(
-            "INSERT OR IGNORE INTO stream (agent, boot, source) VALUES (?1, ?2, ?3)",
-            key,
-        )?;
-        let number = self.connection.query_row(
-            "SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3",
-            key,
-            |row| row.get(0),
-        )?;
-        if self.streams.len() >= crate::dedupe::STREAMS_MAX {
-            self.streams.clear();
-        }
-        self.streams.insert(stream.clone(), number);
-        Ok(number)
+/// The number of a stream, from memory where it is known.
+fn known_stream(
+    streams: &mut HashMap<Stream, i64>,
+    connection: &Connection,
+    stream: &Stream,
+) -> rusqlite::Result<i64> {
+    if let Some(&number) = streams.get(stream) {
+        return Ok(number);
     }
+    let number = file::stream_number(connection, stream)?;
+    if streams.len() >= crate::dedupe::STREAMS_MAX {
+        streams.clear();
+    }
+    streams.insert(stream.clone(), number);
+    Ok(number)
+}
+
+fn secret_gone(path: &Path) -> LedgerError {
+    LedgerError::broken(path, 1, "what its digests are blinded with is gone")
 }
 
 /// A judgement as ledgers keep it.
@@ -339,7 +327,7 @@ fn open_file(path: &Path, tenant: &TenantId, fresh: &Blinding) -> rusqlite::Resu
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let made = transaction
         .query_row(
-            "SELECT 1 FROM sqlite_schema WHERE name = 'entry'",
+            "SELECT 1 FROM sqlite_schema WHERE name = 'meta'",
             [],
             |_| Ok(()),
         )

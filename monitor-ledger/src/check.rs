@@ -313,8 +313,11 @@ impl Walk {
         let mut kept = Vec::new();
         self.frontier.push(leaf.hash(), |one| kept.push(one));
         self.report.records += 1;
-        if let Some(event) = event {
-            self.report.sequences.take(event);
+        if let Some(event) = event
+            && !self.report.sequences.take(event)
+        {
+            let cause = format!("its event {} is in the ledger already", event.id);
+            return Err(Fault::at(position, cause));
         }
         for mark in self.marks.remove(&position).unwrap_or_default() {
             if self.frontier.root() != mark.root {

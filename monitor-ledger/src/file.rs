@@ -1,50 +1,58 @@
-//! A tenant's SQLite file: its layout, its rows, and the tree in it.
+//! A tenant's SQLite file: its layout, its blocks, and the tree in it.
 
 use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use monitor_model::event::Event;
+use monitor_model::{event::Event, verdict::Judgement};
 use monitor_proto::{InvalidMessage, v1};
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{
-    leaf::{Blinding, Leaf, Parts},
-    merkle::Hash,
+    block::Full,
+    index::{Numbers, Span},
+    leaf::{Blinding, Parts},
+    merkle::{Hash, Kept},
     proof::{Hashes, Missing},
+    sequences::Stream,
 };
 
 /// Version of the layout.
-pub const LAYOUT: &str = "2";
-/// The layout before: rows linked by a chain of hashes, no tree.
-pub const LAYOUT_CHAIN: &str = "1";
+pub const LAYOUT: &str = "3";
 /// Checkpoints that are kept: the newest. Older ones say nothing that these do not.
 pub const CHECKPOINTS_MAX: u64 = 1_024;
 
 /// The tables, but for those of the tree.
+///
+/// A block has the position of its first record for a name. `numbers` and
+/// `posting` say what is in it: everything there follows from `content`.
 pub const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY, agent TEXT NOT NULL, boot TEXT NOT NULL, source TEXT NOT NULL,
     UNIQUE (agent, boot, source)
 );
-CREATE TABLE entry (
-    position INTEGER PRIMARY KEY,
-    stored_at INTEGER NOT NULL UNIQUE,
-    stream INTEGER NOT NULL REFERENCES stream (id),
-    sequence INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    verdict TEXT NOT NULL,
-    session TEXT,
-    principal TEXT,
-    event BLOB NOT NULL,
-    judgement BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    UNIQUE (stream, sequence)
+CREATE TABLE block (
+    first INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    stored_from INTEGER NOT NULL, stored_to INTEGER NOT NULL,
+    at_from INTEGER NOT NULL, at_to INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    content BLOB NOT NULL
 );
-CREATE INDEX entry_session ON entry (session) WHERE session IS NOT NULL;
-CREATE INDEX entry_alarming ON entry (stored_at) WHERE verdict IN ('out_of_scope', 'unattributed');
+CREATE UNIQUE INDEX block_stored ON block (stored_from);
+CREATE INDEX block_at ON block (at_to, at_from);
+CREATE TABLE numbers (
+    stream INTEGER NOT NULL REFERENCES stream (id),
+    low INTEGER NOT NULL, high INTEGER NOT NULL,
+    block INTEGER NOT NULL REFERENCES block (first),
+    ranges BLOB NOT NULL,
+    PRIMARY KEY (stream, low, block)
+) WITHOUT ROWID;
+CREATE TABLE posting (
+    term INTEGER NOT NULL, block INTEGER NOT NULL REFERENCES block (first),
+    PRIMARY KEY (term, block)
+) WITHOUT ROWID;
 ";
 
 /// The tables of the tree: roots of full subtrees of 256^level leaves, and
@@ -57,160 +65,153 @@ CREATE TABLE node (
 CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note BLOB NOT NULL, key TEXT NOT NULL);
 ";
 
-/// Every column of a record, in the order of [`Row::of`].
-pub const SELECT: &str = "
-SELECT position, stored_at, event, judgement, hash, agent, boot, source, sequence, at, kind, verdict, session, principal
-FROM entry JOIN stream ON stream.id = entry.stream";
+/// Every column of a block, in the order of [`Block::of`].
+pub const SELECT: &str =
+    "SELECT first, count, stored_from, stored_to, at_from, at_to, hashes, content FROM block";
 
-/// A record as it stands.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its place, from 1.
-    pub position: u64,
-    /// When it was stored, nanoseconds since 1970.
-    pub stored_at_unix_ns: u64,
-    /// The event as the agent encoded it.
-    pub event: Vec<u8>,
-    /// The judgement as the collector encoded it.
-    pub judgement: Vec<u8>,
-    /// What it says is its hash in the tree.
-    pub hash: Hash,
-    searched: Searched,
+/// A block as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Position of its first record.
+    pub first: u64,
+    /// How many records it says it has.
+    pub count: u64,
+    /// When its first and last were stored.
+    pub stored: Span,
+    /// When its earliest and latest happened.
+    pub at: Span,
+    /// The hashes of its records in the tree, one after another.
+    pub hashes: Vec<u8>,
+    /// Its records: [`crate::block::Opened`] reads them.
+    pub content: Vec<u8>,
 }
 
-/// What a record is searched by.
-#[derive(Clone, Debug)]
-struct Searched {
-    agent: String,
-    boot: String,
-    source: String,
-    sequence: i64,
-    at: i64,
-    kind: String,
-    verdict: String,
-    session: Option<String>,
-    principal: Option<String>,
-}
-
-/// What is wrong with a record.
-#[derive(Debug, thiserror::Error)]
-pub enum RowFault {
-    /// The bytes are not those that were hashed.
-    #[error("its bytes are not those that were hashed")]
-    Hash,
-    /// The event or judgement cannot be decoded.
-    #[error("its bytes cannot be decoded: {0}")]
-    Message(#[from] InvalidMessage),
-    /// A record could be hidden from a search.
-    #[error("column {column} says {found:?}, the stored bytes say {stored:?}")]
-    Column {
-        /// The column.
-        column: &'static str,
-        /// What it says.
-        found: String,
-        /// What the bytes say.
-        stored: String,
-    },
-}
-
-impl Row {
+impl Block {
     /// Takes a row of [`SELECT`].
     ///
     /// # Errors
     /// A column is of another type.
     pub fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            position: number(row.get(0)?),
-            stored_at_unix_ns: number(row.get(1)?),
-            event: row.get(2)?,
-            judgement: row.get(3)?,
-            hash: row.get(4)?,
-            searched: Searched {
-                agent: row.get(5)?,
-                boot: row.get(6)?,
-                source: row.get(7)?,
-                sequence: row.get(8)?,
-                at: row.get(9)?,
-                kind: row.get(10)?,
-                verdict: row.get(11)?,
-                session: row.get(12)?,
-                principal: row.get(13)?,
-            },
+            first: number(row.get(0)?),
+            count: number(row.get(1)?),
+            stored: (number(row.get(2)?), number(row.get(3)?)),
+            at: (number(row.get(4)?), number(row.get(5)?)),
+            hashes: row.get(6)?,
+            content: row.get(7)?,
         })
     }
 
-    /// What of it goes into the tree.
+    /// The hashes of its records.
     #[must_use]
-    pub fn leaf(&self, blinding: &Blinding) -> Leaf {
-        let parts = Parts {
-            stored_at_unix_ns: self.stored_at_unix_ns,
-            event: &self.event,
-            judgement: &self.judgement,
-        };
-        Leaf::new(blinding, self.position, parts)
+    pub fn hashes(&self) -> &[Hash] {
+        self.hashes.as_chunks().0
     }
+}
 
-    /// Checks that its hash is that of its leaf, and all that it is searched by that of its bytes.
+impl Full {
+    /// Puts it into a file, with what its records are found by.
     ///
     /// # Errors
-    /// [`RowFault`] names the first that is not.
-    pub fn check(&self, leaf: &Leaf) -> Result<Event, RowFault> {
-        if leaf.hash() != self.hash {
-            return Err(RowFault::Hash);
+    /// Those of SQLite.
+    pub fn put(
+        &self,
+        connection: &Connection,
+        blinding: &Blinding,
+        mut stream_number: impl FnMut(&Connection, &Stream) -> rusqlite::Result<i64>,
+    ) -> rusqlite::Result<()> {
+        let Self { block, index } = self;
+        let first = integer(block.first);
+        connection
+            .prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .execute(params![
+                first,
+                integer(block.count),
+                integer(block.stored.0),
+                integer(block.stored.1),
+                integer(block.at.0),
+                integer(block.at.1),
+                block.hashes,
+                block.content,
+            ])?;
+        for (stream, numbers) in index.numbers() {
+            let (low, high) = numbers.span();
+            let stream = stream_number(connection, stream)?;
+            connection
+                .prepare_cached("INSERT INTO numbers VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![
+                    stream,
+                    integer(low),
+                    integer(high),
+                    first,
+                    numbers.to_bytes()
+                ])?;
         }
-        self.check_columns()
+        let mut posting = connection.prepare_cached("INSERT INTO posting VALUES (?1, ?2)")?;
+        for term in index.terms(blinding) {
+            posting.execute([term, first])?;
+        }
+        Ok(())
     }
+}
 
-    /// Checks that what it is searched by is what its bytes say.
-    ///
-    /// # Errors
-    /// [`RowFault`] names the first that is not.
-    pub fn check_columns(&self) -> Result<Event, RowFault> {
-        let event = monitor_proto::decode_event(&self.event)?;
-        let judgement =
-            v1::Judgement::decode(self.judgement.as_slice()).map_err(InvalidMessage::from)?;
-        let judgement: monitor_model::verdict::Judgement = judgement.try_into()?;
-        let (found, who, id) = (&self.searched, &event.attribution, &event.id);
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let principal = who.principal.as_ref();
-        let pairs = [
-            ("agent", found.agent.clone(), id.agent.to_string()),
-            ("boot", found.boot.clone(), id.boot.to_string()),
-            ("source", found.source.clone(), id.source.to_string()),
-            (
-                "sequence",
-                found.sequence.to_string(),
-                integer(id.sequence).to_string(),
-            ),
-            ("at", found.at.to_string(), integer(event.at.0).to_string()),
-            ("kind", found.kind.clone(), event.action.kind().to_string()),
-            (
-                "verdict",
-                found.verdict.clone(),
-                judgement.verdict.kind().to_string(),
-            ),
-            (
-                "session",
-                text(&found.session),
-                who.session.map(|id| id.to_string()).unwrap_or_default(),
-            ),
-            (
-                "principal",
-                text(&found.principal),
-                principal.map(ToString::to_string).unwrap_or_default(),
-            ),
-        ];
-        for (column, found, stored) in pairs {
-            if found != stored {
-                return Err(RowFault::Column {
-                    column,
-                    found,
-                    stored,
-                });
-            }
-        }
-        Ok(event)
+/// The number of a stream in a file, which is made where there is none.
+///
+/// # Errors
+/// Those of SQLite.
+pub fn stream_number(connection: &Connection, stream: &Stream) -> rusqlite::Result<i64> {
+    let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
+    let key = params![stream.agent.as_str(), boot, source];
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO stream (agent, boot, source) VALUES (?1, ?2, ?3)")?
+        .execute(key)?;
+    connection
+        .prepare_cached("SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3")?
+        .query_row(key, |row| row.get(0))
+}
+
+/// The numbers of a stream that a file holds, block by block, by the lowest.
+///
+/// # Errors
+/// Those of SQLite. What cannot be read as numbers is one of them.
+pub fn numbers(
+    connection: &Connection,
+    stream: &Stream,
+    mut take: impl FnMut(Numbers),
+) -> rusqlite::Result<()> {
+    let sql = "SELECT ranges FROM numbers WHERE stream = (
+                   SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3)
+               ORDER BY low";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
+    let mut rows = statement.query(params![stream.agent.as_str(), boot, source])?;
+    while let Some(row) = rows.next()? {
+        let bytes: Vec<u8> = row.get(0)?;
+        let wrong = || rusqlite::Error::IntegralValueOutOfRange(0, 0);
+        take(Numbers::parse(&bytes).ok_or_else(wrong)?);
     }
+    Ok(())
+}
+
+/// Puts a hash that tiles keep into a file.
+///
+/// # Errors
+/// Those of SQLite.
+pub fn put_node(connection: &Connection, kept: &Kept) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO node (level, place, hash) VALUES (?1, ?2, ?3)")?
+        .execute(params![kept.level, integer(kept.index), kept.hash])?;
+    Ok(())
+}
+
+/// Decodes what was stored of a record.
+///
+/// # Errors
+/// [`InvalidMessage`].
+pub fn decode(parts: &Parts<'_>) -> Result<(Event, Judgement), InvalidMessage> {
+    let event = monitor_proto::decode_event(parts.event)?;
+    let judgement = v1::Judgement::decode(parts.judgement)?;
+    Ok((event, judgement.try_into()?))
 }
 
 /// The tree in a tenant's file.
@@ -232,23 +233,38 @@ impl Hashes for Stored<'_> {
     type Error = StoredError;
 
     fn hashes(&self, level: u8, first: u64, count: u64) -> Result<Vec<Hash>, StoredError> {
+        if level == 0 {
+            return Ok(self.leaves(first, count)?);
+        }
         let (first, after) = (integer(first), integer(first.saturating_add(count)));
+        let sql =
+            "SELECT hash FROM node WHERE level = ?1 AND place >= ?2 AND place < ?3 ORDER BY place";
+        let mut statement = self.0.prepare_cached(sql)?;
         let read = |row: &rusqlite::Row<'_>| row.get::<_, Hash>(0);
-        let hashes = if level == 0 {
-            let sql =
-                "SELECT hash FROM entry WHERE position > ?1 AND position <= ?2 ORDER BY position";
-            let mut statement = self.0.prepare_cached(sql)?;
-            statement
-                .query_map(params![first, after], read)?
-                .collect::<Result<_, _>>()?
-        } else {
-            let sql = "SELECT hash FROM node WHERE level = ?1 AND place >= ?2 AND place < ?3 ORDER BY place";
-            let mut statement = self.0.prepare_cached(sql)?;
-            statement
-                .query_map(params![level, first, after], read)?
-                .collect::<Result<_, _>>()?
-        };
-        Ok(hashes)
+        let hashes = statement.query_map(params![level, first, after], read)?;
+        Ok(hashes.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Stored<'_> {
+    /// Hashes of leaves, from the blocks that they are in.
+    fn leaves(&self, first: u64, count: u64) -> rusqlite::Result<Vec<Hash>> {
+        // Positions count from 1; the block of the first may begin before it.
+        let (low, high) = (first + 1, first.saturating_add(count));
+        let sql = "SELECT first, hashes FROM block WHERE first <= ?2 AND first >= coalesce(
+                       (SELECT first FROM block WHERE first <= ?1 ORDER BY first DESC LIMIT 1), 0)
+                   ORDER BY first";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let mut rows = statement.query([integer(low), integer(high)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (begins, hashes): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let hashes: &[Hash] = hashes.as_chunks().0;
+            let wanted = (number(begins)..).zip(hashes);
+            let wanted = wanted.filter(|(position, _)| (low..=high).contains(position));
+            found.extend(wanted.map(|(_, hash)| *hash));
+        }
+        Ok(found)
     }
 }
 

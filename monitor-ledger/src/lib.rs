@@ -11,17 +11,20 @@
 //! - [`proof`]: inclusion and consistency, made and checked.
 //! - [`tile`]: the tree in files of 256 hashes.
 //! - [`checkpoint`]: the tree's size and root, signed; [`key`]: who signs.
+//! - [`file`](mod@file): a tenant's SQLite file, of [`block`]s; [`index`]: what their
+//!   records are found by; [`bundle`]: what is handed out.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
-//! - [`file`](mod@file): a tenant's SQLite file; [`bundle`]: what is handed out.
 //! - [`sequences`]: numbers held and missing, stream by stream.
 //! - [`check`]: one walk over all records of either.
 #![forbid(unsafe_code)]
 
+pub mod block;
 pub mod bundle;
 pub mod chain;
 pub mod check;
 pub mod checkpoint;
 pub mod file;
+pub mod index;
 pub mod key;
 pub mod leaf;
 pub mod merkle;

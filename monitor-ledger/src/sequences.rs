@@ -17,7 +17,7 @@ use serde::Serialize;
 pub const RANGES_MAX: usize = 1_000_000;
 
 /// One stream of one host's events.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Stream {
     /// The agent.
     pub agent: AgentName,
@@ -64,7 +64,8 @@ type Ranges = BTreeMap<u64, u64>;
 
 impl Sequences {
     /// Takes an event: its number is held, and a gap that it names is known.
-    pub fn take(&mut self, event: &Event) {
+    /// False when the number was held before.
+    pub fn take(&mut self, event: &Event) -> bool {
         let stream = Stream::from(&event.id);
         if let Action::Gap {
             source,
@@ -79,22 +80,22 @@ impl Sequences {
             };
             self.name(named, (*first, *last, *cause));
         }
-        self.hold(stream, event.id.sequence);
+        self.hold(stream, event.id.sequence)
     }
 
-    /// Takes a number as held.
-    pub fn hold(&mut self, stream: Stream, number: u64) {
+    /// Takes a number as held; false when it was before.
+    pub fn hold(&mut self, stream: Stream, number: u64) -> bool {
         let has_room = self.has_room();
         let ranges = self.held.entry(stream).or_default();
         let before = ranges.range(..=number).next_back().map(|(&a, &b)| (a, b));
         if before.is_some_and(|(_, last)| number <= last) {
-            return;
+            return false;
         }
         let joins = before.filter(|(_, last)| last.checked_add(1) == Some(number));
         let follows = number.checked_add(1).and_then(|next| ranges.remove(&next));
         if joins.is_none() && follows.is_none() && !has_room {
             self.is_full = true;
-            return;
+            return true;
         }
         match (joins, follows) {
             (None, None) => self.ranges += 1,
@@ -103,6 +104,7 @@ impl Sequences {
         }
         let first = joins.map_or(number, |(first, _)| first);
         ranges.insert(first, follows.unwrap_or(number));
+        true
     }
 
     /// Takes a gap that an agent named.
@@ -298,6 +300,7 @@ mod tests {
             ranges(&sequences.missing(&stream(), 4, 6)),
             [(4, 4, None), (6, 6, None)]
         );
+        assert!(!sequences.hold(stream(), 9) && sequences.hold(stream(), 8));
         assert_eq!(
             ranges(&sequences.missing(&stream(), 9, 12)),
             [(11, 12, None)]

@@ -6,8 +6,6 @@ use std::{
 };
 
 use monitor_ledger::{checkpoint::CheckpointError, file::StoredError, key::KeyError};
-use monitor_model::id::InvalidId;
-use monitor_proto::InvalidMessage;
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,18 +85,4 @@ impl LedgerError {
             StoredError::Missing(missing) => Self::broken(path, missing.first + 1, missing),
         }
     }
-}
-
-/// Why a row cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// SQLite failed.
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    /// The event or judgement cannot be decoded.
-    #[error(transparent)]
-    Message(#[from] InvalidMessage),
-    /// A name in it is none.
-    #[error(transparent)]
-    Id(#[from] InvalidId),
 }

@@ -26,7 +26,6 @@ pub const PAGE_BYTES_MAX: usize = 2 << 20;
 pub struct Evidence {
     path: PathBuf,
     reader: Reader,
-    blinding: Blinding,
     newest: Option<KeptCheckpoint>,
 }
 
@@ -63,14 +62,9 @@ impl Evidence {
         let sqlite = |source| LedgerError::sqlite(&path, source);
         reader.connection.execute_batch("BEGIN").map_err(sqlite)?;
         let newest = file::newest_checkpoint(&reader.connection).map_err(sqlite)?;
-        let blinding = file::blinding(&reader.connection).map_err(sqlite)?;
-        let blinding = blinding.ok_or_else(|| {
-            LedgerError::broken(&path, 1, "what its digests are blinded with is gone")
-        })?;
         Ok(Self {
             path,
             reader,
-            blinding,
             newest,
         })
     }
@@ -90,7 +84,7 @@ impl Evidence {
     /// Blinds of the parts of an entry.
     #[must_use]
     pub const fn blinding(&self) -> &Blinding {
-        &self.blinding
+        self.reader.blinding()
     }
 
     /// Signed entries from a position on, in order.
@@ -109,7 +103,7 @@ impl Evidence {
                 event: &entry.judged.event_bytes,
                 judgement: &judgement_bytes,
             };
-            let leaf = Leaf::new(&self.blinding, entry.position, parts);
+            let leaf = Leaf::new(self.blinding(), entry.position, parts);
             found.push(Hashed {
                 entry,
                 judgement_bytes,

@@ -1,26 +1,24 @@
 //! Entries by place, for those who read: alerting after a start, subscriptions, people.
 
 use std::{
-    ops::RangeInclusive,
+    ops::{ControlFlow, RangeInclusive},
     path::{Path, PathBuf},
 };
 
+use monitor_ledger::{
+    file,
+    index::{Numbers, Term},
+    leaf::Blinding,
+};
 use monitor_model::{
     clock::UnixNs,
     event::Kind,
     id::{AgentName, EventId, PrincipalId, SessionId, TenantId},
     verdict::VerdictKind,
 };
-use monitor_proto::v1;
-use prost::Message as _;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, params};
 
-use super::{Entry, Hash, Judged, Ledger, LedgerError, RowError, integer, number};
-
-/// The columns that are read, in the order of [`Raw::of`].
-const SELECT: &str = "
-SELECT position, stored_at, event, judgement, hash
-FROM entry JOIN stream ON stream.id = entry.stream";
+use super::{Entry, Ledger, LedgerError, integer, scan::Scan};
 
 /// Which entries. An empty part means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,63 +70,34 @@ pub struct Span {
 /// A ledger open for reading only, beside its writer.
 #[derive(Debug)]
 pub struct Reader {
-    tenant: TenantId,
-    path: PathBuf,
+    pub(super) tenant: TenantId,
+    pub(super) path: PathBuf,
     pub(super) connection: Connection,
-}
-
-/// A row as it stands.
-struct Raw {
-    position: u64,
-    stored_at: UnixNs,
-    event: Vec<u8>,
-    judgement: Vec<u8>,
-    hash: Hash,
-}
-
-impl Raw {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            position: number(row.get(0)?),
-            stored_at: UnixNs(number(row.get(1)?)),
-            event: row.get(2)?,
-            judgement: row.get(3)?,
-            hash: row.get(4)?,
-        })
-    }
-
-    fn decode(&self) -> Result<Judged, RowError> {
-        let judgement = v1::Judgement::decode(self.judgement.as_slice())
-            .map_err(monitor_proto::InvalidMessage::from)?;
-        Ok(Judged {
-            event: monitor_proto::decode_event(&self.event)?,
-            event_bytes: self.event.clone(),
-            judgement: judgement.try_into()?,
-        })
-    }
+    blinding: Blinding,
 }
 
 impl Reader {
     /// Opens the ledger of a tenant, which must be there.
     ///
     /// # Errors
-    /// [`LedgerError::Sqlite`].
+    /// [`LedgerError::Sqlite`]; [`LedgerError::Broken`] where its secret is gone.
     pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
         let path = Ledger::path(data_dir, tenant);
-        let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .and_then(|connection| {
-                connection.busy_timeout(std::time::Duration::from_secs(5))?;
-                Ok(connection)
-            })
-            .map_err(|source| LedgerError::Sqlite {
-                path: path.clone(),
-                source,
-            })?;
+        let sqlite = |source| LedgerError::sqlite(&path, source);
+        let connection = file::open(&path).map_err(sqlite)?;
+        let blinding = file::blinding(&connection).map_err(sqlite)?;
+        let blinding = blinding.ok_or_else(|| super::secret_gone(&path))?;
         Ok(Self {
             tenant: tenant.clone(),
             path,
             connection,
+            blinding,
         })
+    }
+
+    /// What its digests are blinded with.
+    pub(super) const fn blinding(&self) -> &Blinding {
+        &self.blinding
     }
 
     /// Entries of a span that a filter admits, in stored order, and the
@@ -137,80 +106,40 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::Sqlite`]; [`LedgerError::Broken`] for an entry that cannot be decoded.
     pub fn page(&self, span: Span, filter: &Filter) -> Result<(Vec<Entry>, UnixNs), LedgerError> {
-        let sql = format!(
-            "{SELECT} WHERE stored_at > ?1 AND stored_at <= ?2
-             AND (?3 = '[]' OR principal IN (SELECT value FROM json_each(?3)))
-             AND (?4 = '[]' OR session IN (SELECT value FROM json_each(?4)))
-             AND (?5 = '[]' OR agent IN (SELECT value FROM json_each(?5)))
-             AND (?6 = '[]' OR kind IN (SELECT value FROM json_each(?6)))
-             AND (?7 = '[]' OR verdict IN (SELECT value FROM json_each(?7)))
-             ORDER BY stored_at LIMIT ?8"
-        );
-        let values = params![
-            integer(span.after.0),
-            integer(span.up_to.0),
-            json(&filter.principals),
-            json(&filter.sessions),
-            json(&filter.hosts),
-            json(&filter.kinds),
-            json(&filter.verdicts),
-            span.limit,
+        let within = Scan {
+            after: span.after,
+            up_to: span.up_to,
+            terms: self.terms(filter),
+            ..Scan::all()
+        };
+        let limit = usize::try_from(span.limit).unwrap_or(usize::MAX);
+        let mut entries: Vec<Entry> = Vec::new();
+        self.scan(&within, |entry, _| {
+            if filter.admits(&entry) {
+                entries.push(entry);
+            }
+            if entries.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        let cut = entries.last().filter(|_| entries.len() >= limit);
+        let looked_at = cut.map_or(span.up_to, |last| last.stored_at);
+        Ok((entries, looked_at))
+    }
+
+    /// What entries that a filter admits have, the rarest first.
+    pub(super) fn terms(&self, filter: &Filter) -> Vec<Vec<i64>> {
+        let code = |term: Term<'_>| term.code(&self.blinding);
+        let lists = [
+            each(&filter.sessions, |id| code(Term::Session(*id))),
+            each(&filter.principals, |id| code(Term::Principal(id))),
+            each(&filter.verdicts, |kind| code(Term::Verdict(*kind))),
+            each(&filter.kinds, |kind| code(Term::Kind(*kind))),
+            each(&filter.hosts, |id| code(Term::Host(id))),
         ];
-        let entries = self.collect(&sql, values)?;
-        let full = u32::try_from(entries.len()).unwrap_or(u32::MAX) >= span.limit;
-        let seen = entries
-            .last()
-            .filter(|_| full)
-            .map_or(span.up_to, |last| last.stored_at);
-        Ok((entries, seen))
-    }
-
-    /// Entries with one of these alarming verdicts that were stored within a
-    /// span or are of one of these sessions, in stored order.
-    ///
-    /// # Errors
-    /// As [`Reader::page`].
-    pub fn alarming(
-        &self,
-        verdicts: &[VerdictKind],
-        stored: RangeInclusive<UnixNs>,
-        sessions: &[SessionId],
-    ) -> Result<Vec<Entry>, LedgerError> {
-        let verdict = "verdict IN ('out_of_scope', 'unattributed') AND verdict IN (SELECT value FROM json_each(?1))";
-        let (after, up_to) = (integer(stored.start().0), integer(stored.end().0));
-        let recent = format!("{SELECT} WHERE {verdict} AND stored_at > ?2 AND stored_at <= ?3");
-        let mut entries = self.collect(&recent, params![json(verdicts), after, up_to])?;
-        let older = format!(
-            "{SELECT} WHERE {verdict} AND stored_at <= ?2 AND session IN (SELECT value FROM json_each(?3))"
-        );
-        entries.extend(self.collect(&older, params![json(verdicts), after, json(sessions)])?);
-        entries.sort_by_key(|entry| entry.stored_at);
-        Ok(entries)
-    }
-
-    /// Entries of these kinds whose verdict is none of these, otherwise as
-    /// [`Self::alarming`].
-    ///
-    /// # Errors
-    /// As [`Reader::page`].
-    pub fn counted(
-        &self,
-        (kinds, verdicts): (&[Kind], &[VerdictKind]),
-        stored: RangeInclusive<UnixNs>,
-        sessions: &[SessionId],
-    ) -> Result<Vec<Entry>, LedgerError> {
-        if kinds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "{SELECT} WHERE kind IN (SELECT value FROM json_each(?1))
-             AND verdict NOT IN (SELECT value FROM json_each(?2)) AND stored_at <= ?4
-             AND (stored_at > ?3 OR session IN (SELECT value FROM json_each(?5)))
-             ORDER BY stored_at"
-        );
-        let (after, up_to) = (integer(stored.start().0), integer(stored.end().0));
-        let values = params![json(kinds), json(verdicts), after, up_to, json(sessions)];
-        self.collect(&sql, values)
+        lists.into_iter().filter(|list| !list.is_empty()).collect()
     }
 
     /// Entries of a kind among the last so many that were stored up to an
@@ -219,13 +148,24 @@ impl Reader {
     /// # Errors
     /// As [`Reader::page`].
     pub fn last(&self, kind: Kind, up_to: UnixNs, among: u64) -> Result<Vec<Entry>, LedgerError> {
-        let sql = format!(
-            "{SELECT} WHERE stored_at <= ?1 AND kind = ?2 AND position >
-             (SELECT coalesce(max(position), 0) - ?3 FROM entry WHERE stored_at <= ?1)
-             ORDER BY position"
-        );
-        let up_to = integer(up_to.0);
-        self.collect(&sql, params![up_to, kind.as_str(), integer(among)])
+        let (mut entries, mut left) = (Vec::new(), among);
+        let backwards = Scan {
+            up_to,
+            backwards: true,
+            ..Scan::all()
+        };
+        self.scan(&backwards, |entry, _| {
+            if left == 0 {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            if entry.judged.event.action.kind() == kind {
+                entries.push(entry);
+            }
+            ControlFlow::Continue(())
+        })?;
+        entries.reverse();
+        Ok(entries)
     }
 
     /// One event by its name.
@@ -233,17 +173,34 @@ impl Reader {
     /// # Errors
     /// As [`Reader::page`].
     pub fn find(&self, id: &EventId) -> Result<Option<Entry>, LedgerError> {
-        let sql =
-            format!("{SELECT} WHERE agent = ?1 AND boot = ?2 AND source = ?3 AND sequence = ?4");
+        let blocks = self.blocks_of(id).map_err(|error| self.sqlite(error))?;
+        for block in blocks {
+            let entries = self.block(block, false)?;
+            let found = entries.into_iter().map(|(entry, _)| entry);
+            let mut found = found.filter(|entry| entry.judged.event.id == *id);
+            if let Some(entry) = found.next() {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Blocks that hold an event of this name: one, or none.
+    fn blocks_of(&self, id: &EventId) -> rusqlite::Result<Vec<i64>> {
+        let sql = "SELECT block, ranges FROM numbers WHERE low <= ?4 AND high >= ?4 AND stream = (
+                       SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3)
+                   ORDER BY low DESC";
+        let mut statement = self.connection.prepare_cached(sql)?;
         let (boot, source) = (id.boot.to_string(), id.source.to_string());
         let values = params![id.agent.as_str(), boot, source, integer(id.sequence)];
-        let row = self
-            .connection
-            .prepare_cached(&sql)
-            .and_then(|mut statement| statement.query_row(values, Raw::of).optional());
-        row.map_err(|source| self.sqlite(source))?
-            .map(|raw| self.entry(&raw))
-            .transpose()
+        let mut rows = statement.query(values)?;
+        while let Some(row) = rows.next()? {
+            let (block, ranges): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            if Numbers::parse(&ranges).is_some_and(|numbers| numbers.contain(id.sequence)) {
+                return Ok(vec![block]);
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Entries by position, in order, each with the judgement as it is stored,
@@ -253,64 +210,30 @@ impl Reader {
         positions: RangeInclusive<u64>,
         mut take: impl FnMut(Entry, Vec<u8>) -> bool,
     ) -> Result<(), LedgerError> {
-        let sql = format!("{SELECT} WHERE position >= ?1 AND position <= ?2 ORDER BY position");
-        let sqlite = |source| self.sqlite(source);
-        let mut statement = self.connection.prepare_cached(&sql).map_err(sqlite)?;
-        let (first, last) = (integer(*positions.start()), integer(*positions.end()));
-        let mut rows = statement.query([first, last]).map_err(sqlite)?;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let raw = Raw::of(row).map_err(sqlite)?;
-            if !take(self.entry(&raw)?, raw.judgement) {
-                break;
+        let scan = Scan {
+            first: *positions.start(),
+            last: *positions.end(),
+            ..Scan::all()
+        };
+        self.scan(&scan, |entry, judgement| {
+            if take(entry, judgement.to_vec()) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
-        }
-        Ok(())
-    }
-
-    fn collect(
-        &self,
-        sql: &str,
-        values: &[&dyn rusqlite::ToSql],
-    ) -> Result<Vec<Entry>, LedgerError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(sql)
-            .map_err(|source| self.sqlite(source))?;
-        let mut rows = statement
-            .query(values)
-            .map_err(|source| self.sqlite(source))?;
-        let mut entries = Vec::new();
-        while let Some(row) = rows.next().map_err(|source| self.sqlite(source))? {
-            let raw = Raw::of(row).map_err(|source| self.sqlite(source))?;
-            entries.push(self.entry(&raw)?);
-        }
-        Ok(entries)
-    }
-
-    fn entry(&self, raw: &Raw) -> Result<Entry, LedgerError> {
-        let judged = raw.decode().map_err(|error| LedgerError::Broken {
-            path: self.path.clone(),
-            position: raw.position,
-            cause: error.to_string(),
-        })?;
-        Ok(Entry {
-            ledger: self.tenant.clone(),
-            position: raw.position,
-            stored_at: raw.stored_at,
-            hash: raw.hash,
-            judged,
         })
     }
 
-    fn sqlite(&self, source: rusqlite::Error) -> LedgerError {
-        LedgerError::Sqlite {
-            path: self.path.clone(),
-            source,
-        }
+    pub(super) fn sqlite(&self, source: rusqlite::Error) -> LedgerError {
+        LedgerError::sqlite(&self.path, source)
     }
 }
 
+fn each<T>(list: &[T], code: impl Fn(&T) -> i64) -> Vec<i64> {
+    list.iter().map(code).collect()
+}
+
 /// A list as SQLite's `json_each` takes it.
-fn json<T: serde::Serialize>(values: &[T]) -> String {
+pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -3,15 +3,17 @@
 use std::path::Path;
 
 use monitor_ledger::{
-    file::{Row, SELECT},
-    leaf::Blinding,
+    block::Opened,
+    file::{self, Block, SELECT},
+    index::Index,
+    leaf::{Blinding, Leaf},
 };
 use monitor_model::clock::UnixNs;
 use rusqlite::Connection;
 
-use super::{Head, LedgerError, integer, number};
+use super::{Head, LedgerError, integer};
 
-/// Checks the last entries and says where the ledger ends.
+/// Checks the blocks of about the last entries, and says where the ledger ends.
 pub(super) fn check(
     connection: &Connection,
     path: &Path,
@@ -19,40 +21,72 @@ pub(super) fn check(
     entries: u64,
 ) -> Result<Head, LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
-    let last: Option<i64> = connection
-        .query_row("SELECT max(position) FROM entry", [], |row| row.get(0))
+    let begin = "SELECT coalesce((SELECT first FROM block WHERE first <=
+                     (SELECT max(first + count) FROM block) - ?1 ORDER BY first DESC LIMIT 1), 1)";
+    let begin: i64 = connection
+        .query_row(begin, [integer(entries)], |row| row.get(0))
         .map_err(sqlite)?;
     let mut head = Head {
-        position: number(last.unwrap_or(0)).saturating_sub(entries),
+        position: super::number(begin).saturating_sub(1),
         hash: [0; 32],
         stored_at: UnixNs(0),
     };
-    let sql = format!("{SELECT} WHERE position > ?1 ORDER BY position");
+    let sql = format!("{SELECT} WHERE first >= ?1 ORDER BY first");
     let mut statement = connection.prepare(&sql).map_err(sqlite)?;
-    let mut rows = statement.query([integer(head.position)]).map_err(sqlite)?;
+    let mut rows = statement.query([begin]).map_err(sqlite)?;
     while let Some(row) = rows.next().map_err(sqlite)? {
+        let next = head.position + 1;
+        let block = Block::of(row).map_err(|error| LedgerError::broken(path, next, error))?;
+        if block.first != next {
+            let found = block.first;
+            let cause = format!("the next entry found is {found}; entries are missing");
+            return Err(LedgerError::broken(path, next, cause));
+        }
+        head = whole(&block, path, blinding, head)?;
+    }
+    Ok(head)
+}
+
+/// Checks a block that follows a head, and gives the next.
+fn whole(
+    block: &Block,
+    path: &Path,
+    blinding: &Blinding,
+    mut head: Head,
+) -> Result<Head, LedgerError> {
+    let (mut index, mut hashes) = (Index::default(), block.hashes().iter());
+    let opened = Opened::new(&block.content)
+        .map_err(|error| LedgerError::broken(path, block.first, error))?;
+    for parts in opened.records() {
         let position = head.position + 1;
         let broken = |cause: String| LedgerError::broken(path, position, cause);
-        let row = Row::of(row).map_err(|error| broken(error.to_string()))?;
-        if row.position != position {
-            let found = row.position;
-            return Err(broken(format!(
-                "the next entry found is {found}; entries are missing"
-            )));
-        }
-        let stored_at = UnixNs(row.stored_at_unix_ns);
+        let parts = parts.map_err(|error| broken(error.to_string()))?;
+        let stored_at = UnixNs(parts.stored_at_unix_ns);
         if stored_at <= head.stored_at {
-            return Err(broken(format!(
-                "stored at {stored_at}, not after the entry before"
-            )));
+            let cause = format!("stored at {stored_at}, not after the entry before");
+            return Err(broken(cause));
         }
-        row.check(&row.leaf(blinding))
-            .map_err(|fault| broken(fault.to_string()))?;
+        let hash = Leaf::new(blinding, position, parts).hash();
+        if hashes.next() != Some(&hash) {
+            return Err(broken(
+                "its bytes are not those that were hashed".to_owned(),
+            ));
+        }
+        let (event, judgement) = file::decode(&parts).map_err(|error| broken(error.to_string()))?;
+        index.take(stored_at.0, &event, judgement.verdict.kind());
         head = Head {
             position,
-            hash: row.hash,
+            hash,
             stored_at,
         };
+    }
+    let is_as_told = block.first + block.count == head.position + 1
+        && block.hashes.len() == 32 * block.hashes().len()
+        && hashes.next().is_none()
+        && (block.stored, block.at) == (index.stored(), index.at());
+    if !is_as_told {
+        let cause = "its columns do not say what its entries say";
+        return Err(LedgerError::broken(path, block.first, cause));
     }
     Ok(head)
 }

@@ -1,105 +1,220 @@
-//! Brings files of layout 1 (a chain of hashes, no tree) to this layout.
+//! Brings files of the layouts before to this one: 1, rows in a chain of
+//! hashes; 2, rows under a tree.
 //!
-//! The chain is checked from its first link to its last; where it is broken,
-//! the file is left as it is. Everything happens in one transaction.
+//! Every row is checked, the chain from its first link to its last, the tree
+//! by the hashes of its leaves; its newest checkpoint is checked when the file
+//! is opened. Where something is wrong, the file is left as it is. Everything
+//! happens in one transaction.
 
 use std::path::Path;
 
 use monitor_ledger::{
-    Hash, chain,
-    file::{self, LAYOUT, LAYOUT_CHAIN, Row, SCHEMA_TREE, SELECT},
-    leaf::Blinding,
+    Hash,
+    block::Filling,
+    chain,
+    file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
+    leaf::{Blinding, Leaf, Parts},
     merkle::Frontier,
 };
 use monitor_model::id::TenantId;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tracing::info;
 
-use super::{LedgerError, integer, meta};
+use super::{LedgerError, integer, meta, number};
 
-/// Takes over a file of layout 1; leaves any other alone.
-pub(super) fn chained(
+/// Takes over a file of a layout before; leaves any other alone.
+pub(super) fn older(
     connection: &mut Connection,
     path: &Path,
     tenant: &TenantId,
-    blinding: &Blinding,
+    fresh: &Blinding,
 ) -> Result<(), LedgerError> {
-    if meta(connection, path, "layout")? != LAYOUT_CHAIN
-        || meta(connection, path, "tenant")? != tenant.as_str()
-    {
+    let layout = meta(connection, path, "layout")?;
+    let is_chain = layout == "1";
+    if !(is_chain || layout == "2") || meta(connection, path, "tenant")? != tenant.as_str() {
         return Ok(());
     }
     let sqlite = |source| LedgerError::sqlite(path, source);
+    // Rows of the new tables name others before these are dropped.
+    connection
+        .pragma_update(None, "foreign_keys", "OFF")
+        .map_err(sqlite)?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite)?;
-    transaction.execute_batch(SCHEMA_TREE).map_err(sqlite)?;
-    let mut link = chain::first(tenant.as_str());
-    let mut frontier = Frontier::default();
-    // One at a time: rows are changed while they are read.
-    while let Some(row) = next(&transaction, path, frontier.size())? {
-        let position = frontier.size() + 1;
-        if row.position != position {
-            let cause = format!(
-                "the next entry found is {}; entries are missing",
-                row.position
-            );
-            return Err(LedgerError::broken(path, position, cause));
-        }
-        link = chain::link(&link, &row.event, &row.judgement, row.stored_at_unix_ns);
-        if row.hash != link {
-            let cause = "its bytes are not those that were hashed";
-            return Err(LedgerError::broken(path, position, cause));
-        }
-        row.check_columns()
-            .map_err(|fault| LedgerError::broken(path, position, fault))?;
-        enter(
-            &transaction,
-            row.position,
-            row.leaf(blinding).hash(),
-            &mut frontier,
-        )
-        .map_err(sqlite)?;
+    if is_chain {
+        transaction
+            .execute_batch(SCHEMA_TREE)
+            .and_then(|()| {
+                let secret = file::blinding_text(fresh);
+                transaction.execute("INSERT INTO meta VALUES ('blinding', ?1)", [secret])
+            })
+            .map_err(sqlite)?;
     }
+    let blinding = file::blinding(&transaction).map_err(sqlite)?;
+    let blinding = blinding.ok_or_else(|| super::secret_gone(path))?;
+    renew_tables(&transaction).map_err(sqlite)?;
+    let rows = Rows {
+        path,
+        blinding,
+        link: is_chain.then(|| chain::first(tenant.as_str())),
+    };
+    let entries = rows.take_over(&transaction)?;
     transaction
         .execute("UPDATE meta SET value = ?1 WHERE key = 'layout'", [LAYOUT])
-        .and_then(|_| {
-            let secret = file::blinding_text(blinding);
-            transaction.execute("INSERT INTO meta VALUES ('blinding', ?1)", [secret])
-        })
-        .and_then(|_| transaction.commit())
+        .and_then(|_| transaction.execute_batch("DROP TABLE old_entry; DROP TABLE old_stream"))
+        .and_then(|()| transaction.commit())
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", "ON"))
         .map_err(sqlite)?;
-    info!(%tenant, entries = frontier.size(), chain = %crate::hex::text(&link),
-        "Ledger taken over: its chain was whole, a tree takes its place.");
+    info!(%tenant, entries, layout, "Ledger taken over: its rows were whole, and lie in blocks now.");
     Ok(())
 }
 
-fn next(connection: &Connection, path: &Path, after: u64) -> Result<Option<Row>, LedgerError> {
-    let sqlite = |source| LedgerError::sqlite(path, source);
-    let sql = format!("{SELECT} WHERE position > ?1 ORDER BY position LIMIT 1");
-    let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
-    let mut rows = statement.query([integer(after)]).map_err(sqlite)?;
-    let row = rows.next().map_err(sqlite)?;
-    row.map(Row::of)
-        .transpose()
-        .map_err(|error| LedgerError::broken(path, after + 1, error))
+/// Puts the old tables aside and makes the new ones.
+fn renew_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE entry RENAME TO old_entry; ALTER TABLE stream RENAME TO old_stream",
+    )?;
+    // `meta` stays as it is.
+    let (_, others) = SCHEMA.split_once(';').unwrap_or_default();
+    transaction.execute_batch(others)
 }
 
-fn enter(
-    connection: &Connection,
+/// A row as the layouts before had it.
+struct Row {
     position: u64,
+    stored_at_unix_ns: u64,
+    event: Vec<u8>,
+    judgement: Vec<u8>,
     hash: Hash,
-    frontier: &mut Frontier,
-) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE entry SET hash = ?1 WHERE position = ?2")?
-        .execute(params![hash, integer(position)])?;
-    let mut kept = Vec::new();
-    frontier.push(hash, |one| kept.push(one));
-    for one in kept {
-        connection
-            .prepare_cached("INSERT INTO node (level, place, hash) VALUES (?1, ?2, ?3)")?
-            .execute(params![one.level, integer(one.index), one.hash])?;
+    /// What it was searched by: sequence, time, kind, verdict, session, principal.
+    searched: [Option<String>; 6],
+}
+
+impl Row {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let mut searched = <[Option<String>; 6]>::default();
+        for (at, column) in (5..).zip(&mut searched) {
+            *column = row.get(at)?;
+        }
+        Ok(Self {
+            position: number(row.get(0)?),
+            stored_at_unix_ns: number(row.get(1)?),
+            event: row.get(2)?,
+            judgement: row.get(3)?,
+            hash: row.get(4)?,
+            searched,
+        })
     }
-    Ok(())
+}
+
+const SELECT: &str = "
+SELECT position, stored_at, event, judgement, hash, CAST(sequence AS TEXT), CAST(at AS TEXT), kind, verdict, session, principal
+FROM old_entry ORDER BY position";
+
+struct Rows<'a> {
+    path: &'a Path,
+    blinding: Blinding,
+    /// The newest link of the chain; none where there is a tree.
+    link: Option<Hash>,
+}
+
+impl Rows<'_> {
+    fn take_over(mut self, transaction: &Transaction<'_>) -> Result<u64, LedgerError> {
+        let path = self.path;
+        let sqlite = |source| LedgerError::sqlite(path, source);
+        let mut statement = transaction.prepare(SELECT).map_err(sqlite)?;
+        let mut rows = statement.query([]).map_err(sqlite)?;
+        let (mut frontier, mut filling) = (Frontier::default(), Filling::default());
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let position = frontier.size() + 1;
+            let broken = |cause: String| LedgerError::broken(path, position, cause);
+            let row = Row::of(row).map_err(|error| broken(error.to_string()))?;
+            let (parts, hash) = self.checked(&row, position)?;
+            let (event, judgement) =
+                file::decode(&parts).map_err(|error| broken(error.to_string()))?;
+            let who = &event.attribution;
+            let told = [
+                Some(integer(event.id.sequence).to_string()),
+                Some(integer(event.at.0).to_string()),
+                Some(event.action.kind().to_string()),
+                Some(judgement.verdict.kind().to_string()),
+                who.session.map(|id| id.to_string()),
+                who.principal.as_ref().map(ToString::to_string),
+            ];
+            if told != row.searched {
+                let cause = format!("its columns say {:?}, its bytes {told:?}", row.searched);
+                return Err(broken(cause));
+            }
+            filling.push(&parts, &event, judgement.verdict.kind(), &hash);
+            self.grow(transaction, &mut frontier, hash)
+                .map_err(sqlite)?;
+            if filling.is_full() {
+                self.put(transaction, frontier.size(), &mut filling)?;
+            }
+        }
+        self.put(transaction, frontier.size(), &mut filling)?;
+        Ok(frontier.size())
+    }
+
+    /// The parts of a row that is what was hashed, and its hash in the tree.
+    fn checked<'r>(
+        &mut self,
+        row: &'r Row,
+        position: u64,
+    ) -> Result<(Parts<'r>, Hash), LedgerError> {
+        if row.position != position {
+            let found = row.position;
+            let cause = format!("the next entry found is {found}; entries are missing");
+            return Err(LedgerError::broken(self.path, position, cause));
+        }
+        let parts = Parts {
+            stored_at_unix_ns: row.stored_at_unix_ns,
+            event: &row.event,
+            judgement: &row.judgement,
+        };
+        let leaf = Leaf::new(&self.blinding, position, parts).hash();
+        let mut expected = leaf;
+        if let Some(link) = &mut self.link {
+            *link = chain::link(link, &row.event, &row.judgement, row.stored_at_unix_ns);
+            expected = *link;
+        }
+        if row.hash != expected {
+            let cause = "its bytes are not those that were hashed";
+            return Err(LedgerError::broken(self.path, position, cause));
+        }
+        Ok((parts, leaf))
+    }
+
+    /// Adds a leaf to a tree that was not there before.
+    fn grow(
+        &self,
+        transaction: &Transaction<'_>,
+        frontier: &mut Frontier,
+        hash: Hash,
+    ) -> rusqlite::Result<()> {
+        let mut kept = Vec::new();
+        frontier.push(hash, |one| kept.push(one));
+        if self.link.is_some() {
+            for one in &kept {
+                file::put_node(transaction, one)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        transaction: &Transaction<'_>,
+        size: u64,
+        filling: &mut Filling,
+    ) -> Result<(), LedgerError> {
+        let full = filling
+            .end(size)
+            .map_err(|error| LedgerError::broken(self.path, size, error))?;
+        full.map_or(Ok(()), |full| {
+            full.put(transaction, &self.blinding, file::stream_number)
+                .map_err(|source| LedgerError::sqlite(self.path, source))
+        })
+    }
 }

@@ -77,10 +77,8 @@ impl Growing {
     pub(super) fn push(&mut self, connection: &Connection, hash: Hash) -> rusqlite::Result<()> {
         let mut kept = Vec::new();
         self.frontier.push(hash, |one| kept.push(one));
-        for one in kept {
-            connection
-                .prepare_cached("INSERT INTO node (level, place, hash) VALUES (?1, ?2, ?3)")?
-                .execute(params![one.level, integer(one.index), one.hash])?;
+        for one in &kept {
+            file::put_node(connection, one)?;
         }
         Ok(())
     }

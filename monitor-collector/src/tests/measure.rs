@@ -46,9 +46,15 @@ async fn measure_ingest() {
     agent.acked(batches).await;
     let took = began.elapsed();
     let rate = u128::from(batches * events) * 1_000 / took.as_millis().max(1);
+    drop(collector);
+    let bytes: u64 = std::fs::read_dir(scene.data_dir().join("ledger"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
     println!(
-        "ingest: {} events in {took:?}, {rate} events/s, acked from disk",
-        batches * events
+        "ingest: {} events in {took:?}, {rate} events/s, acked from disk, {} bytes an event there",
+        batches * events,
+        bytes / (batches * events)
     );
 }
 

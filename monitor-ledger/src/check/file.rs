@@ -1,13 +1,15 @@
-//! Checks a tenant's SQLite file: its tables, every record, the tree, the checkpoints.
+//! Checks a tenant's SQLite file: its tables, every block and record, the tree, the checkpoints.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
-    file::{self, LAYOUT, Row, SCHEMA, SCHEMA_TREE, Stored, StoredError},
-    leaf::Blinding,
+    block::Opened,
+    file::{self, Block, LAYOUT, SCHEMA, SCHEMA_TREE, Stored, StoredError},
+    index::{Index, Span},
+    leaf::{Blinding, Leaf},
     merkle::{Hash, Kept},
     proof::Tree,
     tile,
@@ -87,12 +89,13 @@ fn whole(connection: &Connection, tenant: &str, trust: &Trust) -> Checked<Report
     let mut walk = Walk::new(tenant);
     let mut trees = sound!(checkpoints(connection, &mut walk, trust)?);
     trees.extend(sound!(walk.held(trust)));
-    sound!(records(connection, &blinding, &mut walk)?);
+    let found = sound!(records(connection, &blinding, &mut walk)?);
     let size = walk.next() - 1;
     sound!(nodes(connection, size)?);
     sound!(streams(connection)?);
     sound!(damage(connection)?);
     let mut report = sound!(walk.end());
+    sound!(found.compare(connection, size)?);
     report.proofs = sound!(prove(&Stored(connection), &trees)?);
     Ok(Ok(report))
 }
@@ -164,38 +167,159 @@ fn checkpoints(connection: &Connection, walk: &mut Walk, trust: &Trust) -> Check
     Ok(Ok(trees))
 }
 
-fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Checked<()> {
-    // Read by the table alone: a record that lost its stream is found as well.
-    let sql = format!(
-        "{} ORDER BY position",
-        file::SELECT.replace(" JOIN ", " LEFT JOIN ")
-    );
-    let mut statement = connection.prepare(&sql)?;
-    let mut node = connection.prepare("SELECT hash FROM node WHERE level = ?1 AND place = ?2")?;
+fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Checked<Found> {
+    let mut statement = connection.prepare(&format!("{} ORDER BY first", file::SELECT))?;
     let mut rows = statement.query([])?;
+    let mut kept = Found::default();
     while let Some(row) = rows.next()? {
         let position = walk.next();
-        let at = |cause: String| Fault::at(position, cause);
-        let row = match Row::of(row) {
-            Ok(row) => row,
+        let block = match Block::of(row) {
+            Ok(block) => block,
             Err(error) => {
-                return Ok(Err(at(format!(
-                    "a column is not as it was written: {error}"
-                ))));
+                let cause = format!("a column is not as it was written: {error}");
+                return Ok(Err(Fault::at(position, cause)));
             }
         };
-        if row.position != position {
-            let cause = format!("missing: the next record found is {}", row.position);
-            return Ok(Err(at(cause)));
+        if block.first != position {
+            let cause = format!("missing: the next record found is {}", block.first);
+            return Ok(Err(Fault::at(position, cause)));
         }
-        let leaf = row.leaf(blinding);
-        let event = sound!(row.check(&leaf).map_err(|fault| at(fault.to_string())));
+        let index = sound!(content(connection, &block, blinding, walk)?);
+        sound!(columns(&block, &index));
+        sound!(found(connection, &block, &index, blinding, &mut kept)?);
+    }
+    Ok(Ok(kept))
+}
+
+/// Goes through the records of a block.
+fn content(
+    connection: &Connection,
+    block: &Block,
+    blinding: &Blinding,
+    walk: &mut Walk,
+) -> Checked<Index> {
+    let mut node =
+        connection.prepare_cached("SELECT hash FROM node WHERE level = ?1 AND place = ?2")?;
+    let mut index = Index::default();
+    let mut hashes = block.hashes().iter();
+    let opened = sound!(Opened::new(&block.content).map_err(|error| of_block(block, error)));
+    for parts in opened.records() {
+        let position = walk.next();
+        let at = |cause: String| Fault::at(position, cause);
+        let parts = sound!(parts.map_err(|error| at(error.to_string())));
+        let leaf = Leaf::new(blinding, position, parts);
+        if hashes.next() != Some(&leaf.hash()) {
+            return Ok(Err(at(
+                "its bytes are not those that were hashed".to_owned()
+            )));
+        }
+        let (event, judgement) = sound!(
+            file::decode(&parts)
+                .map_err(|error| at(format!("its bytes cannot be decoded: {error}")))
+        );
+        index.take(parts.stored_at_unix_ns, &event, judgement.verdict.kind());
         for kept in sound!(walk.record(&leaf, Some(&event))) {
             let key = (kept.level, file::integer(kept.index));
             let found = node.query_row(key, |row| row.get::<_, Hash>(0)).optional();
             sound!(compare(&kept, found.ok().flatten()));
             walk.report.nodes += 1;
         }
+    }
+    let count = walk.next() - block.first;
+    let hashes = u64::try_from(block.hashes.len()).unwrap_or(u64::MAX);
+    if count == 0 || count != block.count || hashes != count * 32 {
+        let cause = format!(
+            "it says that it has {} records and {hashes} bytes of hashes, it has {count} records",
+            block.count
+        );
+        return Ok(Err(of_block(block, cause)));
+    }
+    Ok(Ok(index))
+}
+
+fn of_block(block: &Block, cause: impl std::fmt::Display) -> Fault {
+    Fault {
+        first: block.first,
+        last: block.first + block.count.max(1) - 1,
+        cause: format!("block {}: {}", block.first, cause),
+    }
+}
+
+/// Its columns say what its records say.
+fn columns(block: &Block, index: &Index) -> Result<(), Fault> {
+    let stored = |(low, high): Span| (file::integer(low), file::integer(high));
+    for (column, found, made) in [
+        ("stored", block.stored, index.stored()),
+        ("at", block.at, index.at()),
+    ] {
+        if stored(found) != stored(made) {
+            let cause = format!("column {column} says {found:?}, its records say {made:?}");
+            return Err(of_block(block, cause));
+        }
+    }
+    Ok(())
+}
+
+/// What was found of what records are searched by.
+#[derive(Default)]
+struct Found {
+    numbers: u64,
+    postings: u64,
+}
+
+impl Found {
+    /// There is no more than belongs to some record.
+    fn compare(&self, connection: &Connection, size: u64) -> Checked<()> {
+        for (table, found) in [("numbers", self.numbers), ("posting", self.postings)] {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+            if file::number(count) != found {
+                let cause = format!("{count} rows of {table} are kept where {found} belong");
+                let (first, last) = (1, size.max(1));
+                return Ok(Err(Fault { first, last, cause }));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// What records are searched by is there, for each block.
+fn found(
+    connection: &Connection,
+    block: &Block,
+    index: &Index,
+    blinding: &Blinding,
+    kept: &mut Found,
+) -> Checked<()> {
+    let sql = "SELECT high, ranges FROM numbers WHERE block = ?1 AND low = ?2 AND stream =
+               (SELECT id FROM stream WHERE agent = ?3 AND boot = ?4 AND source = ?5)";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (stream, numbers) in index.numbers() {
+        let (low, high) = numbers.span();
+        let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
+        let first = file::integer(block.first);
+        let key = params![
+            first,
+            file::integer(low),
+            stream.agent.as_str(),
+            boot,
+            source
+        ];
+        let row = statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)));
+        if row.optional().ok().flatten() != Some((file::integer(high), numbers.to_bytes())) {
+            let cause = format!("its numbers of {} {source} are not kept", stream.agent);
+            return Ok(Err(of_block(block, cause)));
+        }
+        kept.numbers += 1;
+    }
+    let sql = "SELECT 1 FROM posting WHERE term = ?1 AND block = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    for term in index.terms(blinding) {
+        if !statement.exists([term, file::integer(block.first)])? {
+            let cause = "a search would not find its records: a term is not kept";
+            return Ok(Err(of_block(block, cause)));
+        }
+        kept.postings += 1;
     }
     Ok(Ok(()))
 }
@@ -228,7 +352,7 @@ fn nodes(connection: &Connection, size: u64) -> Checked<()> {
 
 /// Every stream is one of some record.
 fn streams(connection: &Connection) -> Checked<()> {
-    let sql = "SELECT agent FROM stream WHERE id NOT IN (SELECT stream FROM entry)";
+    let sql = "SELECT agent FROM stream WHERE id NOT IN (SELECT stream FROM numbers)";
     let stray: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     Ok(match stray {
         None => Ok(()),

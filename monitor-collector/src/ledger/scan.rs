@@ -1,0 +1,176 @@
+//! Goes through the blocks of a ledger, in order, as far as somebody wants.
+//!
+//! In: which places, and terms that an entry has. Out: entries, one by one,
+//! decoded. What blocks are found by narrows down which are read; whether an
+//! entry is wanted its reader says. Bound: one block in memory, and the names
+//! of [`BLOCKS_AT_ONCE`].
+
+use std::{fmt::Write as _, ops::ControlFlow};
+
+use monitor_ledger::{
+    block::Opened,
+    file::{self, Block, SELECT},
+};
+use monitor_model::clock::UnixNs;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{Entry, Judged, LedgerError, integer, number, read::Reader};
+
+/// Names of blocks that are looked up at once.
+const BLOCKS_AT_ONCE: i64 = 64;
+
+/// Which entries are gone through.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    /// Stored after this instant.
+    pub(super) after: UnixNs,
+    /// Stored up to and with this instant.
+    pub(super) up_to: UnixNs,
+    /// From this position on.
+    pub(super) first: u64,
+    /// Up to this position.
+    pub(super) last: u64,
+    /// Each a list of which an entry has one; the first leads.
+    pub(super) terms: Vec<Vec<i64>>,
+    /// The newest first.
+    pub(super) backwards: bool,
+}
+
+impl Scan {
+    /// Everything, the oldest first.
+    pub(super) const fn all() -> Self {
+        Self {
+            after: UnixNs(0),
+            up_to: UnixNs::MAX,
+            first: 1,
+            last: u64::MAX,
+            terms: Vec::new(),
+            backwards: false,
+        }
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        entry.stored_at > self.after
+            && entry.stored_at <= self.up_to
+            && (self.first..=self.last).contains(&entry.position)
+    }
+}
+
+impl Reader {
+    /// Goes through entries for as long as they are wanted; each comes with its
+    /// judgement as it is stored.
+    pub(super) fn scan(
+        &self,
+        scan: &Scan,
+        mut take: impl FnMut(Entry, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        let (mut low, mut high) = self.bounds(scan).map_err(|error| self.sqlite(error))?;
+        loop {
+            let names = self.names(scan, low, high);
+            let names = names.map_err(|error| self.sqlite(error))?;
+            for name in &names {
+                for entry in self.block(*name, scan.backwards)? {
+                    let (entry, judgement) = entry;
+                    if scan.admits(&entry) && take(entry, &judgement).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+            let Some(seen) = names.last() else {
+                return Ok(());
+            };
+            if scan.backwards {
+                high = seen - 1;
+            } else {
+                low = seen + 1;
+            }
+        }
+    }
+
+    /// The first and the last block that can hold what is gone through.
+    fn bounds(&self, scan: &Scan) -> rusqlite::Result<(i64, i64)> {
+        let newest = |column: &str, value: u64| {
+            let sql = format!(
+                "SELECT first FROM block WHERE {column} <= ?1 ORDER BY {column} DESC LIMIT 1"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            statement
+                .query_row([integer(value)], |row| row.get::<_, i64>(0))
+                .optional()
+        };
+        let low = newest("stored_from", scan.after.0)?.max(newest("first", scan.first)?);
+        let high = newest("stored_from", scan.up_to.0)?.min(newest("first", scan.last)?);
+        Ok((low.unwrap_or(0), high.unwrap_or(-1)))
+    }
+
+    /// Names of the next blocks that have the terms.
+    fn names(&self, scan: &Scan, low: i64, high: i64) -> rusqlite::Result<Vec<i64>> {
+        let order = if scan.backwards { "DESC" } else { "ASC" };
+        let mut lists = scan.terms.iter().map(|terms| super::read::json(terms));
+        let leads = lists.next();
+        let from = if leads.is_some() {
+            "SELECT DISTINCT block AS name FROM posting
+             WHERE term IN (SELECT value FROM json_each(?4)) AND block >= ?1 AND block <= ?2"
+        } else {
+            "SELECT first AS name FROM block WHERE first >= ?1 AND first <= ?2"
+        };
+        let mut values: Vec<Box<dyn rusqlite::ToSql>> =
+            vec![Box::new(low), Box::new(high), Box::new(BLOCKS_AT_ONCE)];
+        values.extend(leads.map(|list| -> Box<dyn rusqlite::ToSql> { Box::new(list) }));
+        let mut others = String::new();
+        for list in lists {
+            values.push(Box::new(list));
+            // Writing to a string cannot fail.
+            _ = write!(
+                others,
+                " AND EXISTS (SELECT 1 FROM posting AS also WHERE also.block = name
+                  AND also.term IN (SELECT value FROM json_each(?{})))",
+                values.len()
+            );
+        }
+        let sql = format!("{from}{others} ORDER BY name {order} LIMIT ?3");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let names = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        names.collect()
+    }
+
+    /// The entries of a block, each with its judgement as it is stored.
+    pub(super) fn block(
+        &self,
+        name: i64,
+        backwards: bool,
+    ) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
+        let sql = format!("{SELECT} WHERE first = ?1");
+        let block = self
+            .connection
+            .prepare_cached(&sql)
+            .and_then(|mut statement| statement.query_row(params![name], Block::of));
+        let block = block.map_err(|error| self.sqlite(error))?;
+        let broken = |cause: String| LedgerError::broken(&self.path, number(name), cause);
+        let opened = Opened::new(&block.content).map_err(|error| broken(error.to_string()))?;
+        let mut entries = Vec::with_capacity(block.hashes().len());
+        let places = (block.first..).zip(block.hashes());
+        for ((position, hash), parts) in places.zip(opened.records()) {
+            let broken = |cause: String| LedgerError::broken(&self.path, position, cause);
+            let parts = parts.map_err(|error| broken(error.to_string()))?;
+            let (event, judgement) =
+                file::decode(&parts).map_err(|error| broken(error.to_string()))?;
+            let entry = Entry {
+                ledger: self.tenant.clone(),
+                position,
+                stored_at: UnixNs(parts.stored_at_unix_ns),
+                hash: *hash,
+                judged: Judged {
+                    event_bytes: parts.event.to_vec(),
+                    event,
+                    judgement,
+                },
+            };
+            entries.push((entry, parts.judgement.to_vec()));
+        }
+        if backwards {
+            entries.reverse();
+        }
+        Ok(entries)
+    }
+}
