@@ -8,6 +8,7 @@
 //! The file's format, and the check of a whole file, are `monitor-ledger`'s.
 //!
 //! # Layout
+//! - [`coverage`]: whether everything of a host is here.
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
@@ -36,6 +37,7 @@ use crate::{
     entropy,
 };
 
+pub mod coverage;
 pub mod error;
 pub mod evidence;
 pub mod read;

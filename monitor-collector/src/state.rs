@@ -391,16 +391,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn session(&self, id: SessionId) -> Result<Option<Login>, StateError> {
-        let select = "SELECT message, boot FROM session WHERE id = ?1";
-        let row = self
-            .connection
-            .query_row(select, [id.to_string()], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
-            })
-            .optional();
-        let row = row.map_err(|source| self.sqlite(source))?;
-        row.map(|(message, boot)| load::login(&self.path, &message, &boot))
-            .transpose()
+        session(&self.connection, &self.path, id)
     }
 
     fn sqlite(&self, source: rusqlite::Error) -> StateError {
@@ -409,4 +400,23 @@ impl State {
             source,
         }
     }
+}
+
+fn session(
+    connection: &Connection,
+    path: &Path,
+    id: SessionId,
+) -> Result<Option<Login>, StateError> {
+    let select = "SELECT message, boot FROM session WHERE id = ?1";
+    let row = connection
+        .query_row(select, [id.to_string()], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+        })
+        .optional();
+    let row = row.map_err(|source| StateError::Sqlite {
+        path: path.into(),
+        source,
+    })?;
+    row.map(|(message, boot)| load::login(path, &message, &boot))
+        .transpose()
 }

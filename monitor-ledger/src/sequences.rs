@@ -155,7 +155,8 @@ impl Sequences {
         }
     }
 
-    fn hold_range(&mut self, stream: &Stream, first: u64, last: u64) {
+    /// Takes numbers as held, first to last.
+    pub fn hold_range(&mut self, stream: &Stream, first: u64, last: u64) {
         if !self.has_room() {
             self.is_full = true;
             return;
@@ -204,6 +205,30 @@ impl Sequences {
             self.causes(stream, next, to, &mut missing);
         }
         missing
+    }
+
+    /// The first of the missing numbers right before a number; the number where
+    /// none is missing there.
+    #[must_use]
+    pub fn first_missing_before(&self, stream: &Stream, number: u64) -> u64 {
+        let held = self.held.get(stream);
+        let before = held.and_then(|held| held.range(..number).next_back());
+        before
+            .map_or(1, |(_, last)| last.saturating_add(1))
+            .min(number)
+    }
+
+    /// The last of the missing numbers right after a number; the number where
+    /// none is missing there, or nothing further is held.
+    #[must_use]
+    pub fn last_missing_after(&self, stream: &Stream, number: u64) -> u64 {
+        let held = self.held.get(stream);
+        let is_in = |(_, last): (&u64, &u64)| *last > number;
+        if held.is_some_and(|held| held.range(..=number).next_back().is_some_and(is_in)) {
+            return number;
+        }
+        let after = held.and_then(|held| held.range(number.saturating_add(1)..).next());
+        after.map_or(number, |(first, _)| first - 1)
     }
 
     /// Every number that is missing below the newest of its stream.
@@ -305,6 +330,18 @@ mod tests {
             ranges(&sequences.missing(&stream(), 9, 12)),
             [(11, 12, None)]
         );
+    }
+
+    #[test]
+    fn what_is_missing_next_to_a_number_is_found_on_both_sides() {
+        let mut sequences = Sequences::default();
+        for number in [3, 4, 5, 9] {
+            sequences.hold(stream(), number);
+        }
+        let before = |number| sequences.first_missing_before(&stream(), number);
+        let after = |number| sequences.last_missing_after(&stream(), number);
+        assert_eq!((before(3), before(4), before(9)), (1, 4, 6));
+        assert_eq!((after(4), after(5), after(9)), (4, 8, 9));
     }
 
     #[test]

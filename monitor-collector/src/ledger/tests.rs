@@ -6,6 +6,7 @@ use super::{
 };
 use crate::testing::{credential, event_id, judged, log_key, whole};
 
+mod coverage;
 mod older;
 mod tampering;
 

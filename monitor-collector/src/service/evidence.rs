@@ -1,18 +1,30 @@
 //! `EvidenceService`: what proves a ledger.
 
-use monitor_ledger::leaf::Blind;
-use monitor_model::id::TenantId;
+use monitor_ledger::{leaf::Blind, sequences::Stream};
+use monitor_model::{
+    clock::UnixNs,
+    id::{SessionId, TenantId},
+};
 use monitor_proto::v1::{
-    EntryPart, GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest,
-    GetConsistencyProofResponse, GetInclusionProofRequest, GetInclusionProofResponse,
-    GetTileRequest, GetTileResponse, LedgerEntry, ListEntriesRequest, ListEntriesResponse,
+    CoverageNote, EntryPart, GetCheckpointRequest, GetCheckpointResponse, GetCompletenessRequest,
+    GetCompletenessResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
+    GetInclusionProofRequest, GetInclusionProofResponse, GetTileRequest, GetTileResponse,
+    LedgerEntry, ListEntriesRequest, ListEntriesResponse, MissingNumbers, StreamNumbers,
     evidence_service_server::EvidenceService,
 };
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
 use super::{Edge, bad, page, sight::Sight};
-use crate::ledger::{LedgerError, evidence::Evidence};
+use crate::{
+    ledger::{
+        LedgerError,
+        coverage::{Asked, Coverage, Note, Noted},
+        evidence::Evidence,
+        read::Reader,
+    },
+    state::Login,
+};
 
 const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
 
@@ -140,9 +152,65 @@ impl EvidenceService for Edge {
             new_root: proof.root.to_vec(),
         }))
     }
+
+    async fn get_completeness(
+        &self,
+        request: Request<GetCompletenessRequest>,
+    ) -> Result<Response<GetCompletenessResponse>, Status> {
+        let sight = Sight::of(&Self::caller(&request, "GetCompleteness", &READERS)?);
+        let asked = request.into_inner();
+        let (until, asked) = if asked.session.is_empty() {
+            of_host(&sight, &asked)?
+        } else {
+            self.of_session(&sight, &asked).await?
+        };
+        let all = self.ledgers(&Sight::Everything, &[])?;
+        let span = asked.clone();
+        let found = self
+            .seated(&sight)
+            .look_up(move |data_dir| {
+                let readers = all.iter().map(|tenant| Reader::open(&data_dir, tenant));
+                let readers: Vec<Reader> = readers.collect::<Result<_, _>>()?;
+                Ok(Coverage::of(&readers, &span)?)
+            })
+            .await?;
+        // Of what goes on, as far as is known.
+        let to = until.unwrap_or(found.known_to);
+        Ok(Response::new(answer(&asked, to, found)))
+    }
 }
 
 impl Edge {
+    /// Until when a session's host is asked for, and of what. A session that is
+    /// not seen answers as one that is not there.
+    async fn of_session(
+        &self,
+        sight: &Sight,
+        asked: &GetCompletenessRequest,
+    ) -> Result<(Option<UnixNs>, Asked), Status> {
+        if !asked.host.is_empty() {
+            return Err(bad("host", "give a session or a host, not both"));
+        }
+        let id = SessionId::from_slice(&asked.session).map_err(|error| bad("session", error))?;
+        let edge = self.seated(sight);
+        let found = edge.ask_state(move |state| state.session(id));
+        let sees = |login: &Login| match (sight, &login.session.tenant) {
+            (Sight::Everything, _) => true,
+            (Sight::Tenants(_), Some(tenant)) => sight.sees(tenant),
+            (Sight::Tenants(_), None) => false,
+        };
+        let login = found.await?.filter(sees);
+        let login = login.ok_or_else(|| Status::not_found(format!("no session {id} is known")))?;
+        let session = login.session;
+        let asked = Asked {
+            host: session.host,
+            from: session.opened_at,
+            to: session.ended_at.unwrap_or(UnixNs::MAX),
+            boot: Some(login.boot),
+        };
+        Ok((session.ended_at, asked))
+    }
+
     /// Asks the ledger of a tenant that the caller sees. One that is not seen
     /// answers as one that is not there.
     async fn evidence<T: Send + 'static>(
@@ -156,6 +224,77 @@ impl Edge {
         self.seated(sight)
             .look_up(move |data_dir| Ok(ask(&Evidence::open(&data_dir, &tenant)?)?))
             .await
+    }
+}
+
+/// Until when is asked, none for as far as is known; and of what.
+fn of_host(
+    sight: &Sight,
+    asked: &GetCompletenessRequest,
+) -> Result<(Option<UnixNs>, Asked), Status> {
+    if *sight != Sight::Everything {
+        return Err(Status::permission_denied(
+            "auditors ask by session: a host has sessions of others",
+        ));
+    }
+    if asked.host.is_empty() {
+        return Err(bad("host", "give a session or a host"));
+    }
+    let until = (asked.to_unix_ns > 0).then_some(UnixNs(asked.to_unix_ns));
+    let asked = Asked {
+        host: asked.host.parse().map_err(|error| bad("host", error))?,
+        from: UnixNs(asked.from_unix_ns),
+        to: until.unwrap_or(UnixNs::MAX),
+        boot: None,
+    };
+    if asked.from > asked.to {
+        return Err(bad("to_unix_ns", "is before from_unix_ns"));
+    }
+    Ok((until, asked))
+}
+
+fn answer(asked: &Asked, to: UnixNs, found: Coverage) -> GetCompletenessResponse {
+    let numbers = |stream: &Stream, first, last| StreamNumbers {
+        boot: stream.boot.to_bytes().to_vec(),
+        source: stream.source.to_string(),
+        first,
+        last,
+    };
+    GetCompletenessResponse {
+        complete: found.is_complete(to),
+        host: asked.host.to_string(),
+        from_unix_ns: asked.from.0,
+        to_unix_ns: to.0,
+        // What came after what was asked for is not told.
+        known_to_unix_ns: found.known_to.min(to).0,
+        streams: found
+            .held
+            .iter()
+            .map(|held| numbers(&held.stream, held.first, held.last))
+            .collect(),
+        missing: found
+            .missing
+            .into_iter()
+            .map(|missing| MissingNumbers {
+                numbers: Some(numbers(&missing.stream, missing.first, missing.last)),
+                cause: missing.cause.unwrap_or_default(),
+            })
+            .collect(),
+        notes: found.notes.into_iter().map(note).collect(),
+        truncated: found.is_cut,
+    }
+}
+
+fn note(note: Note) -> CoverageNote {
+    let (impaired, times) = match note.what {
+        Noted::Unwatched => (String::new(), 0),
+        Noted::Impaired { reason, times } => (reason, times),
+    };
+    CoverageNote {
+        at_unix_ns: note.at.0,
+        boot: note.boot.to_bytes().to_vec(),
+        impaired,
+        times,
     }
 }
 

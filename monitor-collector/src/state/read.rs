@@ -13,7 +13,7 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, ToSql, params};
 
-use super::{Raised, State, StateError, alerts::number_of, load::decoded};
+use super::{Login, Raised, State, StateError, alerts::number_of, load::decoded};
 use crate::ledger::{integer, number};
 
 /// The columns of an alert.
@@ -126,6 +126,14 @@ impl StateReader {
         rows.iter()
             .map(|(name, message)| decoded::<v1::Session, _>(&self.path, "session", name, message))
             .collect()
+    }
+
+    /// A session and the boot that it is of, ended ones too.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn session(&self, id: SessionId) -> Result<Option<Login>, StateError> {
+        super::session(&self.connection, &self.path, id)
     }
 
     /// Alerts, newest first.
