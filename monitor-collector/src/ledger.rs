@@ -11,6 +11,7 @@
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
+//! - [`search`]: entries that answer a question.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
 //! - `tree`: the tree while it grows, and its checkpoints.
@@ -41,6 +42,7 @@ use crate::{
 pub mod error;
 pub mod evidence;
 pub mod read;
+pub mod search;
 mod tail;
 mod take_over;
 mod tree;

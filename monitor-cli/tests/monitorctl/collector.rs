@@ -51,6 +51,9 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
+    /// What searches find, newest first.
+    pub(crate) found: Vec<v1::JudgedEvent>,
+    pub(crate) searches: Vec<v1::SearchRequest>,
     pub(crate) revocations: Vec<v1::RevokeRequest>,
     pub(crate) pages: Vec<(u32, String)>,
     /// Most items that a page holds.
@@ -203,6 +206,33 @@ impl EventService for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
+        let request = request.into_inner();
+        let mut world = self.world()?;
+        world.searches.push(request.clone());
+        let (mut events, next_page_token) =
+            world.page(|world| &world.found, request.page_size, &request.page_token);
+        let filter = request.filter.unwrap_or_default();
+        events.retain(|judged| {
+            let who = monitor_proto::decode_event(&judged.event)
+                .unwrap()
+                .attribution;
+            let session = who.session.map(|id| id.to_bytes().to_vec());
+            let principal = who.principal.map(|id| id.to_string());
+            (filter.principals.is_empty()
+                || principal.is_some_and(|id| filter.principals.contains(&id)))
+                && (filter.sessions.is_empty()
+                    || session.is_some_and(|id| filter.sessions.contains(&id)))
+        });
+        Ok(Response::new(v1::SearchResponse {
+            events,
+            next_page_token,
+        }))
     }
 
     async fn explain(

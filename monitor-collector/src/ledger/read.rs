@@ -7,7 +7,7 @@ use std::{
 
 use monitor_model::{
     clock::UnixNs,
-    event::Kind,
+    event::{Event, Kind, objects},
     id::{AgentName, EventId, PrincipalId, SessionId, TenantId},
     verdict::VerdictKind,
 };
@@ -37,10 +37,12 @@ pub struct Filter {
     pub kinds: Vec<Kind>,
     /// With these verdicts.
     pub verdicts: Vec<VerdictKind>,
+    /// With an object that begins so.
+    pub object_prefix: String,
 }
 
 impl Filter {
-    /// Whether an entry is among those asked for.
+    /// Whether an entry is among those asked for, but for its objects.
     #[must_use]
     pub fn admits(&self, entry: &Entry) -> bool {
         let (event, who) = (&entry.judged.event, &entry.judged.event.attribution);
@@ -50,6 +52,14 @@ impl Filter {
             && within(&self.hosts, Some(&event.id.agent))
             && within(&self.kinds, Some(&event.action.kind()))
             && within(&self.verdicts, Some(&entry.judged.judgement.verdict.kind()))
+    }
+
+    /// Whether an event's objects are among those asked for: of the event as its
+    /// reader sees it, so that nobody finds what is left out by its beginning.
+    #[must_use]
+    pub fn admits_objects(&self, event: &Event) -> bool {
+        let prefix = self.object_prefix.as_bytes();
+        prefix.is_empty() || objects(event).iter().any(|text| text.starts_with(prefix))
     }
 }
 
@@ -131,8 +141,8 @@ impl Reader {
         })
     }
 
-    /// Entries of a span that a filter admits, in stored order, and the
-    /// instant up to which everything was looked at.
+    /// Entries of a span that a filter admits, whatever their objects, in stored
+    /// order, and the instant up to which everything was looked at.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`]; [`LedgerError::Broken`] for an entry that cannot be decoded.
@@ -302,7 +312,11 @@ impl Reader {
         })
     }
 
-    fn sqlite(&self, source: rusqlite::Error) -> LedgerError {
+    pub(super) fn broken(&self, position: u64, cause: &str) -> LedgerError {
+        LedgerError::broken(&self.path, position, cause)
+    }
+
+    pub(super) fn sqlite(&self, source: rusqlite::Error) -> LedgerError {
         LedgerError::Sqlite {
             path: self.path.clone(),
             source,
@@ -311,6 +325,6 @@ impl Reader {
 }
 
 /// A list as SQLite's `json_each` takes it.
-fn json<T: serde::Serialize>(values: &[T]) -> String {
+pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }
