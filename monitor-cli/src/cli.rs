@@ -22,7 +22,7 @@ pub mod pki;
 pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
-pub use events::{Events, Search, Tail};
+pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
 pub use pki::{Pki, PkiIssue};
@@ -109,6 +109,8 @@ pub enum Command {
     Tail(Tail),
     /// Finds events that were stored, newest first
     Search(Search),
+    /// Tells what an engineer's sessions did, touched and reached, as one story
+    Investigate(Investigate),
     /// Lists who is logged in where, for which client
     Sessions(Sessions),
     /// Lists verdicts that somebody must act on, newest first; takes and closes them

@@ -1,4 +1,4 @@
-//! `tail`, `search` and their flags.
+//! `tail`, `search`, `investigate` and their flags.
 
 use std::path::PathBuf;
 
@@ -124,6 +124,37 @@ pub struct Search {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+}
+
+/// Whose story, and of which time.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "One timeline over hosts, with what was opened from the engineer's sessions over
+ssh; credentials, and the connections that used them; tenants and hosts that were
+reached; alerts; what was revoked, and when. What the answer rests on, and what it
+cannot tell, is in docs/reference/questions.md.
+
+Examples:
+  monitorctl investigate --engineer alice --since 2026-01-02T14:02
+  monitorctl investigate --engineer alice --since 24h --svg alice.svg
+  monitorctl investigate --engineer alice --since 7d -o json | jq .investigation.tenants"
+)]
+pub struct Investigate {
+    /// The engineer or workload.
+    #[arg(long, value_name = "NAME")]
+    pub engineer: PrincipalId,
+    /// What happened then or later, as in 2h, 7d or 2026-01-02T14:02.
+    #[arg(long, value_name = "TIME|DURATION", value_parser = parse_moment)]
+    pub since: Moment,
+    /// What happened before then [default: now].
+    #[arg(long, value_name = "TIME|DURATION", value_parser = parse_moment)]
+    pub until: Option<Moment>,
+    /// Writes the blast radius as a graph in Graphviz' language.
+    #[arg(long, value_name = "FILE")]
+    pub dot: Option<PathBuf>,
+    /// Writes the blast radius as a picture.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 fn kinds() -> impl clap::builder::TypedValueParser<Value = Kind> {

@@ -19,6 +19,7 @@ pub mod export;
 pub mod filter;
 pub mod grants;
 pub mod hosts;
+pub mod investigate;
 pub mod orders;
 pub mod pki;
 pub mod revoke;
@@ -53,7 +54,7 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
     let settings = Settings::load(&cli.global, variables)?;
     if settings.output == Some(OutputFormat::Csv) && !has_columns(&cli.command) {
         return Err(CliError::Usage(
-            "csv is for lists: alerts, grants, hosts, orders, rules, search and sessions; \
+            "csv is for lists: alerts, grants, hosts, investigate, orders, rules, search and sessions; \
              give table, json or ndjson"
                 .to_owned(),
         ));
@@ -80,6 +81,7 @@ async fn dispatch(
     match command {
         Command::Tail(tail) => tail::run(tail, connection, screen).await,
         Command::Search(search) => search::run(search, connection, screen).await,
+        Command::Investigate(asked) => investigate::run(asked, connection, screen).await,
         Command::Sessions(sessions) if sessions.tree => {
             tree::run(sessions, connection, screen).await
         }
@@ -101,7 +103,11 @@ async fn dispatch(
 /// Whether a command's answer is a list with columns.
 fn has_columns(command: &Command) -> bool {
     match command {
-        Command::Search(_) | Command::Rules { .. } | Command::Hosts(_) | Command::Orders(_) => true,
+        Command::Search(_)
+        | Command::Investigate(_)
+        | Command::Rules { .. }
+        | Command::Hosts(_)
+        | Command::Orders(_) => true,
         Command::Alerts(alerts) => {
             matches!(alerts.command, None | Some(AlertsCommand::List(_)))
         }

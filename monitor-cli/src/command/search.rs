@@ -90,6 +90,11 @@ impl Pages {
         }
     }
 
+    /// Whether there is a further page.
+    pub(super) fn goes_on(&self) -> bool {
+        self.paging.next().is_some()
+    }
+
     /// The next page, which may be empty; none when all is fetched.
     ///
     /// # Errors

@@ -122,6 +122,12 @@ impl Screen {
         self.format == Format::Table
     }
 
+    /// Whether the columns of a list are asked for.
+    #[must_use]
+    pub fn is_csv(&self) -> bool {
+        self.format == Format::Csv
+    }
+
     /// Writes one line, escaped, in a tone.
     ///
     /// # Errors
