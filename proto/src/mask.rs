@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use prost::{DecodeError, Message as _};
 use prost_reflect::{
-    DescriptorError, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor,
+    DescriptorError, DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor,
 };
 
 use crate::{DESCRIPTORS, v1};
@@ -191,10 +191,8 @@ impl Messages {
         if is_event(field) {
             return Some(self.event.clone());
         }
-        match field.kind() {
-            Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
-            _ => None,
-        }
+        let is_one = !field.is_list() && !field.is_map();
+        field.kind().as_message().filter(|_| is_one).cloned()
     }
 
     /// The path that is most like this one.

@@ -39,7 +39,7 @@ fn quoted(field: &str) -> String {
     } else {
         field.to_owned()
     };
-    if field.contains([',', '"', '\'', ' ']) {
+    if field.contains([',', '"']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
         field
@@ -58,7 +58,7 @@ mod tests {
         row(&mut out, &cells).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "time,why_not\na,,\"b, \"\"c\"\"\",\"'=1+2\",two\\x0alines\n"
+            "time,why_not\na,,\"b, \"\"c\"\"\",'=1+2,two\\x0alines\n"
         );
     }
 }

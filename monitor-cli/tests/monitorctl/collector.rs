@@ -166,6 +166,11 @@ impl World {
     }
 }
 
+/// Whether a value is among those asked for; none are all.
+fn within<T: PartialEq>(asked: &[T], value: Option<T>) -> bool {
+    asked.is_empty() || value.is_some_and(|value| asked.contains(&value))
+}
+
 type Items = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -219,15 +224,13 @@ impl EventService for Service {
             world.page(|world| &world.found, request.page_size, &request.page_token);
         let filter = request.filter.unwrap_or_default();
         events.retain(|judged| {
-            let who = monitor_proto::decode_event(&judged.event)
-                .unwrap()
-                .attribution;
+            let event = monitor_proto::decode_event(&judged.event).unwrap();
+            let who = event.attribution;
             let session = who.session.map(|id| id.to_bytes().to_vec());
             let principal = who.principal.map(|id| id.to_string());
-            (filter.principals.is_empty()
-                || principal.is_some_and(|id| filter.principals.contains(&id)))
-                && (filter.sessions.is_empty()
-                    || session.is_some_and(|id| filter.sessions.contains(&id)))
+            within(&filter.principals, principal)
+                && within(&filter.sessions, session)
+                && within(&filter.kinds, Some(event.action.kind().to_string()))
         });
         Ok(Response::new(v1::SearchResponse {
             events,

@@ -108,13 +108,14 @@ fn bounded(
     let mut keys = Vec::new();
     let mut places = Vec::new();
     for (index, reader) in readers.iter().enumerate() {
-        let (found, place) = reader.keys(question, span, share)?;
-        keys.extend(found.into_iter().map(|(stored_at, position)| Key {
+        let looked = reader.look(question, span, share)?;
+        let found = looked.keys.into_iter();
+        keys.extend(found.map(|(stored_at, position)| Key {
             stored_at,
             position,
             reader: index,
         }));
-        places.extend(place);
+        places.extend(looked.place);
     }
     let mut next = cut(&mut keys, places, (question.order, span.limit));
     let mut entries: Vec<Entry> = Vec::with_capacity(keys.len());
@@ -188,19 +189,22 @@ fn beyond(order: Order, stored_at: UnixNs) -> UnixNs {
     }
 }
 
+/// What one ledger holds of a page.
+#[derive(Debug, Default)]
+struct Looked {
+    /// What fits: when it was stored, and its position.
+    keys: Vec<(UnixNs, u64)>,
+    /// The place up to which was looked; none when that is all of the span.
+    place: Option<UnixNs>,
+}
+
 impl Reader {
-    /// Keys of entries that answer the question, and the place up to which the
-    /// ledger was looked at; none when that is all of the span.
-    fn keys(
-        &self,
-        question: &Question<'_>,
-        span: Span,
-        share: u64,
-    ) -> Result<(Vec<(UnixNs, u64)>, Option<UnixNs>), LedgerError> {
+    /// Looks for what answers the question among so many entries of a span.
+    fn look(&self, question: &Question<'_>, span: Span, share: u64) -> Result<Looked, LedgerError> {
         let (Some(first), Some(last)) =
             (self.first_after(span.after)?, self.last_up_to(span.up_to)?)
         else {
-            return Ok((Vec::new(), None));
+            return Ok(Looked::default());
         };
         let order = question.order;
         let (first, last, edge) = match order {
@@ -212,14 +216,14 @@ impl Reader {
             }
             Order::NewestFirst | Order::OldestFirst => (first, last, None),
         };
-        let found = self.fitting(question, first..last.saturating_add(1), span.limit)?;
-        let full = u32::try_from(found.len()).unwrap_or(u32::MAX) >= span.limit;
-        let place = match (found.last(), edge) {
+        let keys = self.fitting(question, first..last.saturating_add(1), span.limit)?;
+        let full = u32::try_from(keys.len()).unwrap_or(u32::MAX) >= span.limit;
+        let place = match (keys.last(), edge) {
             (Some((stored_at, _)), _) if full => Some(beyond(order, *stored_at)),
             (_, Some(edge)) => Some(beyond(order, self.at(edge)?.stored_at)),
             (_, None) => None,
         };
-        Ok((found, place))
+        Ok(Looked { keys, place })
     }
 
     /// The first position that was stored after an instant.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use monitor_model::{bytes::PathLabel, id::SessionId};
+use monitor_model::id::SessionId;
 
 use super::{story::Story, uses::Grade};
 use crate::output::{safe, short};
@@ -103,7 +103,7 @@ impl Graph {
     pub fn of(story: &Story) -> Self {
         let mut growing = Growing::default();
         let engineer = story.engineer.to_string();
-        let root = growing.node((Layer::Engineer, &engineer), engineer.clone(), false);
+        let root = growing.node((Layer::Engineer, &engineer), &engineer, false);
         sessions(story, root, &mut growing);
         credentials(story, &mut growing);
         destinations(story, &mut growing);
@@ -117,25 +117,24 @@ fn sessions(story: &Story, root: usize, growing: &mut Growing) {
         let tenant = session.tenant.as_ref();
         let tenant = tenant.map_or("no tenant", |id| id.as_str());
         let label = format!("{} for {tenant}", short(&session.id.to_string()));
-        let node = growing.node((Layer::Session, &session.id.to_string()), label, false);
+        let node = growing.node((Layer::Session, &session.id.to_string()), &label, false);
         let from = told.opened_from.filter(|from| is_told(story, *from));
         match from {
             Some(from) => {
-                let before =
-                    growing.node((Layer::Session, &from.to_string()), String::new(), false);
+                let before = growing.node((Layer::Session, &from.to_string()), "", false);
                 growing.edge(before, node, "ssh");
             }
             None => growing.edge(root, node, ""),
         }
         let host = session.host.to_string();
-        let host = growing.node((Layer::Host, &host), host.clone(), false);
+        let host = growing.node((Layer::Host, &host), &host, false);
         growing.edge(node, host, "");
     }
     // Hosts on which something happened in no session of the list.
     for host in &story.hosts {
         let name = host.to_string();
         if !growing.knows(Layer::Host, &name) {
-            let host = growing.node((Layer::Host, &name), name.clone(), false);
+            let host = growing.node((Layer::Host, &name), &name, false);
             growing.edge(root, host, "");
         }
     }
@@ -148,15 +147,15 @@ fn is_told(story: &Story, id: SessionId) -> bool {
 fn credentials(story: &Story, growing: &mut Growing) {
     for touched in &story.credentials {
         let key = format!("{} {:?}", touched.host, touched.path);
-        let label = format!("{} ({})", path(&touched.path), touched.class);
+        let label = format!("{} ({})", touched.path, touched.class);
         let alarming = touched.out_of_scope > 0;
-        let node = growing.node((Layer::Credential, &key), label, alarming);
+        let node = growing.node((Layer::Credential, &key), &label, alarming);
         let host = touched.host.to_string();
-        let host = growing.node((Layer::Host, &host), host.clone(), false);
+        let host = growing.node((Layer::Host, &host), &host, false);
         growing.edge(host, node, "");
         if let Some(tenant) = &touched.tenant {
             let tenant = tenant.to_string();
-            let tenant = growing.node((Layer::Tenant, &tenant), tenant.clone(), false);
+            let tenant = growing.node((Layer::Tenant, &tenant), &tenant, false);
             growing.edge(node, tenant, "");
         }
         for used in &touched.uses {
@@ -177,18 +176,14 @@ fn destinations(story: &Story, growing: &mut Growing) {
     for reached in &story.destinations {
         let key = (reached.address.as_str(), reached.owner.as_str());
         let node = destination(growing, key, reached.out_of_scope > 0);
-        let tenant = growing.node(
-            (Layer::Tenant, &reached.owner),
-            reached.owner.clone(),
-            false,
-        );
+        let tenant = growing.node((Layer::Tenant, &reached.owner), &reached.owner, false);
         growing.edge(node, tenant, "");
         if used.contains(&key) {
             continue;
         }
         for host in &reached.hosts {
             let host = host.to_string();
-            let host = growing.node((Layer::Host, &host), host.clone(), false);
+            let host = growing.node((Layer::Host, &host), &host, false);
             growing.edge(host, node, "");
         }
     }
@@ -196,11 +191,7 @@ fn destinations(story: &Story, growing: &mut Growing) {
 
 fn destination(growing: &mut Growing, (address, owner): (&str, &str), alarming: bool) -> usize {
     let key = format!("{address} {owner}");
-    growing.node((Layer::Destination, &key), address.to_owned(), alarming)
-}
-
-fn path(label: &PathLabel) -> String {
-    label.to_string()
+    growing.node((Layer::Destination, &key), address, alarming)
 }
 
 impl Growing {
@@ -209,11 +200,11 @@ impl Growing {
     }
 
     /// The node of a name, made with this label when it is not there yet.
-    fn node(&mut self, (layer, key): (Layer, &str), label: String, alarming: bool) -> usize {
+    fn node(&mut self, (layer, key): (Layer, &str), label: &str, alarming: bool) -> usize {
         let key = (layer, key.to_owned());
         let index = match self.known.get(&key) {
             Some(index) => *index,
-            None => self.made(layer, &label),
+            None => self.made(layer, label),
         };
         self.known.insert(key, index);
         if let Some(node) = self.graph.nodes.get_mut(index) {

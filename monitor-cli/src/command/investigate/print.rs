@@ -1,5 +1,7 @@
 //! A story for people, and its timeline in columns.
 
+use monitor_model::id::AgentName;
+
 use super::{
     story::{Destination, Reached, Step, Story},
     uses::Touched,
@@ -232,7 +234,7 @@ fn destinations(destinations: &[Destination], screen: &mut Screen) -> Result<(),
     let rows: Vec<Vec<Cell>> = destinations
         .iter()
         .map(|reached| {
-            let hosts: Vec<&str> = reached.hosts.iter().map(|host| host.as_str()).collect();
+            let hosts: Vec<&str> = reached.hosts.iter().map(AgentName::as_str).collect();
             vec![
                 Cell::new(&reached.address),
                 Cell::new(&reached.owner),

@@ -179,7 +179,7 @@ impl Story {
             .chain(alerts.iter().map(raised))
             .chain(orders.iter().flat_map(revoked))
             .collect();
-        timeline.sort_by(|one, other| (one.at, one.step).cmp(&(other.at, other.step)));
+        timeline.sort_by_key(|step| (step.at, step.step));
         let of_sessions = told.iter().map(|session| session.host.clone());
         let of_events = events.iter().map(|(event, _)| event.id.agent.clone());
         Self {

@@ -179,10 +179,13 @@ fn used(events: &[(Event, Judgement)]) -> Vec<(Grade, u64)> {
 
 const KEY: &str = "/srv/globex/kubeconfig";
 
+/// What it is, what happened, and the uses that it makes.
+type Case = (&'static str, Vec<(Event, Judgement)>, Vec<(Grade, u64)>);
+
 #[test]
 fn a_use_is_graded_by_who_connected_and_when() {
     let opened = read(1_010, (10, 5), KEY, Operation::Read);
-    let cases: [(&str, Vec<(Event, Judgement)>, Vec<(Grade, u64)>); 7] = [
+    let cases: [Case; 7] = [
         (
             "the same process, after",
             vec![opened.clone(), connect(1_020, (10, 5), false)],
