@@ -62,6 +62,7 @@ def main():
         check_reflection(channel)
         check_health(channel)
         check_events(channel)
+        check_search(channel)
         check_sessions(channel)
 
 
@@ -73,6 +74,9 @@ def check_reflection(channel):
     pool = DescriptorPool(database)
     subscribe = pool.FindServiceByName("monitor.v1.EventService").FindMethodByName("Subscribe")
     assert subscribe.output_type.full_name == "monitor.v1.SubscribeResponse", subscribe.output_type.full_name
+    search = pool.FindServiceByName("monitor.v1.EventService").FindMethodByName("Search")
+    mask = search.input_type.fields_by_name["mask"].message_type
+    assert mask.full_name == "google.protobuf.FieldMask", mask.full_name
     print("reflection ok:", ", ".join(sorted(services)))
 
 
@@ -101,6 +105,38 @@ def check_events(channel):
             print("events ok:", seen)
             return
     raise AssertionError("no connection of alice")
+
+
+def check_search(channel):
+    messages = importlib.import_module("monitor.v1.events_pb2")
+    event_messages = importlib.import_module("monitor.v1.event_pb2")
+    stub = importlib.import_module("monitor.v1.events_pb2_grpc").EventServiceStub(channel)
+    request = messages.SearchRequest(
+        filter=messages.EventFilter(principals=["alice"], kinds=["connect"]),
+        order=messages.SEARCH_ORDER_OLDEST_FIRST,
+        page_size=1,
+    )
+    request.mask.paths.extend(["position", "event.id", "event.connect.destination.port"])
+    ids = []
+    while True:
+        answer = stub.Search(request, timeout=DEADLINE_SECONDS)
+        for judged in answer.events:
+            event = event_messages.Event.FromString(judged.event)
+            assert judged.position > 0 and not judged.hash and not judged.HasField("judgement"), judged
+            assert event.connect.destination.port > 0 and not event.connect.destination.address, event
+            assert not event.HasField("attribution") and event.at_unix_ns == 0, event
+            ids.append(event.id.SerializeToString())
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    assert ids and len(ids) == len(set(ids)), len(ids)
+    request.mask.paths.append("event.connect.port")
+    try:
+        stub.Search(request, timeout=DEADLINE_SECONDS)
+        raise AssertionError("a path that does not exist was taken")
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+    print("search ok:", len(ids))
 
 
 def check_sessions(channel):

@@ -9,20 +9,20 @@ use clap::{
 };
 use monitor_model::{
     alert::{AlertState, Severity},
-    event::Kind,
     id::{AgentName, EventId, GrantId, PrincipalId, TenantId},
-    verdict::VerdictKind,
 };
 
 use crate::output::time::parse_duration;
 
 pub mod alerts;
+pub mod events;
 pub mod export;
 pub mod grants;
 pub mod pki;
 pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
+pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
 pub use pki::{Pki, PkiIssue};
@@ -98,6 +98,8 @@ pub enum OutputFormat {
     Json,
     /// One JSON object a line.
     Ndjson,
+    /// Columns of text under a header, for lists.
+    Csv,
 }
 
 /// Every command.
@@ -105,6 +107,10 @@ pub enum OutputFormat {
 pub enum Command {
     /// Shows events as they happen, one line each
     Tail(Tail),
+    /// Finds events that were stored, newest first
+    Search(Search),
+    /// Tells what an engineer's sessions did, touched and reached, as one story
+    Investigate(Investigate),
     /// Lists who is logged in where, for which client
     Sessions(Sessions),
     /// Lists verdicts that somebody must act on, newest first; takes and closes them
@@ -158,63 +164,6 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-}
-
-/// Which events, and from where on.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Shown is every kind of event but fork and exit, of which there are many;
---kind names the kinds to show, and -v shows all. A flag that is repeated widens
-the filter, different flags narrow it.
-
-Lost connections are taken up again where they broke; with --cursor-file a new
-tail does so too, with the same filters (the last items may come twice, none is
-left out).
-
-Examples:
-  monitorctl tail                                       from now on
-  monitorctl tail --alerts --verdict out_of_scope       what needs somebody
-  monitorctl tail --principal alice --from-start --until-now
-  monitorctl tail -o ndjson --cursor-file siem.cursor | jq -c 'select(.type == \"event\")'"
-)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Tail {
-    /// Goes on waiting for new events: the default.
-    #[arg(long, conflicts_with = "until_now")]
-    pub follow: bool,
-    /// Ends at the newest event instead of waiting for more.
-    #[arg(long)]
-    pub until_now: bool,
-    /// Begins at the oldest event instead of now. A cursor in --cursor-file goes before it.
-    #[arg(long)]
-    pub from_start: bool,
-    /// Keeps the place in this file, and begins there when it exists.
-    #[arg(long, value_name = "FILE")]
-    pub cursor_file: Option<PathBuf>,
-    /// Alerts as well, where they were raised.
-    #[arg(long)]
-    pub alerts: bool,
-    /// Signs of life as well, when nothing happens.
-    #[arg(long)]
-    pub heartbeats: bool,
-    /// Only events in this tenant's ledger.
-    #[arg(long)]
-    pub tenant: Vec<TenantId>,
-    /// Only of this engineer or workload.
-    #[arg(long)]
-    pub principal: Vec<PrincipalId>,
-    /// Only of this session, by its id or the end of it.
-    #[arg(long)]
-    pub session: Vec<String>,
-    /// Only on this host.
-    #[arg(long)]
-    pub host: Vec<AgentName>,
-    /// Only of this kind.
-    #[arg(long, value_parser = kinds())]
-    pub kind: Vec<Kind>,
-    /// Only with this verdict.
-    #[arg(long, value_parser = verdicts())]
-    pub verdict: Vec<VerdictKind>,
 }
 
 /// How many at most.
@@ -336,14 +285,6 @@ pub enum Shell {
     Zsh,
     /// The friendly interactive shell.
     Fish,
-}
-
-fn kinds() -> impl clap::builder::TypedValueParser<Value = Kind> {
-    one_of(Kind::ALL, Kind::as_str)
-}
-
-fn verdicts() -> impl clap::builder::TypedValueParser<Value = VerdictKind> {
-    one_of(&VerdictKind::ALL, VerdictKind::as_str)
 }
 
 fn severities() -> impl clap::builder::TypedValueParser<Value = Severity> {

@@ -13,6 +13,7 @@
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
 //! - `scan`: goes through blocks.
+//! - [`search`]: entries that answer a question.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
 //! - `tree`: the tree while it grows, and its checkpoints.
@@ -42,6 +43,7 @@ pub mod error;
 pub mod evidence;
 pub mod read;
 mod scan;
+pub mod search;
 mod tail;
 mod take_over;
 mod tree;

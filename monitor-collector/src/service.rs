@@ -8,7 +8,8 @@
 //! - [`sight`]: which tenants a caller sees, and what is left out for whom.
 //! - [`cursor`]: where a reader stopped, sealed.
 //! - [`page`]: page sizes and tokens.
-//! - [`events`]: `EventService`; [`subscription`]: one reader of it.
+//! - [`events`]: `EventService`; [`subscription`]: one reader of it;
+//!   [`search`]: its pages.
 //! - [`evidence`]: what proves a ledger, `EvidenceService`.
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
@@ -43,6 +44,7 @@ pub mod lists;
 pub mod page;
 pub mod processes;
 pub mod revocation;
+pub mod search;
 pub mod sight;
 pub mod subscription;
 

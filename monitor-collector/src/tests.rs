@@ -36,6 +36,7 @@ mod measure;
 mod processes;
 mod reload;
 mod revocation;
+mod search;
 mod subscription;
 
 /// Longest wait for anything in a test.

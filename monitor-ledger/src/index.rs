@@ -6,10 +6,10 @@
 //! and compares. Terms are keyed digests: who has the file and not its secret
 //! cannot look up whom it speaks of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use monitor_model::{
-    event::{Event, Kind},
+    event::{Event, Kind, objects},
     id::{AgentName, PrincipalId, SessionId},
     verdict::VerdictKind,
 };
@@ -17,6 +17,11 @@ use prost::encoding::{decode_varint, encode_varint};
 use sha2::{Digest as _, Sha256};
 
 use crate::{leaf::Blinding, sequences::Stream};
+
+/// Beginnings of objects are kept at every so many bytes...
+const OBJECT_STEP: usize = 4;
+/// ... up to this many.
+const OBJECT_BYTES_MAX: usize = 128;
 
 /// What a record is searched by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +36,20 @@ pub enum Term<'a> {
     Kind(Kind),
     /// Its verdict.
     Verdict(VerdictKind),
+    /// The beginning of one of its objects: [`Term::object`] makes it.
+    Object(&'a [u8]),
 }
 
-impl Term<'_> {
+impl<'a> Term<'a> {
+    /// What an object that begins so is searched by: as much of the beginning
+    /// as is kept. None where it is too short to narrow anything down.
+    #[must_use]
+    pub fn object(prefix: &'a [u8]) -> Option<Self> {
+        let length = prefix.len().min(OBJECT_BYTES_MAX) / OBJECT_STEP * OBJECT_STEP;
+        let kept = prefix.get(..length).filter(|kept| !kept.is_empty());
+        kept.map(Self::Object)
+    }
+
     /// What is kept of it in a ledger: the first eight bytes of SHA-256 over
     /// the ledger's secret and the term.
     #[must_use]
@@ -50,6 +66,7 @@ impl Term<'_> {
             Self::Host(id) => (3, id.as_str().as_bytes()),
             Self::Kind(kind) => (4, kind.as_str().as_bytes()),
             Self::Verdict(kind) => (5, kind.as_str().as_bytes()),
+            Self::Object(prefix) => (6, prefix),
         };
         into.push(tag);
         into.extend(value);
@@ -75,7 +92,9 @@ pub struct Index {
     stored: Option<Span>,
     at: Option<Span>,
     numbers: Vec<(Stream, Vec<u64>)>,
-    terms: BTreeSet<Vec<u8>>,
+    terms: HashSet<Vec<u8>>,
+    /// Objects whose terms are there.
+    objects: HashSet<Vec<u8>>,
     scratch: Vec<u8>,
 }
 
@@ -94,11 +113,25 @@ impl Index {
             Some(Term::Verdict(verdict)),
         ];
         for term in terms.into_iter().flatten() {
-            self.scratch.clear();
-            term.write(&mut self.scratch);
-            if !self.terms.contains(&self.scratch) {
-                self.terms.insert(self.scratch.clone());
+            self.term(term);
+        }
+        for object in objects(event) {
+            if self.objects.contains(object.as_ref()) {
+                continue;
             }
+            let lengths = (OBJECT_STEP..=object.len().min(OBJECT_BYTES_MAX)).step_by(OBJECT_STEP);
+            for beginning in lengths.filter_map(|length| object.get(..length)) {
+                self.term(Term::Object(beginning));
+            }
+            self.objects.insert(object.into_owned());
+        }
+    }
+
+    fn term(&mut self, term: Term<'_>) {
+        self.scratch.clear();
+        term.write(&mut self.scratch);
+        if !self.terms.contains(&self.scratch) {
+            self.terms.insert(self.scratch.clone());
         }
     }
 
@@ -240,6 +273,27 @@ mod tests {
         let distinct: BTreeSet<i64> = codes.into_iter().collect();
         assert_eq!(distinct.len(), codes.len());
         assert_eq!(Term::Host(&host).code(&one), codes[1]);
+    }
+
+    #[test]
+    fn every_beginning_of_an_object_finds_it_or_narrows_nothing() {
+        let object = b"/srv/globex/kubeconfig";
+        let kept: Vec<&[u8]> = (4..=object.len())
+            .step_by(4)
+            .map(|to| &object[..to])
+            .collect();
+        for to in 0..=object.len() {
+            match Term::object(&object[..to]) {
+                None => assert!(to < OBJECT_STEP),
+                Some(Term::Object(asked)) => assert!(kept.contains(&asked), "{to}"),
+                Some(other) => panic!("{other:?}"),
+            }
+        }
+        let long = [b'x'; 500];
+        assert_eq!(
+            Term::object(&long),
+            Some(Term::Object(&long[..OBJECT_BYTES_MAX]))
+        );
     }
 
     proptest! {

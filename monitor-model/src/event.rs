@@ -8,6 +8,7 @@
 //!   watch list expects it.
 //! - [`local`]: sockets, other processes, identities, the host.
 //! - [`fact`]: what stands out in an event, whoever did it.
+//! - [`object`]: what it was done to, as filters name it.
 
 use std::fmt;
 
@@ -28,6 +29,7 @@ pub mod expected;
 pub mod fact;
 pub mod handover;
 pub mod local;
+pub mod object;
 pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
@@ -39,6 +41,7 @@ pub use handover::{Carrier, Step, Way};
 pub use local::{
     HostChange, Ids, LocalAddress, MemoryAccess, ProcessRef, SocketAddress, SocketOperation,
 };
+pub use object::objects;
 pub use operation::Operation;
 
 /// Most processes that outlive a login and are named.

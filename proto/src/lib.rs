@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`v1`]: generated messages, clients and servers; handled only at the tonic edge.
+//! - [`mask`]: which parts of a judged event are sent.
 //! - [`convert`]: the only code that maps messages to the model and back.
 //! - [`encode_event`], [`decode_event`]: the one encoding of an event.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ use monitor_model::event::Event;
 use prost::Message as _;
 
 pub mod convert;
+pub mod mask;
 
 /// Generated messages, clients and servers of package `monitor.v1`.
 #[allow(

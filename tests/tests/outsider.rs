@@ -23,7 +23,13 @@ fn client_in_python_reads_events_and_sessions() {
         .args([&here.join("../proto"), made.path()])
         .envs(config::variables(&ground.stage.folder, "monitorctl.env").unwrap());
     let said = command::stdout(&mut client).unwrap();
-    for line in ["reflection ok", "health ok", "events ok", "sessions ok"] {
+    for line in [
+        "reflection ok",
+        "health ok",
+        "events ok",
+        "search ok",
+        "sessions ok",
+    ] {
         assert!(said.contains(line), "{said}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use monitor_proto::InvalidMessage;
 
 use crate::{
-    cli::{Cli, Command, Global, OutputFormat},
+    cli::{AlertsCommand, Cli, Command, Global, OutputFormat},
     connection::Connection,
     error::CliError,
     output::{Format, Paint, Screen},
@@ -16,12 +16,15 @@ pub mod alerts;
 pub mod completions;
 pub mod explain;
 pub mod export;
+pub mod filter;
 pub mod grants;
 pub mod hosts;
+pub mod investigate;
 pub mod orders;
 pub mod pki;
 pub mod revoke;
 pub mod rules;
+pub mod search;
 pub mod sessions;
 pub mod tail;
 pub mod tree;
@@ -49,6 +52,13 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
         return completions::run(*shell, &mut out);
     }
     let settings = Settings::load(&cli.global, variables)?;
+    if settings.output == Some(OutputFormat::Csv) && !has_columns(&cli.command) {
+        return Err(CliError::Usage(
+            "csv is for lists: alerts, grants, hosts, investigate, orders, rules, search and sessions; \
+             give table, json or ndjson"
+                .to_owned(),
+        ));
+    }
     if let Command::Verify(verify) = &cli.command {
         return verify::run(verify, &mut screen(&cli.global, &settings, terminal));
     }
@@ -70,6 +80,8 @@ async fn dispatch(
 ) -> Result<(), CliError> {
     match command {
         Command::Tail(tail) => tail::run(tail, connection, screen).await,
+        Command::Search(search) => search::run(search, connection, screen).await,
+        Command::Investigate(asked) => investigate::run(asked, connection, screen).await,
         Command::Sessions(sessions) if sessions.tree => {
             tree::run(sessions, connection, screen).await
         }
@@ -88,10 +100,35 @@ async fn dispatch(
     }
 }
 
+/// Whether a command's answer is a list with columns.
+fn has_columns(command: &Command) -> bool {
+    match command {
+        Command::Search(_)
+        | Command::Investigate(_)
+        | Command::Rules { .. }
+        | Command::Hosts(_)
+        | Command::Orders(_) => true,
+        Command::Alerts(alerts) => {
+            matches!(alerts.command, None | Some(AlertsCommand::List(_)))
+        }
+        Command::Grants(grants) => grants.action.is_none(),
+        Command::Sessions(sessions) => !sessions.tree,
+        Command::Tail(_)
+        | Command::Explain { .. }
+        | Command::Order { .. }
+        | Command::Revoke(_)
+        | Command::Export(_)
+        | Command::Verify(_)
+        | Command::Pki { .. }
+        | Command::Completions { .. } => false,
+    }
+}
+
 fn screen(global: &Global, settings: &Settings, terminal: Terminal) -> Screen {
     let format = match (settings.output, terminal) {
         (Some(OutputFormat::Table), _) | (None, Terminal::Yes) => Format::Table,
         (Some(OutputFormat::Json), _) => Format::Json,
+        (Some(OutputFormat::Csv), _) => Format::Csv,
         (Some(OutputFormat::Ndjson), _) | (None, Terminal::No) => Format::Ndjson,
     };
     // Whole lines or blocks: `tail` sends them on their way itself.

@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 21] = [
+const TIME_FIELDS: [&str; 25] = [
     "alert",
     "at",
     "broker_answered",
@@ -27,18 +27,22 @@ const TIME_FIELDS: [&str; 21] = [
     "ended_at",
     "event_at",
     "expires",
+    "first_at",
     "first_refused_login",
     "gone_at",
     "kept_since",
     "kernel_event",
     "krl_published",
+    "last_at",
     "last_process_gone",
     "lost_at",
     "not_before",
     "opened_at",
     "ordered",
     "received_at",
+    "since",
     "started_at",
+    "until",
     "unwatched_until",
 ];
 

@@ -17,6 +17,7 @@ use self::{
     table::{Cell, Table},
 };
 
+pub mod csv;
 pub mod json;
 pub mod table;
 pub mod time;
@@ -30,6 +31,8 @@ pub enum Format {
     Json,
     /// One JSON object a line.
     Ndjson,
+    /// The columns of a list as RFC 4180 has it.
+    Csv,
 }
 
 /// What a piece of text means, told by its colour.
@@ -119,6 +122,12 @@ impl Screen {
         self.format == Format::Table
     }
 
+    /// Whether the columns of a list are asked for.
+    #[must_use]
+    pub fn is_csv(&self) -> bool {
+        self.format == Format::Csv
+    }
+
     /// Writes one line, escaped, in a tone.
     ///
     /// # Errors
@@ -163,9 +172,12 @@ impl Screen {
         self.out.flush()
     }
 
-    /// Local date and time to the second.
+    /// Local date and time to the second; RFC 3339 in UTC where programs read it.
     #[must_use]
     pub fn moment(&self, at: UnixNs) -> String {
+        if self.format == Format::Csv {
+            return time::rfc3339(at).unwrap_or_default();
+        }
         time::local_seconds(at, &self.zone)
     }
 
@@ -175,11 +187,12 @@ impl Screen {
         time::local_millis(at, &self.zone)
     }
 
-    /// The last six characters of an id; all of them when verbose.
+    /// The last six characters of an id; all of them when verbose, and where
+    /// programs read it.
     #[must_use]
     pub fn id(&self, id: &impl ToString) -> String {
         let text = id.to_string();
-        if self.verbose {
+        if self.verbose || self.format == Format::Csv {
             text
         } else {
             short(&text).to_owned()
@@ -222,6 +235,15 @@ impl<'a> Listing<'a> {
                 self.table
                     .rows(&mut self.screen.out, self.screen.paint, &rows)?;
             }
+            Format::Csv => {
+                if self.written == 0 {
+                    csv::header(&mut self.screen.out, &self.table)?;
+                }
+                for item in items {
+                    let cells = row(self.screen, item);
+                    csv::row(&mut self.screen.out, &cells)?;
+                }
+            }
             Format::Ndjson => items
                 .iter()
                 .try_for_each(|item| self.screen.record(&record(item)))?,
@@ -248,7 +270,8 @@ impl<'a> Listing<'a> {
                 self.screen.flush()?;
                 note(when_empty);
             }
-            (Format::Table | Format::Ndjson, _) => {}
+            (Format::Csv, 0) => csv::header(&mut self.screen.out, &self.table)?,
+            (Format::Table | Format::Ndjson | Format::Csv, _) => {}
         }
         self.screen.flush()
     }

@@ -39,6 +39,15 @@ impl Cell {
         Self { tone, ..self }
     }
 
+    /// What it says; nothing where it shows as `-`.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        match self.text.as_str() {
+            "-" => "",
+            text => text,
+        }
+    }
+
     fn width(&self) -> usize {
         self.text.chars().count()
     }
@@ -47,6 +56,7 @@ impl Cell {
 /// Rows under a header, each column as wide as its widest cell so far.
 #[derive(Debug)]
 pub struct Table {
+    names: Vec<String>,
     header: Option<Vec<Cell>>,
     widths: Vec<usize>,
 }
@@ -63,9 +73,15 @@ impl Table {
             })
             .collect();
         Self {
+            names: columns.iter().map(ToString::to_string).collect(),
             widths: header.iter().map(Cell::width).collect(),
             header: Some(header),
         }
+    }
+
+    /// The names of its columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// Writes rows, the header before the first ones.

@@ -2,12 +2,35 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, civil, tz::TimeZone};
 use monitor_model::clock::UnixNs;
 
 const MILLISECOND: u128 = 1_000_000;
 const SECOND: u128 = 1_000 * MILLISECOND;
 const MINUTE: u128 = 60 * SECOND;
+
+/// An instant as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// This one.
+    At(UnixNs),
+    /// So long ago.
+    Ago(Duration),
+}
+
+impl Moment {
+    /// The instant, as seen from `now`.
+    #[must_use]
+    pub fn instant(self, now: UnixNs) -> UnixNs {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => {
+                let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
+                UnixNs(now.0.saturating_sub(ago))
+            }
+        }
+    }
+}
 
 /// RFC 3339, UTC, nanoseconds; none for [`UnixNs::MAX`], which means never.
 #[must_use]
@@ -71,6 +94,38 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration; write one as in 10s, 500ms or 1m30s");
     let parsed: SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(parsed).map_err(|_| wrong())
+}
+
+/// Reads an instant as people write it: `2026-01-02T14:02:05Z`, local time as in
+/// `2026-01-02 14:02`, or how long ago as in `2h` and `7d`.
+///
+/// # Errors
+/// A sentence that says what would be right.
+pub fn parse_moment(text: &str) -> Result<Moment, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is neither a time nor a duration; write 2026-01-02T14:02:05Z, \
+             2026-01-02T14:02 for local time, or 2h, 30m, 7d for so long ago"
+        )
+    };
+    let at = |timestamp: Timestamp| {
+        let ns = u64::try_from(timestamp.as_nanosecond()).map_err(|_| wrong())?;
+        Ok(Moment::At(UnixNs(ns)))
+    };
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return at(timestamp);
+    }
+    if let Ok(local) = text.parse::<civil::DateTime>() {
+        let zoned = local.to_zoned(TimeZone::system()).map_err(|_| wrong())?;
+        return at(zoned.timestamp());
+    }
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let ago = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| wrong())?;
+    Duration::try_from(ago)
+        .map(Moment::Ago)
+        .map_err(|_| wrong())
 }
 
 fn timestamp(at: UnixNs) -> Option<Timestamp> {
@@ -149,5 +204,31 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn moments_are_read_as_people_write_them() {
+        let day = Duration::from_secs(24 * 3_600);
+        assert_eq!(parse_moment("7d"), Ok(Moment::Ago(7 * day)));
+        assert_eq!(
+            parse_moment("1h30m"),
+            Ok(Moment::Ago(Duration::from_secs(5_400)))
+        );
+        let noon = Moment::At(UnixNs(NOON.0 - 123_456_789));
+        assert_eq!(parse_moment("2026-11-20T12:00:00Z"), Ok(noon));
+        assert_eq!(parse_moment("2026-11-20T13:00:00+01:00"), Ok(noon));
+        let zone = TimeZone::system();
+        let Ok(Moment::At(local)) = parse_moment("2026-11-20 14:02") else {
+            panic!("local time is an instant");
+        };
+        assert_eq!(local_seconds(local, &zone), "2026-11-20 14:02:00");
+        for wrong in ["", "yesterday", "-2h", "2026-13-01T00:00:00Z"] {
+            assert!(parse_moment(wrong).unwrap_err().contains("2h"), "{wrong}");
+        }
+        assert_eq!(
+            Moment::Ago(day).instant(NOON),
+            UnixNs(NOON.0 - 86_400 * 1_000_000_000)
+        );
+        assert_eq!(Moment::Ago(day).instant(UnixNs(5)), UnixNs(0));
     }
 }

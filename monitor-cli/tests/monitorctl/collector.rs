@@ -51,6 +51,9 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<v1::HostStatus>,
     pub(crate) orders: VecDeque<v1::Order>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
+    /// What searches find, newest first.
+    pub(crate) found: Vec<v1::JudgedEvent>,
+    pub(crate) searches: Vec<v1::SearchRequest>,
     pub(crate) revocations: Vec<v1::RevokeRequest>,
     pub(crate) pages: Vec<(u32, String)>,
     /// Most items that a page holds.
@@ -163,6 +166,11 @@ impl World {
     }
 }
 
+/// Whether a value is among those asked for; none are all.
+fn within<T: PartialEq>(asked: &[T], value: Option<T>) -> bool {
+    asked.is_empty() || value.is_some_and(|value| asked.contains(&value))
+}
+
 type Items = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -203,6 +211,31 @@ impl EventService for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn search(
+        &self,
+        request: Request<v1::SearchRequest>,
+    ) -> Result<Response<v1::SearchResponse>, Status> {
+        let request = request.into_inner();
+        let mut world = self.world()?;
+        world.searches.push(request.clone());
+        let (mut events, next_page_token) =
+            world.page(|world| &world.found, request.page_size, &request.page_token);
+        let filter = request.filter.unwrap_or_default();
+        events.retain(|judged| {
+            let event = monitor_proto::decode_event(&judged.event).unwrap();
+            let who = event.attribution;
+            let session = who.session.map(|id| id.to_bytes().to_vec());
+            let principal = who.principal.map(|id| id.to_string());
+            within(&filter.principals, principal)
+                && within(&filter.sessions, session)
+                && within(&filter.kinds, Some(event.action.kind().to_string()))
+        });
+        Ok(Response::new(v1::SearchResponse {
+            events,
+            next_page_token,
+        }))
     }
 
     async fn explain(

@@ -15,6 +15,7 @@ mod errors;
 mod facts;
 mod lists;
 mod program;
+mod questions;
 mod revoke;
 mod tail;
 mod tree;

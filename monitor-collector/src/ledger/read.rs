@@ -12,7 +12,7 @@ use monitor_ledger::{
 };
 use monitor_model::{
     clock::UnixNs,
-    event::Kind,
+    event::{Event, Kind, objects},
     id::{AgentName, EventId, PrincipalId, SessionId, TenantId},
     verdict::VerdictKind,
 };
@@ -35,10 +35,12 @@ pub struct Filter {
     pub kinds: Vec<Kind>,
     /// With these verdicts.
     pub verdicts: Vec<VerdictKind>,
+    /// With an object that begins so.
+    pub object_prefix: String,
 }
 
 impl Filter {
-    /// Whether an entry is among those asked for.
+    /// Whether an entry is among those asked for, but for its objects.
     #[must_use]
     pub fn admits(&self, entry: &Entry) -> bool {
         let (event, who) = (&entry.judged.event, &entry.judged.event.attribution);
@@ -48,6 +50,14 @@ impl Filter {
             && within(&self.hosts, Some(&event.id.agent))
             && within(&self.kinds, Some(&event.action.kind()))
             && within(&self.verdicts, Some(&entry.judged.judgement.verdict.kind()))
+    }
+
+    /// Whether an event's objects are among those asked for: of the event as its
+    /// reader sees it, so that nobody finds what is left out by its beginning.
+    #[must_use]
+    pub fn admits_objects(&self, event: &Event) -> bool {
+        let prefix = self.object_prefix.as_bytes();
+        prefix.is_empty() || objects(event).iter().any(|text| text.starts_with(prefix))
     }
 }
 
@@ -100,8 +110,8 @@ impl Reader {
         &self.blinding
     }
 
-    /// Entries of a span that a filter admits, in stored order, and the
-    /// instant up to which everything was looked at.
+    /// Entries of a span that a filter admits, whatever their objects, in stored
+    /// order, and the instant up to which everything was looked at.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`]; [`LedgerError::Broken`] for an entry that cannot be decoded.
@@ -134,6 +144,8 @@ impl Reader {
         let code = |term: Term<'_>| term.code(&self.blinding);
         let lists = [
             each(&filter.sessions, |id| code(Term::Session(*id))),
+            Term::object(filter.object_prefix.as_bytes())
+                .map_or_else(Vec::new, |term| vec![code(term)]),
             each(&filter.principals, |id| code(Term::Principal(id))),
             each(&filter.verdicts, |kind| code(Term::Verdict(*kind))),
             each(&filter.kinds, |kind| code(Term::Kind(*kind))),

@@ -5,7 +5,10 @@
 //! entry is wanted its reader says. Bound: one block in memory, and the names
 //! of [`BLOCKS_AT_ONCE`].
 
-use std::{fmt::Write as _, ops::ControlFlow};
+use std::{
+    fmt::Write as _,
+    ops::{ControlFlow, Range},
+};
 
 use monitor_ledger::{
     block::Opened,
@@ -17,7 +20,10 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{Entry, Judged, LedgerError, integer, number, read::Reader};
 
 /// Names of blocks that are looked up at once.
-const BLOCKS_AT_ONCE: i64 = 64;
+const BLOCKS_AT_ONCE: i64 = 256;
+
+/// Whenever it happened.
+const ALWAYS: Range<UnixNs> = UnixNs(0)..UnixNs::MAX;
 
 /// Which entries are gone through.
 #[derive(Clone, Debug)]
@@ -30,6 +36,9 @@ pub(super) struct Scan {
     pub(super) first: u64,
     /// Up to this position.
     pub(super) last: u64,
+    /// They happened within this span, by their host's clock; its end is not in
+    /// it, but that the largest has none.
+    pub(super) happened: Range<UnixNs>,
     /// Each a list of which an entry has one; the first leads.
     pub(super) terms: Vec<Vec<i64>>,
     /// The newest first.
@@ -44,6 +53,7 @@ impl Scan {
             up_to: UnixNs::MAX,
             first: 1,
             last: u64::MAX,
+            happened: ALWAYS,
             terms: Vec::new(),
             backwards: false,
         }
@@ -53,6 +63,8 @@ impl Scan {
         entry.stored_at > self.after
             && entry.stored_at <= self.up_to
             && (self.first..=self.last).contains(&entry.position)
+            && entry.judged.event.at >= self.happened.start
+            && (entry.judged.event.at < self.happened.end || self.happened.end == UnixNs::MAX)
     }
 }
 
@@ -108,14 +120,32 @@ impl Reader {
         let order = if scan.backwards { "DESC" } else { "ASC" };
         let mut lists = scan.terms.iter().map(|terms| super::read::json(terms));
         let leads = lists.next();
-        let from = if leads.is_some() {
-            "SELECT DISTINCT block AS name FROM posting
-             WHERE term IN (SELECT value FROM json_each(?4)) AND block >= ?1 AND block <= ?2"
-        } else {
-            "SELECT first AS name FROM block WHERE first >= ?1 AND first <= ?2"
+        let is_always = scan.happened == ALWAYS;
+        let from = match (leads.is_some(), is_always) {
+            (true, true) => {
+                "SELECT DISTINCT block AS name FROM posting
+                 WHERE term IN (SELECT value FROM json_each(?6)) AND block >= ?1 AND block <= ?2"
+            }
+            (true, false) => {
+                "SELECT DISTINCT block AS name FROM posting
+                 WHERE term IN (SELECT value FROM json_each(?6)) AND block >= ?1 AND block <= ?2
+                 AND EXISTS (SELECT 1 FROM block AS its WHERE its.first = posting.block
+                             AND its.at_to >= ?4 AND its.at_from <= ?5)"
+            }
+            // Rows of blocks are far apart, the index is not.
+            (false, false) => {
+                "SELECT first AS name FROM block INDEXED BY block_at
+                 WHERE first >= ?1 AND first <= ?2 AND at_to >= ?4 AND at_from <= ?5"
+            }
+            (false, true) => {
+                "SELECT first AS name FROM block
+                 WHERE first >= ?1 AND first <= ?2 AND ?4 <= ?5"
+            }
         };
         let mut values: Vec<Box<dyn rusqlite::ToSql>> =
             vec![Box::new(low), Box::new(high), Box::new(BLOCKS_AT_ONCE)];
+        let happened = [scan.happened.start, scan.happened.end].map(|at| integer(at.0));
+        values.extend(happened.map(|at| -> Box<dyn rusqlite::ToSql> { Box::new(at) }));
         values.extend(leads.map(|list| -> Box<dyn rusqlite::ToSql> { Box::new(list) }));
         let mut others = String::new();
         for list in lists {
@@ -132,6 +162,25 @@ impl Reader {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let names = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
         names.collect()
+    }
+
+    /// The entries of the block that a position is in; none where there is no such block.
+    pub(super) fn block_at(&self, position: u64) -> Result<Vec<Entry>, LedgerError> {
+        let sql = "SELECT first FROM block WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+        let found = self.connection.prepare_cached(sql).and_then(|mut asked| {
+            asked
+                .query_row([integer(position)], |row| row.get(0))
+                .optional()
+        });
+        let Some(name) = found.map_err(|source| self.sqlite(source))? else {
+            return Ok(Vec::new());
+        };
+        let entries = self.block(name, false)?.into_iter();
+        Ok(entries.map(|(entry, _)| entry).collect())
+    }
+
+    pub(super) fn broken(&self, position: u64, cause: &str) -> LedgerError {
+        LedgerError::broken(&self.path, position, cause)
     }
 
     /// The entries of a block, each with its judgement as it is stored.

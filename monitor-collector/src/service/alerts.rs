@@ -49,7 +49,7 @@ impl AlertService for Edge {
             principal: name_opt("principal", &asked.principal)?,
             ledgers,
             session: session(&asked.session)?,
-            severity_min: severity(asked.severity_min)?,
+            severity_min: severity("severity_min", asked.severity_min)?,
             states: states(&asked.states)?,
             id: None,
         };
@@ -175,14 +175,15 @@ fn session(bytes: &[u8]) -> Result<Option<SessionId>, Status> {
         .map_err(|error| bad("session", error))
 }
 
-fn severity(number: i32) -> Result<Option<Severity>, Status> {
+/// A severity that is absent when not stated.
+pub(super) fn severity(field: &str, number: i32) -> Result<Option<Severity>, Status> {
     match v1::Severity::try_from(number) {
         Ok(v1::Severity::Unspecified) => Ok(None),
         Ok(severity) => severity
             .try_into()
             .map(Some)
-            .map_err(|error| bad("severity_min", error)),
-        Err(_) => Err(bad("severity_min", format!("{number} is no severity"))),
+            .map_err(|error| bad(field, error)),
+        Err(_) => Err(bad(field, format!("{number} is no severity"))),
     }
 }
 

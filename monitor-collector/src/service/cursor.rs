@@ -36,17 +36,49 @@ impl Subject {
     /// This identity, this filter, with or without alerts.
     #[must_use]
     pub fn new(identity: &Identity, filter: &monitor_proto::v1::EventFilter, alerts: bool) -> Self {
-        let mut bytes = Vec::new();
-        let name = identity.to_string();
-        for part in [
-            name.as_bytes(),
-            &filter.encode_to_vec(),
-            &[u8::from(alerts)],
-        ] {
-            bytes.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            bytes.extend(part);
+        let mut subject = Self { bytes: Vec::new() };
+        subject.add(identity.to_string().as_bytes());
+        subject.add(&filter.encode_to_vec());
+        subject.add(&[u8::from(alerts)]);
+        subject
+    }
+
+    /// The same, and these parts of each event; no paths are all parts.
+    #[must_use]
+    pub fn masked(mut self, paths: &[String]) -> Self {
+        for path in paths {
+            self.add(b"mask");
+            self.add(path.as_bytes());
         }
-        Self { bytes }
+        self
+    }
+
+    /// This identity and this question, whatever the size of its pages, among
+    /// what was stored up to an instant.
+    #[must_use]
+    pub fn search(
+        identity: &Identity,
+        question: &monitor_proto::v1::SearchRequest,
+        up_to: UnixNs,
+    ) -> Self {
+        let question = monitor_proto::v1::SearchRequest {
+            page_size: 0,
+            page_token: String::new(),
+            ..question.clone()
+        };
+        let mut subject = Self { bytes: Vec::new() };
+        subject.add(b"search");
+        subject.add(identity.to_string().as_bytes());
+        subject.add(&question.encode_to_vec());
+        subject.add(&up_to.0.to_be_bytes());
+        subject
+    }
+
+    /// Adds a part, its length first, so that no two subjects run into one.
+    fn add(&mut self, part: &[u8]) {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        self.bytes.extend(length.to_be_bytes());
+        self.bytes.extend(part);
     }
 }
 

@@ -1,8 +1,10 @@
 //! `EventService`: the stream of judged events, and why one was judged so.
+//! What is found among them is `search`'s.
 
 use std::{fmt::Write as _, pin::Pin, sync::Arc};
 
 use monitor_model::{
+    alert::Severity,
     clock::UnixNs,
     event::{Event, Kind, Lineage, Way},
     id::{EventId, GrantId, SessionId, TenantId},
@@ -10,16 +12,21 @@ use monitor_model::{
     tenant::Owner,
     verdict::{Judgement, VerdictKind},
 };
-use monitor_proto::v1::{
-    self, EventFilter, ExplainRequest, ExplainResponse, SubscribeRequest, SubscribeResponse,
-    event_service_server::EventService,
+use monitor_proto::{
+    mask::Mask,
+    v1::{
+        self, EventFilter, ExplainRequest, ExplainResponse, SearchRequest, SearchResponse,
+        SubscribeRequest, SubscribeResponse, event_service_server::EventService,
+    },
 };
 use monitor_transport::identity::Role;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use super::{Edge, bad, cursor::Subject, sight::Sight, subscription::Subscription};
+use super::{
+    Edge, alerts::severity, bad, cursor::Subject, sight::Sight, subscription::Subscription,
+};
 use crate::{
     alert::Alerter,
     ledger::read::{Filter, Reader},
@@ -30,6 +37,8 @@ const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
 pub const READER_QUEUE_MAX: usize = 1_024;
 /// Most values in one part of a filter.
 const FILTER_VALUES_MAX: usize = 1_000;
+/// Longest beginning of an object: the longest path of the kernel.
+const OBJECT_PREFIX_BYTES_MAX: usize = 4_096;
 
 #[tonic::async_trait]
 impl EventService for Edge {
@@ -42,17 +51,25 @@ impl EventService for Edge {
         let identity = Self::caller(&request, "Subscribe", &READERS)?;
         let asked = request.into_inner();
         let message = asked.filter.unwrap_or_default();
-        let subject = Subject::new(&identity, &message, asked.include_alerts);
+        let paths = asked.mask.map(|mask| mask.paths).unwrap_or_default();
+        let mask = Mask::of(&paths).map_err(|error| bad("mask", error))?;
+        let subject = Subject::new(&identity, &message, asked.include_alerts).masked(&paths);
         let sight = Sight::of(&identity);
+        let least_severity = least_severity(&message, asked.include_alerts)?;
         let mut filter = filter(message)?;
         let policy_version = self.writer.tables().borrow().policy.version().to_owned();
         filter.tenants = self.ledgers(&sight, &filter.tenants)?;
         let now = self.writer.tables().borrow().watermark;
-        let at = match (asked.cursor.as_str(), asked.from_start) {
-            ("", true) => UnixNs(0),
-            ("", false) if sight == Sight::Everything => now,
-            ("", false) => self.clock.now(),
-            (cursor, _) => self
+        let at = match (asked.cursor.as_str(), asked.from_start, asked.from_unix_ns) {
+            ("", true, 0) => UnixNs(0),
+            ("", false, 0) if sight == Sight::Everything => now,
+            ("", false, 0) => self.clock.now(),
+            ("", false, from) => UnixNs(from.saturating_sub(1)),
+            (_, true, 1..) => {
+                let both = "from_start begins at the first entry; give one of the two";
+                return Err(bad("from_unix_ns", both));
+            }
+            (cursor, _, _) => self
                 .seal
                 .open(&subject, cursor)
                 .map_err(|error| bad("cursor", error))?,
@@ -71,6 +88,8 @@ impl EventService for Edge {
             policy_version,
             subject,
             alerts: asked.include_alerts,
+            least_severity,
+            mask,
             until: asked.until_now.then_some(now),
             at,
             shown: at,
@@ -83,6 +102,16 @@ impl EventService for Edge {
         });
         let stream = ReceiverStream::new(items_out).chain(ReceiverStream::new(last_out));
         Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn search(
+        &self,
+        request: Request<SearchRequest>,
+    ) -> Result<Response<SearchResponse>, Status> {
+        let identity = Self::caller(&request, "Search", &READERS)?;
+        self.found(&identity, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn explain(
@@ -159,7 +188,33 @@ impl Edge {
     }
 }
 
-fn filter(message: EventFilter) -> Result<Filter, Status> {
+/// How urgent alerts must be.
+pub(super) fn least_severity(
+    filter: &EventFilter,
+    alerts: bool,
+) -> Result<Option<Severity>, Status> {
+    let least = severity("filter.least_severity", filter.least_severity)?;
+    if least.is_some() && !alerts {
+        let what = "there are no alerts here that it could choose among; leave it out, \
+                    subscribe with include_alerts, or ask ListAlerts";
+        return Err(bad("filter.least_severity", what));
+    }
+    Ok(least)
+}
+
+/// The parts of an event that a mask has.
+pub(super) fn masked(
+    mask: Option<&Mask>,
+    event: v1::JudgedEvent,
+) -> Result<v1::JudgedEvent, Status> {
+    let Some(mask) = mask else {
+        return Ok(event);
+    };
+    mask.apply(event)
+        .map_err(|error| Status::internal(format!("the entry makes no sense: {error}")))
+}
+
+pub(super) fn filter(message: EventFilter) -> Result<Filter, Status> {
     let EventFilter {
         tenants,
         principals,
@@ -167,7 +222,17 @@ fn filter(message: EventFilter) -> Result<Filter, Status> {
         hosts,
         kinds,
         verdicts,
+        object_prefix,
+        // Of alerts, not of entries.
+        least_severity: _,
     } = message;
+    if object_prefix.len() > OBJECT_PREFIX_BYTES_MAX {
+        let bytes = object_prefix.len();
+        return Err(bad(
+            "filter.object_prefix",
+            format!("{bytes} bytes; give at most {OBJECT_PREFIX_BYTES_MAX}"),
+        ));
+    }
     let longest = [
         tenants.len(),
         principals.len(),
@@ -200,6 +265,7 @@ fn filter(message: EventFilter) -> Result<Filter, Status> {
             .into_iter()
             .map(verdict)
             .collect::<Result<_, _>>()?,
+        object_prefix,
     })
 }
 

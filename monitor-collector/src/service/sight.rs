@@ -5,7 +5,7 @@
 //! session's tenant and grants, owners, grants looked at. An event that had to
 //! be changed comes without its hash, since it is not what was hashed.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use monitor_model::{
     bytes::ByteText,
@@ -81,6 +81,17 @@ impl Sight {
         *self == Self::Everything || grants.get(id).is_some_and(|grant| self.sees(&grant.tenant))
     }
 
+    /// The event of an entry as this caller may read it.
+    #[must_use]
+    pub fn event<'a>(&self, entry: &'a Entry, grants: &HashMap<GrantId, Grant>) -> Cow<'a, Event> {
+        if *self == Self::Everything {
+            return Cow::Borrowed(&entry.judged.event);
+        }
+        let mut event = entry.judged.event.clone();
+        self.redact_event(&mut event, grants);
+        Cow::Owned(event)
+    }
+
     /// An entry as this caller may read it.
     #[must_use]
     pub fn entry(&self, entry: &Entry, grants: &HashMap<GrantId, Grant>) -> v1::JudgedEvent {
@@ -89,9 +100,8 @@ impl Sight {
         let mut hash = entry.hash.to_vec();
         if *self != Self::Everything {
             self.redact_judgement(&mut judgement, grants);
-            let mut event = entry.judged.event.clone();
-            self.redact_event(&mut event, grants);
-            if event != entry.judged.event {
+            let event = self.event(entry, grants);
+            if *event != entry.judged.event {
                 event_bytes = monitor_proto::encode_event(&event);
                 hash = Vec::new();
             }

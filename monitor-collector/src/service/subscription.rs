@@ -5,11 +5,12 @@
 //! for the configured time is cut off, with a cursor. Loss: none: who lags
 //! behind the groups reads the ledgers again.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use monitor_model::clock::UnixNs;
-use monitor_proto::v1::{
-    Cut, Heartbeat, LedgerHead, SubscribeResponse, subscribe_response::Item as Message,
+use monitor_model::{alert::Severity, clock::UnixNs, grant::Grant, id::GrantId};
+use monitor_proto::{
+    mask::Mask,
+    v1::{Cut, Heartbeat, LedgerHead, SubscribeResponse, subscribe_response::Item as Message},
 };
 use tokio::{
     sync::{broadcast, mpsc, watch},
@@ -18,10 +19,13 @@ use tokio::{
 use tonic::Status;
 use tracing::warn;
 
-use super::{Edge, cursor::Subject, sight::Sight};
+use super::{Edge, cursor::Subject, events::masked, sight::Sight};
 use crate::{
     core::open::merged,
-    ledger::read::{Filter, Reader, Span, within},
+    ledger::{
+        Entry,
+        read::{Filter, Reader, Span, within},
+    },
     state::{Raised, read::StateReader},
     tables::Tables,
     writer::{Group, Item},
@@ -41,6 +45,10 @@ pub struct Subscription {
     pub(super) policy_version: String,
     pub(super) subject: Subject,
     pub(super) alerts: bool,
+    /// How urgent alerts must be; none for all.
+    pub(super) least_severity: Option<Severity>,
+    /// Which parts of each event are sent; none for all.
+    pub(super) mask: Option<Mask>,
     /// Where to end; none to follow.
     pub(super) until: Option<UnixNs>,
     /// Everything up to this place was handed over.
@@ -192,7 +200,12 @@ impl Subscription {
         let message = match item {
             Item::Event(entry) if self.filter.admits(entry) => {
                 let grants = self.edge.writer.tables().borrow().grants.clone();
-                Message::Event(self.sight.entry(entry, &grants))
+                if !self.admits_objects(entry, &grants) {
+                    return Ok(());
+                }
+                let event = self.sight.entry(entry, &grants);
+                let event = masked(self.mask.as_ref(), event).map_err(End::Failed)?;
+                Message::Event(event)
             }
             Item::Alert(raised) if self.alerts && self.admits_alert(raised) => {
                 Message::Alert(self.sight.alert(raised))
@@ -207,12 +220,20 @@ impl Subscription {
         Ok(())
     }
 
+    fn admits_objects(&self, entry: &Entry, grants: &HashMap<GrantId, Grant>) -> bool {
+        self.filter.object_prefix.is_empty()
+            || self.filter.admits_objects(&self.sight.event(entry, grants))
+    }
+
     fn admits_alert(&self, raised: &Raised) -> bool {
         let alert = &raised.alert;
         within(&self.filter.tenants, Some(&alert.ledger))
             && within(&self.filter.principals, alert.principal.as_ref())
             && within(&self.filter.sessions, alert.session.as_ref())
             && within(&self.filter.hosts, Some(&alert.host))
+            && self
+                .least_severity
+                .is_none_or(|least| alert.severity >= least)
     }
 
     async fn heartbeat(&mut self, tables: &watch::Receiver<Tables>) -> Result<(), End> {

@@ -16,7 +16,7 @@ use super::*;
 use crate::testing::{credential, event_id, grant, opened, session_id};
 
 /// Alice works for acme, and reads globex's file twice.
-async fn played(scene: &Scene) -> Collector {
+pub(super) async fn played(scene: &Scene) -> Collector {
     let collector = scene.collector("").await;
     let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", &collector).await);
     let put = PutGrantRequest {

@@ -8,7 +8,10 @@ use monitor_model::{
     tenant::Owner,
     verdict::{ExemptReason, Judgement, Verdict},
 };
-use monitor_proto::v1::{Heartbeat, JudgedEvent, SubscribeResponse, subscribe_response::Item};
+use monitor_proto::{
+    InvalidMessage,
+    v1::{Heartbeat, JudgedEvent, SubscribeResponse, subscribe_response::Item},
+};
 
 use crate::{
     command::alerts,
@@ -85,18 +88,17 @@ impl<'a> Printer<'a> {
         Ok(None)
     }
 
-    fn judged(&mut self, judged: &JudgedEvent, cursor: &str) -> Result<(), CliError> {
-        let event = monitor_proto::decode_event(&judged.event);
-        let judgement = judged.judgement.clone().unwrap_or_default().try_into();
-        match (event, judgement) {
-            (Ok(event), Ok(judgement)) if self.screen.is_table() => self.line(&event, &judgement),
-            (Ok(event), Ok(judgement)) => {
-                self.record(&event_record(judged, &event, &judgement, cursor))
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                let what = format!("event at position {}", judged.position);
-                self.unreadable(&what, &error.to_string(), cursor)
-            }
+    /// Prints one event.
+    ///
+    /// # Errors
+    /// [`CliError::Output`] when it cannot be written.
+    pub(crate) fn judged(&mut self, judged: &JudgedEvent, cursor: &str) -> Result<(), CliError> {
+        if !self.screen.is_table() {
+            return self.record(&record(judged, Some(cursor)));
+        }
+        match read(judged) {
+            Ok((event, judgement)) => self.line(&event, &judgement),
+            Err(error) => self.unreadable(&place(judged), &error.to_string(), cursor),
         }
     }
 
@@ -204,11 +206,7 @@ impl<'a> Printer<'a> {
 
     fn unreadable(&mut self, what: &str, error: &str, cursor: &str) -> Result<(), CliError> {
         if !self.screen.is_table() {
-            let record = Record::new("unreadable")
-                .with("cursor", cursor)
-                .with("item", what)
-                .with("error", error);
-            return self.record(&record);
+            return self.record(&unreadable(what, error, Some(cursor)));
         }
         self.dirty = true;
         let text =
@@ -222,22 +220,42 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn event_record(
-    judged: &JudgedEvent,
-    event: &Event,
-    judgement: &Judgement,
-    cursor: &str,
-) -> Record {
-    Record::new("event")
+/// An event and its judgement, read.
+///
+/// # Errors
+/// [`InvalidMessage`] when they are of a newer collector or agent.
+pub(crate) fn read(judged: &JudgedEvent) -> Result<(Event, Judgement), InvalidMessage> {
+    let event = monitor_proto::decode_event(&judged.event)?;
+    let judgement = judged.judgement.clone().unwrap_or_default().try_into()?;
+    Ok((event, judgement))
+}
+
+/// The record of an event; of one that cannot be read, that it cannot.
+pub(crate) fn record(judged: &JudgedEvent, cursor: Option<&str>) -> Record {
+    match read(judged) {
+        Ok((event, judgement)) => Record::new("event")
+            .with("cursor", cursor)
+            .with("position", judged.position)
+            .with("tenant_ledger", &judgement.ledger)
+            .with("hash", hex(&judged.hash))
+            .with_time("stored_at", UnixNs(judged.stored_at_unix_ns))
+            .with("what", sentence::what(&event))
+            .with("verdict_text", judgement.to_string())
+            .with("event", event)
+            .with("judgement", judgement),
+        Err(error) => unreadable(&place(judged), &error.to_string(), cursor),
+    }
+}
+
+fn unreadable(what: &str, error: &str, cursor: Option<&str>) -> Record {
+    Record::new("unreadable")
         .with("cursor", cursor)
-        .with("position", judged.position)
-        .with("tenant_ledger", &judgement.ledger)
-        .with("hash", hex(&judged.hash))
-        .with_time("stored_at", UnixNs(judged.stored_at_unix_ns))
-        .with("event", event)
-        .with("judgement", judgement)
-        .with("what", sentence::what(event))
-        .with("verdict_text", judgement.to_string())
+        .with("item", what)
+        .with("error", error)
+}
+
+fn place(judged: &JudgedEvent) -> String {
+    format!("event at position {}", judged.position)
 }
 
 /// How a verdict looks.
@@ -286,7 +304,7 @@ const fn is_lifecycle(verdict: &Verdict) -> bool {
 }
 
 /// Who acted; of a refused login, whom the certificate names.
-fn principal(event: &Event) -> Option<String> {
+pub(crate) fn principal(event: &Event) -> Option<String> {
     let known = event.attribution.principal.as_ref();
     if let Action::LoginRefused { principal, .. } = &event.action {
         return known.or(principal.as_ref()).map(ToString::to_string);
@@ -295,7 +313,7 @@ fn principal(event: &Event) -> Option<String> {
 }
 
 /// The session's tenant, and the target's when it is another.
-fn tenant(event: &Event, judgement: &Judgement) -> String {
+pub(crate) fn tenant(event: &Event, judgement: &Judgement) -> String {
     let session = event.attribution.tenant.as_ref();
     match (&judgement.owner, session) {
         (Owner::Tenant(owner), Some(session)) if owner == session => session.to_string(),

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use monitor_model::event::Kind;
-use monitor_proto::v1::{EventFilter, SubscribeRequest, SubscribeResponse, VerdictKind};
+use monitor_model::clock::{Clock as _, SystemClock};
+use monitor_proto::v1::{EventFilter, Severity, SubscribeRequest, SubscribeResponse};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Request, Status, Streaming};
 
@@ -167,40 +167,19 @@ async fn request(
     connection: &Connection,
     everything: bool,
 ) -> Result<SubscribeRequest, CliError> {
-    fn texts<T: ToString>(values: &[T]) -> Vec<String> {
-        values.iter().map(ToString::to_string).collect()
-    }
-    let mut sessions = Vec::new();
-    for text in &tail.session {
-        sessions.push(connection.session(text).await?.to_bytes().to_vec());
-    }
-    let kinds = match (tail.kind.is_empty(), everything) {
-        (false, _) => texts(&tail.kind),
-        (true, true) => Vec::new(),
-        (true, false) => Kind::ALL
-            .iter()
-            .filter(|kind| !matches!(kind, Kind::Fork | Kind::Exit))
-            .map(ToString::to_string)
-            .collect(),
-    };
     let filter = EventFilter {
-        tenants: texts(&tail.tenant),
-        principals: texts(&tail.principal),
-        sessions,
-        hosts: texts(&tail.host),
-        kinds,
-        verdicts: tail
-            .verdict
-            .iter()
-            .map(|verdict| VerdictKind::from(*verdict).into())
-            .collect(),
+        least_severity: tail.severity.map(Severity::from).unwrap_or_default().into(),
+        ..super::filter::of(&tail.events, connection, everything).await?
     };
+    let since = tail.since.map(|since| since.instant(SystemClock.now()).0);
     Ok(SubscribeRequest {
         filter: Some(filter),
         cursor: String::new(),
         from_start: tail.from_start,
         until_now: tail.until_now,
         include_alerts: tail.alerts,
+        from_unix_ns: since.unwrap_or(0),
+        mask: None,
     })
 }
 

@@ -334,7 +334,7 @@ fn changes_of_block() -> Vec<(&'static str, Act)> {
         found("UPDATE numbers SET block = block + 1 THIS"),
         found("INSERT INTO numbers SELECT stream, low + 1, high, block, ranges FROM numbers THIS"),
         found("DELETE FROM posting THIS"),
-        found("DELETE FROM posting THIS AND term = (SELECT min(term) FROM posting)"),
+        found("DELETE FROM posting THIS AND term = (SELECT min(term) FROM posting THIS)"),
         found("INSERT INTO posting SELECT 7, block FROM posting THIS LIMIT 1"),
         found("UPDATE posting SET block = block + 1 THIS"),
     ]

@@ -1,0 +1,410 @@
+//! Credentials that were touched, and the connections that used them.
+//!
+//! What a process read, nobody sees it send. A connection counts as a use of a
+//! credential by who made it and when, and the grade says how far that goes.
+//! Pure: events in, credentials out. Bound: [`USES_MAX`] uses of each are told,
+//! [`ANCESTORS_MAX`] forebears of a process looked at.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use monitor_model::{
+    bytes::PathLabel,
+    clock::UnixNs,
+    event::{Action, Event, Operation},
+    id::{AgentName, BootId, EventId, SessionId, TenantId},
+    live::ProcessKey,
+    verdict::{Judgement, Verdict},
+};
+use serde::Serialize;
+
+use super::story::{address, owner};
+
+/// Most uses of one credential that are told, the earliest of the best grades.
+pub const USES_MAX: usize = 50;
+/// Most forebears of a process that are looked at.
+pub const ANCESTORS_MAX: usize = 256;
+
+/// How sure it is that a connection used a credential, the surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// The process that had opened the credential connected.
+    SameProcess,
+    /// A process that descends from it connected, after it was opened.
+    Descendant,
+    /// The process connected first and opened the credential then, as ssh does.
+    SameProcessBefore,
+    /// Another process of the session connected, after it was opened. Told only
+    /// where there is nothing surer.
+    LaterInSession,
+}
+
+impl Grade {
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SameProcess => "same process",
+            Self::Descendant => "descendant",
+            Self::SameProcessBefore => "same process, connected before",
+            Self::LaterInSession => "later in the session",
+        }
+    }
+}
+
+/// A connection that used a credential, as far as the grade says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Use {
+    /// How sure it is.
+    pub grade: Grade,
+    /// When it connected.
+    pub at: UnixNs,
+    /// The connection.
+    pub event: EventId,
+    /// Where to: address and port.
+    pub destination: String,
+    /// Whose that is, in a word.
+    pub owner: String,
+}
+
+/// A credential that was touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Touched {
+    /// The host it lies on.
+    pub host: AgentName,
+    /// Where it was found first.
+    pub path: PathLabel,
+    /// Class from the watch list.
+    pub class: String,
+    /// Whose it is, by the watch list.
+    pub tenant: Option<TenantId>,
+    /// What was done to it.
+    pub operations: BTreeSet<Operation>,
+    /// The sessions that did.
+    pub sessions: BTreeSet<SessionId>,
+    /// How often.
+    pub times: usize,
+    /// How often the kernel refused it.
+    pub denied: usize,
+    /// How often it was out of scope.
+    pub out_of_scope: usize,
+    /// When first.
+    pub first_at: UnixNs,
+    /// When last.
+    pub last_at: UnixNs,
+    /// What used it, the surest first.
+    pub uses: Vec<Use>,
+    /// Further ones that are not told.
+    pub uses_more: usize,
+}
+
+/// A file of one host.
+type FileKey = (AgentName, u64, u64, u32, Vec<u8>);
+
+/// A process of one boot of one host.
+type Node<'a> = (&'a AgentName, BootId, ProcessKey);
+
+/// One opening of a credential that let its content out.
+struct Access<'a> {
+    file: usize,
+    session: SessionId,
+    node: Node<'a>,
+    boot_ns: u64,
+}
+
+/// The credentials that these events touched, in the order they were first
+/// touched in.
+#[must_use]
+pub fn touched(events: &[(Event, Judgement)]) -> Vec<Touched> {
+    let mut files: HashMap<FileKey, usize> = HashMap::new();
+    let mut found: Vec<Touched> = Vec::new();
+    let mut accesses = Vec::new();
+    for (event, judgement) in events {
+        let Some((key, made)) = credential(event, judgement) else {
+            continue;
+        };
+        let file = *files.entry(key).or_insert(found.len());
+        match found.get_mut(file) {
+            Some(known) => known.add(made),
+            None => found.push(made),
+        }
+        accesses.extend(access(event, file));
+    }
+    let uses = uses(events, &accesses);
+    for (file, uses) in uses {
+        if let Some(touched) = found.get_mut(file) {
+            touched.uses_more = uses.len().saturating_sub(USES_MAX);
+            touched.uses = uses;
+            touched.uses.truncate(USES_MAX);
+        }
+    }
+    found
+}
+
+impl Touched {
+    /// One more time of the same file.
+    fn add(&mut self, other: Self) {
+        self.operations.extend(other.operations);
+        self.sessions.extend(other.sessions);
+        self.times += other.times;
+        self.denied += other.denied;
+        self.out_of_scope += other.out_of_scope;
+        self.first_at = self.first_at.min(other.first_at);
+        self.last_at = self.last_at.max(other.last_at);
+    }
+}
+
+fn credential(event: &Event, judgement: &Judgement) -> Option<(FileKey, Touched)> {
+    let Action::Credential {
+        object,
+        class,
+        tenant,
+        operation,
+        denied,
+        ..
+    } = &event.action
+    else {
+        return None;
+    };
+    let key = (
+        event.id.agent.clone(),
+        object.device,
+        object.inode,
+        object.generation,
+        object.path.text.0.clone(),
+    );
+    let out = matches!(judgement.verdict, Verdict::OutOfScope { .. });
+    let made = Touched {
+        host: event.id.agent.clone(),
+        path: object.path.clone(),
+        class: class.clone(),
+        tenant: tenant.clone(),
+        operations: BTreeSet::from([*operation]),
+        sessions: event.attribution.session.into_iter().collect(),
+        times: 1,
+        denied: usize::from(*denied),
+        out_of_scope: usize::from(out),
+        first_at: event.at,
+        last_at: event.at,
+        uses: Vec::new(),
+        uses_more: 0,
+    };
+    Some((key, made))
+}
+
+/// Whether what was done lets somebody use what is in the file.
+const fn lets_out(operation: Operation) -> bool {
+    match operation {
+        Operation::Read
+        | Operation::ReadWrite
+        | Operation::Received
+        | Operation::UsedElsewhere
+        | Operation::Mapped
+        | Operation::Connected => true,
+        Operation::Write
+        | Operation::PathOnly
+        | Operation::Execute
+        | Operation::Created
+        | Operation::Truncated
+        | Operation::ModeChanged
+        | Operation::OwnerChanged
+        | Operation::Renamed
+        | Operation::Linked
+        | Operation::Symlinked
+        | Operation::Removed
+        | Operation::AttributesChanged => false,
+    }
+}
+
+fn access(event: &Event, file: usize) -> Option<Access<'_>> {
+    let Action::Credential {
+        operation,
+        denied: false,
+        ..
+    } = &event.action
+    else {
+        return None;
+    };
+    lets_out(*operation).then_some(())?;
+    Some(Access {
+        file,
+        session: event.attribution.session?,
+        node: node(event)?,
+        boot_ns: event.boot_ns,
+    })
+}
+
+fn node(event: &Event) -> Option<Node<'_>> {
+    let process = event.process.as_ref()?;
+    let key = ProcessKey {
+        start_boot_ns: process.start_boot_ns,
+        pid: process.pid,
+    };
+    Some((&event.id.agent, event.id.boot, key))
+}
+
+/// A connection that was not refused.
+struct Connected<'a> {
+    event: &'a Event,
+    judgement: &'a Judgement,
+    session: SessionId,
+    node: Node<'a>,
+}
+
+impl Connected<'_> {
+    fn used(&self, grade: Grade) -> Use {
+        Use {
+            grade,
+            at: self.event.at,
+            event: self.event.id.clone(),
+            destination: address(self.event).unwrap_or_default(),
+            owner: owner(self.judgement),
+        }
+    }
+}
+
+fn connected((event, judgement): &(Event, Judgement)) -> Option<Connected<'_>> {
+    let Action::Connect { denied: false, .. } = &event.action else {
+        return None;
+    };
+    Some(Connected {
+        event,
+        judgement,
+        session: event.attribution.session?,
+        node: node(event)?,
+    })
+}
+
+/// The uses of each credential, the surest first.
+fn uses(events: &[(Event, Judgement)], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+    let family = Family::of(events);
+    let mut by_node: HashMap<Node<'_>, Vec<&Access<'_>>> = HashMap::new();
+    for access in accesses {
+        by_node.entry(access.node).or_default().push(access);
+    }
+    let connections: Vec<Connected<'_>> = events.iter().filter_map(connected).collect();
+    let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
+    for connection in &connections {
+        for (file, grade) in sure(connection, &family, &by_node) {
+            uses.entry(file).or_default().push(connection.used(grade));
+        }
+    }
+    for (file, found) in later(&connections, accesses) {
+        uses.entry(file).or_insert(found);
+    }
+    for list in uses.values_mut() {
+        list.sort_by_key(|made| (made.grade, made.at));
+    }
+    uses
+}
+
+/// The credentials that a connection used by descent, each with its best grade.
+fn sure(
+    connection: &Connected<'_>,
+    family: &Family<'_>,
+    by_node: &HashMap<Node<'_>, Vec<&Access<'_>>>,
+) -> BTreeMap<usize, Grade> {
+    let mut found: BTreeMap<usize, Grade> = BTreeMap::new();
+    let mut at = Some(connection.node);
+    for generation in 0..ANCESTORS_MAX {
+        let Some(node) = at else { break };
+        let of_session = by_node.get(&node).into_iter().flatten();
+        for access in of_session.filter(|access| access.session == connection.session) {
+            let before = access.boot_ns <= connection.event.boot_ns;
+            let grade = match (generation, before) {
+                (0, true) => Grade::SameProcess,
+                (0, false) => Grade::SameProcessBefore,
+                (_, true) => Grade::Descendant,
+                (_, false) => continue,
+            };
+            let known = found.entry(access.file).or_insert(grade);
+            *known = grade.min(*known);
+        }
+        at = family.parent(node);
+    }
+    found
+}
+
+/// The connections of a session after each credential was first opened in it.
+fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+    let mut first: HashMap<(&AgentName, BootId, SessionId), BTreeMap<usize, u64>> = HashMap::new();
+    for access in accesses {
+        let (host, boot, _) = access.node;
+        let files = first.entry((host, boot, access.session)).or_default();
+        let at = files.entry(access.file).or_insert(access.boot_ns);
+        *at = access.boot_ns.min(*at);
+    }
+    let mut found: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
+    for connection in connections {
+        let (host, boot, _) = connection.node;
+        let files = first.get(&(host, boot, connection.session));
+        for (file, opened) in files.into_iter().flatten() {
+            if *opened <= connection.event.boot_ns {
+                let used = connection.used(Grade::LaterInSession);
+                found.entry(*file).or_default().push(used);
+            }
+        }
+    }
+    found
+}
+
+/// Which process was made by which.
+struct Family<'a> {
+    /// As told when it was made.
+    made_by: HashMap<Node<'a>, Node<'a>>,
+    /// The number of its parent when it was first told of.
+    parent_pid: HashMap<Node<'a>, u32>,
+    /// When processes of a number started.
+    starts: HashMap<(&'a AgentName, BootId, u32), BTreeSet<u64>>,
+}
+
+impl<'a> Family<'a> {
+    fn of(events: &'a [(Event, Judgement)]) -> Self {
+        let mut family = Self {
+            made_by: HashMap::new(),
+            parent_pid: HashMap::new(),
+            starts: HashMap::new(),
+        };
+        for (event, _) in events {
+            let Some(node) = node(event) else { continue };
+            family.start(node);
+            if let Some(process) = &event.process {
+                let pid = process.parent_pid;
+                family.parent_pid.entry(node).or_insert(pid);
+            }
+            if let Action::Fork {
+                child_pid,
+                child_start_boot_ns,
+            } = event.action
+            {
+                let child = ProcessKey {
+                    start_boot_ns: child_start_boot_ns,
+                    pid: child_pid,
+                };
+                let child = (node.0, node.1, child);
+                family.start(child);
+                family.made_by.insert(child, node);
+            }
+        }
+        family
+    }
+
+    fn start(&mut self, (host, boot, process): Node<'a>) {
+        let starts = self.starts.entry((host, boot, process.pid)).or_default();
+        starts.insert(process.start_boot_ns);
+    }
+
+    /// Who made a process: as told, or else the youngest known process with its
+    /// parent's number that is not younger than it.
+    fn parent(&self, node: Node<'a>) -> Option<Node<'a>> {
+        if let Some(parent) = self.made_by.get(&node) {
+            return Some(*parent);
+        }
+        let (host, boot, process) = node;
+        let pid = *self.parent_pid.get(&node)?;
+        let starts = self.starts.get(&(host, boot, pid))?;
+        let start_boot_ns = *starts.range(..=process.start_boot_ns).next_back()?;
+        let parent = (host, boot, ProcessKey { start_boot_ns, pid });
+        (parent != node).then_some(parent)
+    }
+}
