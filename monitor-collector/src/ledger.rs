@@ -8,6 +8,7 @@
 //! The file's format, and the check of a whole file, are `monitor-ledger`'s.
 //!
 //! # Layout
+//! - [`cosigned`]: the newest checkpoint that a witness signed, beside the file.
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
@@ -38,6 +39,7 @@ use crate::{
     entropy,
 };
 
+pub mod cosigned;
 pub mod error;
 pub mod evidence;
 pub mod read;

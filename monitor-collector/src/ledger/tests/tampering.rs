@@ -52,6 +52,7 @@ impl Scene {
         let trust = Trust {
             keys: vec![log_key().signer("acme").unwrap().verifier().clone()],
             held: vec![held],
+            ..Trust::default()
         };
         Self { folder, trust }
     }
