@@ -110,6 +110,14 @@ pub enum CliError {
         /// How many.
         unsigned: u64,
     },
+    /// What was checked is whole, and no witness whose key was given signed it.
+    #[error(
+        "no checkpoint of {tenants} is signed by the witness: who has the collector's key could have written another history; compare with a copy, or with what monitor-witness logs prints"
+    )]
+    Unwitnessed {
+        /// The tenants, with commas.
+        tenants: String,
+    },
     /// A key cannot be used.
     #[error("{}: {source}", path.display())]
     VerifierKey {
@@ -142,7 +150,7 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
             Self::NotFound(_) => 3,
-            Self::Unconfirmed { .. } | Self::Unsigned { .. } => 4,
+            Self::Unconfirmed { .. } | Self::Unsigned { .. } | Self::Unwitnessed { .. } => 4,
             Self::Refused(_) => 5,
             Self::Settings { .. }
             | Self::Tls(..)

@@ -18,10 +18,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 21] = [
+const TIME_FIELDS: [&str; 22] = [
     "alert",
     "at",
     "broker_answered",
+    "cosigned_at",
     "delivered",
     "denied_at",
     "ended_at",
