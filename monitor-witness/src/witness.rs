@@ -12,7 +12,7 @@ use monitor_ledger::{
     proof::{Tree, proves_consistency},
 };
 use monitor_model::clock::UnixNs;
-use tracing::{error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::{
     logs::Logs,
@@ -115,7 +115,7 @@ impl Witness {
             })
         };
         match turned? {
-            Ok(tree) => info!(%origin, size = tree.size, "Checkpoint cosigned."),
+            Ok(tree) => debug!(%origin, size = tree.size, "Checkpoint cosigned."),
             Err(refusal) => {
                 tell(origin, &submission, &refusal);
                 return Err(refusal);
@@ -186,7 +186,7 @@ fn tell(origin: &str, submission: &Submission, refusal: &Refusal) {
             error!(%origin, size, %refusal, "A checkpoint contradicts what was signed; it is kept as evidence.");
         }
         Refusal::Full { .. } => warn!(%origin, size, %refusal, "Log refused."),
-        Refusal::Size { .. } => info!(%origin, size, %refusal, "Checkpoint not cosigned yet."),
+        Refusal::Size { .. } => debug!(%origin, size, %refusal, "Checkpoint not cosigned yet."),
         Refusal::Malformed(_)
         | Refusal::Unknown { .. }
         | Refusal::Unsigned(_)
