@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use monitor_ledger::{
     check::{CheckError, Report, Trust, file},
+    checkpoint::sign,
     cosignature::{self, CosigningKey, WitnessKey},
+    proof::Tree,
 };
 use monitor_model::{clock::UnixNs, id::Source, id::TenantId};
 use monitor_proto::v1::{
@@ -305,6 +307,16 @@ async fn what_a_witness_did_not_sign_does_not_pass_for_it() {
             "{place} bytes"
         );
     }
+    // A signature over no records is none over these.
+    let empty = Tree {
+        size: 0,
+        root: monitor_ledger::merkle::empty_root(),
+    };
+    let nothing = sign(&log_key().signer("acme").unwrap(), &empty).unwrap();
+    let text = cosignature::text(&nothing).unwrap();
+    let line = key().cosign(&text, 7).unwrap();
+    let report = check(&[nothing.as_slice(), &line].concat()).unwrap();
+    assert_eq!((report.cosigned, report.witness.as_str()), (0, ""));
     // Another witness's signature is none of this one's.
     let other = CosigningKey::new("witness.test", &[8; 32]).unwrap();
     let line = other
