@@ -118,6 +118,16 @@ pub enum CliError {
         /// The tenants, with commas.
         tenants: String,
     },
+    /// What was checked is whole, and records came long after the witness signed.
+    #[error(
+        "records of {tenants} were stored more than {seconds} s after the witness signed: who has the collector's key could have rewritten them; find out why it does not sign (the collector's log says), or give --witness-lag"
+    )]
+    WitnessLags {
+        /// The tenants, with commas.
+        tenants: String,
+        /// How long is let pass.
+        seconds: u64,
+    },
     /// A key cannot be used.
     #[error("{}: {source}", path.display())]
     VerifierKey {
@@ -150,7 +160,10 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
             Self::NotFound(_) => 3,
-            Self::Unconfirmed { .. } | Self::Unsigned { .. } | Self::Unwitnessed { .. } => 4,
+            Self::Unconfirmed { .. }
+            | Self::Unsigned { .. }
+            | Self::Unwitnessed { .. }
+            | Self::WitnessLags { .. } => 4,
             Self::Refused(_) => 5,
             Self::Settings { .. }
             | Self::Tls(..)

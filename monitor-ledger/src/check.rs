@@ -91,6 +91,8 @@ pub struct Report {
     pub witness: String,
     /// When it did by its own clock, nanoseconds since 1970.
     pub cosigned_at: Option<u64>,
+    /// When the newest record was stored, nanoseconds since 1970.
+    pub newest_at: Option<u64>,
     /// Records after the newest checkpoint: nothing signed speaks for them.
     pub unsigned: u64,
     /// The root over all records, hexadecimal.
@@ -359,6 +361,7 @@ impl Walk {
             });
         }
         let report = &mut self.report;
+        report.newest_at = (report.records > 0).then_some(self.stored_at);
         report.unsigned = report.records.saturating_sub(self.signed);
         report.root = digits(&self.frontier.root());
         report.streams = report.sequences.streams();

@@ -39,7 +39,8 @@ struct Checked {
 /// Checks everything at a path, tells of each ledger, and fails if one is broken.
 ///
 /// # Errors
-/// [`CliError::Broken`], [`CliError::Unwitnessed`], [`CliError::Unsigned`]; the others when nothing could be checked.
+/// [`CliError::Broken`], [`CliError::Unwitnessed`], [`CliError::WitnessLags`],
+/// [`CliError::Unsigned`]; the others when nothing could be checked.
 pub fn run(verify: &Verify, screen: &mut Screen) -> Result<(), CliError> {
     let trust = trust(verify)?;
     let places = folder::find(&verify.path)?;
@@ -57,10 +58,10 @@ pub fn run(verify: &Verify, screen: &mut Screen) -> Result<(), CliError> {
         }
     }
     screen.flush()?;
-    outcome(&checked, &trust)
+    outcome(&checked, &trust, verify)
 }
 
-fn outcome(checked: &[Checked], trust: &Trust) -> Result<(), CliError> {
+fn outcome(checked: &[Checked], trust: &Trust, verify: &Verify) -> Result<(), CliError> {
     let whole: Vec<&Report> = checked
         .iter()
         .filter_map(|one| one.found.as_ref().ok())
@@ -73,17 +74,37 @@ fn outcome(checked: &[Checked], trust: &Trust) -> Result<(), CliError> {
     }
     let tenants: Vec<String> = whole.iter().map(|report| report.tenant.clone()).collect();
     folder::covers(&tenants, trust)?;
-    let unwitnessed = |report: &&&Report| report.records > 0 && report.witness.is_empty();
-    let lacking = whole.iter().filter(unwitnessed);
-    let lacking: Vec<&str> = lacking.map(|report| report.tenant.as_str()).collect();
-    if !trust.witnesses.is_empty() && !lacking.is_empty() {
-        let tenants = lacking.join(", ");
-        return Err(CliError::Unwitnessed { tenants });
+    if !trust.witnesses.is_empty() {
+        witnessed(&whole, verify.witness_lag)?;
     }
     match whole.iter().map(|report| report.unsigned).sum() {
         0 => Ok(()),
         unsigned => Err(CliError::Unsigned { unsigned }),
     }
+}
+
+/// A witness signed each ledger that has records, and not long before the newest.
+fn witnessed(whole: &[&Report], lag_seconds: u64) -> Result<(), CliError> {
+    let names = |wanted: &dyn Fn(&Report) -> bool| {
+        let found = whole.iter().filter(|report| wanted(report));
+        let names: Vec<&str> = found.map(|report| report.tenant.as_str()).collect();
+        names.join(", ")
+    };
+    let tenants = names(&|report| report.records > 0 && report.witness.is_empty());
+    if !tenants.is_empty() {
+        return Err(CliError::Unwitnessed { tenants });
+    }
+    let lag_ns = lag_seconds.saturating_mul(1_000_000_000);
+    let tenants = names(&|report| {
+        let signed_at = report.cosigned_at.unwrap_or_default();
+        let newest_at = report.newest_at.unwrap_or_default();
+        report.records > report.cosigned && newest_at.saturating_sub(signed_at) > lag_ns
+    });
+    if !tenants.is_empty() {
+        let seconds = lag_seconds;
+        return Err(CliError::WitnessLags { tenants, seconds });
+    }
+    Ok(())
 }
 
 fn trust(verify: &Verify) -> Result<Trust, CliError> {
@@ -263,20 +284,22 @@ mod tests {
     }
 
     /// A checkpoint of a tree with the witness's signature.
-    fn cosigned_note(tree: &Tree) -> Vec<u8> {
+    fn cosigned_note(tree: &Tree, at_unix_s: u64) -> Vec<u8> {
         let note = checkpoint::sign(&signer(), tree).unwrap();
         let text = cosignature::text(&note).unwrap();
-        let line = witness(9).cosign(&text, 1_790_000_000).unwrap();
+        let line = witness(9).cosign(&text, at_unix_s).unwrap();
         [note, line].concat()
     }
 
-    /// A bundle of three records, all of them withheld, and the key's file.
-    fn bundle(folder: &Path) -> (PathBuf, PathBuf) {
+    /// A bundle of records of these times, all of them withheld, and the key's file.
+    fn bundle(folder: &Path, times: &[u64]) -> (PathBuf, PathBuf) {
         let signer = signer();
-        let tree = tree(&[1, 2, 3]);
+        let tree = tree(times);
         let path = folder.join("bundle");
         let mut writer = Writer::new(&path, "acme", tree).unwrap();
-        (1..=3).for_each(|at| writer.record(&leaf(at), None, None).unwrap());
+        for at in times {
+            writer.record(&leaf(*at), None, None).unwrap();
+        }
         let note = checkpoint::sign(&signer, &tree).unwrap();
         writer.end(&note, signer.verifier().as_str()).unwrap();
         let key = folder.join("acme.vkey");
@@ -294,11 +317,12 @@ mod tests {
     #[test]
     fn a_whole_bundle_ends_with_0_and_a_broken_one_with_1() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, key) = bundle(folder.path());
+        let (path, key) = bundle(folder.path(), &[1, 2, 3]);
         let mut verify = Verify {
             checkpoint: vec![path.join("checkpoint")],
             verifier_key: vec![key],
             witness_key: Vec::new(),
+            witness_lag: 3_600,
             path,
         };
         verified(&verify).unwrap();
@@ -312,13 +336,14 @@ mod tests {
     #[test]
     fn a_witness_must_have_signed_this_tree_when_its_key_is_given() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, key) = bundle(folder.path());
+        let (path, key) = bundle(folder.path(), &[1, 2, 3]);
         let keys = folder.path().join("witness.vkey");
         fs::write(&keys, format!("{}\n", witness(9).verifier().as_str())).unwrap();
         let mut verify = Verify {
             checkpoint: Vec::new(),
             verifier_key: vec![key],
             witness_key: vec![witness(9).verifier().as_str().to_owned()],
+            witness_lag: 3_600,
             path: path.clone(),
         };
         let lacks = |verify: &Verify| {
@@ -328,7 +353,7 @@ mod tests {
         };
         lacks(&verify);
         // Signed at two records: what came later is told, and no fault.
-        fs::write(path.join(COSIGNED), cosigned_note(&tree(&[1, 2]))).unwrap();
+        fs::write(path.join(COSIGNED), cosigned_note(&tree(&[1, 2]), 9)).unwrap();
         verified(&verify).unwrap();
         verify.witness_key = vec![keys.display().to_string()];
         verified(&verify).unwrap();
@@ -336,7 +361,7 @@ mod tests {
         lacks(&verify);
         // Another history, signed by the log and the witness; or a longer one.
         for (other, what) in [([1, 4].as_slice(), "fork"), (&[1, 2, 3, 4], "cut off")] {
-            fs::write(path.join(COSIGNED), cosigned_note(&tree(other))).unwrap();
+            fs::write(path.join(COSIGNED), cosigned_note(&tree(other), 9)).unwrap();
             let error = verified(&verify).unwrap_err();
             assert!(
                 matches!(error, CliError::Broken { .. }) && error.code() == 1,
@@ -350,5 +375,38 @@ mod tests {
             verified(&verify),
             Err(CliError::VerifierKey { .. })
         ));
+    }
+
+    #[test]
+    fn records_long_after_the_witness_signed_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let times = [1, 2, 4_000_000_000_000];
+        let (path, key) = bundle(folder.path(), &times);
+        let mut verify = Verify {
+            checkpoint: Vec::new(),
+            verifier_key: vec![key],
+            witness_key: vec![witness(9).verifier().as_str().to_owned()],
+            witness_lag: 3_600,
+            path: path.clone(),
+        };
+        let put = |size: usize, at_unix_s| {
+            let note = cosigned_note(&tree(&times[..size]), at_unix_s);
+            fs::write(path.join(COSIGNED), note).unwrap();
+        };
+        put(2, 400);
+        verified(&verify).unwrap();
+        put(2, 399);
+        let error = verified(&verify).unwrap_err();
+        assert!(
+            matches!(&error, CliError::WitnessLags { tenants, .. } if tenants == "acme"),
+            "{error}"
+        );
+        assert_eq!(error.code(), 4);
+        verify.witness_lag = 3_601;
+        verified(&verify).unwrap();
+        // What is signed may be as old as it is.
+        verify.witness_lag = 0;
+        put(3, 0);
+        verified(&verify).unwrap();
     }
 }

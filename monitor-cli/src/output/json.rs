@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 22] = [
+const TIME_FIELDS: [&str; 23] = [
     "alert",
     "at",
     "broker_answered",
@@ -35,6 +35,7 @@ const TIME_FIELDS: [&str; 22] = [
     "krl_published",
     "last_process_gone",
     "lost_at",
+    "newest_at",
     "not_before",
     "opened_at",
     "ordered",
