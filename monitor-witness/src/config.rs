@@ -262,7 +262,7 @@ mod tests {
                 ["limits.logs_max", "1 to 100000"],
             ),
             (
-                "= 6000",
+                "= 12000",
                 "= 0",
                 ["limits.requests_per_minute", "1 to 1000000"],
             ),
