@@ -15,6 +15,7 @@ use monitor_model::{
 use crate::output::time::parse_duration;
 
 pub mod alerts;
+pub mod complete;
 pub mod events;
 pub mod export;
 pub mod grants;
@@ -22,6 +23,7 @@ pub mod pki;
 pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
+pub use complete::Complete;
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
@@ -145,6 +147,8 @@ pub enum Command {
     },
     /// Revokes at the broker, and ends the live sessions on their hosts
     Revoke(Revoke),
+    /// Says whether everything of a session or a host is in the ledgers, or what is missing
+    Complete(Complete),
     /// Writes a tenant's ledger into a folder that anybody can check
     Export(Export),
     /// Checks ledgers or an exported bundle, without any collector

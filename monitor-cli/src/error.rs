@@ -110,6 +110,30 @@ pub enum CliError {
         /// How many.
         unsigned: u64,
     },
+    /// What was checked is whole, and no witness whose key was given signed it.
+    #[error(
+        "no checkpoint of {tenants} is signed by the witness: who has the collector's key could have written another history; compare with a copy, or with what monitor-witness logs prints"
+    )]
+    Unwitnessed {
+        /// The tenants, with commas.
+        tenants: String,
+    },
+    /// What was checked is whole, and records came long after the witness signed.
+    #[error(
+        "records of {tenants} were stored more than {seconds} s after the witness signed: who has the collector's key could have rewritten them; find out why it does not sign (the collector's log says), or give --witness-lag"
+    )]
+    WitnessLags {
+        /// The tenants, with commas.
+        tenants: String,
+        /// How long is let pass.
+        seconds: u64,
+    },
+    /// Something is missing of what was asked for; what it is was told.
+    #[error("not everything of {host} is in the ledgers")]
+    Incomplete {
+        /// The host.
+        host: String,
+    },
     /// A key cannot be used.
     #[error("{}: {source}", path.display())]
     VerifierKey {
@@ -142,7 +166,11 @@ impl CliError {
         match self {
             Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
             Self::NotFound(_) => 3,
-            Self::Unconfirmed { .. } | Self::Unsigned { .. } => 4,
+            Self::Unconfirmed { .. }
+            | Self::Incomplete { .. }
+            | Self::Unsigned { .. }
+            | Self::Unwitnessed { .. }
+            | Self::WitnessLags { .. } => 4,
             Self::Refused(_) => 5,
             Self::Settings { .. }
             | Self::Tls(..)

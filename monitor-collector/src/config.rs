@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use monitor_ledger::cosignature::WitnessKey;
 use monitor_model::{grant::Grant, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
@@ -20,6 +21,7 @@ pub mod names;
 mod policy;
 mod raw;
 pub mod rules;
+mod witness;
 
 /// The documented configuration, as `config --default` prints it.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -55,6 +57,21 @@ pub struct Broker {
     pub retry_max: Duration,
 }
 
+/// Which witness signs the ledgers' checkpoints, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its address, before `/add-checkpoint`.
+    pub url: String,
+    /// What its signatures are checked with.
+    pub key: WitnessKey,
+    /// Certificate of the authority that signed its own; none for `http://`.
+    pub ca: Option<PathBuf>,
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+    /// How often it is asked at most.
+    pub every: Duration,
+}
+
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -66,6 +83,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// What signs the ledgers' checkpoints; without one there are none.
     pub ledger_key: Option<PathBuf>,
+    /// Who signs checkpoints on another machine; without one nobody does.
+    pub witness: Option<Witness>,
     /// The broker; without one orders wait.
     pub broker: Option<Broker>,
     /// What verdicts are made under: from this file and those that it includes.
@@ -125,6 +144,7 @@ impl Config {
             tls,
             broker,
             ledger_key,
+            witness,
             terms,
             grants,
             resolve,
@@ -141,6 +161,7 @@ impl Config {
             ("tls", tls != self.tls),
             ("broker", broker != self.broker),
             ("ledger", ledger_key != self.ledger_key),
+            ("ledger.witness", witness != self.witness),
             (
                 "subscription",
                 (heartbeat, stall) != (self.heartbeat, self.stall),

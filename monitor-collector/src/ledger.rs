@@ -8,6 +8,7 @@
 //! The file's format, and the check of a whole file, are `monitor-ledger`'s.
 //!
 //! # Layout
+//! - [`cosigned`]: the newest checkpoint that a witness signed, beside the file.
 //! - [`coverage`]: whether everything of a host is here.
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
@@ -38,6 +39,7 @@ use crate::{
     entropy,
 };
 
+pub mod cosigned;
 pub mod coverage;
 pub mod error;
 pub mod evidence;

@@ -9,6 +9,7 @@
 //!   (`monitor_model::judge`), ledger, and what follows from stored events.
 //! - [`sessions`], [`processes`], [`alert`], [`uses`]: what follows from stored events.
 //! - [`revoke`], [`contain`]: answers, at the broker and on the hosts.
+//! - [`witness`]: checkpoints to a witness on another machine.
 //!
 //! Around it:
 //! - [`config`]: the checked configuration.
@@ -39,6 +40,7 @@ pub mod sessions;
 pub mod state;
 pub mod tables;
 pub mod uses;
+pub mod witness;
 pub mod writer;
 
 #[cfg(test)]

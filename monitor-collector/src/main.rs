@@ -15,6 +15,7 @@ use monitor_collector::{
     entropy,
     pipeline::Collector,
     rejudge::rejudge,
+    witness::link::Link,
 };
 use monitor_ledger::{
     check::{Trust, folder},
@@ -118,6 +119,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
             let credentials = config.terms.inventory.len();
             config.ledger_key.as_deref().map(LogKey::load).transpose()?;
+            config.witness.as_ref().map(Link::new).transpose()?;
             writeln!(
                 out,
                 "{}: ok, {tenants} tenants, {credentials} credentials, {rules} rules",

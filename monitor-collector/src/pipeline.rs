@@ -49,6 +49,7 @@ use crate::{
         AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
     },
     state::{State, StateError},
+    witness::{self, link::LinkError},
     writer::{Request, Thread, Writer},
 };
 
@@ -78,6 +79,9 @@ pub enum StartError {
         /// The role found.
         found: Role,
     },
+    /// The witness cannot be asked.
+    #[error("ledger.witness: {0}")]
+    Witness(#[from] LinkError),
     /// The store cannot be opened.
     #[error(transparent)]
     Core(#[from] CoreError),
@@ -115,6 +119,7 @@ pub struct Collector {
     in_force: Mutex<Arc<Config>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     revoking: Option<JoinHandle<()>>,
+    witnessing: Option<JoinHandle<()>>,
     writer: Writer,
     thread: Thread,
     /// Ends streams and calls.
@@ -171,6 +176,7 @@ impl Collector {
                 "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
             );
         }
+        let witnessing = witness::start(&config, writer.tables(), &stop)?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         let policy = writer.tables().borrow().policy.version().to_owned();
         info!(%address, tenants = config.terms.tenants.len(), rules = config.rules.len(),
@@ -180,6 +186,7 @@ impl Collector {
             in_force: Mutex::new(config),
             serving,
             revoking,
+            witnessing,
             writer,
             thread,
             stop,
@@ -282,6 +289,7 @@ impl Collector {
         let Self {
             serving,
             revoking,
+            witnessing,
             thread,
             stop,
             stop_writer,
@@ -297,8 +305,8 @@ impl Collector {
                 "Calls did not end in time, ending them."
             ),
         }
-        if let Some(revoking) = revoking {
-            _ = tokio::time::timeout(DRAIN_TIMEOUT, revoking).await;
+        for asking in [revoking, witnessing].into_iter().flatten() {
+            _ = tokio::time::timeout(DRAIN_TIMEOUT, asking).await;
         }
         stop_writer.cancel();
         if tokio::task::spawn_blocking(move || thread.join())

@@ -38,6 +38,7 @@ mod reload;
 mod revocation;
 mod search;
 mod subscription;
+mod witness;
 
 /// Longest wait for anything in a test.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -110,9 +111,14 @@ impl Scene {
     }
 
     fn config(&self, more: &str) -> Config {
+        self.config_of(more, "")
+    }
+
+    /// A configuration with more keys at its top, and more tables below `[ledger]`.
+    fn config_of(&self, more: &str, tables: &str) -> Config {
         let files = self.files("monitor://collector/main");
         let text = format!(
-            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n{more}\n[ledger]\nkey = {:?}\n[tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{RULES}",
+            "listen = \"127.0.0.1:0\"\ndata_dir = {:?}\n{more}\n[ledger]\nkey = {:?}\n{tables}\n[tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\n{RULES}",
             self.data_dir(),
             crate::testing::ledger_key(self.path()),
             files.ca,

@@ -4,6 +4,7 @@
 //! bundle.json          the tenant, and the version of this layout
 //! key                  the text of the key that signed
 //! checkpoint           the signed tree that the rest is of
+//! cosigned             the newest checkpoint that a witness signed; where there is one
 //! tile/LEVEL/N         hashes, as c2sp.org/tlog-tiles has them
 //! tile/entries/N       the leaves, as there
 //! content/N            of each leaf, event and judgement: four bytes of length
@@ -30,6 +31,8 @@ pub use write::{Opened, Writer};
 pub const VERSION: u32 = 1;
 /// The file that tells what the folder is.
 pub const FACTS: &str = "bundle.json";
+/// The file of the checkpoint that a witness signed.
+pub const COSIGNED: &str = "cosigned";
 /// The length that stands for a part that is withheld.
 const WITHHELD: u32 = u32::MAX;
 

@@ -7,6 +7,7 @@
 //! ranges in memory.
 //!
 //! # Layout
+//! - `cosigned`: the checkpoint that a witness signed.
 //! - [`file`]: a tenant's SQLite file.
 //! - [`folder`]: whatever is at a path.
 
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
+    cosignature::WitnessKey,
     key::{KeyError, VerifierKey},
     leaf::Leaf,
     merkle::{Frontier, Hash, Kept},
@@ -29,6 +31,7 @@ use crate::{
     sequences::Sequences,
 };
 
+mod cosigned;
 pub mod file;
 pub mod folder;
 
@@ -40,6 +43,8 @@ pub struct Trust {
     pub keys: Vec<VerifierKey>,
     /// Checkpoints that were handed over before.
     pub held: Vec<Vec<u8>>,
+    /// Keys of witnesses, of which one must have signed.
+    pub witnesses: Vec<WitnessKey>,
 }
 
 impl Trust {
@@ -51,6 +56,7 @@ impl Trust {
         Self {
             keys: self.keys.clone(),
             held: self.held.iter().filter(of_tenant).cloned().collect(),
+            witnesses: self.witnesses.clone(),
         }
     }
 }
@@ -79,6 +85,14 @@ pub struct Report {
     pub held: u64,
     /// Proofs of inclusion and consistency that were made and checked.
     pub proofs: u64,
+    /// Size of the checkpoint that lies there as cosigned; 0 without one.
+    pub cosigned: u64,
+    /// Which witness signed it, of those whose keys were given; empty for none.
+    pub witness: String,
+    /// When it did by its own clock, nanoseconds since 1970.
+    pub cosigned_at: Option<u64>,
+    /// When the newest record was stored, nanoseconds since 1970.
+    pub newest_at: Option<u64>,
     /// Records after the newest checkpoint: nothing signed speaks for them.
     pub unsigned: u64,
     /// The root over all records, hexadecimal.
@@ -259,10 +273,7 @@ impl Walk {
     /// Takes the checkpoints that were held, signed with a key given or, with
     /// none given, that of the checkpoints beside the records.
     pub(crate) fn held(&mut self, trust: &Trust) -> Result<Vec<Tree>, Fault> {
-        let mut keys = trust.keys.clone();
-        if keys.is_empty() {
-            keys.extend(VerifierKey::parse(&self.report.key).ok());
-        }
+        let keys = self.keys(trust);
         let mut trees = Vec::new();
         for note in &trust.held {
             let opened = keys.iter().find_map(|key| Checkpoint::open(note, key).ok());
@@ -353,6 +364,7 @@ impl Walk {
             });
         }
         let report = &mut self.report;
+        report.newest_at = (report.records > 0).then_some(self.stored_at);
         report.unsigned = report.records.saturating_sub(self.signed);
         report.root = digits(&self.frontier.root());
         report.streams = report.sequences.streams();

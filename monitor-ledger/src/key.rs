@@ -17,7 +17,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::SigningKey;
 use signed_note::{StandardSigner, StandardVerifier};
 
-/// Ed25519, as signed notes number it.
+/// A signature of Ed25519, as signed notes number it.
 const ED25519: u8 = 1;
 /// Longest name of a key in bytes.
 pub const KEY_NAME_BYTES_MAX: usize = 128;
@@ -44,7 +44,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// It is no regular file, or far too large for a key.
-    #[error("{}: not a key file; make one with: monitor-collector ledger-key", path.display())]
+    #[error("{}: not a key file; make one with: monitor-collector ledger-key, or monitor-witness key", path.display())]
     NotAFile {
         /// The file.
         path: PathBuf,
@@ -54,6 +54,16 @@ pub enum KeyError {
         "not a signing key (PRIVATE+KEY+NAME+ID+DATA, Ed25519); make one with: monitor-collector ledger-key"
     )]
     Text,
+    /// The text is no key of a witness.
+    #[error(
+        "not a witness's signing key (PRIVATE+KEY+NAME+ID+DATA, cosignature/v1); make one with: monitor-witness key"
+    )]
+    WitnessText,
+    /// The text is no key to check a witness with.
+    #[error(
+        "not a witness's verifier key (NAME+ID+DATA, cosignature/v1); give what monitor-witness show-key prints"
+    )]
+    WitnessVerifier,
     /// The text is no key to verify with.
     #[error("not a verifier key (NAME+ID+DATA, Ed25519): {cause}")]
     Verifier {
@@ -103,18 +113,8 @@ impl LogKey {
     /// # Errors
     /// [`KeyError::Text`], [`KeyError::Name`].
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let text = text.trim_end();
-        // Checks format, algorithm, and that the id is that of the key.
-        StandardSigner::new(text).map_err(|_| KeyError::Text)?;
-        let mut parts = text.split('+').skip(2);
-        let (Some(name), Some(_), Some(first)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(KeyError::Text);
-        };
-        // A plus is a digit of base 64 as well.
-        let data = parts.fold(first.to_owned(), |data, part| data + "+" + part);
-        let data = STANDARD.decode(data).map_err(|_| KeyError::Text)?;
-        let seed = data.get(1..).and_then(|seed| seed.try_into().ok());
-        Self::new(name, &seed.ok_or(KeyError::Text)?)
+        let (name, seed) = parse_secret(text, ED25519).ok_or(KeyError::Text)?;
+        Self::new(&name, &seed)
     }
 
     /// Reads a key file, which must be its owner's alone (mode 0600 or less).
@@ -122,22 +122,7 @@ impl LogKey {
     /// # Errors
     /// [`KeyError`] names the file.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let file = |source| KeyError::File {
-            path: path.into(),
-            source,
-        };
-        let facts = fs::metadata(path).map_err(file)?;
-        if !facts.is_file() || facts.len() > FILE_BYTES_MAX {
-            return Err(KeyError::NotAFile { path: path.into() });
-        }
-        let mode = facts.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Mode {
-                path: path.into(),
-                mode,
-            });
-        }
-        Self::parse(&fs::read_to_string(path).map_err(file)?)
+        Self::parse(&read_secret(path)?)
     }
 
     /// Writes a new key file, mode 0600, on disk before this returns. A file
@@ -146,20 +131,7 @@ impl LogKey {
     /// # Errors
     /// [`KeyError::File`].
     pub fn store(&self, path: &Path) -> Result<(), KeyError> {
-        let options = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path);
-        options
-            .and_then(|mut file| {
-                file.write_all(format!("{}\n", self.text(&self.name)).as_bytes())?;
-                file.sync_all()
-            })
-            .map_err(|source| KeyError::File {
-                path: path.into(),
-                source,
-            })
+        write_secret(path, &self.text(&self.name))
     }
 
     /// What the log of a tenant is signed with.
@@ -178,10 +150,7 @@ impl LogKey {
     }
 
     fn text(&self, name: &str) -> String {
-        let public = self.signing.verifying_key().to_bytes();
-        let id = signed_note::key_id(name, &tagged(&public));
-        let data = STANDARD.encode(tagged(&self.signing.to_bytes()));
-        format!("PRIVATE+KEY+{name}+{id:08x}+{data}")
+        secret_text(name, &self.signing, ED25519)
     }
 }
 
@@ -261,9 +230,81 @@ impl VerifierKey {
     pub fn name(&self) -> &str {
         self.text.split('+').next().unwrap_or_default()
     }
+
+    /// The same key under another name, as a collector signs another tenant's log.
+    ///
+    /// # Errors
+    /// [`KeyError::Verifier`] when it can be no name.
+    pub fn renamed(&self, name: &str) -> Result<Self, KeyError> {
+        let data = self.text.splitn(3, '+').nth(2).unwrap_or_default();
+        let key = STANDARD.decode(data).unwrap_or_default();
+        Self::parse(&format!(
+            "{name}+{:08x}+{data}",
+            signed_note::key_id(name, &key)
+        ))
+    }
 }
 
-fn check_name(name: &str) -> Result<(), KeyError> {
+/// A key's text, `PRIVATE+KEY+NAME+ID+DATA`, for an algorithm as signed notes number it.
+pub(crate) fn secret_text(name: &str, key: &SigningKey, algorithm: u8) -> String {
+    let public = tagged(algorithm, &key.verifying_key().to_bytes());
+    let id = signed_note::key_id(name, &public);
+    let data = STANDARD.encode(tagged(algorithm, &key.to_bytes()));
+    format!("PRIVATE+KEY+{name}+{id:08x}+{data}")
+}
+
+/// Name and seed of a key's text; none when it is no key of this algorithm, or its
+/// id not that of the key.
+pub(crate) fn parse_secret(text: &str, algorithm: u8) -> Option<(String, [u8; 32])> {
+    let text = text.trim_end();
+    // A plus is a digit of base 64 as well: the rest is data.
+    let mut parts = text.strip_prefix("PRIVATE+KEY+")?.splitn(3, '+');
+    let (name, _, data) = (parts.next()?, parts.next()?, parts.next()?);
+    let data = STANDARD.decode(data).ok()?;
+    let seed: [u8; 32] = data.strip_prefix(&[algorithm])?.try_into().ok()?;
+    let again = secret_text(name, &SigningKey::from_bytes(&seed), algorithm);
+    (again == text).then(|| (name.to_owned(), seed))
+}
+
+/// Reads a key file, which must be its owner's alone (mode 0600 or less).
+pub(crate) fn read_secret(path: &Path) -> Result<String, KeyError> {
+    let file = |source| KeyError::File {
+        path: path.into(),
+        source,
+    };
+    let facts = fs::metadata(path).map_err(file)?;
+    if !facts.is_file() || facts.len() > FILE_BYTES_MAX {
+        return Err(KeyError::NotAFile { path: path.into() });
+    }
+    let mode = facts.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Mode {
+            path: path.into(),
+            mode,
+        });
+    }
+    fs::read_to_string(path).map_err(file)
+}
+
+/// Writes a new key file, mode 0600, on disk before this returns.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
+    let options = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    options
+        .and_then(|mut file| {
+            file.write_all(format!("{text}\n").as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|source| KeyError::File {
+            path: path.into(),
+            source,
+        })
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
     if name.is_empty() || name.len() > KEY_NAME_BYTES_MAX || !name.chars().all(fits) {
         return Err(KeyError::Name {
@@ -273,8 +314,9 @@ fn check_name(name: &str) -> Result<(), KeyError> {
     Ok(())
 }
 
-fn tagged(key: &[u8; 32]) -> Vec<u8> {
-    [&[ED25519], key.as_slice()].concat()
+/// A key with its algorithm before it.
+pub(crate) fn tagged(algorithm: u8, key: &[u8; 32]) -> Vec<u8> {
+    [&[algorithm], key.as_slice()].concat()
 }
 
 #[cfg(test)]
@@ -319,6 +361,9 @@ mod tests {
         assert_eq!(acme.origin(), "monitor.example/acme");
         assert_eq!(acme.verifier().name(), "monitor.example/acme");
         assert_ne!(acme.verifier(), globex.verifier());
+        let renamed = acme.verifier().renamed(globex.origin()).unwrap();
+        assert_eq!(&renamed, globex.verifier());
+        assert!(acme.verifier().renamed("a b").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`proof`]: inclusion and consistency, made and checked.
 //! - [`tile`]: the tree in files of 256 hashes.
 //! - [`checkpoint`]: the tree's size and root, signed; [`key`]: who signs.
+//! - [`cosignature`]: a witness's signature beside the log's.
 //! - [`file`](mod@file): a tenant's SQLite file, of [`block`]s; [`index`]: what their
 //!   records are found by; [`bundle`]: what is handed out.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
@@ -23,6 +24,7 @@ pub mod bundle;
 pub mod chain;
 pub mod check;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod file;
 pub mod index;
 pub mod key;

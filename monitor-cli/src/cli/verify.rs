@@ -10,10 +10,12 @@ use clap::Args;
     after_help = "No collector is asked. Without --verifier-key, the key that lies beside the records is taken: that
 finds accidents and changes by whoever has no key, but not a ledger that was
 signed anew as a whole. A ledger that was cut off is found by a checkpoint from
-before: keep one, and give it with --checkpoint.
+before: keep one, and give it with --checkpoint. Another history, written by
+whoever has the collector's key, is found by a witness's signature: give the
+witness's key with --witness-key.
 
 Exit codes: 0 everything is there and proved, 1 broken, 4 whole, but the newest
-records are not signed yet.
+records are not signed yet, or the witness signed none, or not of late.
 
 Examples:
   monitorctl verify /var/lib/monitor-collector
@@ -28,4 +30,15 @@ pub struct Verify {
     /// Checkpoint that was handed over before; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Vec<PathBuf>,
+    /// Key of a witness that must have signed (NAME+ID+DATA), or a file with such keys; repeat for more.
+    #[arg(long, value_name = "KEY")]
+    pub witness_key: Vec<String>,
+    /// Seconds that the newest record may have been stored after the witness signed.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 3_600,
+        requires = "witness_key"
+    )]
+    pub witness_lag: u64,
 }

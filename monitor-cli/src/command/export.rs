@@ -67,6 +67,9 @@ pub async fn run(
         }
     }
     let records = writer.records();
+    if !newest.cosigned_note.is_empty() {
+        writer.cosigned(&newest.cosigned_note)?;
+    }
     writer.end(&newest.note, key.as_str())?;
     if screen.is_table() {
         let records = count(usize::try_from(records).unwrap_or(usize::MAX), "record");

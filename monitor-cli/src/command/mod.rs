@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub mod alerts;
+pub mod complete;
 pub mod completions;
 pub mod explain;
 pub mod export;
@@ -89,6 +90,7 @@ async fn dispatch(
         Command::Alerts(alerts) => alerts::run(alerts, connection, screen).await,
         Command::Rules { sigma } => rules::run(*sigma, connection, screen).await,
         Command::Grants(grants) => grants::run(grants, connection, screen).await,
+        Command::Complete(complete) => complete::run(complete, connection, screen).await,
         Command::Export(export) => export::run(export, connection, screen).await,
         Command::Hosts(hosts) => hosts::run(hosts, connection, screen).await,
         Command::Explain { event } => explain::run(event, connection, screen).await,
@@ -117,6 +119,7 @@ fn has_columns(command: &Command) -> bool {
         | Command::Explain { .. }
         | Command::Order { .. }
         | Command::Revoke(_)
+        | Command::Complete(_)
         | Command::Export(_)
         | Command::Verify(_)
         | Command::Pki { .. }

@@ -18,10 +18,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Fields that hold nanoseconds since 1970. Each gets a neighbour with
 /// `_rfc3339` at its end, since many readers of JSON lose digits beyond 2^53.
-const TIME_FIELDS: [&str; 25] = [
+const TIME_FIELDS: &[&str] = &[
     "alert",
     "at",
     "broker_answered",
+    "cosigned_at",
     "delivered",
     "denied_at",
     "ended_at",
@@ -32,10 +33,12 @@ const TIME_FIELDS: [&str; 25] = [
     "gone_at",
     "kept_since",
     "kernel_event",
+    "known_to",
     "krl_published",
     "last_at",
     "last_process_gone",
     "lost_at",
+    "newest_at",
     "not_before",
     "opened_at",
     "ordered",

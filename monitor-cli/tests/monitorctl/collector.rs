@@ -8,9 +8,9 @@ use std::{
 };
 
 use monitor_proto::v1::{
-    self, alert_service_server::*, event_service_server::*, grant_service_server::*,
-    host_service_server::*, process_service_server::*, revocation_service_server::*,
-    session_service_server::*,
+    self, alert_service_server::*, event_service_server::*, evidence_service_server::*,
+    grant_service_server::*, host_service_server::*, process_service_server::*,
+    revocation_service_server::*, session_service_server::*,
 };
 use monitor_transport::tls::Tls;
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -49,6 +49,10 @@ pub(crate) struct World {
     pub(crate) grant_uses: Vec<v1::GrantUse>,
     pub(crate) reviews: Vec<v1::ReviewGrantRequest>,
     pub(crate) hosts: Vec<v1::HostStatus>,
+    pub(crate) checkpoint: v1::GetCheckpointResponse,
+    pub(crate) completeness: v1::GetCompletenessResponse,
+    pub(crate) completeness_asked: v1::GetCompletenessRequest,
+    pub(crate) entries: Vec<v1::LedgerEntry>,
     pub(crate) orders: VecDeque<v1::Order>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
     /// What searches find, newest first.
@@ -98,6 +102,7 @@ impl Collector {
                 .tls_config(tls)
                 .unwrap()
                 .add_service(EventServiceServer::new(service.clone()))
+                .add_service(EvidenceServiceServer::new(service.clone()))
                 .add_service(SessionServiceServer::new(service.clone()))
                 .add_service(ProcessServiceServer::new(service.clone()))
                 .add_service(AlertServiceServer::new(service.clone()))
@@ -416,6 +421,58 @@ impl GrantService for Service {
         world.reviews.push(request.into_inner());
         let grant = world.grants.first().cloned();
         Ok(Response::new(v1::ReviewGrantResponse { grant }))
+    }
+}
+
+#[tonic::async_trait]
+impl EvidenceService for Service {
+    async fn get_checkpoint(
+        &self,
+        _: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        Ok(Response::new(self.world()?.checkpoint.clone()))
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<v1::ListEntriesRequest>,
+    ) -> Result<Response<v1::ListEntriesResponse>, Status> {
+        let first = request.into_inner().first;
+        let entries = self.world()?.entries.clone();
+        let entries = entries.into_iter().filter(|entry| entry.position >= first);
+        Ok(Response::new(v1::ListEntriesResponse {
+            entries: entries.collect(),
+        }))
+    }
+
+    async fn get_tile(
+        &self,
+        _: Request<v1::GetTileRequest>,
+    ) -> Result<Response<v1::GetTileResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        _: Request<v1::GetInclusionProofRequest>,
+    ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        _: Request<v1::GetConsistencyProofRequest>,
+    ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn get_completeness(
+        &self,
+        request: Request<v1::GetCompletenessRequest>,
+    ) -> Result<Response<v1::GetCompletenessResponse>, Status> {
+        let mut world = self.world()?;
+        world.completeness_asked = request.into_inner();
+        Ok(Response::new(world.completeness.clone()))
     }
 }
 

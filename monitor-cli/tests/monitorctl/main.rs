@@ -12,6 +12,7 @@
 
 mod collector;
 mod errors;
+mod evidence;
 mod facts;
 mod lists;
 mod program;

@@ -14,8 +14,8 @@ use monitor_transport::{
 use toml::Spanned;
 
 use super::{
-    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, policy::Stated,
-    raw, rules,
+    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, Witness,
+    policy::Stated, raw, rules, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -116,10 +116,13 @@ fn checked_rest(
         credential: _,
     } = raw;
     let data_dir = document.beside(data_dir);
+    let (ledger_key, witness) = ledger
+        .map(|ledger| checked_ledger(ledger, &data_dir, document))
+        .transpose()?
+        .unzip();
     Ok(Config {
-        ledger_key: ledger
-            .map(|ledger| checked_key(ledger, &data_dir, document))
-            .transpose()?,
+        ledger_key,
+        witness: witness.flatten(),
         listen: parsed(
             "listen",
             &listen,
@@ -161,12 +164,12 @@ fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {
 }
 
 /// Who copies or owns the data has the key only if it lies elsewhere.
-fn checked_key(
+fn checked_ledger(
     raw: raw::Ledger,
     data_dir: &Path,
     document: &Document<'_>,
-) -> Result<PathBuf, Wrong> {
-    let raw::Ledger { key } = raw;
+) -> Result<(PathBuf, Option<Witness>), Wrong> {
+    let raw::Ledger { key, witness } = raw;
     let path = document.beside(key.get_ref().clone());
     if path.starts_with(data_dir) {
         return Err(wrong(
@@ -175,7 +178,8 @@ fn checked_key(
             "give a file outside of data_dir: the key must not lie with what it signs",
         ));
     }
-    Ok(path)
+    let witness = witness.map(|raw| witness::checked(raw, document));
+    Ok((path, witness.transpose()?))
 }
 
 fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {

@@ -65,6 +65,19 @@ pub(super) struct Credential {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ledger {
     pub(super) key: Spanned<PathBuf>,
+    pub(super) witness: Option<Witness>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Witness {
+    pub(super) url: Spanned<String>,
+    pub(super) key: Spanned<String>,
+    pub(super) ca: Option<PathBuf>,
+    #[serde(default = "witness_seconds")]
+    pub(super) timeout_seconds: Spanned<u64>,
+    #[serde(default = "witness_seconds")]
+    pub(super) every_seconds: Spanned<u64>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +160,10 @@ pub(super) struct Zone {
 
 fn no_networks() -> Spanned<Vec<Spanned<String>>> {
     unstated(Vec::new())
+}
+
+fn witness_seconds() -> Spanned<u64> {
+    unstated(10)
 }
 
 fn retry_ms_min() -> Spanned<u64> {

@@ -233,6 +233,29 @@ fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
 }
 
 #[test]
+fn a_witness_that_cannot_be_asked_safely_is_refused() {
+    for (more, parts) in [
+        (
+            "[ledger]\nkey = \"/k\"\n[ledger.witness]\nurl = \"http://w.example\"\nkey = \"k\"\n",
+            &[":10: ledger.witness.url", "http://w.example", "https://"][..],
+        ),
+        (
+            "[ledger]\nkey = \"/k\"\n[ledger.witness]\nurl = \"https://w.example\"\nkey = \"k\"\n",
+            &[":10: ledger.witness.url", "the ca that signed"],
+        ),
+        (
+            "[ledger]\nkey = \"/k\"\n[ledger.witness]\nurl = \"http://[::1]:7445/\"\nkey = \"w+0+A\"\n",
+            &[":11: ledger.witness.key", "monitor-witness show-key"],
+        ),
+    ] {
+        let error = error(more);
+        for part in parts {
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/nonexistent/c.toml"))
         .unwrap_err()

@@ -16,7 +16,7 @@ use monitor_ledger::{
 };
 use monitor_model::id::TenantId;
 
-use super::{Entry, Ledger, LedgerError, read::Reader};
+use super::{Entry, Ledger, LedgerError, cosigned, read::Reader};
 
 /// Most bytes of entries that are read at once; one may go beyond.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -27,6 +27,7 @@ pub struct Evidence {
     path: PathBuf,
     reader: Reader,
     newest: Option<KeptCheckpoint>,
+    cosigned: Option<Vec<u8>>,
 }
 
 /// An entry as it was hashed.
@@ -58,6 +59,8 @@ impl Evidence {
     /// [`LedgerError`].
     pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
         let path = Ledger::path(data_dir, tenant);
+        // Before the ledger: what was cosigned is in it by then.
+        let cosigned = cosigned::read(data_dir, tenant)?;
         let reader = Reader::open(data_dir, tenant)?;
         let sqlite = |source| LedgerError::sqlite(&path, source);
         reader.connection.execute_batch("BEGIN").map_err(sqlite)?;
@@ -66,6 +69,7 @@ impl Evidence {
             path,
             reader,
             newest,
+            cosigned,
         })
     }
 
@@ -73,6 +77,12 @@ impl Evidence {
     #[must_use]
     pub const fn newest(&self) -> Option<&KeptCheckpoint> {
         self.newest.as_ref()
+    }
+
+    /// The newest checkpoint that a witness signed; none before the first.
+    #[must_use]
+    pub fn cosigned(&self) -> Option<&[u8]> {
+        self.cosigned.as_deref()
     }
 
     /// How many entries are signed.

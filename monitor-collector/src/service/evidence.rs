@@ -1,6 +1,6 @@
 //! `EvidenceService`: what proves a ledger.
 
-use monitor_ledger::{leaf::Blind, sequences::Stream};
+use monitor_ledger::{checkpoint::Checkpoint, leaf::Blind, sequences::Stream};
 use monitor_model::{
     clock::UnixNs,
     id::{SessionId, TenantId},
@@ -36,17 +36,22 @@ impl EvidenceService for Edge {
     ) -> Result<Response<GetCheckpointResponse>, Status> {
         let sight = Sight::of(&Self::caller(&request, "GetCheckpoint", &READERS)?);
         let tenant = request.into_inner().tenant;
-        let newest = self
-            .evidence(&sight, &tenant, |evidence| Ok(evidence.newest().cloned()))
-            .await?;
-        Ok(Response::new(newest.map_or_else(
-            Default::default,
-            |newest| GetCheckpointResponse {
-                note: newest.note,
-                key: newest.key,
-                size: newest.size,
-            },
-        )))
+        let found = self.evidence(&sight, &tenant, |evidence| {
+            let newest = evidence.newest().cloned();
+            let cosigned = evidence.cosigned().unwrap_or_default().to_vec();
+            Ok(newest.map(|newest| (newest, cosigned)))
+        });
+        let Some((newest, cosigned_note)) = found.await? else {
+            return Ok(Response::new(GetCheckpointResponse::default()));
+        };
+        let cosigned = Checkpoint::read(&cosigned_note);
+        Ok(Response::new(GetCheckpointResponse {
+            note: newest.note,
+            key: newest.key,
+            size: newest.size,
+            cosigned_size: cosigned.map_or(0, |cosigned| cosigned.tree.size),
+            cosigned_note,
+        }))
     }
 
     async fn list_entries(

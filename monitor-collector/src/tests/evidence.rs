@@ -187,6 +187,7 @@ async fn an_auditors_bundle_is_whole_and_holds_nothing_of_another_tenant() {
     let trust = Trust {
         keys: vec![VerifierKey::parse(signer.verifier().as_str()).unwrap()],
         held: vec![note],
+        ..Trust::default()
     };
     let report = bundle::check(&folder, &trust).unwrap();
     assert_eq!(report.records, 3);

@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FACTS, Facts, VERSION, WITHHELD};
+use super::{COSIGNED, FACTS, Facts, VERSION, WITHHELD};
 use crate::{
     check::{CheckError, Fault, Report, Trust, Walk, prove},
+    cosignature,
     leaf::{LEAF_BYTES, Leaf, digest},
     merkle::{Hash, TILE_WIDTH},
     proof::{Hashes, Missing, Tree, within_tile},
@@ -86,6 +87,12 @@ fn whole(path: &Path, trust: &Trust) -> Result<Report, ReadError> {
             trees.push(held);
         }
     }
+    if let Some(note) = folder.cosigned()? {
+        let cosigned = walk.cosigned(&note, &trust)?;
+        if cosigned.size <= tree.size {
+            trees.push(cosigned);
+        }
+    }
     folder.exact_files()?;
     for tile in tile::all(Kind::Entries, tree.size) {
         folder.records(&mut walk, &tile)?;
@@ -113,6 +120,11 @@ impl Folder<'_> {
             )));
         }
         Ok(facts)
+    }
+
+    fn cosigned(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        let path = self.path.join(COSIGNED);
+        cosignature::read(&path).map_err(|source| ReadError::File { path, source })
     }
 
     /// One tile of records: leaves, their hashes as kept, their parts.
@@ -160,7 +172,8 @@ impl Folder<'_> {
 
     /// There is every file of the tree, and no other.
     fn exact_files(&self) -> Result<(), ReadError> {
-        let mut wanted: BTreeSet<PathBuf> = [FACTS, "key", "checkpoint"].map(PathBuf::from).into();
+        let own = [FACTS, "key", "checkpoint", COSIGNED];
+        let mut wanted: BTreeSet<PathBuf> = own.map(PathBuf::from).into();
         for level in tile::levels(self.size) {
             wanted.extend(tile::all(Kind::Hashes(level), self.size).map(|tile| tile.path()));
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BundleError, FACTS, Facts, VERSION, WITHHELD};
+use super::{BundleError, COSIGNED, FACTS, Facts, VERSION, WITHHELD};
 use crate::{
     leaf::{Blind, LEAF_BYTES, Leaf, digest},
     merkle::{Frontier, Hash, TILE_WIDTH},
@@ -111,6 +111,14 @@ impl Writer {
             self.flush_records()?;
         }
         Ok(())
+    }
+
+    /// Adds the newest checkpoint that a witness signed.
+    ///
+    /// # Errors
+    /// [`BundleError::File`].
+    pub fn cosigned(&self, note: &[u8]) -> Result<(), BundleError> {
+        self.put(Path::new(COSIGNED), note)
     }
 
     /// Writes what is left, the checkpoint and its key.

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
     block::Opened,
+    cosignature,
     file::{self, Block, LAYOUT, SCHEMA, SCHEMA_TREE, Stored, StoredError},
     index::{Index, Span},
     leaf::{Blinding, Leaf},
@@ -20,13 +21,20 @@ use crate::{
 /// # Errors
 /// [`CheckError::Broken`] names the first record that is wrong.
 pub fn check(path: &Path, tenant: &str, trust: &Trust) -> Result<Report, CheckError> {
+    // Before the file: what was cosigned is in it by then.
+    let place = cosignature::beside(path);
+    let cosigned = cosignature::read(&place).map_err(|source| CheckError::File {
+        path: place,
+        source,
+    })?;
     let connection = file::open(path).map_err(|source| sqlite(path, source))?;
     // One state of the file, though its writer goes on.
     connection
         .execute_batch("BEGIN")
         .map_err(|source| sqlite(path, source))?;
     layout(&connection, path)?;
-    match whole(&connection, tenant, &trust.of_tenant(tenant)) {
+    let trust = trust.of_tenant(tenant);
+    match whole(&connection, tenant, &trust, cosigned.as_deref()) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(fault)) => Err(CheckError::Broken {
             path: path.into(),
@@ -84,11 +92,19 @@ macro_rules! sound {
     };
 }
 
-fn whole(connection: &Connection, tenant: &str, trust: &Trust) -> Checked<Report> {
+fn whole(
+    connection: &Connection,
+    tenant: &str,
+    trust: &Trust,
+    cosigned: Option<&[u8]>,
+) -> Checked<Report> {
     let blinding = sound!(tables(connection, tenant)?);
     let mut walk = Walk::new(tenant);
     let mut trees = sound!(checkpoints(connection, &mut walk, trust)?);
     trees.extend(sound!(walk.held(trust)));
+    if let Some(note) = cosigned {
+        trees.push(sound!(walk.cosigned(note, trust)));
+    }
     let found = sound!(records(connection, &blinding, &mut walk)?);
     let size = walk.next() - 1;
     sound!(nodes(connection, size)?);

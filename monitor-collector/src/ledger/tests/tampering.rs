@@ -53,6 +53,7 @@ impl Scene {
         let trust = Trust {
             keys: vec![log_key().signer("acme").unwrap().verifier().clone()],
             held: vec![held],
+            ..Trust::default()
         };
         Self { folder, trust }
     }
