@@ -282,7 +282,7 @@ alice from 2026-01-02 11:59:00 to 2026-01-02 13:00:00: 2 sessions on 1 host, 2 c
         "alice",
         "jump-1",
         "/srv/globex/kubeconfig (kubeconfig)",
-        "10.30.0.5:6443",
+        "10.30.0.5:6443 of globex",
         "globex",
     ] {
         assert!(svg.contains(&format!(">{label}</text>")), "{label}: {svg}");

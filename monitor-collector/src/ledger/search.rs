@@ -11,7 +11,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use monitor_model::clock::UnixNs;
+use monitor_model::{clock::UnixNs, event::Event};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
@@ -43,8 +43,8 @@ pub enum Order {
 pub struct Question<'a> {
     /// Which entries.
     pub filter: &'a Filter,
-    /// Whether an entry's objects are asked for, as its reader sees it.
-    pub admits: &'a dyn Fn(&Entry) -> bool,
+    /// Whether an event's objects are asked for, as its reader sees it.
+    pub admits: &'a dyn Fn(&Event) -> bool,
     /// When they happened, by their host's clock.
     pub happened: Range<UnixNs>,
     /// In which order.
@@ -273,8 +273,14 @@ impl Reader {
             Order::NewestFirst => "DESC",
             Order::OldestFirst => "ASC",
         };
+        // Objects are in the event alone, and reading that costs.
+        let object = if filter.object_prefix.is_empty() {
+            "NULL"
+        } else {
+            "event"
+        };
         let sql = format!(
-            "SELECT stored_at, position FROM entry JOIN stream ON stream.id = entry.stream
+            "SELECT stored_at, position, {object} FROM entry JOIN stream ON stream.id = entry.stream
              WHERE position >= ?1 AND position < ?2 AND at >= ?3 AND (at < ?4 OR ?4 = ?10)
              AND (?5 = '[]' OR principal IN (SELECT value FROM json_each(?5)))
              AND (?6 = '[]' OR session IN (SELECT value FROM json_each(?6)))
@@ -306,11 +312,25 @@ impl Reader {
         {
             let stored_at = UnixNs(number(row.get(0).map_err(sqlite)?));
             let position = number(row.get(1).map_err(sqlite)?);
-            if filter.object_prefix.is_empty() || (question.admits)(&self.at(position)?) {
+            let event: Option<Vec<u8>> = row.get(2).map_err(sqlite)?;
+            if self.admits(question, position, event)? {
                 found.push((stored_at, position));
             }
         }
         Ok(found)
+    }
+
+    /// Whether an event that was read for its objects has one that is asked for.
+    fn admits(
+        &self,
+        question: &Question<'_>,
+        position: u64,
+        event: Option<Vec<u8>>,
+    ) -> Result<bool, LedgerError> {
+        let Some(event) = event else { return Ok(true) };
+        let event = monitor_proto::decode_event(&event)
+            .map_err(|error| self.broken(position, &error.to_string()))?;
+        Ok((question.admits)(&event))
     }
 
     /// The entry at a position, which must be there.

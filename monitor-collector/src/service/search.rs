@@ -78,7 +78,7 @@ impl Edge {
                     None => search::newest(&readers)?,
                 };
                 let question = Question {
-                    admits: &|entry| filter.admits_objects(&eyes.event(entry, &known)),
+                    admits: &|event| filter.admits_objects(&eyes.event(event, &known)),
                     filter: &filter,
                     happened,
                     order,

@@ -453,8 +453,8 @@ fn the_graph_leads_from_the_engineer_to_whose_things_were_touched() {
         (at("S2A1B0 for acme"), at("S2A1C0 for acme"), "ssh"),
         (at("S2A1B0 for acme"), at("jump-1"), ""),
         (at("jump-1"), key, ""),
-        (key, at("10.30.0.5:443"), "same process"),
-        (at("10.30.0.5:443"), at("globex"), ""),
+        (key, at("10.30.0.5:443 of globex"), "same process"),
+        (at("10.30.0.5:443 of globex"), at("globex"), ""),
     ] {
         assert!(edges.contains(&wanted), "{wanted:?} of {edges:?}");
     }
