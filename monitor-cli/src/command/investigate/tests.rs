@@ -17,9 +17,10 @@ use super::{
     dot,
     fetch::{Asked, Material},
     graph::{Graph, LAYER_NODES_MAX, Layer},
-    story::{StepKind, Story, concerned},
+    steps::StepKind,
+    story::{Story, concerned},
     svg,
-    uses::{Grade, Touched, touched},
+    uses::{Grade, Touched, logins, touched},
 };
 
 const BOOT: &str = "01JG3Y2E8QW0X9V5T4R3S2H8J9";
@@ -247,6 +248,30 @@ fn what_was_refused_or_lets_nothing_out_is_no_use() {
     elsewhere.0.id = "jump-2/01JG3Y2E8QW0X9V5T4R3S2H8J9/p0/1".parse().unwrap();
     let opened = read(1_010, (10, 5), KEY, Operation::Read);
     assert_eq!(used(&[opened, elsewhere]), [], "another host's process 10");
+}
+
+#[test]
+fn a_login_with_a_key_that_was_read_is_told_whoever_made_it() {
+    let mut opened = read(1_010, (10, 5), KEY, Operation::Read);
+    if let Action::Credential { key, .. } = &mut opened.0.action {
+        *key = Some("SHA256:stolen".into());
+    }
+    let with = |text: &str, key: &str, opened_at: u64| {
+        let mut session = session(text, "mallory", opened_at);
+        session.host = "jump-9".parse().unwrap();
+        session.credential = Credential::SshKey {
+            key_fingerprint: key.into(),
+        };
+        session
+    };
+    let mut found = touched(&[opened]);
+    let sessions = [
+        with(SECOND, "SHA256:stolen", 1_500),
+        with(FIRST, "SHA256:stolen", 1_009),
+        with("01JG3Y2E8QW0X9V5T4R3S2A1D0", "SHA256:other", 1_500),
+    ];
+    logins(&mut found, &sessions);
+    assert_eq!(found[0].logins, [id(SECOND)]);
 }
 
 #[test]

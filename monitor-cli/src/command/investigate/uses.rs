@@ -12,12 +12,15 @@ use monitor_model::{
     clock::UnixNs,
     event::{Action, Event, Operation},
     id::{AgentName, BootId, EventId, SessionId, TenantId},
-    live::ProcessKey,
+    session::{Credential, Session},
     verdict::{Judgement, Verdict},
 };
 use serde::Serialize;
 
-use super::story::{address, owner};
+use super::{
+    family::{Family, Node, node},
+    story::{address, owner},
+};
 
 /// Most uses of one credential that are told, the earliest of the best grades.
 pub const USES_MAX: usize = 50;
@@ -96,13 +99,15 @@ pub struct Touched {
     pub uses: Vec<Use>,
     /// Further ones that are not told.
     pub uses_more: usize,
+    /// Fingerprint of the key in it; none where it holds none that can be told.
+    pub key: Option<String>,
+    /// Logins with that key after it was first touched, on whatever host and in
+    /// whatever name, the earliest first; at most [`USES_MAX`].
+    pub logins: Vec<SessionId>,
 }
 
 /// A file of one host.
 type FileKey = (AgentName, u64, u64, u32, Vec<u8>);
-
-/// A process of one boot of one host.
-type Node<'a> = (&'a AgentName, BootId, ProcessKey);
 
 /// One opening of a credential that let its content out.
 struct Access<'a> {
@@ -141,6 +146,32 @@ pub fn touched(events: &[(Event, Judgement)]) -> Vec<Touched> {
     found
 }
 
+/// Notes the logins that a key in one of these credentials opened.
+pub fn logins(credentials: &mut [Touched], sessions: &[Session]) {
+    let mut by_age: Vec<&Session> = sessions.iter().collect();
+    by_age.sort_by_key(|session| (session.opened_at, session.id));
+    for touched in credentials {
+        let Some(key) = touched.key.as_deref() else {
+            continue;
+        };
+        let opened = by_age.iter().filter(|session| {
+            session.opened_at >= touched.first_at && fingerprint(&session.credential) == Some(key)
+        });
+        touched.logins = opened.take(USES_MAX).map(|session| session.id).collect();
+    }
+}
+
+/// The fingerprint of the key that a login was made with.
+fn fingerprint(credential: &Credential) -> Option<&str> {
+    match credential {
+        Credential::SshCertificate {
+            key_fingerprint, ..
+        }
+        | Credential::SshKey { key_fingerprint } => Some(key_fingerprint),
+        Credential::Other { .. } => None,
+    }
+}
+
 impl Touched {
     /// One more time of the same file.
     fn add(&mut self, other: Self) {
@@ -151,6 +182,7 @@ impl Touched {
         self.out_of_scope += other.out_of_scope;
         self.first_at = self.first_at.min(other.first_at);
         self.last_at = self.last_at.max(other.last_at);
+        self.key = self.key.take().or(other.key);
     }
 }
 
@@ -161,12 +193,13 @@ fn credential(event: &Event, judgement: &Judgement) -> Option<(FileKey, Touched)
         tenant,
         operation,
         denied,
+        key,
         ..
     } = &event.action
     else {
         return None;
     };
-    let key = (
+    let file = (
         event.id.agent.clone(),
         object.device,
         object.inode,
@@ -188,8 +221,10 @@ fn credential(event: &Event, judgement: &Judgement) -> Option<(FileKey, Touched)
         last_at: event.at,
         uses: Vec::new(),
         uses_more: 0,
+        key: key.clone(),
+        logins: Vec::new(),
     };
-    Some((key, made))
+    Some((file, made))
 }
 
 /// Whether what was done lets somebody use what is in the file.
@@ -232,15 +267,6 @@ fn access(event: &Event, file: usize) -> Option<Access<'_>> {
         node: node(event)?,
         boot_ns: event.boot_ns,
     })
-}
-
-fn node(event: &Event) -> Option<Node<'_>> {
-    let process = event.process.as_ref()?;
-    let key = ProcessKey {
-        start_boot_ns: process.start_boot_ns,
-        pid: process.pid,
-    };
-    Some((&event.id.agent, event.id.boot, key))
 }
 
 /// A connection that was not refused.
@@ -346,65 +372,4 @@ fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usi
         }
     }
     found
-}
-
-/// Which process was made by which.
-struct Family<'a> {
-    /// As told when it was made.
-    made_by: HashMap<Node<'a>, Node<'a>>,
-    /// The number of its parent when it was first told of.
-    parent_pid: HashMap<Node<'a>, u32>,
-    /// When processes of a number started.
-    starts: HashMap<(&'a AgentName, BootId, u32), BTreeSet<u64>>,
-}
-
-impl<'a> Family<'a> {
-    fn of(events: &'a [(Event, Judgement)]) -> Self {
-        let mut family = Self {
-            made_by: HashMap::new(),
-            parent_pid: HashMap::new(),
-            starts: HashMap::new(),
-        };
-        for (event, _) in events {
-            let Some(node) = node(event) else { continue };
-            family.start(node);
-            if let Some(process) = &event.process {
-                let pid = process.parent_pid;
-                family.parent_pid.entry(node).or_insert(pid);
-            }
-            if let Action::Fork {
-                child_pid,
-                child_start_boot_ns,
-            } = event.action
-            {
-                let child = ProcessKey {
-                    start_boot_ns: child_start_boot_ns,
-                    pid: child_pid,
-                };
-                let child = (node.0, node.1, child);
-                family.start(child);
-                family.made_by.insert(child, node);
-            }
-        }
-        family
-    }
-
-    fn start(&mut self, (host, boot, process): Node<'a>) {
-        let starts = self.starts.entry((host, boot, process.pid)).or_default();
-        starts.insert(process.start_boot_ns);
-    }
-
-    /// Who made a process: as told, or else the youngest known process with its
-    /// parent's number that is not younger than it.
-    fn parent(&self, node: Node<'a>) -> Option<Node<'a>> {
-        if let Some(parent) = self.made_by.get(&node) {
-            return Some(*parent);
-        }
-        let (host, boot, process) = node;
-        let pid = *self.parent_pid.get(&node)?;
-        let starts = self.starts.get(&(host, boot, pid))?;
-        let start_boot_ns = *starts.range(..=process.start_boot_ns).next_back()?;
-        let parent = (host, boot, ProcessKey { start_boot_ns, pid });
-        (parent != node).then_some(parent)
-    }
 }
