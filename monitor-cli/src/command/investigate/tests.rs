@@ -20,7 +20,7 @@ use super::{
     steps::StepKind,
     story::{Story, concerned},
     svg,
-    uses::{Grade, Touched, logins, touched},
+    uses::{Grade, Touched, USES_MAX, logins, touched},
 };
 
 const BOOT: &str = "01JG3Y2E8QW0X9V5T4R3S2H8J9";
@@ -236,6 +236,26 @@ fn a_use_is_graded_by_who_connected_and_when() {
     for (what, events, wanted) in cases {
         assert_eq!(used(&events), wanted, "{what}");
     }
+}
+
+#[test]
+fn of_many_uses_the_first_of_the_surest_are_told_and_the_rest_is_counted() {
+    let mut events = vec![read(1_010, (10, 5), KEY, Operation::Read)];
+    let many = u64::try_from(USES_MAX).unwrap();
+    events.extend((0..many).map(|n| connect(1_100 + n, (20, 10), false)));
+    events.extend((0..many).map(|n| connect(1_500 + n, (10, 5), false)));
+    let found = touched(&events);
+    assert_eq!(
+        (found[0].uses.len(), found[0].uses_more),
+        (USES_MAX, USES_MAX)
+    );
+    assert!(
+        found[0]
+            .uses
+            .iter()
+            .all(|one| one.grade == Grade::SameProcess)
+    );
+    assert_eq!(found[0].uses[0].at.0, 1_500);
 }
 
 #[test]

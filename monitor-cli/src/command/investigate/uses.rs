@@ -135,12 +135,9 @@ pub fn touched(events: &[(Event, Judgement)]) -> Vec<Touched> {
         }
         accesses.extend(access(event, file));
     }
-    let uses = uses(events, &accesses);
-    for (file, uses) in uses {
+    for (file, uses) in uses(events, &accesses) {
         if let Some(touched) = found.get_mut(file) {
-            touched.uses_more = uses.len().saturating_sub(USES_MAX);
-            touched.uses = uses;
-            touched.uses.truncate(USES_MAX);
+            (touched.uses, touched.uses_more) = uses.told();
         }
     }
     found
@@ -301,26 +298,52 @@ fn connected((event, judgement): &(Event, Judgement)) -> Option<Connected<'_>> {
     })
 }
 
-/// The uses of each credential, the surest first.
-fn uses(events: &[(Event, Judgement)], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+/// The uses of one credential while they are counted: of each grade the first.
+#[derive(Default)]
+struct Counted {
+    first: BTreeMap<Grade, Vec<Use>>,
+    total: usize,
+}
+
+impl Counted {
+    fn add(&mut self, grade: Grade, connection: &Connected<'_>) {
+        self.total += 1;
+        let first = self.first.entry(grade).or_default();
+        if first.len() < USES_MAX {
+            first.push(connection.used(grade));
+        }
+    }
+
+    /// Those that are told, the surest first, and how many more there are.
+    fn told(self) -> (Vec<Use>, usize) {
+        let mut told: Vec<Use> = self.first.into_values().flatten().collect();
+        told.truncate(USES_MAX);
+        let more = self.total - told.len();
+        (told, more)
+    }
+}
+
+/// The uses of each credential.
+fn uses(events: &[(Event, Judgement)], accesses: &[Access<'_>]) -> BTreeMap<usize, Counted> {
     let family = Family::of(events);
     let mut by_node: HashMap<Node<'_>, Vec<&Access<'_>>> = HashMap::new();
     for access in accesses {
         by_node.entry(access.node).or_default().push(access);
     }
     let connections: Vec<Connected<'_>> = events.iter().filter_map(connected).collect();
-    let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
+    let mut uses: BTreeMap<usize, Counted> = BTreeMap::new();
     for connection in &connections {
         for (file, grade) in sure(connection, &family, &by_node) {
-            uses.entry(file).or_default().push(connection.used(grade));
+            uses.entry(file).or_default().add(grade, connection);
         }
     }
-    for (file, found) in later(&connections, accesses) {
-        uses.entry(file).or_insert(found);
-    }
-    for list in uses.values_mut() {
-        list.sort_by_key(|made| (made.grade, made.at));
-    }
+    let sure: BTreeSet<usize> = uses.keys().copied().collect();
+    later(&connections, accesses, |file, connection| {
+        if !sure.contains(&file) {
+            let counted = uses.entry(file).or_default();
+            counted.add(Grade::LaterInSession, connection);
+        }
+    });
     uses
 }
 
@@ -351,8 +374,13 @@ fn sure(
     found
 }
 
-/// The connections of a session after each credential was first opened in it.
-fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+/// Tells of the connections of a session after each credential was first opened
+/// in it.
+fn later<'a>(
+    connections: &'a [Connected<'a>],
+    accesses: &[Access<'_>],
+    mut tell: impl FnMut(usize, &'a Connected<'a>),
+) {
     let mut first: HashMap<(&AgentName, BootId, SessionId), BTreeMap<usize, u64>> = HashMap::new();
     for access in accesses {
         let (host, boot, _) = access.node;
@@ -360,16 +388,13 @@ fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usi
         let at = files.entry(access.file).or_insert(access.boot_ns);
         *at = access.boot_ns.min(*at);
     }
-    let mut found: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
     for connection in connections {
         let (host, boot, _) = connection.node;
         let files = first.get(&(host, boot, connection.session));
         for (file, opened) in files.into_iter().flatten() {
             if *opened <= connection.event.boot_ns {
-                let used = connection.used(Grade::LaterInSession);
-                found.entry(*file).or_default().push(used);
+                tell(*file, connection);
             }
         }
     }
-    found
 }
