@@ -339,6 +339,23 @@ mod tests {
     }
 
     #[test]
+    fn what_this_build_does_not_know_is_sent_with_the_whole_only() {
+        let mut newer = judged();
+        // Field 1000 of a newer agent: the number 1.
+        newer.event.extend([0xc0, 0x3e, 1]);
+        let sent = |path: &str| {
+            let mask = Mask::of(&[path.to_owned()]).unwrap().unwrap();
+            mask.apply(newer.clone()).unwrap().event
+        };
+        assert_eq!(sent("event"), newer.event);
+        let part = v1::Event {
+            at_unix_ns: 5,
+            ..Default::default()
+        };
+        assert_eq!(sent("event.at_unix_ns"), part.encode_to_vec());
+    }
+
+    #[test]
     fn what_is_asked_for_as_a_whole_keeps_its_bytes_and_its_hash() {
         for paths in [
             ["event", "hash", "event.at_unix_ns"],

@@ -1,7 +1,5 @@
 //! `monitorctl investigate` after somebody strayed and was cut off.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::fs;
 
 use monitor_tests::command;
@@ -46,10 +44,10 @@ fn the_story_of_a_session_that_strayed_has_what_it_touched_and_what_became_of_it
     };
     // cat read them, curl connected: nothing ties the two but the session.
     for (tenant, out) in [("acme", 0), ("globex", 1)] {
-        let uses = credential(tenant)["uses"].as_array().unwrap();
+        let all = credential(tenant)["uses"].as_array().unwrap();
         let of_tenant = |used: &&Value| used["owner"] == tenant;
-        let used = uses.iter().find(of_tenant);
-        let used = used.unwrap_or_else(|| panic!("{tenant}: {uses:#?}"));
+        let used = all.iter().find(of_tenant);
+        let used = used.unwrap_or_else(|| panic!("{tenant}: {all:#?}"));
         assert_eq!(used["grade"], "later_in_session");
         assert_eq!(credential(tenant)["out_of_scope"], out);
     }

@@ -273,7 +273,7 @@ alice from 2026-01-02 11:59:00 to 2026-01-02 13:00:00: 2 sessions on 1 host, 2 c
 "
     );
     assert!(ran.out.starts_with(&timeline), "{}", ran.out);
-    let used = "read  10.30.0.5:6443 of globex (same process)";
+    let used = "read  to 10.30.0.5:6443 of globex (same process)";
     assert!(ran.out.contains(used), "{}", ran.out);
     let dot = fs::read_to_string(dot).unwrap();
     assert!(dot.contains("label=\"same process\""), "{dot}");
@@ -282,7 +282,7 @@ alice from 2026-01-02 11:59:00 to 2026-01-02 13:00:00: 2 sessions on 1 host, 2 c
         "alice",
         "jump-1",
         "/srv/globex/kubeconfig (kubeconfig)",
-        "10.30.0.5:6443",
+        "10.30.0.5:6443 of globex",
         "globex",
     ] {
         assert!(svg.contains(&format!(">{label}</text>")), "{label}: {svg}");

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::clock::UnixNs;
+use monitor_model::{clock::UnixNs, event::Event};
 use rusqlite::OptionalExtension as _;
 
 use super::{
@@ -46,8 +46,8 @@ pub enum Order {
 pub struct Question<'a> {
     /// Which entries.
     pub filter: &'a Filter,
-    /// Whether an entry's objects are asked for, as its reader sees it.
-    pub admits: &'a dyn Fn(&Entry) -> bool,
+    /// Whether an event's objects are asked for, as its reader sees it.
+    pub admits: &'a dyn Fn(&Event) -> bool,
     /// When they happened, by their host's clock.
     pub happened: Range<UnixNs>,
     /// In which order.
@@ -223,7 +223,9 @@ impl Reader {
         let (mut looked, mut left) = (Looked::default(), share.max(1));
         self.scan(&wanted, |entry, _| {
             left -= 1;
-            if filter.admits(&entry) && (filter.object_prefix.is_empty() || admits(&entry)) {
+            if filter.admits(&entry)
+                && (filter.object_prefix.is_empty() || admits(&entry.judged.event))
+            {
                 looked.keys.push((entry.stored_at, entry.position));
             }
             if left > 0 && looked.keys.len() < limit {

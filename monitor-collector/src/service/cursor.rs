@@ -195,6 +195,9 @@ mod tests {
         assert_eq!(seal.open(&other, &cursor), Err(CursorError::Seal));
         let wider = subject("monitor://auditor/eve?tenant=acme", &[]);
         assert_eq!(seal.open(&wider, &cursor), Err(CursorError::Seal));
+        let in_part = eve.clone().masked(&["position".to_owned()]);
+        assert_eq!(seal.open(&in_part, &cursor), Err(CursorError::Seal));
+        assert_eq!(seal.open(&eve.clone().masked(&[]), &cursor), Ok(UnixNs(42)));
         assert_eq!(
             Seal::new([8; 32]).open(&eve, &cursor),
             Err(CursorError::Seal)

@@ -78,7 +78,7 @@ impl Edge {
                     None => search::newest(&readers)?,
                 };
                 let question = Question {
-                    admits: &|entry| filter.admits_objects(&eyes.event(entry, &known)),
+                    admits: &|event| filter.admits_objects(&eyes.event(event, &known)),
                     filter: &filter,
                     happened,
                     order,
@@ -150,5 +150,41 @@ fn order(number: i32) -> Result<Order, Status> {
             "order",
             format!("{number} is no order; give NEWEST_FIRST or OLDEST_FIRST"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(token: &str) -> Result<Place, CursorError> {
+        let asked = SearchRequest {
+            page_token: token.to_owned(),
+            ..SearchRequest::default()
+        };
+        let sam = "monitor://soc/sam".parse().unwrap();
+        opened(&Seal::new([7; 32]), &sam, &asked)
+    }
+
+    #[test]
+    fn a_token_gives_back_where_the_page_ended() {
+        let sam = "monitor://soc/sam".parse().unwrap();
+        let asked = SearchRequest::default();
+        let made = token(&Seal::new([7; 32]), &sam, &asked, (UnixNs(42), UnixNs(77)));
+        let wanted = Place {
+            at: Some(UnixNs(42)),
+            up_to: Some(UnixNs(77)),
+        };
+        assert_eq!(place(&made), Ok(wanted));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_error_and_never_a_panic(text in ".{1,80}", hex in "[0-9a-f]{1,20}-1\\.[0-9a-f]{1,20}\\.[0-9a-f]{32}") {
+            prop_assert!(place(&text).is_err());
+            prop_assert!(place(&hex).is_err());
+        }
     }
 }

@@ -81,13 +81,13 @@ impl Sight {
         *self == Self::Everything || grants.get(id).is_some_and(|grant| self.sees(&grant.tenant))
     }
 
-    /// The event of an entry as this caller may read it.
+    /// An event as this caller may read it.
     #[must_use]
-    pub fn event<'a>(&self, entry: &'a Entry, grants: &HashMap<GrantId, Grant>) -> Cow<'a, Event> {
+    pub fn event<'a>(&self, event: &'a Event, grants: &HashMap<GrantId, Grant>) -> Cow<'a, Event> {
         if *self == Self::Everything {
-            return Cow::Borrowed(&entry.judged.event);
+            return Cow::Borrowed(event);
         }
-        let mut event = entry.judged.event.clone();
+        let mut event = event.clone();
         self.redact_event(&mut event, grants);
         Cow::Owned(event)
     }
@@ -100,7 +100,7 @@ impl Sight {
         let mut hash = entry.hash.to_vec();
         if *self != Self::Everything {
             self.redact_judgement(&mut judgement, grants);
-            let event = self.event(entry, grants);
+            let event = self.event(&entry.judged.event, grants);
             if *event != entry.judged.event {
                 event_bytes = monitor_proto::encode_event(&event);
                 hash = Vec::new();

@@ -221,8 +221,9 @@ impl Subscription {
     }
 
     fn admits_objects(&self, entry: &Entry, grants: &HashMap<GrantId, Grant>) -> bool {
+        let event = &entry.judged.event;
         self.filter.object_prefix.is_empty()
-            || self.filter.admits_objects(&self.sight.event(entry, grants))
+            || self.filter.admits_objects(&self.sight.event(event, grants))
     }
 
     fn admits_alert(&self, raised: &Raised) -> bool {

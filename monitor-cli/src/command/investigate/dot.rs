@@ -39,6 +39,7 @@ pub fn text(graph: &Graph) -> String {
     for edge in &graph.edges {
         let label = match edge.label {
             "" => String::new(),
+            label if edge.is_weak() => format!(" [label={}, style=dashed]", quoted(label)),
             label => format!(" [label={}]", quoted(label)),
         };
         _ = writeln!(text, "  n{} -> n{}{label};", edge.from, edge.to);

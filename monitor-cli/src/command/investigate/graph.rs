@@ -78,6 +78,14 @@ pub struct Edge {
     pub label: &'static str,
 }
 
+impl Edge {
+    /// Whether it stands for what may be chance.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        self.label == Grade::LaterInSession.as_str()
+    }
+}
+
 /// A graph in layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
@@ -190,8 +198,8 @@ fn destinations(story: &Story, growing: &mut Growing) {
 }
 
 fn destination(growing: &mut Growing, (address, owner): (&str, &str), alarming: bool) -> usize {
-    let key = format!("{address} {owner}");
-    growing.node((Layer::Destination, &key), address, alarming)
+    let label = format!("{address} of {owner}");
+    growing.node((Layer::Destination, &label), &label, alarming)
 }
 
 impl Growing {

@@ -6,7 +6,8 @@
 //!
 //! # Layout
 //! - [`fetch`]: asks the collector; the only part that does.
-//! - [`story`]: puts it together. [`uses`]: which connections used a credential.
+//! - [`story`]: puts it together, from [`steps`]. [`uses`]: which connections used
+//!   a credential, by the `family` of processes.
 //! - [`graph`]: the blast radius; [`dot`] and [`svg`] write it.
 //! - `print`: shows the story.
 
@@ -23,9 +24,11 @@ use crate::{
 };
 
 pub mod dot;
+mod family;
 pub mod fetch;
 pub mod graph;
 mod print;
+pub mod steps;
 pub mod story;
 pub mod svg;
 pub mod uses;

@@ -3,10 +3,12 @@
 use monitor_model::id::AgentName;
 
 use super::{
-    story::{Destination, Reached, Step, Story},
+    steps::Step,
+    story::{Destination, Reached, Story},
     uses::Touched,
 };
 use crate::{
+    command::sessions::credential,
     error::CliError,
     output::{Listing, Screen, Tone, count, json::Record, short, table::Cell},
 };
@@ -127,6 +129,7 @@ fn sessions(story: &Story, screen: &mut Screen) -> Result<(), CliError> {
                 Cell::new(screen.moment(session.opened_at)),
                 Cell::maybe(session.ended_at.map(|at| screen.moment(at))),
                 Cell::maybe(session.peer),
+                Cell::new(credential(screen, &session.credential)),
                 Cell::maybe(told.opened_from.map(|id| screen.id(&id))),
             ]
         })
@@ -140,6 +143,7 @@ fn sessions(story: &Story, screen: &mut Screen) -> Result<(), CliError> {
         "OPENED",
         "ENDED",
         "FROM",
+        "CREDENTIAL",
         "OPENED FROM",
     ];
     Ok(screen.table(&columns, &rows)?)
@@ -184,24 +188,26 @@ fn credentials(credentials: &[Touched], screen: &mut Screen) -> Result<(), CliEr
         "SESSIONS",
         "TIMES",
         "WHAT",
-        "USED BY CONNECTIONS TO",
+        "USED BY",
     ];
     Ok(screen.table(&columns, &rows)?)
 }
 
-/// The surest uses: `10.20.0.5:443 of acme (same process); 2 more`.
+/// The surest uses: `to 10.20.0.5:443 of acme (same process); 2 more`.
 fn uses(touched: &Touched) -> String {
     let shown = touched.uses.iter().take(USES_SHOWN);
     let mut parts: Vec<String> = shown
         .map(|used| {
             let grade = used.grade.as_str();
-            format!("{} of {} ({grade})", used.destination, used.owner)
+            format!("to {} of {} ({grade})", used.destination, used.owner)
         })
         .collect();
     let more = touched.uses.len().saturating_sub(USES_SHOWN) + touched.uses_more;
     if more > 0 {
         parts.push(format!("{more} more"));
     }
+    let logins = touched.logins.iter().map(ToString::to_string);
+    parts.extend(logins.map(|id| format!("login {} with its key", short(&id))));
     parts.join("; ")
 }
 

@@ -162,9 +162,14 @@ fn line(text: &mut String, edge: &Edge, (from, to): (Place, Place)) {
             x2.saturating_sub(bend)
         },
     );
+    let dashes = if edge.is_weak() {
+        " stroke-dasharray=\"4 4\""
+    } else {
+        ""
+    };
     _ = writeln!(
         text,
-        "<path d=\"M{x1} {y1} C{one} {y1} {other} {y2} {x2} {y2}\" fill=\"none\" stroke=\"#888\">\
+        "<path d=\"M{x1} {y1} C{one} {y1} {other} {y2} {x2} {y2}\" fill=\"none\" stroke=\"#888\"{dashes}>\
          <title>{}</title></path>",
         escaped(edge.label)
     );

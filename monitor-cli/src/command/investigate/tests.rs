@@ -17,9 +17,10 @@ use super::{
     dot,
     fetch::{Asked, Material},
     graph::{Graph, LAYER_NODES_MAX, Layer},
-    story::{StepKind, Story, concerned},
+    steps::StepKind,
+    story::{Story, concerned},
     svg,
-    uses::{Grade, Touched, touched},
+    uses::{Grade, Touched, USES_MAX, logins, touched},
 };
 
 const BOOT: &str = "01JG3Y2E8QW0X9V5T4R3S2H8J9";
@@ -238,6 +239,26 @@ fn a_use_is_graded_by_who_connected_and_when() {
 }
 
 #[test]
+fn of_many_uses_the_first_of_the_surest_are_told_and_the_rest_is_counted() {
+    let mut events = vec![read(1_010, (10, 5), KEY, Operation::Read)];
+    let many = u64::try_from(USES_MAX).unwrap();
+    events.extend((0..many).map(|n| connect(1_100 + n, (20, 10), false)));
+    events.extend((0..many).map(|n| connect(1_500 + n, (10, 5), false)));
+    let found = touched(&events);
+    assert_eq!(
+        (found[0].uses.len(), found[0].uses_more),
+        (USES_MAX, USES_MAX)
+    );
+    assert!(
+        found[0]
+            .uses
+            .iter()
+            .all(|one| one.grade == Grade::SameProcess)
+    );
+    assert_eq!(found[0].uses[0].at.0, 1_500);
+}
+
+#[test]
 fn what_was_refused_or_lets_nothing_out_is_no_use() {
     let opened = read(1_010, (10, 5), KEY, Operation::Read);
     assert_eq!(used(&[opened, connect(1_020, (10, 5), true)]), []);
@@ -247,6 +268,30 @@ fn what_was_refused_or_lets_nothing_out_is_no_use() {
     elsewhere.0.id = "jump-2/01JG3Y2E8QW0X9V5T4R3S2H8J9/p0/1".parse().unwrap();
     let opened = read(1_010, (10, 5), KEY, Operation::Read);
     assert_eq!(used(&[opened, elsewhere]), [], "another host's process 10");
+}
+
+#[test]
+fn a_login_with_a_key_that_was_read_is_told_whoever_made_it() {
+    let mut opened = read(1_010, (10, 5), KEY, Operation::Read);
+    if let Action::Credential { key, .. } = &mut opened.0.action {
+        *key = Some("SHA256:stolen".into());
+    }
+    let with = |text: &str, key: &str, opened_at: u64| {
+        let mut session = session(text, "mallory", opened_at);
+        session.host = "jump-9".parse().unwrap();
+        session.credential = Credential::SshKey {
+            key_fingerprint: key.into(),
+        };
+        session
+    };
+    let mut found = touched(&[opened]);
+    let sessions = [
+        with(SECOND, "SHA256:stolen", 1_500),
+        with(FIRST, "SHA256:stolen", 1_009),
+        with("01JG3Y2E8QW0X9V5T4R3S2A1D0", "SHA256:other", 1_500),
+    ];
+    logins(&mut found, &sessions);
+    assert_eq!(found[0].logins, [id(SECOND)]);
 }
 
 #[test]
@@ -453,8 +498,8 @@ fn the_graph_leads_from_the_engineer_to_whose_things_were_touched() {
         (at("S2A1B0 for acme"), at("S2A1C0 for acme"), "ssh"),
         (at("S2A1B0 for acme"), at("jump-1"), ""),
         (at("jump-1"), key, ""),
-        (key, at("10.30.0.5:443"), "same process"),
-        (at("10.30.0.5:443"), at("globex"), ""),
+        (key, at("10.30.0.5:443 of globex"), "same process"),
+        (at("10.30.0.5:443 of globex"), at("globex"), ""),
     ] {
         assert!(edges.contains(&wanted), "{wanted:?} of {edges:?}");
     }

@@ -12,12 +12,15 @@ use monitor_model::{
     clock::UnixNs,
     event::{Action, Event, Operation},
     id::{AgentName, BootId, EventId, SessionId, TenantId},
-    live::ProcessKey,
+    session::{Credential, Session},
     verdict::{Judgement, Verdict},
 };
 use serde::Serialize;
 
-use super::story::{address, owner};
+use super::{
+    family::{Family, Node, node},
+    story::{address, owner},
+};
 
 /// Most uses of one credential that are told, the earliest of the best grades.
 pub const USES_MAX: usize = 50;
@@ -96,13 +99,15 @@ pub struct Touched {
     pub uses: Vec<Use>,
     /// Further ones that are not told.
     pub uses_more: usize,
+    /// Fingerprint of the key in it; none where it holds none that can be told.
+    pub key: Option<String>,
+    /// Logins with that key after it was first touched, on whatever host and in
+    /// whatever name, the earliest first; at most [`USES_MAX`].
+    pub logins: Vec<SessionId>,
 }
 
 /// A file of one host.
 type FileKey = (AgentName, u64, u64, u32, Vec<u8>);
-
-/// A process of one boot of one host.
-type Node<'a> = (&'a AgentName, BootId, ProcessKey);
 
 /// One opening of a credential that let its content out.
 struct Access<'a> {
@@ -130,15 +135,38 @@ pub fn touched(events: &[(Event, Judgement)]) -> Vec<Touched> {
         }
         accesses.extend(access(event, file));
     }
-    let uses = uses(events, &accesses);
-    for (file, uses) in uses {
+    for (file, uses) in uses(events, &accesses) {
         if let Some(touched) = found.get_mut(file) {
-            touched.uses_more = uses.len().saturating_sub(USES_MAX);
-            touched.uses = uses;
-            touched.uses.truncate(USES_MAX);
+            (touched.uses, touched.uses_more) = uses.told();
         }
     }
     found
+}
+
+/// Notes the logins that a key in one of these credentials opened.
+pub fn logins(credentials: &mut [Touched], sessions: &[Session]) {
+    let mut by_age: Vec<&Session> = sessions.iter().collect();
+    by_age.sort_by_key(|session| (session.opened_at, session.id));
+    for touched in credentials {
+        let Some(key) = touched.key.as_deref() else {
+            continue;
+        };
+        let opened = by_age.iter().filter(|session| {
+            session.opened_at >= touched.first_at && fingerprint(&session.credential) == Some(key)
+        });
+        touched.logins = opened.take(USES_MAX).map(|session| session.id).collect();
+    }
+}
+
+/// The fingerprint of the key that a login was made with.
+fn fingerprint(credential: &Credential) -> Option<&str> {
+    match credential {
+        Credential::SshCertificate {
+            key_fingerprint, ..
+        }
+        | Credential::SshKey { key_fingerprint } => Some(key_fingerprint),
+        Credential::Other { .. } => None,
+    }
 }
 
 impl Touched {
@@ -151,6 +179,7 @@ impl Touched {
         self.out_of_scope += other.out_of_scope;
         self.first_at = self.first_at.min(other.first_at);
         self.last_at = self.last_at.max(other.last_at);
+        self.key = self.key.take().or(other.key);
     }
 }
 
@@ -161,12 +190,13 @@ fn credential(event: &Event, judgement: &Judgement) -> Option<(FileKey, Touched)
         tenant,
         operation,
         denied,
+        key,
         ..
     } = &event.action
     else {
         return None;
     };
-    let key = (
+    let file = (
         event.id.agent.clone(),
         object.device,
         object.inode,
@@ -188,8 +218,10 @@ fn credential(event: &Event, judgement: &Judgement) -> Option<(FileKey, Touched)
         last_at: event.at,
         uses: Vec::new(),
         uses_more: 0,
+        key: key.clone(),
+        logins: Vec::new(),
     };
-    Some((key, made))
+    Some((file, made))
 }
 
 /// Whether what was done lets somebody use what is in the file.
@@ -234,15 +266,6 @@ fn access(event: &Event, file: usize) -> Option<Access<'_>> {
     })
 }
 
-fn node(event: &Event) -> Option<Node<'_>> {
-    let process = event.process.as_ref()?;
-    let key = ProcessKey {
-        start_boot_ns: process.start_boot_ns,
-        pid: process.pid,
-    };
-    Some((&event.id.agent, event.id.boot, key))
-}
-
 /// A connection that was not refused.
 struct Connected<'a> {
     event: &'a Event,
@@ -275,26 +298,52 @@ fn connected((event, judgement): &(Event, Judgement)) -> Option<Connected<'_>> {
     })
 }
 
-/// The uses of each credential, the surest first.
-fn uses(events: &[(Event, Judgement)], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+/// The uses of one credential while they are counted: of each grade the first.
+#[derive(Default)]
+struct Counted {
+    first: BTreeMap<Grade, Vec<Use>>,
+    total: usize,
+}
+
+impl Counted {
+    fn add(&mut self, grade: Grade, connection: &Connected<'_>) {
+        self.total += 1;
+        let first = self.first.entry(grade).or_default();
+        if first.len() < USES_MAX {
+            first.push(connection.used(grade));
+        }
+    }
+
+    /// Those that are told, the surest first, and how many more there are.
+    fn told(self) -> (Vec<Use>, usize) {
+        let mut told: Vec<Use> = self.first.into_values().flatten().collect();
+        told.truncate(USES_MAX);
+        let more = self.total - told.len();
+        (told, more)
+    }
+}
+
+/// The uses of each credential.
+fn uses(events: &[(Event, Judgement)], accesses: &[Access<'_>]) -> BTreeMap<usize, Counted> {
     let family = Family::of(events);
     let mut by_node: HashMap<Node<'_>, Vec<&Access<'_>>> = HashMap::new();
     for access in accesses {
         by_node.entry(access.node).or_default().push(access);
     }
     let connections: Vec<Connected<'_>> = events.iter().filter_map(connected).collect();
-    let mut uses: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
+    let mut uses: BTreeMap<usize, Counted> = BTreeMap::new();
     for connection in &connections {
         for (file, grade) in sure(connection, &family, &by_node) {
-            uses.entry(file).or_default().push(connection.used(grade));
+            uses.entry(file).or_default().add(grade, connection);
         }
     }
-    for (file, found) in later(&connections, accesses) {
-        uses.entry(file).or_insert(found);
-    }
-    for list in uses.values_mut() {
-        list.sort_by_key(|made| (made.grade, made.at));
-    }
+    let sure: BTreeSet<usize> = uses.keys().copied().collect();
+    later(&connections, accesses, |file, connection| {
+        if !sure.contains(&file) {
+            let counted = uses.entry(file).or_default();
+            counted.add(Grade::LaterInSession, connection);
+        }
+    });
     uses
 }
 
@@ -325,8 +374,13 @@ fn sure(
     found
 }
 
-/// The connections of a session after each credential was first opened in it.
-fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usize, Vec<Use>> {
+/// Tells of the connections of a session after each credential was first opened
+/// in it.
+fn later<'a>(
+    connections: &'a [Connected<'a>],
+    accesses: &[Access<'_>],
+    mut tell: impl FnMut(usize, &'a Connected<'a>),
+) {
     let mut first: HashMap<(&AgentName, BootId, SessionId), BTreeMap<usize, u64>> = HashMap::new();
     for access in accesses {
         let (host, boot, _) = access.node;
@@ -334,77 +388,13 @@ fn later(connections: &[Connected<'_>], accesses: &[Access<'_>]) -> BTreeMap<usi
         let at = files.entry(access.file).or_insert(access.boot_ns);
         *at = access.boot_ns.min(*at);
     }
-    let mut found: BTreeMap<usize, Vec<Use>> = BTreeMap::new();
     for connection in connections {
         let (host, boot, _) = connection.node;
         let files = first.get(&(host, boot, connection.session));
         for (file, opened) in files.into_iter().flatten() {
             if *opened <= connection.event.boot_ns {
-                let used = connection.used(Grade::LaterInSession);
-                found.entry(*file).or_default().push(used);
+                tell(*file, connection);
             }
         }
-    }
-    found
-}
-
-/// Which process was made by which.
-struct Family<'a> {
-    /// As told when it was made.
-    made_by: HashMap<Node<'a>, Node<'a>>,
-    /// The number of its parent when it was first told of.
-    parent_pid: HashMap<Node<'a>, u32>,
-    /// When processes of a number started.
-    starts: HashMap<(&'a AgentName, BootId, u32), BTreeSet<u64>>,
-}
-
-impl<'a> Family<'a> {
-    fn of(events: &'a [(Event, Judgement)]) -> Self {
-        let mut family = Self {
-            made_by: HashMap::new(),
-            parent_pid: HashMap::new(),
-            starts: HashMap::new(),
-        };
-        for (event, _) in events {
-            let Some(node) = node(event) else { continue };
-            family.start(node);
-            if let Some(process) = &event.process {
-                let pid = process.parent_pid;
-                family.parent_pid.entry(node).or_insert(pid);
-            }
-            if let Action::Fork {
-                child_pid,
-                child_start_boot_ns,
-            } = event.action
-            {
-                let child = ProcessKey {
-                    start_boot_ns: child_start_boot_ns,
-                    pid: child_pid,
-                };
-                let child = (node.0, node.1, child);
-                family.start(child);
-                family.made_by.insert(child, node);
-            }
-        }
-        family
-    }
-
-    fn start(&mut self, (host, boot, process): Node<'a>) {
-        let starts = self.starts.entry((host, boot, process.pid)).or_default();
-        starts.insert(process.start_boot_ns);
-    }
-
-    /// Who made a process: as told, or else the youngest known process with its
-    /// parent's number that is not younger than it.
-    fn parent(&self, node: Node<'a>) -> Option<Node<'a>> {
-        if let Some(parent) = self.made_by.get(&node) {
-            return Some(*parent);
-        }
-        let (host, boot, process) = node;
-        let pid = *self.parent_pid.get(&node)?;
-        let starts = self.starts.get(&(host, boot, pid))?;
-        let start_boot_ns = *starts.range(..=process.start_boot_ns).next_back()?;
-        let parent = (host, boot, ProcessKey { start_boot_ns, pid });
-        (parent != node).then_some(parent)
     }
 }

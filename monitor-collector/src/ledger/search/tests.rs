@@ -188,7 +188,7 @@ proptest! {
             for order in [Order::NewestFirst, Order::OldestFirst] {
                 let question = Question {
                     filter,
-                    admits: &|entry| filter.admits_objects(&entry.judged.event),
+                    admits: &|event| filter.admits_objects(event),
                     happened: UnixNs(from)..UnixNs(to),
                     order,
                 };
@@ -240,4 +240,41 @@ fn a_clock_that_is_ahead_hides_nothing_up_to_a_day() {
     let looked_at = |ahead: u64| never_before(UnixNs(stored(1).0 + ahead)) < stored(1);
     assert!(looked_at(day - 1) && !looked_at(day));
     assert_eq!(ask(&readers, UnixNs(0)..UnixNs::MAX), [1]);
+}
+
+#[test]
+#[ignore = "a measurement: prints what one page costs"]
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+fn measure_search() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = vec![(0, 0, 0, 0, 0, 0); 300_000];
+    let readers = filled(folder.path(), &all);
+    let nobody = Filter {
+        principals: vec!["nobody".parse().unwrap()],
+        ..Filter::default()
+    };
+    let nowhere = Filter {
+        object_prefix: "/nowhere".into(),
+        ..Filter::default()
+    };
+    for (what, filter) in [
+        ("everything", Filter::default()),
+        ("a name that is not there", nobody),
+        ("an object that is not there", nowhere),
+    ] {
+        let question = Question {
+            filter: &filter,
+            admits: &|event| filter.admits_objects(event),
+            happened: UnixNs(0)..UnixNs::MAX,
+            order: Order::NewestFirst,
+        };
+        let span = Span {
+            after: UnixNs(0),
+            up_to: UnixNs::MAX,
+            limit: 100,
+        };
+        let began = std::time::Instant::now();
+        let found = search(&readers, &question, span).unwrap().entries.len();
+        println!("{what}: {found} found by one page in {:?}", began.elapsed());
+    }
 }
