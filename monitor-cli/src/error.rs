@@ -128,6 +128,9 @@ pub enum CliError {
         /// How long is let pass.
         seconds: u64,
     },
+    /// The key of sealed ledgers cannot be used.
+    #[error("--seal-key: {0}")]
+    SealKey(#[source] KeyError),
     /// Something is missing of what was asked for; what it is was told.
     #[error("not everything of {host} is in the ledgers")]
     Incomplete {
@@ -173,6 +176,7 @@ impl CliError {
             | Self::WitnessLags { .. } => 4,
             Self::Refused(_) => 5,
             Self::Settings { .. }
+            | Self::SealKey(_)
             | Self::Tls(..)
             | Self::Unreachable { .. }
             | Self::Answer(..)

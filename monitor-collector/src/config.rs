@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use monitor_ledger::cosignature::WitnessKey;
+use monitor_ledger::{
+    cosignature::WitnessKey,
+    key::KeyError,
+    seal::{Home, SealKey},
+};
 use monitor_model::{grant::Grant, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
@@ -83,6 +87,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// What signs the ledgers' checkpoints; without one there are none.
     pub ledger_key: Option<PathBuf>,
+    /// What seals the ledgers' files; without one they lie in clear.
+    pub ledger_seal: Option<PathBuf>,
     /// Who signs checkpoints on another machine; without one nobody does.
     pub witness: Option<Witness>,
     /// The broker; without one orders wait.
@@ -133,6 +139,15 @@ impl Config {
         check::checked(raw, stated, &document)
     }
 
+    /// Where the ledgers are, with the key that they are sealed with.
+    ///
+    /// # Errors
+    /// [`KeyError`] names the key's file.
+    pub fn home(&self) -> Result<Home, KeyError> {
+        let seal = self.ledger_seal.as_deref().map(SealKey::load).transpose()?;
+        Ok(Home::new(&self.data_dir, seal))
+    }
+
     /// This configuration with what another says of tenants, inventory, policy,
     /// grants and alerts, which a running collector can go on under; and the keys of
     /// the other that take a new start.
@@ -144,6 +159,7 @@ impl Config {
             tls,
             broker,
             ledger_key,
+            ledger_seal,
             witness,
             terms,
             grants,
@@ -160,7 +176,10 @@ impl Config {
             ("data_dir", data_dir != self.data_dir),
             ("tls", tls != self.tls),
             ("broker", broker != self.broker),
-            ("ledger", ledger_key != self.ledger_key),
+            (
+                "ledger",
+                (&ledger_key, &ledger_seal) != (&self.ledger_key, &self.ledger_seal),
+            ),
             ("ledger.witness", witness != self.witness),
             (
                 "subscription",

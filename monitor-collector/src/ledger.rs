@@ -14,6 +14,7 @@
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
 //! - `scan`: goes through blocks.
+//! - `sealing`: seals a file that was not.
 //! - [`search`]: entries that answer a question.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
@@ -30,9 +31,10 @@ use monitor_ledger::{
     index::Numbers,
     key::LogSigner,
     leaf::{Blinding, Leaf, Parts},
+    seal::{SealKey, Secrets},
 };
 use monitor_model::{clock::UnixNs, event::Event, id::TenantId, verdict::Judgement};
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::{
     dedupe::{Intervals, Stream},
@@ -45,14 +47,15 @@ pub mod error;
 pub mod evidence;
 pub mod read;
 mod scan;
+mod sealing;
 pub mod search;
 mod tail;
 mod take_over;
 mod tree;
 
 pub use error::LedgerError;
-pub use monitor_ledger::Hash;
 pub(crate) use monitor_ledger::file::{integer, number};
+pub use monitor_ledger::{Hash, seal::Home};
 pub use tree::CHECKPOINT_EVERY;
 
 /// Entries at the end of a ledger that are checked when it is opened.
@@ -102,7 +105,7 @@ pub struct Ledger {
     connection: Connection,
     head: Head,
     tree: tree::Growing,
-    blinding: Blinding,
+    secrets: Secrets,
     streams: HashMap<Stream, i64>,
     /// Entries that are in no block of the file yet.
     filling: Filling,
@@ -118,33 +121,32 @@ impl Ledger {
     }
 
     /// Opens or makes a tenant's ledger and checks its end and its newest
-    /// checkpoint. With a signer, the tree is signed as it grows.
+    /// checkpoint. With a signer, the tree is signed as it grows. Where there is
+    /// a key to seal with, the file is sealed, also one that was not before.
     ///
     /// # Errors
     /// [`LedgerError::Broken`] names the position; the others the file.
     pub fn open(
-        data_dir: &Path,
+        home: impl Into<Home>,
         tenant: &TenantId,
         signer: Option<LogSigner>,
     ) -> Result<Self, LedgerError> {
-        let path = Self::path(data_dir, tenant);
-        let folder = data_dir.join("ledger");
+        let home = home.into();
+        let path = Self::path(&home, tenant);
+        let folder = home.join("ledger");
         std::fs::create_dir_all(&folder).map_err(|source| LedgerError::Folder {
             path: folder,
             source,
         })?;
-        let fresh = Blinding(entropy::random().map_err(|source| LedgerError::Folder {
-            path: "/dev/urandom".into(),
-            source,
-        })?);
-        let mut connection = open_file(&path, tenant, &fresh)
-            .map_err(|source| LedgerError::sqlite(&path, source))?;
-        take_over::older(&mut connection, &path, tenant, &fresh)?;
+        let fresh = fresh(tenant, home.seal().is_some())?;
+        let mut connection = open_file(&path, &fresh, home.seal())?;
+        take_over::older(&mut connection, &path, &fresh, home.seal())?;
         check_meta(&connection, &path, tenant)?;
-        let blinding = file::blinding(&connection)
-            .map_err(|source| LedgerError::sqlite(&path, source))?
-            .ok_or_else(|| secret_gone(&path))?;
-        let head = tail::check(&connection, &path, &blinding, TAIL_CHECKED)?;
+        let mut secrets = secrets(&connection, &path, tenant, home.seal())?;
+        if let Some(key) = home.seal().filter(|_| !secrets.is_sealed()) {
+            secrets = sealing::seal(&mut connection, &path, &secrets, key)?;
+        }
+        let head = tail::check(&connection, &path, &secrets, TAIL_CHECKED)?;
         let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
             tenant: tenant.clone(),
@@ -152,7 +154,7 @@ impl Ledger {
             connection,
             head,
             tree,
-            blinding,
+            secrets,
             streams: HashMap::new(),
             filling: Filling::default(),
             writing: false,
@@ -183,7 +185,7 @@ impl Ledger {
             event: &judged.event_bytes,
             judgement: &judgement,
         };
-        let hash = Leaf::new(&self.blinding, position, parts).hash();
+        let hash = Leaf::new(self.secrets.blinding(), position, parts).hash();
         let verdict = judged.judgement.verdict.kind();
         self.filling.push(&parts, &judged.event, verdict, &hash);
         self.begin()
@@ -284,10 +286,10 @@ impl Ledger {
             return Ok(());
         };
         let streams = &mut self.streams;
-        full.put(&self.connection, &self.blinding, |connection, stream| {
+        full.put(&self.connection, &self.secrets, |connection, stream| {
             known_stream(streams, connection, stream)
         })
-        .map_err(|source| LedgerError::sqlite(&self.path, source))
+        .map_err(|error| LedgerError::put(&self.path, self.head.position, error))
     }
 }
 
@@ -308,8 +310,26 @@ fn known_stream(
     Ok(number)
 }
 
-fn secret_gone(path: &Path) -> LedgerError {
-    LedgerError::broken(path, 1, "what its digests are blinded with is gone")
+/// What a file is read with.
+fn secrets(
+    connection: &Connection,
+    path: &Path,
+    tenant: &TenantId,
+    key: Option<&SealKey>,
+) -> Result<Secrets, LedgerError> {
+    Secrets::read(connection, tenant.as_str(), key).map_err(|error| LedgerError::seal(path, error))
+}
+
+/// Secrets of a new ledger.
+fn fresh(tenant: &TenantId, is_sealed: bool) -> Result<Secrets, LedgerError> {
+    let random = || {
+        entropy::random().map_err(|source| LedgerError::Folder {
+            path: "/dev/urandom".into(),
+            source,
+        })
+    };
+    let own = is_sealed.then(random).transpose()?;
+    Ok(Secrets::new(tenant.as_str(), Blinding(random()?), own))
 }
 
 /// A judgement as ledgers keep it.
@@ -327,28 +347,43 @@ pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(5))
 }
 
-fn open_file(path: &Path, tenant: &TenantId, fresh: &Blinding) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
-    durable(&connection)?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let made = transaction
-        .query_row(
-            "SELECT 1 FROM sqlite_schema WHERE name = 'meta'",
-            [],
-            |_| Ok(()),
-        )
-        .optional()?
-        .is_some();
-    if !made {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.execute_batch(SCHEMA_TREE)?;
-        transaction.execute(
-            "INSERT INTO meta VALUES ('layout', ?1), ('tenant', ?2), ('blinding', ?3)",
-            params![LAYOUT, tenant.as_str(), file::blinding_text(fresh)],
-        )?;
+fn open_file(
+    path: &Path,
+    fresh: &Secrets,
+    key: Option<&SealKey>,
+) -> Result<Connection, LedgerError> {
+    let sqlite = |source| LedgerError::sqlite(path, source);
+    let mut connection = Connection::open(path).map_err(sqlite)?;
+    durable(&connection).map_err(sqlite)?;
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(sqlite)?;
+    let made = "SELECT 1 FROM sqlite_schema WHERE name = 'meta'";
+    let made = transaction.query_row(made, [], |_| Ok(())).optional();
+    if made.map_err(sqlite)?.is_none() {
+        let rows = fresh
+            .rows(key)
+            .map_err(|error| LedgerError::seal(path, error))?;
+        transaction
+            .execute_batch(SCHEMA)
+            .and_then(|()| transaction.execute_batch(SCHEMA_TREE))
+            .map_err(sqlite)?;
+        let says = [
+            ("layout", LAYOUT.to_owned()),
+            ("tenant", fresh.tenant().to_owned()),
+        ];
+        for (key, value) in says.into_iter().chain(rows) {
+            put_meta(&transaction, key, &value).map_err(sqlite)?;
+        }
     }
-    transaction.commit()?;
+    transaction.commit().map_err(sqlite)?;
     Ok(connection)
+}
+
+/// Lets a file say something of itself.
+fn put_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+    connection.execute(sql, [key, value]).map(|_| ())
 }
 
 /// What a file says of itself; empty when it says nothing.

@@ -19,7 +19,8 @@ use monitor_collector::{
 };
 use monitor_ledger::{
     check::{Trust, folder},
-    key::LogKey,
+    key::{KeyError, LogKey},
+    seal::{Home, SealKey},
 };
 use monitor_model::{
     clock::{Clock as _, SystemClock},
@@ -66,6 +67,9 @@ enum Command {
         /// The collector's folder.
         #[arg(long)]
         data_dir: PathBuf,
+        /// The key that its ledgers are sealed with, where they are.
+        #[arg(long)]
+        seal_key: Option<PathBuf>,
     },
     /// Makes the key that signs checkpoints; a file that is there is left alone.
     LedgerKey {
@@ -78,6 +82,12 @@ enum Command {
         /// Tenant whose verifier key is printed; repeat for more.
         #[arg(long)]
         tenant: Vec<TenantId>,
+    },
+    /// Makes the key that ledgers are sealed with; a file that is there is left alone.
+    SealKey {
+        /// Where to: not in the collector's folder.
+        #[arg(long)]
+        out: PathBuf,
     },
     /// Prints the keys that clients check their checkpoints with.
     ShowKey {
@@ -93,6 +103,9 @@ enum Command {
         /// The collector's folder.
         #[arg(long)]
         data_dir: PathBuf,
+        /// The key that its ledgers are sealed with, where they are.
+        #[arg(long)]
+        seal_key: Option<PathBuf>,
     },
 }
 
@@ -119,6 +132,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             let (tenants, rules) = (config.terms.tenants.len(), config.rules.len());
             let credentials = config.terms.inventory.len();
             config.ledger_key.as_deref().map(LogKey::load).transpose()?;
+            config.home()?;
             config.witness.as_ref().map(Link::new).transpose()?;
             writeln!(
                 out,
@@ -128,14 +142,24 @@ fn act(command: Command) -> anyhow::Result<()> {
             tell_sigma(&config.sigma_files, &mut out)
         }
         Command::Config { default: _ } => Ok(out.write_all(config::DEFAULT.as_bytes())?),
-        Command::Rejudge { data_dir } => judge_again(&data_dir, &mut out),
+        Command::Rejudge { data_dir, seal_key } => judge_again(
+            &Home::new(data_dir, seal_of(seal_key.as_deref())?),
+            &mut out,
+        ),
         Command::LedgerKey {
             out: path,
             name,
             tenant,
         } => make_key(&path, &name, &tenant, &mut out),
         Command::ShowKey { key, tenant } => show_key(&key, &tenant, &mut out),
-        Command::Verify { data_dir } => check_ledgers(&data_dir, &mut out),
+        Command::SealKey { out } => Ok(SealKey::new(entropy::random()?).store(&out)?),
+        Command::Verify { data_dir, seal_key } => {
+            let trust = Trust {
+                seal: seal_of(seal_key.as_deref())?,
+                ..Trust::default()
+            };
+            check_ledgers(&data_dir, &trust, &mut out)
+        }
     }
 }
 
@@ -180,10 +204,10 @@ fn run(path: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn judge_again(data_dir: &Path, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+fn judge_again(home: &Home, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     let mut wrong = 0;
-    for tenant in &ledgers(data_dir)? {
-        let report = rejudge(data_dir, tenant)?;
+    for tenant in &ledgers(home)? {
+        let report = rejudge(home, tenant)?;
         let (same, unknown) = (report.same, report.unknown);
         write!(out, "{tenant}: {same} verdicts come out the same")?;
         if unknown > 0 {
@@ -252,11 +276,15 @@ fn show_key(path: &Path, tenants: &[TenantId], out: &mut impl Write) -> anyhow::
     Ok(())
 }
 
-fn check_ledgers(data_dir: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+fn seal_of(path: Option<&Path>) -> Result<Option<SealKey>, KeyError> {
+    path.map(SealKey::load).transpose()
+}
+
+fn check_ledgers(data_dir: &Path, trust: &Trust, out: &mut impl Write) -> anyhow::Result<()> {
     let places = folder::find(data_dir)?;
     let mut broken = 0;
     for place in &places {
-        match place.check(&Trust::default()) {
+        match place.check(trust) {
             Ok(report) => {
                 let (tenant, records, root) = (report.tenant, report.records, report.root);
                 writeln!(

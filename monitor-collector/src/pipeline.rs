@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use monitor_ledger::key::KeyError;
 use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
@@ -82,6 +83,9 @@ pub enum StartError {
     /// The witness cannot be asked.
     #[error("ledger.witness: {0}")]
     Witness(#[from] LinkError),
+    /// The key that seals the ledgers cannot be used.
+    #[error("ledger.seal: {0}")]
+    Seal(#[from] KeyError),
     /// The store cannot be opened.
     #[error(transparent)]
     Core(#[from] CoreError),
@@ -158,8 +162,10 @@ impl Collector {
             source,
         })?;
         let agents = Arc::new(Agents::default());
+        let home = config.home()?;
         let edge = Edge {
             config: Arc::clone(&config),
+            home: home.clone(),
             writer: writer.clone(),
             agents: Arc::clone(&agents),
             clock: Arc::clone(&clock),
@@ -176,7 +182,7 @@ impl Collector {
                 "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
             );
         }
-        let witnessing = witness::start(&config, writer.tables(), &stop)?;
+        let witnessing = witness::start(&config, &home, writer.tables(), &stop)?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         let policy = writer.tables().borrow().policy.version().to_owned();
         info!(%address, tenants = config.terms.tenants.len(), rules = config.rules.len(),

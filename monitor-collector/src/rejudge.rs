@@ -23,7 +23,7 @@ use monitor_model::{
 
 use crate::{
     ledger::{
-        Entry, LedgerError,
+        Entry, Home, LedgerError,
         read::{Filter, Reader, Span},
     },
     state::{StateError, policies::Form, read::StateReader},
@@ -71,9 +71,10 @@ pub struct Differing {
 ///
 /// # Errors
 /// [`RejudgeError`] when ledger or state cannot be read.
-pub fn rejudge(data_dir: &Path, tenant: &TenantId) -> Result<Report, RejudgeError> {
-    let reader = Reader::open(data_dir, tenant)?;
-    let mut past = Past::open(data_dir)?;
+pub fn rejudge(home: impl Into<Home>, tenant: &TenantId) -> Result<Report, RejudgeError> {
+    let home = home.into();
+    let reader = Reader::open(&home, tenant)?;
+    let mut past = Past::open(&home)?;
     let mut report = Report::default();
     let mut after = UnixNs(0);
     loop {

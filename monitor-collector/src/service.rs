@@ -16,7 +16,7 @@
 //! - [`hosts`]: jump hosts, `HostService`.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use monitor_model::clock::Clock;
 use monitor_transport::identity::{Identity, Role};
@@ -30,6 +30,7 @@ use crate::{
     config::Config,
     core::Refusal,
     ingest::agents::Agents,
+    ledger::Home,
     state::{StateError, read::StateReader},
     writer::{Denied, Writer},
 };
@@ -64,6 +65,8 @@ pub const REASON_BYTES_MAX: usize = 1_024;
 pub struct Edge {
     /// The configuration.
     pub config: Arc<Config>,
+    /// Where the ledgers are, and what opens them.
+    pub home: Home,
     /// The way to what is stored.
     pub writer: Writer,
     /// Connected agents.
@@ -133,13 +136,13 @@ impl Edge {
     /// Reads from files, away from the threads that must not wait.
     async fn look_up<T: Send + 'static>(
         &self,
-        read: impl FnOnce(PathBuf) -> Result<T, LookUpError> + Send + 'static,
+        read: impl FnOnce(Home) -> Result<T, LookUpError> + Send + 'static,
     ) -> Result<T, Status> {
         let permit = self.seat().await?;
-        let data_dir = self.config.data_dir.clone();
+        let home = self.home.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read(data_dir)
+            read(home)
         });
         match done.await {
             Ok(Ok(found)) => Ok(found),

@@ -9,7 +9,7 @@
 //! # Layout
 //! - [`link`]: the connection. [`submission`]: what is sent.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use monitor_ledger::{
     checkpoint::{Checkpoint, CheckpointError},
@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     config::{Config, Witness},
-    ledger::{LedgerError, cosigned},
+    ledger::{Home, LedgerError, cosigned},
     tables::Tables,
 };
 
@@ -104,13 +104,14 @@ struct Standing {
 /// [`LinkError`] names a file that cannot be used.
 pub fn start(
     config: &Config,
+    home: &Home,
     tables: watch::Receiver<Tables>,
     stop: &CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, LinkError> {
     let Some(witness) = config.witness.clone() else {
         return Ok(None);
     };
-    let submitter = Submitter::new(witness, config.data_dir.clone(), tables)?;
+    let submitter = Submitter::new(witness, home.clone(), tables)?;
     Ok(Some(tokio::spawn(submitter.run(stop.clone()))))
 }
 
@@ -118,7 +119,7 @@ pub fn start(
 #[derive(Debug)]
 pub struct Submitter {
     witness: Witness,
-    data_dir: PathBuf,
+    home: Home,
     tables: watch::Receiver<Tables>,
     link: Link,
     standing: HashMap<TenantId, Standing>,
@@ -133,13 +134,13 @@ impl Submitter {
     /// [`LinkError`] names a file that cannot be used.
     pub fn new(
         witness: Witness,
-        data_dir: PathBuf,
+        home: Home,
         tables: watch::Receiver<Tables>,
     ) -> Result<Self, LinkError> {
         let link = Link::new(&witness)?;
         Ok(Self {
             witness,
-            data_dir,
+            home,
             tables,
             link,
             standing: HashMap::new(),
@@ -189,10 +190,10 @@ impl Submitter {
     }
 
     fn is_due(&mut self, tenant: &TenantId, position: u64) -> bool {
-        let data_dir = &self.data_dir;
+        let home = &self.home;
         let standing = self.standing.entry(tenant.clone()).or_insert_with(|| {
             // One that cannot be read is asked for from the beginning.
-            let note = cosigned::read(data_dir, tenant).ok().flatten();
+            let note = cosigned::read(home, tenant).ok().flatten();
             let kept = note.and_then(|note| cosignature::open(&note, &self.witness.key).ok());
             Standing {
                 cosigned: kept.map_or(0, |kept| kept.checkpoint.tree.size),
@@ -210,9 +211,9 @@ impl Submitter {
         let mut old = standing.map_or(0, |standing| standing.cosigned);
         let mut told = None;
         for _ in 0..TURNS_MAX {
-            let (data_dir, of) = (self.data_dir.clone(), tenant.clone());
+            let (home, of) = (self.home.clone(), tenant.clone());
             let prepared =
-                tokio::task::spawn_blocking(move || submission::prepare(&data_dir, &of, old));
+                tokio::task::spawn_blocking(move || submission::prepare(&home, &of, old));
             let prepared = prepared.await.map_err(|_| LinkError::Ended)??;
             let Some(Submission { note, size, body }) = prepared else {
                 return Ok(());
@@ -252,8 +253,8 @@ impl Submitter {
             .map_err(Refusal::Unsigned)?
             .tree
             .size;
-        let (data_dir, of) = (self.data_dir.clone(), tenant.clone());
-        let stored = tokio::task::spawn_blocking(move || cosigned::store(&data_dir, &of, &joined));
+        let (home, of) = (self.home.clone(), tenant.clone());
+        let stored = tokio::task::spawn_blocking(move || cosigned::store(&home, &of, &joined));
         stored.await.map_err(|_| LinkError::Ended)??;
         let standing = self.standing.entry(tenant.clone()).or_default();
         if standing.refused > 0 {

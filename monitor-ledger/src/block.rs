@@ -31,6 +31,9 @@ pub enum BlockError {
     /// It does not decompress.
     #[error("its content does not decompress: {0}")]
     Compression(#[from] io::Error),
+    /// It is not what was sealed there, or cannot be sealed.
+    #[error("its content does not open: it is not what was sealed there")]
+    Seal,
     /// It ends within a record.
     #[error("its content ends within a record")]
     Short,

@@ -28,6 +28,7 @@ use crate::{
     leaf::Leaf,
     merkle::{Frontier, Hash, Kept},
     proof::{self, Hashes, Tree},
+    seal::{SealKey, SecretsError},
     sequences::Sequences,
 };
 
@@ -45,6 +46,8 @@ pub struct Trust {
     pub held: Vec<Vec<u8>>,
     /// Keys of witnesses, of which one must have signed.
     pub witnesses: Vec<WitnessKey>,
+    /// What opens a ledger that is sealed.
+    pub seal: Option<SealKey>,
 }
 
 impl Trust {
@@ -57,6 +60,7 @@ impl Trust {
             keys: self.keys.clone(),
             held: self.held.iter().filter(of_tenant).cloned().collect(),
             witnesses: self.witnesses.clone(),
+            seal: self.seal.clone(),
         }
     }
 }
@@ -178,6 +182,14 @@ pub enum CheckError {
     Nothing {
         /// What was given.
         path: PathBuf,
+    },
+    /// It is sealed, and cannot be opened.
+    #[error("{}: {source}", path.display())]
+    Seal {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: SecretsError,
     },
     /// It was written by another version.
     #[error("{}: layout {found:?}; this program knows {known:?}: use the program that wrote it, or start the collector once, which takes it over", path.display())]

@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use monitor_model::{event::Event, verdict::Judgement};
 use monitor_proto::{InvalidMessage, v1};
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use crate::{
-    block::Full,
+    block::{BlockError, Full, Opened},
     index::{Numbers, Span},
-    leaf::{Blinding, Parts},
+    leaf::Parts,
     merkle::{Hash, Kept},
     proof::{Hashes, Missing},
+    seal::Secrets,
     sequences::Stream,
 };
 
@@ -82,7 +82,7 @@ pub struct Block {
     pub at: Span,
     /// The hashes of its records in the tree, one after another.
     pub hashes: Vec<u8>,
-    /// Its records: [`crate::block::Opened`] reads them.
+    /// Its records, sealed where the ledger is: [`Block::open`] reads them.
     pub content: Vec<u8>,
 }
 
@@ -102,6 +102,14 @@ impl Block {
         })
     }
 
+    /// Its records.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn open(&self, secrets: &Secrets) -> Result<Opened, BlockError> {
+        Opened::new(&secrets.open(self.first, &self.content)?)
+    }
+
     /// The hashes of its records.
     #[must_use]
     pub fn hashes(&self) -> &[Hash] {
@@ -110,18 +118,20 @@ impl Block {
 }
 
 impl Full {
-    /// Puts it into a file, with what its records are found by.
+    /// Puts it into a file, sealed where the ledger is, with what its records
+    /// are found by.
     ///
     /// # Errors
-    /// Those of SQLite.
+    /// Those of SQLite; [`BlockError::Seal`].
     pub fn put(
-        &self,
+        self,
         connection: &Connection,
-        blinding: &Blinding,
+        secrets: &Secrets,
         mut stream_number: impl FnMut(&Connection, &Stream) -> rusqlite::Result<i64>,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), PutError> {
         let Self { block, index } = self;
         let first = integer(block.first);
+        let content = secrets.seal(block.first, block.content)?;
         connection
             .prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
             .execute(params![
@@ -132,7 +142,7 @@ impl Full {
                 integer(block.at.0),
                 integer(block.at.1),
                 block.hashes,
-                block.content,
+                content,
             ])?;
         for (stream, numbers) in index.numbers() {
             let (low, high) = numbers.span();
@@ -148,11 +158,22 @@ impl Full {
                 ])?;
         }
         let mut posting = connection.prepare_cached("INSERT INTO posting VALUES (?1, ?2)")?;
-        for term in index.terms(blinding) {
+        for term in index.terms(secrets.blinding()) {
             posting.execute([term, first])?;
         }
         Ok(())
     }
+}
+
+/// Why a block cannot be put into a file.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// SQLite failed.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    Block(#[from] BlockError),
 }
 
 /// The number of a stream in a file, which is made where there is none.
@@ -266,25 +287,6 @@ impl Stored<'_> {
         }
         Ok(found)
     }
-}
-
-/// The secret that the blinds of a file are made of; none where it has none.
-///
-/// # Errors
-/// Those of SQLite.
-pub fn blinding(connection: &Connection) -> rusqlite::Result<Option<Blinding>> {
-    let sql = "SELECT value FROM meta WHERE key = 'blinding'";
-    let text: Option<String> = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-    Ok(text.and_then(|text| {
-        let bytes = STANDARD.decode(text).ok()?;
-        Some(Blinding(bytes.try_into().ok()?))
-    }))
-}
-
-/// The same as the file keeps it.
-#[must_use]
-pub fn blinding_text(blinding: &Blinding) -> String {
-    STANDARD.encode(blinding.0)
 }
 
 /// A checkpoint as it is kept.

@@ -36,7 +36,7 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Others than its owner may read it.
-    #[error("{}: its mode is {mode:04o}; a signing key is for its owner alone: chmod 600", path.display())]
+    #[error("{}: its mode is {mode:04o}; a key is for its owner alone: chmod 600", path.display())]
     Mode {
         /// The file.
         path: PathBuf,
@@ -54,6 +54,12 @@ pub enum KeyError {
         "not a signing key (PRIVATE+KEY+NAME+ID+DATA, Ed25519); make one with: monitor-collector ledger-key"
     )]
     Text,
+    /// The text is no key to seal with.
+    #[error("{}: not a key to seal ledgers with; make one with: monitor-collector seal-key", path.display())]
+    SealText {
+        /// The file.
+        path: PathBuf,
+    },
     /// The text is no key of a witness.
     #[error(
         "not a witness's signing key (PRIVATE+KEY+NAME+ID+DATA, cosignature/v1); make one with: monitor-witness key"

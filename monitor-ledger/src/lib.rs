@@ -15,6 +15,7 @@
 //! - [`file`](mod@file): a tenant's SQLite file, of [`block`]s; [`index`]: what their
 //!   records are found by; [`bundle`]: what is handed out.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
+//! - [`seal`]: encryption at rest.
 //! - [`sequences`]: numbers held and missing, stream by stream.
 //! - [`check`]: one walk over all records of either.
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod key;
 pub mod leaf;
 pub mod merkle;
 pub mod proof;
+pub mod seal;
 pub mod sequences;
 pub mod tile;
 

@@ -152,8 +152,8 @@ impl Scene {
     fn verified(&self, data_dir: &str) -> Result<Report, CheckError> {
         let trust = Trust {
             keys: vec![log_key().signer(TENANT).unwrap().verifier().clone()],
-            held: Vec::new(),
             witnesses: vec![verifier()],
+            ..Trust::default()
         };
         file::check(&self.ledger(data_dir), TENANT, &trust)
     }

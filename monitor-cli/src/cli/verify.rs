@@ -27,6 +27,9 @@ pub struct Verify {
     /// File with a verifier key (NAME+ID+DATA) that was handed over before, one a line; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub verifier_key: Vec<PathBuf>,
+    /// The collector's key that its ledgers are sealed with, where they are; a bundle is not.
+    #[arg(long, value_name = "FILE")]
+    pub seal_key: Option<PathBuf>,
     /// Checkpoint that was handed over before; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Vec<PathBuf>,

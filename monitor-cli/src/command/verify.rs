@@ -9,6 +9,7 @@ use monitor_ledger::{
     },
     cosignature::WitnessKey,
     key::{KeyError, VerifierKey},
+    seal::SealKey,
 };
 use monitor_model::clock::UnixNs;
 
@@ -121,6 +122,10 @@ fn trust(verify: &Verify) -> Result<Trust, CliError> {
     }
     for path in &verify.checkpoint {
         trust.held.push(read(path)?);
+    }
+    if let Some(path) = &verify.seal_key {
+        // Errors of key files name them.
+        trust.seal = Some(SealKey::load(path).map_err(CliError::SealKey)?);
     }
     for given in &verify.witness_key {
         trust.witnesses.extend(witness_keys(given)?);
@@ -319,6 +324,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, key) = bundle(folder.path(), &[1, 2, 3]);
         let mut verify = Verify {
+            seal_key: None,
             checkpoint: vec![path.join("checkpoint")],
             verifier_key: vec![key],
             witness_key: Vec::new(),
@@ -340,6 +346,7 @@ mod tests {
         let keys = folder.path().join("witness.vkey");
         fs::write(&keys, format!("{}\n", witness(9).verifier().as_str())).unwrap();
         let mut verify = Verify {
+            seal_key: None,
             checkpoint: Vec::new(),
             verifier_key: vec![key],
             witness_key: vec![witness(9).verifier().as_str().to_owned()],
@@ -383,6 +390,7 @@ mod tests {
         let times = [1, 2, 4_000_000_000_000];
         let (path, key) = bundle(folder.path(), &times);
         let mut verify = Verify {
+            seal_key: None,
             checkpoint: Vec::new(),
             verifier_key: vec![key],
             witness_key: vec![witness(9).verifier().as_str().to_owned()],

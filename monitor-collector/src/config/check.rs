@@ -116,13 +116,12 @@ fn checked_rest(
         credential: _,
     } = raw;
     let data_dir = document.beside(data_dir);
-    let (ledger_key, witness) = ledger
-        .map(|ledger| checked_ledger(ledger, &data_dir, document))
-        .transpose()?
-        .unzip();
+    let ledger = ledger.map(|ledger| checked_ledger(ledger, &data_dir, document));
+    let (ledger_key, ledger_seal, witness) = ledger.transpose()?.unwrap_or_default();
     Ok(Config {
         ledger_key,
-        witness: witness.flatten(),
+        ledger_seal,
+        witness,
         listen: parsed(
             "listen",
             &listen,
@@ -163,23 +162,30 @@ fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {
     }
 }
 
-/// Who copies or owns the data has the key only if it lies elsewhere.
+/// The keys that sign and seal ledgers, and the witness.
+type LedgerParts = (Option<PathBuf>, Option<PathBuf>, Option<Witness>);
+
+/// Who copies or owns the data has the keys only if they lie elsewhere.
 fn checked_ledger(
     raw: raw::Ledger,
     data_dir: &Path,
     document: &Document<'_>,
-) -> Result<(PathBuf, Option<Witness>), Wrong> {
-    let raw::Ledger { key, witness } = raw;
-    let path = document.beside(key.get_ref().clone());
-    if path.starts_with(data_dir) {
-        return Err(wrong(
-            "ledger.key",
-            &key,
-            "give a file outside of data_dir: the key must not lie with what it signs",
-        ));
-    }
+) -> Result<LedgerParts, Wrong> {
+    let raw::Ledger { key, seal, witness } = raw;
+    let outside = |name, value: &Spanned<PathBuf>, what| {
+        let path = document.beside(value.get_ref().clone());
+        if path.starts_with(data_dir) {
+            let right = format!(
+                "give a file outside of data_dir: the key must not lie with what it {what}"
+            );
+            return Err(wrong(name, value, &right));
+        }
+        Ok(path)
+    };
+    let key = outside("ledger.key", &key, "signs")?;
+    let seal = seal.map(|seal| outside("ledger.seal", &seal, "seals"));
     let witness = witness.map(|raw| witness::checked(raw, document));
-    Ok((path, witness.transpose()?))
+    Ok((Some(key), seal.transpose()?, witness.transpose()?))
 }
 
 fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {

@@ -65,6 +65,7 @@ pub(super) struct Credential {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ledger {
     pub(super) key: Spanned<PathBuf>,
+    pub(super) seal: Option<Spanned<PathBuf>>,
     pub(super) witness: Option<Witness>,
 }
 

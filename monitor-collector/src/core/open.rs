@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     dedupe::{Dedupe, STREAMS_MAX},
     ledger::{
-        Entry, Ledger, LedgerError,
+        Entry, Home, Ledger, LedgerError,
         read::{Filter, Reader, Span},
     },
     processes::Processes,
@@ -44,7 +44,8 @@ impl Core {
     /// [`CoreError`] names the file, and in a broken ledger the position.
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
         let lock = locked(config)?;
-        let ledgers = ledgers(config)?;
+        let home = config.home().map_err(LedgerError::Key)?;
+        let ledgers = ledgers(config, &home)?;
         let mut state = State::open(&config.data_dir)?;
         let last = ledgers
             .values()
@@ -83,18 +84,18 @@ impl Core {
             tables_orders_moved: true,
             _lock: lock,
         };
-        core.remember(config)?;
-        core.make_good(config)?;
+        core.remember(config, &home)?;
+        core.make_good(config, &home)?;
         core.take_files(&config.grants)?;
         core.publish()?;
         Ok(core)
     }
 
     /// Takes back what was known of events that were followed.
-    fn remember(&mut self, config: &Config) -> Result<(), CoreError> {
+    fn remember(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
         let followed = self.followed;
         for tenant in &config.terms.tenants {
-            let reader = Reader::open(&config.data_dir, &tenant.id)?;
+            let reader = Reader::open(home, &tenant.id)?;
             // What is told late of what ended must not raise it again.
             for entry in reader.last(Kind::Exit, followed, ENDS_READ)? {
                 self.processes.remember_end(&entry.judged.event);
@@ -104,12 +105,12 @@ impl Core {
     }
 
     /// Lets follow what was stored and not yet followed.
-    fn make_good(&mut self, config: &Config) -> Result<(), CoreError> {
+    fn make_good(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
         let readers: Vec<Reader> = config
             .terms
             .tenants
             .iter()
-            .map(|tenant| Reader::open(&config.data_dir, &tenant.id))
+            .map(|tenant| Reader::open(home, &tenant.id))
             .collect::<Result<_, _>>()?;
         let (mut after, up_to) = (self.state.followed()?, self.stamp);
         let mut made_good = 0;
@@ -158,12 +159,12 @@ pub fn merged(
     Ok((entries, whole))
 }
 
-fn ledgers(config: &Config) -> Result<BTreeMap<TenantId, Ledger>, LedgerError> {
+fn ledgers(config: &Config, home: &Home) -> Result<BTreeMap<TenantId, Ledger>, LedgerError> {
     let key = config.ledger_key.as_deref().map(LogKey::load).transpose()?;
     let mut ledgers = BTreeMap::new();
     for tenant in &config.terms.tenants {
         let signer = key.as_ref().map(|key| key.signer(tenant.id.as_str()));
-        let ledger = Ledger::open(&config.data_dir, &tenant.id, signer.transpose()?)?;
+        let ledger = Ledger::open(home, &tenant.id, signer.transpose()?)?;
         ledgers.insert(tenant.id.clone(), ledger);
     }
     Ok(ledgers)

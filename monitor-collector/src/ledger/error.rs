@@ -5,7 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use monitor_ledger::{checkpoint::CheckpointError, file::StoredError, key::KeyError};
+use monitor_ledger::{
+    checkpoint::CheckpointError,
+    file::{PutError, StoredError},
+    key::KeyError,
+    seal::SecretsError,
+};
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         cause: String,
     },
+    /// It is sealed, and cannot be opened.
+    #[error("ledger {}: {source}", path.display())]
+    Seal {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: SecretsError,
+    },
     /// The key cannot be used.
     #[error("signing key of the ledgers: {0}")]
     Key(#[from] KeyError),
@@ -75,6 +88,26 @@ impl LedgerError {
             path: path.into(),
             position,
             cause: cause.to_string(),
+        }
+    }
+
+    /// Why its secrets cannot be read.
+    pub(super) fn seal(path: &Path, error: SecretsError) -> Self {
+        match error {
+            SecretsError::Sqlite(source) => Self::sqlite(path, source),
+            SecretsError::Gone => Self::broken(path, 1, error),
+            SecretsError::Sealed | SecretsError::OtherKey | SecretsError::NoRandom => Self::Seal {
+                path: path.into(),
+                source: error,
+            },
+        }
+    }
+
+    /// Why a block that ends at a position was not written.
+    pub(super) fn put(path: &Path, position: u64, error: PutError) -> Self {
+        match error {
+            PutError::Sqlite(source) => Self::sqlite(path, source),
+            PutError::Block(error) => Self::broken(path, position, error),
         }
     }
 

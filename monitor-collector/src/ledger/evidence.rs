@@ -4,7 +4,7 @@
 //! what is not signed yet may still be lost with the disk. Bound: 256 hashes
 //! or one page of entries in memory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use monitor_ledger::{
     Hash,
@@ -16,7 +16,7 @@ use monitor_ledger::{
 };
 use monitor_model::id::TenantId;
 
-use super::{Entry, Ledger, LedgerError, cosigned, read::Reader};
+use super::{Entry, Home, Ledger, LedgerError, cosigned, read::Reader};
 
 /// Most bytes of entries that are read at once; one may go beyond.
 pub const PAGE_BYTES_MAX: usize = 2 << 20;
@@ -57,11 +57,12 @@ impl Evidence {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
-        let path = Ledger::path(data_dir, tenant);
+    pub fn open(home: impl Into<Home>, tenant: &TenantId) -> Result<Self, LedgerError> {
+        let home = home.into();
+        let path = Ledger::path(&home, tenant);
         // Before the ledger: what was cosigned is in it by then.
-        let cosigned = cosigned::read(data_dir, tenant)?;
-        let reader = Reader::open(data_dir, tenant)?;
+        let cosigned = cosigned::read(&home, tenant)?;
+        let reader = Reader::open(&home, tenant)?;
         let sqlite = |source| LedgerError::sqlite(&path, source);
         reader.connection.execute_batch("BEGIN").map_err(sqlite)?;
         let newest = file::newest_checkpoint(&reader.connection).map_err(sqlite)?;

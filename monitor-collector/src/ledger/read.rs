@@ -2,13 +2,14 @@
 
 use std::{
     ops::{ControlFlow, RangeInclusive},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use monitor_ledger::{
     file,
     index::{Numbers, Term},
     leaf::Blinding,
+    seal::{Home, Secrets},
 };
 use monitor_model::{
     clock::UnixNs,
@@ -83,31 +84,37 @@ pub struct Reader {
     pub(super) tenant: TenantId,
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
-    blinding: Blinding,
+    secrets: Secrets,
 }
 
 impl Reader {
     /// Opens the ledger of a tenant, which must be there.
     ///
     /// # Errors
-    /// [`LedgerError::Sqlite`]; [`LedgerError::Broken`] where its secret is gone.
-    pub fn open(data_dir: &Path, tenant: &TenantId) -> Result<Self, LedgerError> {
-        let path = Ledger::path(data_dir, tenant);
+    /// [`LedgerError::Sqlite`]; [`LedgerError::Seal`] when it is sealed and cannot be opened;
+    /// [`LedgerError::Broken`] where its secret is gone.
+    pub fn open(home: impl Into<Home>, tenant: &TenantId) -> Result<Self, LedgerError> {
+        let home = home.into();
+        let path = Ledger::path(&home, tenant);
         let sqlite = |source| LedgerError::sqlite(&path, source);
         let connection = file::open(&path).map_err(sqlite)?;
-        let blinding = file::blinding(&connection).map_err(sqlite)?;
-        let blinding = blinding.ok_or_else(|| super::secret_gone(&path))?;
+        let secrets = super::secrets(&connection, &path, tenant, home.seal())?;
         Ok(Self {
             tenant: tenant.clone(),
             path,
             connection,
-            blinding,
+            secrets,
         })
     }
 
     /// What its digests are blinded with.
     pub(super) const fn blinding(&self) -> &Blinding {
-        &self.blinding
+        self.secrets.blinding()
+    }
+
+    /// What its blocks are read with.
+    pub(super) const fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Entries of a span that a filter admits, whatever their objects, in stored
@@ -141,7 +148,7 @@ impl Reader {
 
     /// What entries that a filter admits have, the rarest first.
     pub(super) fn terms(&self, filter: &Filter) -> Vec<Vec<i64>> {
-        let code = |term: Term<'_>| term.code(&self.blinding);
+        let code = |term: Term<'_>| term.code(self.blinding());
         let lists = [
             each(&filter.sessions, |id| code(Term::Session(*id))),
             Term::object(filter.object_prefix.as_bytes())

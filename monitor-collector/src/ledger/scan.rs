@@ -10,10 +10,7 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
-use monitor_ledger::{
-    block::Opened,
-    file::{self, Block, SELECT},
-};
+use monitor_ledger::file::{self, Block, SELECT};
 use monitor_model::clock::UnixNs;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -196,7 +193,9 @@ impl Reader {
             .and_then(|mut statement| statement.query_row(params![name], Block::of));
         let block = block.map_err(|error| self.sqlite(error))?;
         let broken = |cause: String| LedgerError::broken(&self.path, number(name), cause);
-        let opened = Opened::new(&block.content).map_err(|error| broken(error.to_string()))?;
+        let opened = block
+            .open(self.secrets())
+            .map_err(|error| broken(error.to_string()))?;
         let mut entries = Vec::with_capacity(block.hashes().len());
         let places = (block.first..).zip(block.hashes());
         for ((position, hash), parts) in places.zip(opened.records()) {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use monitor_ledger::{
-    block::Opened,
     file::{self, Block, SELECT},
     index::Index,
-    leaf::{Blinding, Leaf},
+    leaf::Leaf,
+    seal::Secrets,
 };
 use monitor_model::clock::UnixNs;
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ use super::{Head, LedgerError, integer};
 pub(super) fn check(
     connection: &Connection,
     path: &Path,
-    blinding: &Blinding,
+    secrets: &Secrets,
     entries: u64,
 ) -> Result<Head, LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
@@ -42,7 +42,7 @@ pub(super) fn check(
             let cause = format!("the next entry found is {found}; entries are missing");
             return Err(LedgerError::broken(path, next, cause));
         }
-        head = whole(&block, path, blinding, head)?;
+        head = whole(&block, path, secrets, head)?;
     }
     Ok(head)
 }
@@ -51,11 +51,12 @@ pub(super) fn check(
 fn whole(
     block: &Block,
     path: &Path,
-    blinding: &Blinding,
+    secrets: &Secrets,
     mut head: Head,
 ) -> Result<Head, LedgerError> {
     let (mut index, mut hashes) = (Index::default(), block.hashes().iter());
-    let opened = Opened::new(&block.content)
+    let opened = block
+        .open(secrets)
         .map_err(|error| LedgerError::broken(path, block.first, error))?;
     for parts in opened.records() {
         let position = head.position + 1;
@@ -66,7 +67,7 @@ fn whole(
             let cause = format!("stored at {stored_at}, not after the entry before");
             return Err(broken(cause));
         }
-        let hash = Leaf::new(blinding, position, parts).hash();
+        let hash = Leaf::new(secrets.blinding(), position, parts).hash();
         if hashes.next() != Some(&hash) {
             return Err(broken(
                 "its bytes are not those that were hashed".to_owned(),

@@ -13,25 +13,25 @@ use monitor_ledger::{
     block::Filling,
     chain,
     file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
-    leaf::{Blinding, Leaf, Parts},
+    leaf::{Leaf, Parts},
     merkle::Frontier,
+    seal::{SealKey, Secrets},
 };
-use monitor_model::id::TenantId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tracing::info;
 
-use super::{LedgerError, integer, meta, number};
+use super::{LedgerError, integer, meta, number, put_meta};
 
 /// Takes over a file of a layout before; leaves any other alone.
 pub(super) fn older(
     connection: &mut Connection,
     path: &Path,
-    tenant: &TenantId,
-    fresh: &Blinding,
+    fresh: &Secrets,
+    key: Option<&SealKey>,
 ) -> Result<(), LedgerError> {
     let layout = meta(connection, path, "layout")?;
     let is_chain = layout == "1";
-    if !(is_chain || layout == "2") || meta(connection, path, "tenant")? != tenant.as_str() {
+    if !(is_chain || layout == "2") || meta(connection, path, "tenant")? != fresh.tenant() {
         return Ok(());
     }
     let sqlite = |source| LedgerError::sqlite(path, source);
@@ -46,18 +46,21 @@ pub(super) fn older(
         transaction
             .execute_batch(SCHEMA_TREE)
             .and_then(|()| {
-                let secret = file::blinding_text(fresh);
-                transaction.execute("INSERT INTO meta VALUES ('blinding', ?1)", [secret])
+                // It is sealed when all of it is there.
+                let plain = Secrets::new(fresh.tenant(), *fresh.blinding(), None);
+                let rows = plain.rows(None).unwrap_or_default();
+                rows.iter()
+                    .try_for_each(|(name, value)| put_meta(&transaction, name, value))
             })
             .map_err(sqlite)?;
     }
-    let blinding = file::blinding(&transaction).map_err(sqlite)?;
-    let blinding = blinding.ok_or_else(|| super::secret_gone(path))?;
+    let secrets = Secrets::read(&transaction, fresh.tenant(), key)
+        .map_err(|error| LedgerError::seal(path, error))?;
     renew_tables(&transaction).map_err(sqlite)?;
     let rows = Rows {
         path,
-        blinding,
-        link: is_chain.then(|| chain::first(tenant.as_str())),
+        secrets,
+        link: is_chain.then(|| chain::first(fresh.tenant())),
     };
     let entries = rows.take_over(&transaction)?;
     transaction
@@ -66,7 +69,10 @@ pub(super) fn older(
         .and_then(|()| transaction.commit())
         .and_then(|()| connection.pragma_update(None, "foreign_keys", "ON"))
         .map_err(sqlite)?;
-    info!(%tenant, entries, layout, "Ledger taken over: its rows were whole, and lie in blocks now.");
+    info!(
+        tenant = fresh.tenant(),
+        entries, layout, "Ledger taken over: its rows were whole, and lie in blocks now."
+    );
     Ok(())
 }
 
@@ -114,7 +120,7 @@ FROM old_entry ORDER BY position";
 
 struct Rows<'a> {
     path: &'a Path,
-    blinding: Blinding,
+    secrets: Secrets,
     /// The newest link of the chain; none where there is a tree.
     link: Option<Hash>,
 }
@@ -173,7 +179,7 @@ impl Rows<'_> {
             event: &row.event,
             judgement: &row.judgement,
         };
-        let leaf = Leaf::new(&self.blinding, position, parts).hash();
+        let leaf = Leaf::new(self.secrets.blinding(), position, parts).hash();
         let mut expected = leaf;
         if let Some(link) = &mut self.link {
             *link = chain::link(link, &row.event, &row.judgement, row.stored_at_unix_ns);
@@ -213,8 +219,8 @@ impl Rows<'_> {
             .end(size)
             .map_err(|error| LedgerError::broken(self.path, size, error))?;
         full.map_or(Ok(()), |full| {
-            full.put(transaction, &self.blinding, file::stream_number)
-                .map_err(|source| LedgerError::sqlite(self.path, source))
+            full.put(transaction, &self.secrets, file::stream_number)
+                .map_err(|error| LedgerError::put(self.path, size, error))
         })
     }
 }

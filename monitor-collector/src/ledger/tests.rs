@@ -1,4 +1,5 @@
 use monitor_model::id::Source;
+use rusqlite::params;
 
 use super::{
     read::{Filter, Reader, Span},
@@ -8,6 +9,7 @@ use crate::testing::{credential, event_id, judged, log_key, whole};
 
 mod coverage;
 mod older;
+mod sealed;
 mod tampering;
 
 fn tenant() -> TenantId {

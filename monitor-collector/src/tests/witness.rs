@@ -131,8 +131,8 @@ async fn cosigned_at(soc: &EvidenceServiceClient<Channel>, size: u64) -> Vec<u8>
 fn verified(folder: &Path, witness: &WitnessKey) -> Result<Report, CheckError> {
     let trust = Trust {
         keys: vec![log_key().signer("acme").unwrap().verifier().clone()],
-        held: Vec::new(),
         witnesses: vec![witness.clone()],
+        ..Trust::default()
     };
     file::check(&Ledger::path(folder, &acme()), "acme", &trust)
 }

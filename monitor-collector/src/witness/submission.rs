@@ -1,11 +1,11 @@
 //! What is sent: the newest checkpoint, and the proof that it goes on from an older tree.
 
-use std::{fmt::Write as _, path::Path};
+use std::fmt::Write as _;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use monitor_model::id::TenantId;
 
-use crate::ledger::{LedgerError, evidence::Evidence};
+use crate::ledger::{Home, LedgerError, evidence::Evidence};
 
 /// A request of `add-checkpoint` (`c2sp.org/tlog-witness`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,11 @@ pub struct Submission {
 /// # Errors
 /// [`LedgerError`].
 pub fn prepare(
-    data_dir: &Path,
+    home: impl Into<Home>,
     tenant: &TenantId,
     old: u64,
 ) -> Result<Option<Submission>, LedgerError> {
-    let evidence = Evidence::open(data_dir, tenant)?;
+    let evidence = Evidence::open(home, tenant)?;
     let Some(newest) = evidence.newest() else {
         return Ok(None);
     };

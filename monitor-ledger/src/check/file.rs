@@ -6,13 +6,13 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
-    block::Opened,
     cosignature,
     file::{self, Block, LAYOUT, SCHEMA, SCHEMA_TREE, Stored, StoredError},
     index::{Index, Span},
-    leaf::{Blinding, Leaf},
+    leaf::Leaf,
     merkle::{Hash, Kept},
     proof::Tree,
+    seal::{Secrets, SecretsError},
     tile,
 };
 
@@ -33,8 +33,9 @@ pub fn check(path: &Path, tenant: &str, trust: &Trust) -> Result<Report, CheckEr
         .execute_batch("BEGIN")
         .map_err(|source| sqlite(path, source))?;
     layout(&connection, path)?;
+    let secrets = secrets(&connection, path, tenant, trust)?;
     let trust = trust.of_tenant(tenant);
-    match whole(&connection, tenant, &trust, cosigned.as_deref()) {
+    match whole(&connection, &secrets, &trust, cosigned.as_deref()) {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(fault)) => Err(CheckError::Broken {
             path: path.into(),
@@ -46,6 +47,27 @@ pub fn check(path: &Path, tenant: &str, trust: &Trust) -> Result<Report, CheckEr
             fault: Fault::at(missing.first + 1, missing.to_string()),
         }),
     }
+}
+
+fn secrets(
+    connection: &Connection,
+    path: &Path,
+    tenant: &str,
+    trust: &Trust,
+) -> Result<Secrets, CheckError> {
+    Secrets::read(connection, tenant, trust.seal.as_ref()).map_err(|error| match error {
+        SecretsError::Sqlite(source) => sqlite(path, source),
+        SecretsError::Gone => CheckError::Broken {
+            path: path.into(),
+            fault: Fault::at(1, error.to_string()),
+        },
+        SecretsError::Sealed | SecretsError::OtherKey | SecretsError::NoRandom => {
+            CheckError::Seal {
+                path: path.into(),
+                source: error,
+            }
+        }
+    })
 }
 
 fn sqlite(path: &Path, source: rusqlite::Error) -> CheckError {
@@ -94,18 +116,18 @@ macro_rules! sound {
 
 fn whole(
     connection: &Connection,
-    tenant: &str,
+    secrets: &Secrets,
     trust: &Trust,
     cosigned: Option<&[u8]>,
 ) -> Checked<Report> {
-    let blinding = sound!(tables(connection, tenant)?);
-    let mut walk = Walk::new(tenant);
+    sound!(tables(connection, secrets)?);
+    let mut walk = Walk::new(secrets.tenant());
     let mut trees = sound!(checkpoints(connection, &mut walk, trust)?);
     trees.extend(sound!(walk.held(trust)));
     if let Some(note) = cosigned {
         trees.push(sound!(walk.cosigned(note, trust)));
     }
-    let found = sound!(records(connection, &blinding, &mut walk)?);
+    let found = sound!(records(connection, secrets, &mut walk)?);
     let size = walk.next() - 1;
     sound!(nodes(connection, size)?);
     sound!(streams(connection)?);
@@ -118,7 +140,8 @@ fn whole(
 
 /// Tables, indexes and what the file says of itself are as they were made: a
 /// view or trigger could show something else than is there.
-fn tables(connection: &Connection, tenant: &str) -> Checked<Blinding> {
+fn tables(connection: &Connection, secrets: &Secrets) -> Checked<()> {
+    let tenant = secrets.tenant();
     let made = Connection::open_in_memory()?;
     made.execute_batch(SCHEMA)?;
     made.execute_batch(SCHEMA_TREE)?;
@@ -131,24 +154,13 @@ fn tables(connection: &Connection, tenant: &str) -> Checked<Blinding> {
     let mut statement = connection.prepare("SELECT key, value FROM meta ORDER BY key")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let found: Vec<(String, String)> = rows.collect::<Result<_, _>>()?;
-    let Some(blinding) = file::blinding(connection)? else {
-        return Ok(Err(Fault::at(
-            1,
-            "the file has lost what its digests are blinded with",
-        )));
-    };
-    let secret = file::blinding_text(&blinding);
-    let wanted = [
-        ("blinding", secret.as_str()),
-        ("layout", LAYOUT),
-        ("tenant", tenant),
-    ];
-    let wanted = wanted.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    if found != wanted {
+    let says = |key: &str, value: &str| found.iter().any(|(k, v)| k == key && v == value);
+    let count = if secrets.is_sealed() { 4 } else { 3 };
+    if found.len() != count || !says("layout", LAYOUT) || !says("tenant", tenant) {
         let cause = format!("the file does not say of itself that it is {tenant}'s, and no more");
         return Ok(Err(Fault::at(1, cause)));
     }
-    Ok(Ok(blinding))
+    Ok(Ok(()))
 }
 
 fn schema(connection: &Connection) -> rusqlite::Result<Vec<(String, String)>> {
@@ -183,7 +195,7 @@ fn checkpoints(connection: &Connection, walk: &mut Walk, trust: &Trust) -> Check
     Ok(Ok(trees))
 }
 
-fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Checked<Found> {
+fn records(connection: &Connection, secrets: &Secrets, walk: &mut Walk) -> Checked<Found> {
     let mut statement = connection.prepare(&format!("{} ORDER BY first", file::SELECT))?;
     let mut rows = statement.query([])?;
     let mut kept = Found::default();
@@ -200,9 +212,9 @@ fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Che
             let cause = format!("missing: the next record found is {}", block.first);
             return Ok(Err(Fault::at(position, cause)));
         }
-        let index = sound!(content(connection, &block, blinding, walk)?);
+        let index = sound!(content(connection, &block, secrets, walk)?);
         sound!(columns(&block, &index));
-        sound!(found(connection, &block, &index, blinding, &mut kept)?);
+        sound!(found(connection, &block, &index, secrets, &mut kept)?);
     }
     Ok(Ok(kept))
 }
@@ -211,19 +223,19 @@ fn records(connection: &Connection, blinding: &Blinding, walk: &mut Walk) -> Che
 fn content(
     connection: &Connection,
     block: &Block,
-    blinding: &Blinding,
+    secrets: &Secrets,
     walk: &mut Walk,
 ) -> Checked<Index> {
     let mut node =
         connection.prepare_cached("SELECT hash FROM node WHERE level = ?1 AND place = ?2")?;
     let mut index = Index::default();
     let mut hashes = block.hashes().iter();
-    let opened = sound!(Opened::new(&block.content).map_err(|error| of_block(block, error)));
+    let opened = sound!(block.open(secrets).map_err(|error| of_block(block, error)));
     for parts in opened.records() {
         let position = walk.next();
         let at = |cause: String| Fault::at(position, cause);
         let parts = sound!(parts.map_err(|error| at(error.to_string())));
-        let leaf = Leaf::new(blinding, position, parts);
+        let leaf = Leaf::new(secrets.blinding(), position, parts);
         if hashes.next() != Some(&leaf.hash()) {
             return Ok(Err(at(
                 "its bytes are not those that were hashed".to_owned()
@@ -304,7 +316,7 @@ fn found(
     connection: &Connection,
     block: &Block,
     index: &Index,
-    blinding: &Blinding,
+    secrets: &Secrets,
     kept: &mut Found,
 ) -> Checked<()> {
     let sql = "SELECT high, ranges FROM numbers WHERE block = ?1 AND low = ?2 AND stream =
@@ -330,7 +342,7 @@ fn found(
     }
     let sql = "SELECT 1 FROM posting WHERE term = ?1 AND block = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    for term in index.terms(blinding) {
+    for term in index.terms(secrets.blinding()) {
         if !statement.exists([term, file::integer(block.first)])? {
             let cause = "a search would not find its records: a term is not kept";
             return Ok(Err(of_block(block, cause)));

@@ -14,6 +14,7 @@ use monitor_ledger::{
     key::LogKey,
     leaf::{Blinding, Leaf, Parts},
     merkle::Frontier,
+    seal::Secrets,
 };
 
 use super::*;
@@ -115,8 +116,12 @@ impl Scene {
     }
 }
 
+fn file_secrets(connection: &Connection) -> Secrets {
+    Secrets::read(connection, "acme", None).unwrap()
+}
+
 fn file_blinding(connection: &Connection) -> Blinding {
-    monitor_ledger::file::blinding(connection).unwrap().unwrap()
+    *file_secrets(connection).blinding()
 }
 
 fn checkpoints(connection: &Connection) -> Vec<KeptCheckpoint> {
@@ -250,7 +255,8 @@ fn rewrite(connection: &Connection, mut records: Vec<Record>, fit: Fit) {
         filling.push(&parts, &event, judgement.verdict.kind(), &record.hash);
         if filling.is_full() || SIGNED.contains(&position) || position == last {
             let full = filling.end(position).unwrap().unwrap();
-            full.put(connection, &blinding, monitor_ledger::file::stream_number)
+            let secrets = file_secrets(connection);
+            full.put(connection, &secrets, monitor_ledger::file::stream_number)
                 .unwrap();
         }
     }
