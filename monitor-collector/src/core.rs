@@ -306,7 +306,9 @@ impl Core {
             | Action::Signal { .. }
             | Action::Host { .. }
             | Action::Gap { .. }
-            | Action::Impaired { .. } => {}
+            | Action::Impaired { .. }
+            | Action::Read { .. }
+            | Action::Removed { .. } => {}
         }
         Ok(())
     }

@@ -149,7 +149,9 @@ impl Processes {
             | Action::SessionOpened { .. }
             | Action::Contained { .. }
             | Action::LoginRefused { .. }
-            | Action::Impaired { .. } => {}
+            | Action::Impaired { .. }
+            | Action::Read { .. }
+            | Action::Removed { .. } => {}
             Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

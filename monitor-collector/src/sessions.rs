@@ -70,6 +70,8 @@ impl Sessions {
             | Action::Survivors { .. }
             | Action::JobEnded { .. }
             | Action::Impaired { .. }
+            | Action::Read { .. }
+            | Action::Removed { .. }
             | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

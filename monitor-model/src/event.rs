@@ -2,6 +2,7 @@
 //!
 //! - [`actor`]: who did it, and how that is known; [`handover`]: how work came
 //!   to who did it.
+//! - [`collector`]: what the collector says of itself.
 //! - [`contradiction`]: what contradicts a session's mark.
 //! - [`destination`]: where a connection goes.
 //! - [`operation`]: what was done to a watched file; [`expected`]: whether the
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub mod actor;
+pub mod collector;
 pub mod contradiction;
 pub mod destination;
 pub mod expected;
@@ -33,6 +35,7 @@ pub mod object;
 pub mod operation;
 
 pub use actor::{Attribution, Lineage, NoSession, Process};
+pub use collector::{Caller, QUESTION_BYTES_MAX, RemovalReason};
 pub use contradiction::Evidence;
 pub use destination::{Destination, Protocol};
 pub use expected::Expected;
@@ -361,6 +364,43 @@ pub enum Action {
         /// What it can see.
         hooks: Vec<HookState>,
     },
+    /// A person was shown what this ledger holds. The event's attribution names
+    /// the ledger's tenant.
+    Read {
+        /// Who.
+        by: Caller,
+        /// The call, as the contract names it: `Search`, `ListSessions`...
+        call: String,
+        /// What was asked, as JSON, [`QUESTION_BYTES_MAX`] at most; empty where
+        /// it is withheld.
+        question: String,
+        /// Whether the question was cut.
+        question_truncated: bool,
+        /// The tenants that the question is of; empty where it is of all, names
+        /// others beside those, or was cut.
+        tenants: Vec<TenantId>,
+        /// The first time.
+        first_at: UnixNs,
+        /// The last time.
+        last_at: UnixNs,
+        /// How often; 1 for what is told by itself.
+        times: u64,
+        /// At the end of a stream: how many items of this ledger were sent.
+        items: Option<u64>,
+    },
+    /// Content of this ledger was removed; its hashes stay.
+    Removed {
+        /// First position.
+        first: u64,
+        /// Last position.
+        last: u64,
+        /// Why.
+        reason: RemovalReason,
+        /// What the tenant's contract says of it, in words.
+        contract: String,
+        /// Records among them that a legal hold kept.
+        held_back: u64,
+    },
 }
 
 impl Action {
@@ -390,6 +430,8 @@ impl Action {
             Self::Gap { .. } => Kind::Gap,
             Self::Impaired { .. } => Kind::Impaired,
             Self::AgentStarted { .. } => Kind::AgentStarted,
+            Self::Read { .. } => Kind::Read,
+            Self::Removed { .. } => Kind::Removed,
         }
     }
 }
@@ -446,6 +488,8 @@ kinds! {
     Gap => "gap", "Sequence numbers are missing.";
     Impaired => "impaired", "The kernel's programs could not tell all of what they should.";
     AgentStarted => "agent_started", "The agent began to watch.";
+    Read => "read", "A person was shown what a ledger holds.";
+    Removed => "removed", "Content of a ledger was removed.";
 }
 
 impl fmt::Display for Kind {
@@ -454,16 +498,18 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One thing that happened, attributed. Encoded once, by the agent.
+/// One thing that happened, attributed. Encoded once, by who tells it: an agent,
+/// or the collector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// Its name for ever.
     pub id: EventId,
     /// When the kernel's hook ran, by the host's real-time clock.
     pub at: UnixNs,
-    /// The same in nanoseconds since boot: the order within a host.
+    /// The same in nanoseconds since boot: the order within a host; 0 for what
+    /// the collector says.
     pub boot_ns: u64,
-    /// Who acted; none for what the agent says of itself.
+    /// Who acted; none for what the agent or the collector says of itself.
     pub process: Option<Process>,
     /// To whom it belongs.
     pub attribution: Attribution,

@@ -65,8 +65,8 @@ pub enum InvalidId {
         /// The text as given.
         text: String,
     },
-    /// The source is none of `pN`, `bN`, `a`.
-    #[error("event source {text:?} is not p or b with a processor number, or a")]
+    /// The source is none of `pN`, `bN`, `a`, `c`.
+    #[error("event source {text:?} is not p or b with a processor number, or a, or c")]
     NotSource {
         /// The text as given.
         text: String,
@@ -256,6 +256,8 @@ pub enum Source {
     },
     /// What the agent says of itself and of sessions.
     Agent,
+    /// What the collector says of itself, in one ledger.
+    Collector,
 }
 
 impl fmt::Display for Source {
@@ -264,6 +266,7 @@ impl fmt::Display for Source {
             Self::Priority { cpu } => write!(f, "p{cpu}"),
             Self::Bulk { cpu } => write!(f, "b{cpu}"),
             Self::Agent => f.write_str("a"),
+            Self::Collector => f.write_str("c"),
         }
     }
 }
@@ -277,6 +280,7 @@ impl FromStr for Source {
         let cpu = |number: &str| number.parse::<u16>().map_err(|_| wrong());
         match text.split_at_checked(1) {
             Some(("a", "")) => Ok(Self::Agent),
+            Some(("c", "")) => Ok(Self::Collector),
             Some(("p", number)) => Ok(Self::Priority { cpu: cpu(number)? }),
             Some(("b", number)) => Ok(Self::Bulk { cpu: cpu(number)? }),
             _ => Err(wrong()),
@@ -293,9 +297,10 @@ impl Serialize for Source {
 /// One event, for ever: the stream it came in and its place there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    /// The agent whose certificate the stream came under.
+    /// The agent whose certificate the stream came under; the collector's own
+    /// name for what it says itself.
     pub agent: AgentName,
-    /// That host's boot.
+    /// That host's boot; a name of its own for what the collector says in a ledger.
     pub boot: BootId,
     /// The stream within the boot.
     pub source: Source,

@@ -128,7 +128,9 @@ fn belongs<'a>(policy: &'a Policy, event: &Event) -> Belongs<'a> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => Belongs::to(Owner::Host, None),
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => Belongs::to(Owner::Host, None),
     }
 }
 
@@ -252,7 +254,9 @@ pub fn target_of(action: &Action) -> Option<Target<'_>> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => None,
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => None,
     }
 }
 

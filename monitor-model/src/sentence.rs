@@ -206,7 +206,69 @@ pub fn what(event: &Event) -> String {
                 hooks.len()
             )
         }
+        Action::Read { .. } => read(event),
+        Action::Removed { .. } => removed(&event.action),
     }
+}
+
+/// `carol (soc) searched acme's ledger: {"kinds":["exec"]} 12 times between ...`.
+fn read(event: &Event) -> String {
+    let Action::Read {
+        by,
+        call,
+        question,
+        question_truncated,
+        first_at,
+        last_at,
+        times,
+        items,
+        ..
+    } = &event.action
+    else {
+        return String::new();
+    };
+    let whose = event.attribution.tenant.as_ref();
+    let whose = whose.map_or_else(|| "a tenant".to_owned(), ToString::to_string);
+    let deed = match (call.as_str(), items) {
+        ("Search", None) => format!("searched {whose}'s ledger"),
+        ("Subscribe", None) => format!("followed {whose}'s ledger"),
+        (_, Some(items)) => format!("was sent {items} items of {whose}'s ledger"),
+        (call, None) => format!("read of {whose} by {}", shown(call)),
+    };
+    let cut = if *question_truncated { "..." } else { "" };
+    let asked = match question.as_str() {
+        "" | "{}" => String::new(),
+        question => format!(": {}{cut}", shown(question)),
+    };
+    let when = if *times == 1 {
+        format!("at {}", last_at.utc())
+    } else {
+        let (first, last) = (first_at.utc(), last_at.utc());
+        format!("{times} times between {first} and {last}")
+    };
+    format!("{} ({}) {deed}{asked} {when}", by.name, shown(&by.role))
+}
+
+fn removed(action: &Action) -> String {
+    let Action::Removed {
+        first,
+        last,
+        reason,
+        contract,
+        held_back,
+    } = action
+    else {
+        return String::new();
+    };
+    let contract = match contract.as_str() {
+        "" => String::new(),
+        contract => format!(" ({})", shown(contract)),
+    };
+    let held = match held_back {
+        0 => String::new(),
+        held => format!("; {held} of them kept by a legal hold"),
+    };
+    format!("content of records {first} to {last} removed: {reason}{contract}{held}")
 }
 
 fn contradiction(

@@ -103,7 +103,9 @@ impl Redactor {
             | Action::Contained { .. }
             | Action::Gap { .. }
             | Action::Impaired { .. }
-            | Action::AgentStarted { .. } => 0,
+            | Action::AgentStarted { .. }
+            | Action::Read { .. }
+            | Action::Removed { .. } => 0,
         }
     }
 

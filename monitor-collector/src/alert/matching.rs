@@ -168,7 +168,9 @@ fn object(action: &Action) -> String {
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
         | Action::Gap { .. }
-        | Action::AgentStarted { .. } => String::new(),
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => String::new(),
     }
 }
 

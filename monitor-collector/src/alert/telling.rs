@@ -180,6 +180,8 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => what,
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => what,
     }
 }

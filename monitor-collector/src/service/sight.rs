@@ -245,7 +245,9 @@ impl Sight {
             | Action::Contained { .. }
             | Action::Gap { .. }
             | Action::Impaired { .. }
-            | Action::AgentStarted { .. } => {}
+            | Action::AgentStarted { .. }
+            | Action::Read { .. }
+            | Action::Removed { .. } => {}
         }
     }
 

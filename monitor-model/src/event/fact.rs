@@ -137,7 +137,9 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::JobEnded { .. }
         | Action::LoginRefused { .. }
         | Action::Contained { .. }
-        | Action::Gap { .. } => [None, None],
+        | Action::Gap { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
 }

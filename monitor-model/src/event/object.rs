@@ -11,7 +11,8 @@ use crate::bytes::{ByteText, PathLabel};
 /// The objects of an event: paths of executables, scripts and files, names of
 /// sockets, and addresses, each without and with its port (`192.0.2.7` and
 /// `192.0.2.7:443`, `2001:db8::1` and `[2001:db8::1]:443`). Of another process
-/// that it speaks of, the path of its executable.
+/// that it speaks of, the path of its executable. Of a read, who read:
+/// `soc/carol`.
 ///
 /// As the kernel told them: what a caller says of itself is none of them, and a
 /// path of which the beginning is missing is left out, since nothing matches on
@@ -63,6 +64,7 @@ pub fn objects(event: &Event) -> Vec<Cow<'_, [u8]>> {
             .peer
             .map(|peer| address(peer, session.peer_port))
             .unwrap_or_default(),
+        Action::Read { by, .. } => vec![Cow::Owned(by.to_string().into_bytes())],
         Action::Survivors { processes, .. } => processes.iter().filter_map(program).collect(),
         Action::Fork { .. }
         | Action::Exit { .. }
@@ -73,7 +75,8 @@ pub fn objects(event: &Event) -> Vec<Cow<'_, [u8]>> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => Vec::new(),
+        | Action::AgentStarted { .. }
+        | Action::Removed { .. } => Vec::new(),
     }
 }
 

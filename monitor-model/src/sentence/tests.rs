@@ -3,7 +3,8 @@ use crate::{
     bytes::PathLabel,
     clock::UnixNs,
     event::{
-        Attribution, FileObject, Ids, LocalAddress, NoSession, Operation, Process, SocketAddress,
+        Attribution, Caller, FileObject, Ids, LocalAddress, NoSession, Operation, Process,
+        RemovalReason, SocketAddress,
     },
     id::{AgentName, BootId, EventId, SessionId, Source},
 };
@@ -321,4 +322,80 @@ fn no_text_from_outside_drives_a_terminal() {
         assert!(text.contains(safe), "{text}");
         assert!(!text.contains(['\x1b', '\n']), "{text}");
     }
+}
+
+fn read_of_acme(call: &str, question: &str, times: u64, items: Option<u64>) -> String {
+    let mut event = Event {
+        id: EventId {
+            agent: AgentName::new("main").unwrap(),
+            boot: BootId::from_parts(UnixNs(0), 1),
+            source: Source::Collector,
+            sequence: 1,
+        },
+        at: UnixNs(0),
+        boot_ns: 0,
+        process: None,
+        attribution: Attribution::none(NoSession::NoPrincipal),
+        action: Action::Read {
+            by: Caller {
+                role: "soc".into(),
+                name: "carol".parse().unwrap(),
+                tenants: Vec::new(),
+            },
+            call: call.into(),
+            question: question.into(),
+            question_truncated: times > 1,
+            tenants: Vec::new(),
+            first_at: UnixNs::from_seconds(0),
+            last_at: UnixNs::from_seconds(59),
+            times,
+            items,
+        },
+    };
+    event.attribution.tenant = Some("acme".parse().unwrap());
+    what(&event)
+}
+
+#[test]
+fn who_read_what_is_told() {
+    assert_eq!(
+        read_of_acme("Search", r#"{"kinds":["exec"]}"#, 12, None),
+        r#"carol (soc) searched acme's ledger: {"kinds":["exec"]}... 12 times between 1970-01-01T00:00:00Z and 1970-01-01T00:00:59Z"#
+    );
+    assert_eq!(
+        read_of_acme("ListSessions", "{}", 1, None),
+        "carol (soc) read of acme by ListSessions at 1970-01-01T00:00:59Z"
+    );
+    assert_eq!(
+        read_of_acme("Subscribe", "", 1, None),
+        "carol (soc) followed acme's ledger at 1970-01-01T00:00:59Z"
+    );
+    assert_eq!(
+        read_of_acme("Subscribe", "", 1, Some(17)),
+        "carol (soc) was sent 17 items of acme's ledger at 1970-01-01T00:00:59Z"
+    );
+    let hostile = read_of_acme("Search", "\u{1b}[2J", 1, None);
+    assert!(!hostile.contains('\u{1b}'), "{hostile}");
+}
+
+#[test]
+fn a_removal_is_told() {
+    let removed = |contract: &str, held_back| {
+        let action = Action::Removed {
+            first: 1,
+            last: 9,
+            reason: RemovalReason::Retention,
+            contract: contract.into(),
+            held_back,
+        };
+        told_by(None, action)
+    };
+    assert_eq!(
+        removed("", 0),
+        "content of records 1 to 9 removed: the time for which it is kept is over"
+    );
+    assert_eq!(
+        removed("400 days", 2),
+        "content of records 1 to 9 removed: the time for which it is kept is over (400 days); 2 of them kept by a legal hold"
+    );
 }

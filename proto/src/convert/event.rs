@@ -7,7 +7,7 @@ use monitor_model::{
     clock::UnixNs,
     event::{
         Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause,
-        HookState, Lineage, NoSession, Operation, Process, Protocol, Receipt, Step,
+        HookState, Lineage, NoSession, Operation, Process, Protocol, Receipt, RemovalReason, Step,
     },
     id::{BootId, EventId, OrderId, SessionId, Source},
 };
@@ -66,6 +66,8 @@ closed_enum!(Evidence, v1::Evidence, "evidence", {
 closed_enum!(GapCause, v1::GapCause, "cause", {
     RingFull => RingFull, Undecodable => Undecodable, SpoolFull => SpoolFull, Unexplained => Unexplained,
 });
+
+closed_enum!(RemovalReason, v1::RemovalReason, "reason", { Retention => Retention });
 
 impl From<&Event> for v1::Event {
     fn from(value: &Event) -> Self {
@@ -137,6 +139,7 @@ impl From<Source> for v1::Source {
             Source::Priority { cpu } => (v1::SourceKind::Priority, cpu),
             Source::Bulk { cpu } => (v1::SourceKind::Bulk, cpu),
             Source::Agent => (v1::SourceKind::Agent, 0),
+            Source::Collector => (v1::SourceKind::Collector, 0),
         };
         Self {
             kind: kind.into(),
@@ -153,6 +156,7 @@ impl TryFrom<v1::Source> for Source {
             Ok(v1::SourceKind::Priority) => Ok(Self::Priority { cpu }),
             Ok(v1::SourceKind::Bulk) => Ok(Self::Bulk { cpu }),
             Ok(v1::SourceKind::Agent) => Ok(Self::Agent),
+            Ok(v1::SourceKind::Collector) => Ok(Self::Collector),
             Ok(v1::SourceKind::Unspecified) | Err(_) => Err(InvalidMessage::Enum {
                 field: "source.kind",
                 value: value.kind,

@@ -5,9 +5,10 @@ use monitor_model::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     event::{
-        Action, Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause,
-        HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession, Operation,
-        Process, ProcessRef, Protocol, Receipt, SocketAddress, SocketOperation, Step,
+        Action, Attribution, Caller, Carrier, Destination, Event, Evidence, Expected, FileObject,
+        GapCause, HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession,
+        Operation, Process, ProcessRef, Protocol, Receipt, RemovalReason, SocketAddress,
+        SocketOperation, Step,
     },
     grant::{Grant, GrantKind, GrantState, Holder, PathPatterns, Review, Scope, Tier},
     id::{
@@ -337,7 +338,38 @@ fn actions() -> Vec<Action> {
         });
     }
     actions.push(Action::JobEnded { job: session_id() });
+    actions.extend(collector_actions());
     actions
+}
+
+fn collector_actions() -> Vec<Action> {
+    let acme: Vec<TenantId> = vec!["acme".parse().unwrap()];
+    let read = |tenants: &[TenantId], question: &str, items: Option<u64>| Action::Read {
+        by: Caller {
+            role: "auditor".into(),
+            name: "eve".parse().unwrap(),
+            tenants: tenants.to_vec(),
+        },
+        call: "Search".into(),
+        question: question.into(),
+        question_truncated: items.is_some(),
+        tenants: tenants.to_vec(),
+        first_at: AT,
+        last_at: UnixNs(AT.0 + 1),
+        times: 12,
+        items,
+    };
+    vec![
+        read(&acme, r#"{"kinds":["exec"]}"#, None),
+        read(&[], "", Some(0)),
+        Action::Removed {
+            first: 1,
+            last: u64::MAX,
+            reason: RemovalReason::Retention,
+            contract: "kept for 400 days".into(),
+            held_back: 3,
+        },
+    ]
 }
 
 #[test]
@@ -383,6 +415,19 @@ fn every_action_survives_its_encoding() {
                 assert_eq!(decode_event(&encode_event(&event)).unwrap(), event);
             }
         }
+    }
+}
+
+#[test]
+fn every_source_survives() {
+    for source in [
+        Source::Priority { cpu: 3 },
+        Source::Bulk { cpu: u16::MAX },
+        Source::Agent,
+        Source::Collector,
+    ] {
+        assert_eq!(Source::try_from(v1::Source::from(source)).unwrap(), source);
+        assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
     }
 }
 

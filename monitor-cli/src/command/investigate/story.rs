@@ -250,7 +250,9 @@ fn refused(event: &Event) -> Option<bool> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => None,
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => None,
     }
 }
 

@@ -289,7 +289,9 @@ fn what_tone(action: &Action) -> Tone {
         | Action::Survivors { .. }
         | Action::JobStarted { .. }
         | Action::JobEnded { .. }
-        | Action::AgentStarted { .. } => Tone::Plain,
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => Tone::Plain,
     }
 }
 

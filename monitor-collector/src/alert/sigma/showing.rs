@@ -70,7 +70,9 @@ pub(crate) fn shown(event: &Event) -> Option<Shown> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => return None,
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => return None,
     }
     if let Some(process) = &event.process {
         shown.event.insert("ProcessId", i64::from(process.pid));

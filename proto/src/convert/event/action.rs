@@ -2,6 +2,7 @@
 
 use monitor_model::{bytes::ByteText, event::Action, id::SessionId};
 
+mod collector;
 mod local;
 
 use crate::{
@@ -96,6 +97,7 @@ impl From<&Action> for v1::event::Action {
             Action::Gap { .. } | Action::Impaired { .. } | Action::AgentStarted { .. } => {
                 about_agent(value)
             }
+            Action::Read { .. } | Action::Removed { .. } => collector::message(value),
         }
     }
 }
@@ -164,7 +166,9 @@ fn about_session(value: &Action) -> v1::event::Action {
         | Action::Memory { .. }
         | Action::Identity { .. }
         | Action::Signal { .. }
-        | Action::Host { .. } => value.into(),
+        | Action::Host { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => value.into(),
     }
 }
 
@@ -223,7 +227,9 @@ fn about_agent(value: &Action) -> v1::event::Action {
         | Action::Memory { .. }
         | Action::Identity { .. }
         | Action::Signal { .. }
-        | Action::Host { .. } => value.into(),
+        | Action::Host { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => value.into(),
     }
 }
 
@@ -334,6 +340,8 @@ impl TryFrom<v1::event::Action> for Action {
                 resumed: started.resumed,
                 hooks: started.hooks.into_iter().map(Into::into).collect(),
             },
+            Message::Read(read) => read.try_into()?,
+            Message::Removed(removed) => removed.try_into()?,
         })
     }
 }

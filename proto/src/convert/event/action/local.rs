@@ -132,7 +132,9 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Impaired { .. }
-        | Action::AgentStarted { .. } => value.into(),
+        | Action::AgentStarted { .. }
+        | Action::Read { .. }
+        | Action::Removed { .. } => value.into(),
     }
 }
 
