@@ -16,6 +16,8 @@ use monitor_ledger::{
 use monitor_model::{grant::Grant, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
+use self::retention::Retention;
+
 pub use monitor_transport::configuration::ConfigError;
 
 use crate::alert::{rule::Rule, sigma::SigmaFile};
@@ -24,6 +26,7 @@ mod check;
 pub mod names;
 mod policy;
 mod raw;
+pub mod retention;
 pub mod rules;
 mod witness;
 
@@ -96,6 +99,8 @@ pub struct Config {
     /// What verdicts are made under: from this file and those that it includes.
     /// The tenant `provider` is always among the tenants.
     pub terms: Terms,
+    /// How long ledgers keep content.
+    pub retention: Retention,
     /// Grants in files.
     pub grants: Vec<Grant>,
     /// How often the host names of zones are resolved anew.
@@ -133,6 +138,7 @@ impl Config {
         let own = raw::Part {
             policy: std::mem::take(&mut raw.policy),
             tenant: std::mem::take(&mut raw.tenant),
+            hold: std::mem::take(&mut raw.hold),
             credential: std::mem::take(&mut raw.credential),
         };
         let stated = policy::checked(&document, &raw.include, own)?;
@@ -162,6 +168,7 @@ impl Config {
             ledger_seal,
             witness,
             terms,
+            retention,
             grants,
             resolve,
             rules,
@@ -189,6 +196,7 @@ impl Config {
         let changed = later.into_iter().filter(|(_, differs)| *differs);
         let config = Self {
             terms,
+            retention,
             grants,
             resolve,
             rules,

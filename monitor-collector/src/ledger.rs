@@ -13,6 +13,7 @@
 //! - [`error`]: why a ledger cannot be used.
 //! - [`evidence`]: checkpoints and proofs, for those who check.
 //! - [`read`]: entries by place, for people.
+//! - [`removal`]: content whose time is over.
 //! - `scan`: goes through blocks.
 //! - `sealing`: seals a file that was not.
 //! - [`search`]: entries that answer a question.
@@ -46,6 +47,7 @@ pub mod coverage;
 pub mod error;
 pub mod evidence;
 pub mod read;
+pub mod removal;
 mod scan;
 mod sealing;
 pub mod search;
@@ -354,7 +356,10 @@ fn open_file(
 ) -> Result<Connection, LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
     let mut connection = Connection::open(path).map_err(sqlite)?;
-    durable(&connection).map_err(sqlite)?;
+    durable(&connection)
+        // What is removed is not to be found on disk.
+        .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
+        .map_err(sqlite)?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite)?;

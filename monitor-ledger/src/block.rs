@@ -10,7 +10,12 @@ use std::io;
 
 use monitor_model::{event::Event, verdict::VerdictKind};
 
-use crate::{file::Block, index::Index, leaf::Parts, merkle::Hash};
+use crate::{
+    file::{Block, Content},
+    index::Index,
+    leaf::Parts,
+    merkle::Hash,
+};
 
 /// Most records of a block.
 pub const BLOCK_RECORDS_MAX: usize = 256;
@@ -101,7 +106,7 @@ impl Filling {
             stored: index.stored(),
             at: index.at(),
             hashes: std::mem::take(&mut self.hashes),
-            content,
+            content: Content::Kept(content),
         };
         Ok(Some(Full { block, index }))
     }

@@ -10,6 +10,7 @@
 //! - `cosigned`: the checkpoint that a witness signed.
 //! - [`file`]: a tenant's SQLite file.
 //! - [`folder`]: whatever is at a path.
+//! - `removals`: what was removed was said to be.
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ use std::{
 use monitor_model::event::Event;
 use serde::Serialize;
 
+use self::removals::Removals;
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     cosignature::WitnessKey,
@@ -35,6 +37,7 @@ use crate::{
 mod cosigned;
 pub mod file;
 pub mod folder;
+mod removals;
 
 /// What the one who asks brings along.
 #[derive(Clone, Debug, Default)]
@@ -230,6 +233,7 @@ pub(crate) struct Walk {
     stored_at: u64,
     /// The newest size that was signed.
     signed: u64,
+    pub(crate) removals: Removals,
     pub(crate) report: Report,
 }
 
@@ -243,6 +247,7 @@ impl Walk {
             good: 0,
             stored_at: 0,
             signed: 0,
+            removals: Removals::default(),
             report: Report {
                 tenant: tenant.to_owned(),
                 ..Report::default()
@@ -365,6 +370,7 @@ impl Walk {
 
     /// Ends the walk.
     pub(crate) fn end(mut self) -> Result<Report, Fault> {
+        self.removals.check()?;
         if let Some((size, marks)) = self.marks.last_key_value() {
             let what = marks.first().map_or("a checkpoint", |mark| mark.what);
             let found = self.next() - 1;

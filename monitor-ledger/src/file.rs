@@ -1,6 +1,6 @@
 //! A tenant's SQLite file: its layout, its blocks, and the tree in it.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use monitor_model::{event::Event, verdict::Judgement};
 use monitor_proto::{InvalidMessage, v1};
@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use crate::{
     block::{BlockError, Full, Opened},
     index::{Numbers, Span},
-    leaf::Parts,
+    leaf::{LEAF_BYTES, Leaf, Parts},
     merkle::{Hash, Kept},
     proof::{Hashes, Missing},
     seal::Secrets,
@@ -25,7 +25,8 @@ pub const CHECKPOINTS_MAX: u64 = 1_024;
 /// The tables, but for those of the tree.
 ///
 /// A block has the position of its first record for a name. `numbers` and
-/// `posting` say what is in it: everything there follows from `content`.
+/// `posting` say what is in it: everything there follows from `content`. Where
+/// that was removed, `leaves` are what the hashes are of, and nothing is searched.
 pub const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE stream (
@@ -38,7 +39,9 @@ CREATE TABLE block (
     stored_from INTEGER NOT NULL, stored_to INTEGER NOT NULL,
     at_from INTEGER NOT NULL, at_to INTEGER NOT NULL,
     hashes BLOB NOT NULL,
-    content BLOB NOT NULL
+    content BLOB,
+    leaves BLOB,
+    CHECK ((content IS NULL) != (leaves IS NULL))
 );
 CREATE UNIQUE INDEX block_stored ON block (stored_from);
 CREATE INDEX block_at ON block (at_to, at_from);
@@ -66,8 +69,7 @@ CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note BLOB NOT NULL, key TEXT 
 ";
 
 /// Every column of a block, in the order of [`Block::of`].
-pub const SELECT: &str =
-    "SELECT first, count, stored_from, stored_to, at_from, at_to, hashes, content FROM block";
+pub const SELECT: &str = "SELECT first, count, stored_from, stored_to, at_from, at_to, hashes, content, leaves FROM block";
 
 /// A block as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +84,17 @@ pub struct Block {
     pub at: Span,
     /// The hashes of its records in the tree, one after another.
     pub hashes: Vec<u8>,
-    /// Its records, sealed where the ledger is: [`Block::open`] reads them.
-    pub content: Vec<u8>,
+    /// Its records, sealed where the ledger is, or what is left of them.
+    pub content: Content,
+}
+
+/// The records of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// They are there: [`Block::open`] reads them.
+    Kept(Vec<u8>),
+    /// They were removed; these are their leaves in the tree.
+    Removed(Vec<Leaf>),
 }
 
 impl Block {
@@ -98,16 +109,46 @@ impl Block {
             stored: (number(row.get(2)?), number(row.get(3)?)),
             at: (number(row.get(4)?), number(row.get(5)?)),
             hashes: row.get(6)?,
-            content: row.get(7)?,
+            content: match row.get(7)? {
+                Some(content) => Content::Kept(content),
+                None => Content::Removed(leaves(row, 8)?),
+            },
         })
     }
 
-    /// Its records.
+    /// Its records; none where they were removed.
     ///
     /// # Errors
     /// [`BlockError`].
-    pub fn open(&self, secrets: &Secrets) -> Result<Opened, BlockError> {
-        Opened::new(&secrets.open(self.first, &self.content)?)
+    pub fn open(&self, secrets: &Secrets) -> Result<Option<Opened>, BlockError> {
+        match &self.content {
+            Content::Kept(content) => Opened::new(&secrets.open(self.first, content)?).map(Some),
+            Content::Removed(_) => Ok(None),
+        }
+    }
+
+    /// Removes its records from a file: their leaves stay. What they are found
+    /// by goes, but for their numbers.
+    ///
+    /// # Errors
+    /// Those of SQLite.
+    pub fn remove(
+        &self,
+        connection: &Connection,
+        leaves: &[Leaf],
+        terms: &BTreeSet<i64>,
+    ) -> rusqlite::Result<()> {
+        let first = integer(self.first);
+        let leaves: Vec<u8> = leaves.iter().flat_map(Leaf::to_bytes).collect();
+        connection
+            .prepare_cached("UPDATE block SET content = NULL, leaves = ?2 WHERE first = ?1")?
+            .execute(params![first, leaves])?;
+        let sql = "DELETE FROM posting WHERE term = ?1 AND block = ?2";
+        let mut posting = connection.prepare_cached(sql)?;
+        for term in terms {
+            posting.execute([*term, first])?;
+        }
+        Ok(())
     }
 
     /// The hashes of its records.
@@ -131,9 +172,13 @@ impl Full {
     ) -> Result<(), PutError> {
         let Self { block, index } = self;
         let first = integer(block.first);
-        let content = secrets.seal(block.first, block.content)?;
+        let content = match block.content {
+            Content::Kept(content) => secrets.seal(block.first, content)?,
+            // Nothing is removed before it was there.
+            Content::Removed(_) => return Ok(()),
+        };
         connection
-            .prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .prepare_cached("INSERT INTO block VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)")?
             .execute(params![
                 first,
                 integer(block.count),
@@ -163,6 +208,18 @@ impl Full {
         }
         Ok(())
     }
+}
+
+/// Leaves from a column, 76 bytes each.
+fn leaves(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Vec<Leaf>> {
+    let bytes: Vec<u8> = row.get(column)?;
+    let (leaves, rest) = bytes.as_chunks::<LEAF_BYTES>();
+    let leaves: Option<Vec<Leaf>> = leaves.iter().map(|bytes| Leaf::parse(bytes)).collect();
+    let none = || {
+        let kind = rusqlite::types::Type::Blob;
+        rusqlite::Error::InvalidColumnType(column, "leaves".to_owned(), kind)
+    };
+    leaves.filter(|_| rest.is_empty()).ok_or_else(none)
 }
 
 /// Why a block cannot be put into a file.

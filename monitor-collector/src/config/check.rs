@@ -113,6 +113,7 @@ fn checked_rest(
         grants: _,
         policy: _,
         tenant: _,
+        hold: _,
         credential: _,
     } = raw;
     let data_dir = document.beside(data_dir);
@@ -131,6 +132,7 @@ fn checked_rest(
         tls: document.tls_beside(&tls),
         broker: broker.map(checked_broker).transpose()?,
         terms: stated.terms,
+        retention: stated.retention,
         resolve: stated.resolve,
         rules,
         sigma_files: Vec::new(),

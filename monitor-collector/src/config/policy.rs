@@ -21,6 +21,7 @@ use super::{
     check::{Wrong, each, parsed, wrong},
     names::{NAMES_MAX, Names as _, SystemNames},
     raw,
+    retention::Retention,
 };
 
 const TIERS: &str = "give one of standard, production, backup, identity, endpoint";
@@ -35,6 +36,8 @@ pub(super) struct Stated {
     pub(super) terms: Terms,
     /// How often the host names of zones are resolved anew.
     pub(super) resolve: Duration,
+    /// How long ledgers keep content.
+    pub(super) retention: Retention,
 }
 
 /// One file, read.
@@ -75,22 +78,26 @@ pub(super) fn checked(
         let raw::Part {
             policy,
             tenant,
+            hold,
             credential,
         } = part;
         let taken = draft
             .tenants(tenant)
             .and_then(|()| draft.admissions(policy));
         taken.map_err(|wrong| told(&document, wrong))?;
-        rest.push((document, credential));
+        rest.push((document, hold, credential));
     }
     draft.with_provider();
-    for (document, credentials) in rest {
-        let taken = draft.credentials(credentials);
+    for (document, holds, credentials) in rest {
+        let taken = draft
+            .holds(holds)
+            .and_then(|()| draft.credentials(credentials));
         taken.map_err(|wrong| told(&document, wrong))?;
     }
     let minutes = draft.resolve_minutes.unwrap_or(RESOLVE_MINUTES);
     Ok(Stated {
         resolve: Duration::from_secs(minutes * 60),
+        retention: draft.retention,
         terms: Terms {
             tenants: draft.tenants,
             inventory: draft.inventory,
@@ -117,11 +124,27 @@ struct Draft {
     provider: Option<Admission>,
     unknown: Option<Admission>,
     resolve_minutes: Option<u64>,
+    retention: Retention,
 }
 
 impl Draft {
+    fn holds(&mut self, raw: Vec<raw::Hold>) -> Result<(), Wrong> {
+        let Self {
+            tenants, retention, ..
+        } = self;
+        let has = |id: &TenantId| tenants.iter().any(|tenant| tenant.id == *id);
+        raw.into_iter()
+            .try_for_each(|hold| retention.hold(hold, has))
+    }
+
     fn tenants(&mut self, raw: Vec<raw::Tenant>) -> Result<(), Wrong> {
-        for raw::Tenant { id, zone } in raw {
+        for tenant in raw {
+            let raw::Tenant {
+                id,
+                retention_days,
+                contract,
+                zone,
+            } = tenant;
             let name = TenantId::new(id.get_ref().as_str())
                 .map_err(|error| wrong("tenant.id", &id, &error.to_string()))?;
             if self.has(&name) {
@@ -145,6 +168,8 @@ impl Draft {
             self.hosts += hosts.count();
             let zones = zone.into_iter().map(|zone| checked_zone(zone, &name));
             let zones = zones.collect::<Result<_, _>>()?;
+            self.retention
+                .tenant(&name, retention_days.as_ref(), contract)?;
             self.tenants.push(Tenant { id: name, zones });
         }
         Ok(())

@@ -28,6 +28,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) tenant: Vec<Tenant>,
     #[serde(default)]
+    pub(super) hold: Vec<Hold>,
+    #[serde(default)]
     pub(super) credential: Vec<Credential>,
     #[serde(default)]
     pub(super) rule: Vec<Spanned<super::rules::Raw>>,
@@ -39,6 +41,7 @@ pub(super) struct Config {
 pub(super) struct Part {
     pub(super) policy: Admissions,
     pub(super) tenant: Vec<Tenant>,
+    pub(super) hold: Vec<Hold>,
     pub(super) credential: Vec<Credential>,
 }
 
@@ -137,8 +140,19 @@ impl Default for Subscription {
 #[serde(deny_unknown_fields)]
 pub(super) struct Tenant {
     pub(super) id: Spanned<String>,
+    pub(super) retention_days: Option<Spanned<u64>>,
+    pub(super) contract: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) zone: Vec<Zone>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hold {
+    pub(super) tenant: Spanned<String>,
+    pub(super) reason: Spanned<String>,
+    pub(super) principal: Option<Spanned<String>>,
+    pub(super) session: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -262,3 +262,43 @@ fn a_missing_file_is_named() {
         .to_string();
     assert!(error.contains("/nonexistent/c.toml"), "{error}");
 }
+
+#[test]
+fn retention_and_holds_are_read_and_wrong_ones_named() {
+    let text = |more: &str| {
+        format!(
+            "[[tenant]]\nid = \"acme\"\nretention_days = 400\ncontract = \"MSA-7\"\n[[tenant]]\nid = \"globex\"\n{more}"
+        )
+    };
+    let hold = "[[hold]]\ntenant = \"acme\"\nreason = \"case 12\"\nprincipal = \"alice\"\n";
+    let config = Config::parse(Path::new("c.toml"), &format!("{LEAST}{}", text(hold))).unwrap();
+    let acme = &config.retention.tenants[&"acme".parse().unwrap()];
+    assert_eq!(acme.time.as_secs(), 400 * 86_400);
+    assert_eq!(acme.contract, "MSA-7");
+    assert_eq!(config.retention.tenants.len(), 1, "globex keeps everything");
+    assert_eq!(config.retention.holds[0].reason, "case 12");
+    for (more, parts) in [
+        (
+            "retention_days = 0\n",
+            &["tenant.retention_days", "1 to 36500"][..],
+        ),
+        ("[[hold]]\ntenant = \"acme\"\n", &["reason"]),
+        (
+            "[[hold]]\ntenant = \"acme\"\nreason = \" \"\n",
+            &["hold.reason", "1 to 256 bytes"],
+        ),
+        (
+            "[[hold]]\ntenant = \"initech\"\nreason = \"x\"\n",
+            &["hold.tenant", "no [[tenant]] has this id"],
+        ),
+        (
+            "[[hold]]\ntenant = \"acme\"\nreason = \"x\"\nsession = \"7\"\n",
+            &["hold.session", "26 characters"],
+        ),
+    ] {
+        let error = error(&text(more));
+        for part in parts {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+    }
+}

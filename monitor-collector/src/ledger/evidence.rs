@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use monitor_ledger::{
     Hash,
-    file::{self, KeptCheckpoint, Stored, StoredError},
+    file::{self, Block, Content, KeptCheckpoint, Stored, StoredError},
     leaf::{Blinding, Leaf, Parts},
     merkle::TILE_WIDTH,
     proof::{self, Hashes as _},
@@ -33,12 +33,21 @@ pub struct Evidence {
 /// An entry as it was hashed.
 #[derive(Debug)]
 pub struct Hashed {
-    /// The entry.
-    pub entry: Entry,
-    /// The judgement as it is stored.
-    pub judgement_bytes: Vec<u8>,
+    /// Its place.
+    pub position: u64,
     /// Its leaf.
     pub leaf: Leaf,
+    /// The entry, and the judgement as it is stored; none where it was removed.
+    pub stored: Option<(Entry, Vec<u8>)>,
+}
+
+impl Hashed {
+    fn bytes(&self) -> usize {
+        let stored = self.stored.as_ref();
+        stored.map_or(0, |(entry, judgement)| {
+            entry.judged.event_bytes.len() + judgement.len()
+        })
+    }
 }
 
 /// A path, and the tree that it leads to.
@@ -98,7 +107,8 @@ impl Evidence {
         self.reader.blinding()
     }
 
-    /// Signed entries from a position on, in order.
+    /// Signed entries from a position on, in order, those that were removed
+    /// among them.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -106,23 +116,55 @@ impl Evidence {
         let last = self
             .size()
             .min(first.saturating_add(u64::from(limit)).saturating_sub(1));
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        self.reader.each(first..=last, |entry, judgement_bytes| {
-            bytes += entry.judged.event_bytes.len() + judgement_bytes.len();
+        let (mut found, mut bytes, mut next) = (Vec::new(), 0, first);
+        while next <= last && bytes < PAGE_BYTES_MAX {
+            let Some(name) = self.reader.name_at(next)? else {
+                break;
+            };
+            let block = self.reader.row(name)?;
+            let of_block = self.hashed(&block)?;
+            let before = found.len();
+            for hashed in of_block {
+                if (next..=last).contains(&hashed.position) && bytes < PAGE_BYTES_MAX {
+                    bytes += hashed.bytes();
+                    found.push(hashed);
+                }
+            }
+            if found.len() == before {
+                break;
+            }
+            next = found
+                .last()
+                .map_or(next, |hashed: &Hashed| hashed.position + 1);
+        }
+        Ok(found)
+    }
+
+    /// The entries of a block as they were hashed.
+    fn hashed(&self, block: &Block) -> Result<Vec<Hashed>, LedgerError> {
+        if let Content::Removed(leaves) = &block.content {
+            let places = (block.first..).zip(leaves);
+            let hashed = places.map(|(position, leaf)| Hashed {
+                position,
+                leaf: *leaf,
+                stored: None,
+            });
+            return Ok(hashed.collect());
+        }
+        let entries = self.reader.entries_of(block)?.into_iter();
+        let hashed = entries.map(|(entry, judgement_bytes)| {
             let parts = Parts {
                 stored_at_unix_ns: entry.stored_at.0,
                 event: &entry.judged.event_bytes,
                 judgement: &judgement_bytes,
             };
-            let leaf = Leaf::new(self.blinding(), entry.position, parts);
-            found.push(Hashed {
-                entry,
-                judgement_bytes,
-                leaf,
-            });
-            bytes < PAGE_BYTES_MAX
-        })?;
-        Ok(found)
+            Hashed {
+                position: entry.position,
+                leaf: Leaf::new(self.blinding(), entry.position, parts),
+                stored: Some((entry, judgement_bytes)),
+            }
+        });
+        Ok(hashed.collect())
     }
 
     /// The hashes of a tile; none where the tree has none.

@@ -1,9 +1,6 @@
 //! Entries by place, for those who read: alerting after a start, subscriptions, people.
 
-use std::{
-    ops::{ControlFlow, RangeInclusive},
-    path::PathBuf,
-};
+use std::{ops::ControlFlow, path::PathBuf};
 
 use monitor_ledger::{
     file,
@@ -220,27 +217,6 @@ impl Reader {
             }
         }
         Ok(Vec::new())
-    }
-
-    /// Entries by position, in order, each with the judgement as it is stored,
-    /// for as long as they are wanted.
-    pub(super) fn each(
-        &self,
-        positions: RangeInclusive<u64>,
-        mut take: impl FnMut(Entry, Vec<u8>) -> bool,
-    ) -> Result<(), LedgerError> {
-        let scan = Scan {
-            first: *positions.start(),
-            last: *positions.end(),
-            ..Scan::all()
-        };
-        self.scan(&scan, |entry, judgement| {
-            if take(entry, judgement.to_vec()) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        })
     }
 
     pub(super) fn sqlite(&self, source: rusqlite::Error) -> LedgerError {

@@ -14,7 +14,7 @@ use monitor_ledger::file::{self, Block, SELECT};
 use monitor_model::clock::UnixNs;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Entry, Judged, LedgerError, integer, number, read::Reader};
+use super::{Entry, Judged, LedgerError, integer, read::Reader};
 
 /// Names of blocks that are looked up at once.
 const BLOCKS_AT_ONCE: i64 = 256;
@@ -163,43 +163,63 @@ impl Reader {
 
     /// The entries of the block that a position is in; none where there is no such block.
     pub(super) fn block_at(&self, position: u64) -> Result<Vec<Entry>, LedgerError> {
-        let sql = "SELECT first FROM block WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-        let found = self.connection.prepare_cached(sql).and_then(|mut asked| {
-            asked
-                .query_row([integer(position)], |row| row.get(0))
-                .optional()
-        });
-        let Some(name) = found.map_err(|source| self.sqlite(source))? else {
+        let Some(name) = self.name_at(position)? else {
             return Ok(Vec::new());
         };
         let entries = self.block(name, false)?.into_iter();
         Ok(entries.map(|(entry, _)| entry).collect())
     }
 
+    /// The name of the block that a position is in, or is after.
+    pub(super) fn name_at(&self, position: u64) -> Result<Option<i64>, LedgerError> {
+        let sql = "SELECT first FROM block WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+        let found = self.connection.prepare_cached(sql).and_then(|mut asked| {
+            asked
+                .query_row([integer(position)], |row| row.get(0))
+                .optional()
+        });
+        found.map_err(|source| self.sqlite(source))
+    }
+
     pub(super) fn broken(&self, position: u64, cause: &str) -> LedgerError {
         LedgerError::broken(&self.path, position, cause)
     }
 
-    /// The entries of a block, each with its judgement as it is stored.
-    pub(super) fn block(
-        &self,
-        name: i64,
-        backwards: bool,
-    ) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
+    /// A block by its name.
+    pub(super) fn row(&self, name: i64) -> Result<Block, LedgerError> {
         let sql = format!("{SELECT} WHERE first = ?1");
         let block = self
             .connection
             .prepare_cached(&sql)
             .and_then(|mut statement| statement.query_row(params![name], Block::of));
-        let block = block.map_err(|error| self.sqlite(error))?;
-        let broken = |cause: String| LedgerError::broken(&self.path, number(name), cause);
+        block.map_err(|error| self.sqlite(error))
+    }
+
+    /// The entries of a block, each with its judgement as it is stored; none
+    /// where they were removed.
+    pub(super) fn block(
+        &self,
+        name: i64,
+        backwards: bool,
+    ) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
+        let mut entries = self.entries_of(&self.row(name)?)?;
+        if backwards {
+            entries.reverse();
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn entries_of(&self, block: &Block) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
         let opened = block
             .open(self.secrets())
-            .map_err(|error| broken(error.to_string()))?;
+            .map_err(|error| self.broken(block.first, &error.to_string()))?;
+        let Some(opened) = opened else {
+            return Ok(Vec::new());
+        };
         let mut entries = Vec::with_capacity(block.hashes().len());
         let places = (block.first..).zip(block.hashes());
         for ((position, hash), parts) in places.zip(opened.records()) {
-            let broken = |cause: String| LedgerError::broken(&self.path, position, cause);
+            let broken = |cause: String| self.broken(position, &cause);
             let parts = parts.map_err(|error| broken(error.to_string()))?;
             let (event, judgement) =
                 file::decode(&parts).map_err(|error| broken(error.to_string()))?;
@@ -215,9 +235,6 @@ impl Reader {
                 },
             };
             entries.push((entry, parts.judgement.to_vec()));
-        }
-        if backwards {
-            entries.reverse();
         }
         Ok(entries)
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use monitor_ledger::{
-    file::{Block, SELECT},
+    file::{Block, Content, SELECT},
     seal::{SealKey, Secrets},
 };
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -26,22 +26,22 @@ pub(super) fn seal(
         source,
     })?;
     let secrets = Secrets::new(plain.tenant(), *plain.blinding(), Some(own));
-    connection
-        .pragma_update(None, "secure_delete", "ON")
-        .map_err(sqlite)?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite)?;
     let mut next = 1;
     while let Some(block) = block_from(&transaction, next).map_err(sqlite)? {
+        next = block.first + 1;
+        let Content::Kept(content) = block.content else {
+            continue;
+        };
         let content = secrets
-            .seal(block.first, block.content)
+            .seal(block.first, content)
             .map_err(|error| LedgerError::broken(path, block.first, error))?;
         transaction
             .prepare_cached("UPDATE block SET content = ?2 WHERE first = ?1")
             .and_then(|mut update| update.execute(params![integer(block.first), content]))
             .map_err(sqlite)?;
-        next = block.first + 1;
     }
     let rows = secrets
         .rows(Some(key))

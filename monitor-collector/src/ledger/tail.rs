@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use monitor_ledger::{
-    file::{self, Block, SELECT},
+    file::{self, Block, Content, SELECT},
     index::Index,
     leaf::Leaf,
     seal::Secrets,
@@ -58,6 +58,9 @@ fn whole(
     let opened = block
         .open(secrets)
         .map_err(|error| LedgerError::broken(path, block.first, error))?;
+    let Some(opened) = opened else {
+        return removed(block, path, head);
+    };
     for parts in opened.records() {
         let position = head.position + 1;
         let broken = |cause: String| LedgerError::broken(path, position, cause);
@@ -87,6 +90,30 @@ fn whole(
         && (block.stored, block.at) == (index.stored(), index.at());
     if !is_as_told {
         let cause = "its columns do not say what its entries say";
+        return Err(LedgerError::broken(path, block.first, cause));
+    }
+    Ok(head)
+}
+
+/// Checks a block whose records were removed by their leaves.
+fn removed(block: &Block, path: &Path, mut head: Head) -> Result<Head, LedgerError> {
+    let Content::Removed(leaves) = &block.content else {
+        return Ok(head);
+    };
+    for (leaf, hash) in leaves.iter().zip(block.hashes()) {
+        let (position, stored_at) = (head.position + 1, UnixNs(leaf.stored_at_unix_ns));
+        if leaf.hash() != *hash || stored_at <= head.stored_at {
+            let cause = "what is left of it is not what was hashed";
+            return Err(LedgerError::broken(path, position, cause));
+        }
+        head = Head {
+            position,
+            hash: *hash,
+            stored_at,
+        };
+    }
+    if leaves.len() != block.hashes().len() || block.first + block.count != head.position + 1 {
+        let cause = "its columns do not say what is left of its entries";
         return Err(LedgerError::broken(path, block.first, cause));
     }
     Ok(head)

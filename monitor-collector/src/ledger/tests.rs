@@ -9,6 +9,7 @@ use crate::testing::{credential, event_id, judged, log_key, whole};
 
 mod coverage;
 mod older;
+mod removal;
 mod sealed;
 mod tampering;
 

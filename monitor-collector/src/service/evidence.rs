@@ -66,14 +66,23 @@ impl EvidenceService for Edge {
         let entries = self.evidence(&sight, &asked.tenant, move |evidence| {
             let found = evidence.entries(first, limit)?;
             let entries = found.into_iter().map(|hashed| {
-                let position = hashed.entry.position;
+                let position = hashed.position;
+                let leaf = hashed.leaf.to_bytes().to_vec();
+                let Some((entry, judgement)) = hashed.stored else {
+                    return LedgerEntry {
+                        position,
+                        leaf,
+                        event: None,
+                        judgement: None,
+                    };
+                };
                 let (event_blind, judgement_blind) = evidence.blinding().at(position);
-                let whole = shown.whole(&hashed.entry, &grants);
+                let whole = shown.whole(&entry, &grants);
                 LedgerEntry {
                     position,
-                    leaf: hashed.leaf.to_bytes().to_vec(),
-                    event: part(whole.event, event_blind, hashed.entry.judged.event_bytes),
-                    judgement: part(whole.judgement, judgement_blind, hashed.judgement_bytes),
+                    leaf,
+                    event: part(whole.event, event_blind, entry.judged.event_bytes),
+                    judgement: part(whole.judgement, judgement_blind, judgement),
                 }
             });
             Ok(entries.collect())

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use monitor_model::event::Event;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
     cosignature,
-    file::{self, Block, LAYOUT, SCHEMA, SCHEMA_TREE, Stored, StoredError},
+    file::{self, Block, Content, LAYOUT, SCHEMA, SCHEMA_TREE, Stored, StoredError},
     index::{Index, Span},
     leaf::Leaf,
     merkle::{Hash, Kept},
@@ -212,46 +213,61 @@ fn records(connection: &Connection, secrets: &Secrets, walk: &mut Walk) -> Check
             let cause = format!("missing: the next record found is {}", block.first);
             return Ok(Err(Fault::at(position, cause)));
         }
-        let index = sound!(content(connection, &block, secrets, walk)?);
-        sound!(columns(&block, &index));
-        sound!(found(connection, &block, &index, secrets, &mut kept)?);
+        if let Some(index) = sound!(content(connection, &block, secrets, walk)?) {
+            sound!(columns(&block, &index));
+            sound!(found(connection, &block, &index, secrets, &mut kept)?);
+        }
     }
     Ok(Ok(kept))
 }
 
-/// Goes through the records of a block.
+/// Goes through the records of a block; none where they were removed.
 fn content(
     connection: &Connection,
     block: &Block,
     secrets: &Secrets,
     walk: &mut Walk,
-) -> Checked<Index> {
-    let mut node =
-        connection.prepare_cached("SELECT hash FROM node WHERE level = ?1 AND place = ?2")?;
-    let mut index = Index::default();
+) -> Checked<Option<Index>> {
     let mut hashes = block.hashes().iter();
-    let opened = sound!(block.open(secrets).map_err(|error| of_block(block, error)));
-    for parts in opened.records() {
+    let mut record = |walk: &mut Walk, leaf: &Leaf, event: Option<&Event>| -> Checked<()> {
         let position = walk.next();
-        let at = |cause: String| Fault::at(position, cause);
-        let parts = sound!(parts.map_err(|error| at(error.to_string())));
-        let leaf = Leaf::new(secrets.blinding(), position, parts);
         if hashes.next() != Some(&leaf.hash()) {
-            return Ok(Err(at(
-                "its bytes are not those that were hashed".to_owned()
-            )));
+            let cause = "its bytes are not those that were hashed";
+            return Ok(Err(Fault::at(position, cause)));
         }
-        let (event, judgement) = sound!(
-            file::decode(&parts)
-                .map_err(|error| at(format!("its bytes cannot be decoded: {error}")))
-        );
-        index.take(parts.stored_at_unix_ns, &event, judgement.verdict.kind());
-        for kept in sound!(walk.record(&leaf, Some(&event))) {
-            let key = (kept.level, file::integer(kept.index));
-            let found = node.query_row(key, |row| row.get::<_, Hash>(0)).optional();
-            sound!(compare(&kept, found.ok().flatten()));
+        for kept in sound!(walk.record(leaf, event)) {
+            sound!(node(connection, &kept)?);
             walk.report.nodes += 1;
         }
+        Ok(Ok(()))
+    };
+    let mut index = Index::default();
+    let opened = sound!(block.open(secrets).map_err(|error| of_block(block, error)));
+    match (&opened, &block.content) {
+        (Some(opened), _) => {
+            for parts in opened.records() {
+                let position = walk.next();
+                let at = |cause: String| Fault::at(position, cause);
+                let parts = sound!(parts.map_err(|error| at(error.to_string())));
+                let leaf = Leaf::new(secrets.blinding(), position, parts);
+                let decoded = file::decode(&parts);
+                // Told only of what is what was hashed.
+                let event = decoded.as_ref().ok().map(|(event, _)| event);
+                sound!(record(walk, &leaf, event)?);
+                let (event, judgement) = sound!(
+                    decoded.map_err(|error| at(format!("its bytes cannot be decoded: {error}")))
+                );
+                index.take(parts.stored_at_unix_ns, &event, judgement.verdict.kind());
+                walk.removals.take(&event);
+            }
+        }
+        (None, Content::Removed(leaves)) => {
+            for leaf in leaves {
+                sound!(record(walk, leaf, None)?);
+                walk.report.withheld += 2;
+            }
+        }
+        (None, Content::Kept(_)) => {}
     }
     let count = walk.next() - block.first;
     let hashes = u64::try_from(block.hashes.len()).unwrap_or(u64::MAX);
@@ -262,7 +278,21 @@ fn content(
         );
         return Ok(Err(of_block(block, cause)));
     }
-    Ok(Ok(index))
+    if opened.is_none() {
+        walk.removals.found(block.first, block.first + count - 1);
+    }
+    Ok(Ok(opened.map(|_| index)))
+}
+
+/// What is kept of a subtree is its root.
+fn node(connection: &Connection, kept: &Kept) -> Checked<()> {
+    let sql = "SELECT hash FROM node WHERE level = ?1 AND place = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let key = (kept.level, file::integer(kept.index));
+    let found = statement
+        .query_row(key, |row| row.get::<_, Hash>(0))
+        .optional();
+    Ok(compare(kept, found.ok().flatten()))
 }
 
 fn of_block(block: &Block, cause: impl std::fmt::Display) -> Fault {
@@ -298,10 +328,14 @@ struct Found {
 impl Found {
     /// There is no more than belongs to some record.
     fn compare(&self, connection: &Connection, size: u64) -> Checked<()> {
-        for (table, found) in [("numbers", self.numbers), ("posting", self.postings)] {
+        // Of a block whose records were removed nothing is left to make its
+        // numbers from again.
+        let known = "numbers WHERE block NOT IN (SELECT first FROM block WHERE content IS NULL)";
+        for (table, found) in [(known, self.numbers), ("posting", self.postings)] {
             let sql = format!("SELECT count(*) FROM {table}");
             let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
             if file::number(count) != found {
+                let table = table.split(' ').next().unwrap_or_default();
                 let cause = format!("{count} rows of {table} are kept where {found} belong");
                 let (first, last) = (1, size.max(1));
                 return Ok(Err(Fault { first, last, cause }));

@@ -1,6 +1,10 @@
 //! Files of the layouts before: taken over when they are whole, left alone when not.
 
-use monitor_ledger::{block::Opened, chain, file::Block};
+use monitor_ledger::{
+    block::Opened,
+    chain,
+    file::{Block, Content},
+};
 
 use super::*;
 
@@ -27,7 +31,10 @@ fn make(folder: &Path, layout: &str) {
     connection.execute_batch(ROWS).unwrap();
     let mut link = chain::first("acme");
     for block in blocks {
-        let opened = Opened::new(&block.content).unwrap();
+        let Content::Kept(content) = &block.content else {
+            panic!("{block:?}");
+        };
+        let opened = Opened::new(content).unwrap();
         let records = (block.first..).zip(opened.records()).zip(block.hashes());
         for ((position, parts), hash) in records {
             let parts = parts.unwrap();

@@ -4,7 +4,7 @@
 use monitor_ledger::{
     block::Opened,
     check::{CheckError, Trust, file},
-    file::Block,
+    file::{Block, Content},
     seal::SealKey,
 };
 
@@ -31,7 +31,11 @@ fn contents(folder: &Path) -> Vec<Vec<u8>> {
     let sql = format!("{} ORDER BY first", monitor_ledger::file::SELECT);
     let mut statement = connection.prepare(&sql).unwrap();
     let blocks = statement.query_map([], Block::of).unwrap();
-    blocks.map(|block| block.unwrap().content).collect()
+    let content = |block: Block| match block.content {
+        Content::Kept(content) => content,
+        Content::Removed(_) => Vec::new(),
+    };
+    blocks.map(|block| content(block.unwrap())).collect()
 }
 
 /// Whether some file of the folder holds these bytes.

@@ -10,7 +10,7 @@ use monitor_ledger::{
     bundle,
     check::{CheckError, Report, Trust, file, folder},
     checkpoint::Checkpoint,
-    file::{Block, KeptCheckpoint, kept},
+    file::{Block, Content, KeptCheckpoint, kept},
     key::LogKey,
     leaf::{Blinding, Leaf, Parts},
     merkle::Frontier,
@@ -161,7 +161,10 @@ fn blocks(connection: &Connection) -> Vec<Block> {
 }
 
 fn records_of(block: &Block) -> Vec<Record> {
-    let opened = Opened::new(&block.content).unwrap();
+    let Content::Kept(content) = &block.content else {
+        panic!("{block:?}");
+    };
+    let opened = Opened::new(content).unwrap();
     let records = opened.records().zip(block.hashes()).map(|(parts, hash)| {
         let parts = parts.unwrap();
         Record {
@@ -332,6 +335,7 @@ fn changes_of_block() -> Vec<(&'static str, Act)> {
         column("UPDATE block SET content = substr(content, 2) THIS"),
         column("UPDATE block SET content = CAST(content || X'00' AS BLOB) THIS"),
         column("UPDATE block SET content = 'text' THIS"),
+        column("UPDATE block SET content = NULL, leaves = zeroblob(76 * count) THIS"),
         column("DELETE FROM block THIS"),
         found("DELETE FROM numbers THIS"),
         found("UPDATE numbers SET low = low - 1 THIS"),
@@ -403,6 +407,20 @@ fn moves() -> Vec<(String, Act)> {
     };
     let name = "cut off from there on, all hashes made to fit, checkpoints removed";
     acts.push((name.to_owned(), Box::new(cut)));
+    let remove = |connection: &Connection, at: u64| {
+        let (block, secrets) = (block_at(connection, at), file_secrets(connection));
+        let places = (block.first..).zip(records_of(&block));
+        let leaves: Vec<Leaf> = places
+            .map(|(at, record)| Leaf::new(secrets.blinding(), at, record.parts()))
+            .collect();
+        let sql = "SELECT term FROM posting WHERE block = ?1";
+        let mut terms = connection.prepare(sql).unwrap();
+        let terms = terms.query_map([integer(block.first)], |row| row.get(0));
+        let terms = terms.unwrap().collect::<Result<_, _>>().unwrap();
+        block.remove(connection, &leaves, &terms).unwrap();
+    };
+    let name = "content removed as the collector does, and no entry says so";
+    acts.push((name.to_owned(), Box::new(remove)));
     acts
 }
 
