@@ -18,6 +18,7 @@
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
 //! - `tree`: the tree while it grows, and its checkpoints.
+//! - `voice`: the stream of what the collector itself says here.
 
 use std::{
     collections::HashMap,
@@ -49,6 +50,7 @@ pub mod search;
 mod tail;
 mod take_over;
 mod tree;
+mod voice;
 
 pub use error::LedgerError;
 pub use monitor_ledger::Hash;

@@ -14,6 +14,7 @@
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
+//! - [`reads`]: reads by people as entries.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
 
 use std::{path::PathBuf, sync::Arc};
@@ -43,6 +44,7 @@ pub mod hosts;
 pub mod lists;
 pub mod page;
 pub mod processes;
+pub mod reads;
 pub mod revocation;
 pub mod search;
 pub mod sight;
@@ -72,6 +74,8 @@ pub struct Edge {
     pub clock: Arc<dyn Clock>,
     /// What seals cursors.
     pub seal: cursor::Seal,
+    /// Reads that are counted.
+    pub reads: reads::Counted,
     /// Ends every stream.
     pub stop: CancellationToken,
     /// Places for those who see everything.
@@ -97,6 +101,13 @@ impl Seats {
             readers: (Arc::new(Semaphore::new(readers)), readers),
             lookups: Arc::new(Semaphore::new(lookups)),
         }
+    }
+
+    /// Waits until every stream has given its place back.
+    pub async fn left(&self) {
+        let (places, most) = &self.readers;
+        let all = u32::try_from(*most).unwrap_or(u32::MAX);
+        _ = places.acquire_many(all).await;
     }
 }
 

@@ -81,6 +81,9 @@ impl Core {
             ledgers,
             state,
             tables_orders_moved: true,
+            name: config.name.clone(),
+            said: Vec::new(),
+            voices: BTreeMap::new(),
             _lock: lock,
         };
         core.remember(config)?;

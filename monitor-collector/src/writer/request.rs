@@ -18,6 +18,7 @@ use crate::{
         grants::GrantUse,
         live,
         orders::{Attempt, Wanted},
+        voice::Said,
     },
     state::Raised,
 };
@@ -66,6 +67,8 @@ pub enum Request {
     Receipt(AgentName, Receipt),
     /// Note what somebody does with an alert.
     Handle(Box<Handling>, Reply<Raised>),
+    /// Say something of the collector itself; kept until it is on disk.
+    Say(Vec<Said>),
     /// Note whose agents are connected.
     Look(HashSet<AgentName>, Reply<()>),
 }
