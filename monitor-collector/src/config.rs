@@ -13,7 +13,7 @@ use monitor_ledger::{
     key::KeyError,
     seal::{Home, SealKey},
 };
-use monitor_model::{grant::Grant, policy::Terms};
+use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles};
 
 use self::retention::Retention;
@@ -52,6 +52,8 @@ pub const SILENT_SECONDS_MIN: u64 = 20;
 pub const DORMANT_DAYS_MAX: u64 = 3_650;
 /// Most matches that a rule may wait for.
 pub const AFTER_MAX: u32 = 1_000;
+/// Longest time within which reads alike are one entry: an hour.
+pub const AGGREGATE_SECONDS_MAX: u64 = 3_600;
 
 /// Where the broker is and how it is asked again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,9 @@ pub struct Witness {
 /// The checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// As whom the collector speaks in the ledgers: as its certificate says, once
+    /// that was read; `collector` before.
+    pub name: AgentName,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where ledgers and state are.
@@ -117,6 +122,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// A reader that takes nothing for this long is cut off.
     pub stall: Duration,
+    /// Reads alike within this time are one entry; zero: each is one.
+    pub aggregate: Duration,
 }
 
 impl Config {
@@ -160,6 +167,7 @@ impl Config {
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
         let Self {
+            name: _,
             listen,
             data_dir,
             tls,
@@ -177,6 +185,7 @@ impl Config {
             dormant,
             heartbeat,
             stall,
+            aggregate,
         } = other;
         let later = [
             ("listen", listen != self.listen),
@@ -192,6 +201,7 @@ impl Config {
                 "subscription",
                 (heartbeat, stall) != (self.heartbeat, self.stall),
             ),
+            ("reads", aggregate != self.aggregate),
         ];
         let changed = later.into_iter().filter(|(_, differs)| *differs);
         let config = Self {

@@ -16,6 +16,8 @@
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
 //! - [`orders`]: what becomes of an order; `reach`: whom it reaches.
+//! - [`retention`]: content whose time is over.
+//! - [`voice`]: what the collector says of itself.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +28,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::{Action, Event},
     host::Host,
-    id::{AgentName, OrderId, TenantId},
+    id::{AgentName, OrderId, Source, TenantId},
     judge::{World, judge},
     revocation::Order,
 };
@@ -34,6 +36,7 @@ use tracing::{error, warn};
 
 use crate::{
     alert::Alerter,
+    config::retention::Retention,
     dedupe::{Dedupe, Intervals, Stream},
     ledger::{Entry, Judged, Ledger},
     processes::Processes,
@@ -50,8 +53,11 @@ pub mod live;
 pub mod open;
 pub mod orders;
 mod reach;
+pub mod retention;
+pub mod voice;
 
 pub use error::{CoreError, Refusal};
+use voice::{Said, Voice};
 
 /// Events after which the followed place is noted even when nothing changed.
 const FOLLOWED_EVERY: u64 = 10_000;
@@ -100,6 +106,14 @@ pub struct Core {
     tables: Tables,
     /// Whether the tables no longer show the orders as they are.
     tables_orders_moved: bool,
+    /// How long ledgers keep content.
+    retention: Retention,
+    /// As whom it speaks.
+    name: AgentName,
+    /// What it says, until it is stored.
+    said: Vec<Said>,
+    /// How far it came in the ledgers that it spoke in.
+    voices: BTreeMap<TenantId, Voice>,
     _lock: std::fs::File,
 }
 
@@ -110,7 +124,8 @@ impl Core {
         &self.tables
     }
 
-    /// Puts what is new in the batches on disk, in the ledgers and nowhere else.
+    /// Puts what was said, and what is new in the batches, on disk, in the
+    /// ledgers and nowhere else.
     ///
     /// # Errors
     /// [`CoreError`]; nothing may be acked and the core must be opened anew.
@@ -119,6 +134,7 @@ impl Core {
         // under a grant that a crash can undo.
         self.state.commit()?;
         let mut stored = Stored::default();
+        self.store_said(&mut stored)?;
         for batch in batches {
             for (event, event_bytes) in batch.events {
                 match self.append(event, event_bytes)? {
@@ -183,6 +199,9 @@ impl Core {
     pub fn follow(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Arc<Raised>>, CoreError> {
         let mut raised = Vec::new();
         for entry in entries {
+            if entry.judged.event.id.source == Source::Collector {
+                continue;
+            }
             self.follow_session(entry)?;
             self.processes.apply(&entry.judged.event);
             self.uses.apply(&entry.judged, &self.world.grants);

@@ -28,6 +28,12 @@ impl Intervals {
             .is_some_and(|(_, &last)| number <= last)
     }
 
+    /// The highest number in the set.
+    #[must_use]
+    pub fn last(&self) -> Option<u64> {
+        self.ranges.last_key_value().map(|(_, &last)| last)
+    }
+
     /// Adds a number; false when it was there.
     pub fn insert(&mut self, number: u64) -> bool {
         if self.contains(number) {

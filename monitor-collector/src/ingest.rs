@@ -11,11 +11,12 @@ use std::{sync::Arc, time::Duration};
 
 use monitor_model::{
     clock::Clock,
-    id::{AgentName, BootId},
+    event::{Action, Event, Kind},
+    id::{AgentName, BootId, Source},
 };
 use monitor_proto::v1::{
-    Hello, StreamRequest, StreamResponse, agent_service_server::AgentService, stream_request,
-    stream_response,
+    Hello, SourceKind, StreamRequest, StreamResponse, agent_service_server::AgentService,
+    stream_request, stream_response,
 };
 use monitor_transport::identity::{Identity, Role};
 use prost::Message as _;
@@ -251,7 +252,8 @@ impl Uplink {
         Ok(())
     }
 
-    /// Decodes a batch; an event in another agent's name refuses all of it.
+    /// Decodes a batch; an event in another agent's name, or the collector's,
+    /// refuses all of it.
     fn decode(&self, number: u64, bytes: Vec<Vec<u8>>) -> Result<Batch, Status> {
         let mut batch = Batch {
             agent: self.agent.clone(),
@@ -264,6 +266,12 @@ impl Uplink {
                     return Err(Status::permission_denied(format!(
                         "batch {number}: event {} is not of {}, whose certificate this is; nothing of the batch is stored",
                         event.id, self.agent
+                    )));
+                }
+                Ok(event) if is_collectors(&event) => {
+                    return Err(Status::permission_denied(format!(
+                        "batch {number}: event {} is of a kind or source that only the collector has; nothing of the batch is stored",
+                        event.id
                     )));
                 }
                 Ok(event)
@@ -300,6 +308,15 @@ impl Uplink {
             .ok()
             .and_then(|event| event.id);
         match named {
+            Some(id)
+                if id
+                    .source
+                    .is_some_and(|source| source.kind() == SourceKind::Collector) =>
+            {
+                Err(Status::permission_denied(format!(
+                    "batch {number}: an event of the collector's own source"
+                )))
+            }
             Some(id) if !id.agent.is_empty() && id.agent != self.agent.as_str() => {
                 Err(Status::permission_denied(format!(
                     "batch {number}: an event in the name of another agent than {}",
@@ -309,6 +326,19 @@ impl Uplink {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether it is what only the collector says.
+fn is_collectors(event: &Event) -> bool {
+    event.id.source == Source::Collector
+        || matches!(event.action.kind(), Kind::Read | Kind::Removed)
+        || matches!(
+            event.action,
+            Action::Gap {
+                source: Source::Collector,
+                ..
+            }
+        )
 }
 
 /// A message down.

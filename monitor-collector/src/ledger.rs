@@ -20,6 +20,7 @@
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
 //! - `tree`: the tree while it grows, and its checkpoints.
+//! - `voice`: the stream of what the collector itself says here.
 
 use std::{
     collections::HashMap,
@@ -34,7 +35,12 @@ use monitor_ledger::{
     leaf::{Blinding, Leaf, Parts},
     seal::{SealKey, Secrets},
 };
-use monitor_model::{clock::UnixNs, event::Event, id::TenantId, verdict::Judgement};
+use monitor_model::{
+    clock::UnixNs,
+    event::{Event, Kind},
+    id::TenantId,
+    verdict::Judgement,
+};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::{
@@ -54,6 +60,7 @@ pub mod search;
 mod tail;
 mod take_over;
 mod tree;
+mod voice;
 
 pub use error::LedgerError;
 pub(crate) use monitor_ledger::file::{integer, number};
@@ -180,6 +187,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
+        // What tells of a removal stays when others go: it has a block of its own.
+        let is_alone = judged.event.action.kind() == Kind::Removed;
+        if is_alone {
+            self.write()?;
+        }
         let judgement = judgement_bytes(&judged.judgement);
         let position = self.head.position + 1;
         let parts = Parts {
@@ -198,7 +210,7 @@ impl Ledger {
             hash,
             stored_at,
         };
-        if self.filling.is_full() {
+        if is_alone || self.filling.is_full() {
             self.write()?;
         }
         Ok(Entry {

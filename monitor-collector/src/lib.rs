@@ -14,6 +14,7 @@
 //! Around it:
 //! - [`config`]: the checked configuration.
 //! - [`rejudge`]: judgements made again from what is stored.
+//! - [`reads`]: reads by people, counted.
 //! - [`state`]: what is kept besides the ledgers.
 //! - [`writer`]: the thread that owns the core, and group commit.
 //! - [`tables`]: what the writer tells everybody else.
@@ -33,6 +34,7 @@ pub mod ingest;
 pub mod ledger;
 pub mod pipeline;
 pub mod processes;
+pub mod reads;
 pub mod rejudge;
 pub mod revoke;
 pub mod service;

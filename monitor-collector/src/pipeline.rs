@@ -15,7 +15,7 @@ use std::{
 };
 
 use monitor_ledger::key::KeyError;
-use monitor_model::clock::Clock;
+use monitor_model::{clock::Clock, id::InvalidId};
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, evidence_service_server::EvidenceServiceServer,
@@ -45,9 +45,11 @@ use crate::{
     core::CoreError,
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
+    reads::{COUNTED_MAX, Reads},
     revoke::Revoker,
     service::{
         AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
+        reads::Counted,
     },
     state::{State, StateError},
     witness::{self, link::LinkError},
@@ -65,6 +67,12 @@ const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
 
 /// How often it is looked whose agents are connected.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is looked which counted reads are to be entered.
+const ENTER_EVERY: Duration = Duration::from_secs(1);
+
+/// How often content whose time is over is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why the collector cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +133,9 @@ pub struct Collector {
     revoking: Option<JoinHandle<()>>,
     witnessing: Option<JoinHandle<()>>,
     writer: Writer,
+    reads: Counted,
+    /// The places of streams, of who sees everything and of auditors.
+    streams: [Seats; 2],
     thread: Thread,
     /// Ends streams and calls.
     stop: CancellationToken,
@@ -139,13 +150,7 @@ impl Collector {
     /// [`StartError`] says what is wrong and what would be right.
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let tls = config.tls.load(clock.now())?;
-        if tls.identity().role != Role::Collector {
-            return Err(StartError::Role {
-                path: config.tls.certificate,
-                found: tls.identity().role,
-            });
-        }
-        let config = Arc::new(config);
+        let config = Arc::new(named(config, &tls)?);
         let (stop, stop_writer) = (CancellationToken::new(), CancellationToken::new());
         let (writer, thread) =
             Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
@@ -163,6 +168,9 @@ impl Collector {
         })?;
         let agents = Arc::new(Agents::default());
         let home = config.home()?;
+        let reads = Counted::new(Reads::new(config.aggregate, COUNTED_MAX));
+        let seats = Seats::new(READERS_MAX, LOOKUPS_MAX);
+        let outside = Seats::new(AUDITORS_MAX, AUDITOR_LOOKUPS_MAX);
         let edge = Edge {
             config: Arc::clone(&config),
             home: home.clone(),
@@ -171,9 +179,18 @@ impl Collector {
             clock: Arc::clone(&clock),
             seal,
             stop: stop.clone(),
-            seats: Seats::new(READERS_MAX, LOOKUPS_MAX),
-            outside: Seats::new(AUDITORS_MAX, AUDITOR_LOOKUPS_MAX),
+            reads: reads.clone(),
+            seats: seats.clone(),
+            outside: outside.clone(),
         };
+        let count = Arc::clone(&clock);
+        tokio::spawn(enter_due(
+            writer.clone(),
+            reads.clone(),
+            count,
+            stop.clone(),
+        ));
+        tokio::spawn(sweep(writer.clone(), stop.clone()));
         tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
         let serving = serve(&tls, listener, edge, ingest).await?;
@@ -194,6 +211,8 @@ impl Collector {
             revoking,
             witnessing,
             writer,
+            reads,
+            streams: [seats, outside],
             thread,
             stop,
             stop_writer,
@@ -296,6 +315,9 @@ impl Collector {
             serving,
             revoking,
             witnessing,
+            writer,
+            reads,
+            streams,
             thread,
             stop,
             stop_writer,
@@ -314,6 +336,16 @@ impl Collector {
         for asking in [revoking, witnessing].into_iter().flatten() {
             _ = tokio::time::timeout(DRAIN_TIMEOUT, asking).await;
         }
+        // What a stream sent is entered at its end.
+        for places in &streams {
+            if tokio::time::timeout(DRAIN_TIMEOUT, places.left())
+                .await
+                .is_err()
+            {
+                error!("Streams did not end in time, what they sent is not entered.");
+            }
+        }
+        reads.enter_all(&writer).await;
         stop_writer.cancel();
         if tokio::task::spawn_blocking(move || thread.join())
             .await
@@ -323,6 +355,22 @@ impl Collector {
         }
         info!("Collector stopped, everything taken is on disk.");
     }
+}
+
+/// The configuration, with the name that the collector's certificate gives it.
+fn named(config: Config, tls: &Tls) -> Result<Config, StartError> {
+    let identity = tls.identity();
+    if identity.role != Role::Collector {
+        return Err(StartError::Role {
+            path: config.tls.certificate,
+            found: identity.role,
+        });
+    }
+    let name = identity.name.as_str().parse();
+    let name = name.map_err(|error: InvalidId| StartError::Services {
+        cause: error.to_string(),
+    })?;
+    Ok(Config { name, ..config })
 }
 
 /// Tells the writer whose agents are connected, until `stop`. One look at a time.
@@ -335,6 +383,46 @@ async fn look(writer: Writer, agents: Arc<Agents>, stop: CancellationToken) {
         let connected = agents.connected();
         // A writer that cannot answer tells why, and is asked again.
         _ = writer.ask(|reply| Request::Look(connected, reply)).await;
+    }
+}
+
+/// Has content removed whose time is over, once in [`SWEEP_EVERY`], until `stop`.
+/// One turn of the writer after the other, so that agents come between.
+async fn sweep(writer: Writer, stop: CancellationToken) {
+    loop {
+        let mut place = None;
+        // A writer that cannot answer tells why; the next round begins anew.
+        while let Ok(Some(next)) = writer
+            .ask(|reply| Request::Sweep(place.take(), reply))
+            .await
+        {
+            if stop.is_cancelled() {
+                return;
+            }
+            place = Some(next);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Enters counted reads whose time is over, until `stop`.
+async fn enter_due(writer: Writer, reads: Counted, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ENTER_EVERY) => {}
+        }
+        // Where nothing can be entered they go on to be counted.
+        let Ok(room) = writer.room().await else {
+            continue;
+        };
+        let said = reads.lock().due(clock.now());
+        if !said.is_empty() {
+            room.send(Request::Say(said));
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
+//! - [`reads`]: reads by people as entries.
 //! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub mod hosts;
 pub mod lists;
 pub mod page;
 pub mod processes;
+pub mod reads;
 pub mod revocation;
 pub mod search;
 pub mod sight;
@@ -75,6 +77,8 @@ pub struct Edge {
     pub clock: Arc<dyn Clock>,
     /// What seals cursors.
     pub seal: cursor::Seal,
+    /// Reads that are counted.
+    pub reads: reads::Counted,
     /// Ends every stream.
     pub stop: CancellationToken,
     /// Places for those who see everything.
@@ -100,6 +104,13 @@ impl Seats {
             readers: (Arc::new(Semaphore::new(readers)), readers),
             lookups: Arc::new(Semaphore::new(lookups)),
         }
+    }
+
+    /// Waits until every stream has given its place back.
+    pub async fn left(&self) {
+        let (places, most) = &self.readers;
+        let all = u32::try_from(*most).unwrap_or(u32::MAX);
+        _ = places.acquire_many(all).await;
     }
 }
 

@@ -34,6 +34,7 @@ mod evidence;
 mod hosts;
 mod measure;
 mod processes;
+mod reads;
 mod reload;
 mod revocation;
 mod search;

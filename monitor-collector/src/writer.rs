@@ -5,9 +5,16 @@
 //! Whatever waits is stored together, up to [`GROUP_EVENTS_MAX`] events;
 //! requests go before batches. Bound: [`BATCHES_MAX`] batches and
 //! [`REQUESTS_MAX`] requests; who comes then waits. Loss: none: when a store
-//! fails nothing of it is acked, and the core is opened anew from what is on disk.
+//! fails nothing of it is acked, and the core is opened anew from what is on disk;
+//! what the collector says is kept until then, and no room is given for more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use monitor_model::clock::{Clock, UnixNs};
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot, watch};
@@ -16,7 +23,7 @@ use tracing::{debug, error};
 
 use crate::{
     config::Config,
-    core::{Batch, Core, CoreError},
+    core::{Batch, Core, CoreError, voice::Said},
     ledger::{CHECKPOINT_EVERY, Entry},
     state::{QUARANTINED_MAX, Raised},
     tables::Tables,
@@ -113,6 +120,8 @@ pub struct Writer {
     requests: mpsc::Sender<Request>,
     tables: watch::Receiver<Tables>,
     groups: broadcast::Sender<Arc<Group>>,
+    /// Whether the last group could not be stored.
+    stuck: Arc<AtomicBool>,
 }
 
 /// The writer's thread.
@@ -146,7 +155,10 @@ impl Writer {
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
         let (tables_out, tables) = watch::channel(core.tables().clone());
         let (groups, _) = broadcast::channel(GROUPS_MAX);
+        let stuck = Arc::new(AtomicBool::new(false));
         let worker = Worker {
+            unsaid: Vec::new(),
+            stuck: Arc::clone(&stuck),
             config,
             clock,
             batches: batches_in,
@@ -174,6 +186,7 @@ impl Writer {
                 requests,
                 tables,
                 groups,
+                stuck,
             },
             Thread { handle },
         ))
@@ -199,6 +212,20 @@ impl Writer {
             .send(request)
             .await
             .map_err(|_| Denied::Unavailable)
+    }
+
+    /// Room for one request; waits while there is none. What is sent then is
+    /// sure to be heard.
+    ///
+    /// # Errors
+    /// [`Denied::Unavailable`] when the collector is stopping, or the last group
+    /// could not be stored.
+    pub async fn room(&self) -> Result<mpsc::Permit<'_, Request>, Denied> {
+        if self.stuck.load(Ordering::Relaxed) {
+            return Err(Denied::Unavailable);
+        }
+        let room = self.requests.reserve().await;
+        room.map_err(|_| Denied::Unavailable)
     }
 
     /// Asks, and waits for the answer.
@@ -243,6 +270,10 @@ struct Worker {
     tables: watch::Sender<Tables>,
     groups: broadcast::Sender<Arc<Group>>,
     stop: CancellationToken,
+    /// What the collector says and is not on disk; what waits in the queue when
+    /// a store fails, since no room is given then.
+    unsaid: Vec<Said>,
+    stuck: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -266,34 +297,65 @@ impl Worker {
                     open = open.and_then(sealed);
                     continue;
                 }
+                () = tokio::time::sleep(REOPEN_PAUSE), if !self.unsaid.is_empty() => {}
                 else => return,
             }
             self.collect(&mut jobs, &mut requests);
             open = self.reload(open, &mut requests);
-            if jobs.is_empty() && requests.is_empty() && self.stop.is_cancelled() {
+            if jobs.is_empty() && requests.is_empty() && self.is_done() {
                 drop(open.and_then(sealed));
                 return;
             }
             let Some(mut core) = open.take().or_else(|| self.reopen()) else {
                 fail(&jobs, Failed::Disk);
                 drop((jobs, requests));
+                self.fell_stuck();
                 tokio::time::sleep(REOPEN_PAUSE).await;
                 continue;
             };
             match self.turn(&mut core, jobs, requests) {
-                Ok(()) => open = Some(core),
-                Err(error) => error!(%error, "Store failed, nothing of it is acked; opening anew."),
+                Ok(()) => {
+                    open = Some(core);
+                    self.stuck.store(false, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    error!(%error, "Store failed, nothing of it is acked; opening anew.");
+                    self.fell_stuck();
+                }
             }
         }
     }
 
-    /// Takes what else waits.
+    /// Whether it may end: nothing is left to say.
+    fn is_done(&self) -> bool {
+        self.stop.is_cancelled() && self.unsaid.is_empty()
+    }
+
+    /// Gives no more room; at the stop there is no other try.
+    fn fell_stuck(&mut self) {
+        self.stuck.store(true, Ordering::Relaxed);
+        let entries = self.unsaid.len();
+        if self.stop.is_cancelled() && entries > 0 {
+            error!(
+                entries,
+                "What the collector says is not entered, the disk takes nothing."
+            );
+            self.unsaid.clear();
+        }
+    }
+
+    /// Takes what else waits, and what is said of the requests.
     fn collect(&mut self, jobs: &mut Vec<Job>, requests: &mut Vec<Request>) {
         while requests.len() < REQUESTS_MAX {
             let Ok(request) = self.requests.try_recv() else {
                 break;
             };
             requests.push(request);
+        }
+        for request in requests.extract_if(.., |request| matches!(request, Request::Say(_))) {
+            if let Request::Say(said) = request {
+                self.unsaid.extend(said);
+            }
         }
         let mut events: usize = jobs.iter().map(|job| job.batch.events.len()).sum();
         while events < GROUP_EVENTS_MAX {
@@ -351,7 +413,7 @@ impl Worker {
 
     /// One group: requests first, then batches; everything on disk at its end.
     fn turn(
-        &self,
+        &mut self,
         core: &mut Core,
         jobs: Vec<Job>,
         requests: Vec<Request>,
@@ -363,8 +425,13 @@ impl Worker {
         }
         let early_alerts = core.take_raised();
         let (batches, waiting) = admitted(core, jobs)?;
+        core.name(&mut self.unsaid)?;
+        core.say(self.unsaid.iter().cloned());
         let stored = match core.store(batches) {
-            Ok(stored) => stored,
+            Ok(stored) => {
+                self.unsaid.clear();
+                stored
+            }
             Err(error) => {
                 fail_waiting(&waiting);
                 return Err(error);

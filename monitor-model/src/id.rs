@@ -154,6 +154,14 @@ name!(
     AgentName, "agent"
 );
 
+impl AgentName {
+    /// As whom a collector speaks before its certificate was read.
+    #[must_use]
+    pub fn collector() -> Self {
+        Self("collector".to_owned())
+    }
+}
+
 impl TenantId {
     /// The MSP's own tenant: whatever belongs to no client is kept there.
     #[must_use]

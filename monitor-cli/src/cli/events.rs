@@ -48,7 +48,7 @@ pub struct Events {
 /// Which events, and from where on.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Shown is every kind of event but fork and exit, of which there are many;
+    after_help = "Shown is every kind of event but fork, exit and read, of which there are many;
 --kind names the kinds to show, and -v shows all. A flag that is repeated widens
 the filter, different flags narrow it.
 
@@ -98,7 +98,7 @@ pub struct Tail {
 /// Which events, and when they happened.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Shown is every kind of event but fork and exit, as with tail. --since and
+    after_help = "Shown is every kind of event but fork, exit and read, as with tail. --since and
 --until are of the time that an event happened on its host; the order is that in
 which the collector stored them, so that what a host told late stands where it
 came.

@@ -5,8 +5,8 @@ use monitor_proto::v1::{EventFilter, VerdictKind};
 
 use crate::{cli::Events, connection::Connection, error::CliError};
 
-/// The filter of these flags: where no kind is named, every one but fork and
-/// exit, or all of them.
+/// The filter of these flags: where no kind is named, every one but fork, exit
+/// and read, or all of them.
 ///
 /// # Errors
 /// As [`Connection::session`], where the end of an id is given.
@@ -24,7 +24,7 @@ pub async fn of(
         (true, true) => Vec::new(),
         (true, false) => Kind::ALL
             .iter()
-            .filter(|kind| !matches!(kind, Kind::Fork | Kind::Exit))
+            .filter(|kind| !matches!(kind, Kind::Fork | Kind::Exit | Kind::Read))
             .map(ToString::to_string)
             .collect(),
     };

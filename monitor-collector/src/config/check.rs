@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::{grant::Grant, policy::Terms};
+use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{
     configuration::{ConfigError, Document},
     grant_file,
@@ -14,8 +14,8 @@ use monitor_transport::{
 use toml::Spanned;
 
 use super::{
-    Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX, Witness,
-    policy::Stated, raw, rules, witness,
+    AGGREGATE_SECONDS_MAX, Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN,
+    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, rules, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -108,6 +108,7 @@ fn checked_rest(
         ledger,
         alert,
         subscription,
+        reads,
         rule: _,
         include: _,
         grants: _,
@@ -120,6 +121,7 @@ fn checked_rest(
     let ledger = ledger.map(|ledger| checked_ledger(ledger, &data_dir, document));
     let (ledger_key, ledger_seal, witness) = ledger.transpose()?.unwrap_or_default();
     Ok(Config {
+        name: AgentName::collector(),
         ledger_key,
         ledger_seal,
         witness,
@@ -152,6 +154,11 @@ fn checked_rest(
             "subscription.stall_seconds",
             &subscription.stall_seconds,
             1..=3_600,
+        )?,
+        aggregate: seconds(
+            "reads.aggregate_seconds",
+            &reads.aggregate_seconds,
+            0..=AGGREGATE_SECONDS_MAX,
         )?,
     })
 }

@@ -21,6 +21,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) subscription: Subscription,
     #[serde(default)]
+    pub(super) reads: Reads,
+    #[serde(default)]
     pub(super) include: Vec<Spanned<PathBuf>>,
     pub(super) grants: Option<Spanned<PathBuf>>,
     #[serde(default)]
@@ -132,6 +134,20 @@ impl Default for Subscription {
         Self {
             heartbeat_seconds: unstated(5),
             stall_seconds: unstated(10),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reads {
+    pub(super) aggregate_seconds: Spanned<u64>,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self {
+            aggregate_seconds: unstated(60),
         }
     }
 }

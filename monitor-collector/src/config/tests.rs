@@ -222,6 +222,10 @@ fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
             "[subscription]\nheartbeat_seconds = 0\n",
             &[":8: subscription.heartbeat_seconds", "1 to 3600"],
         ),
+        (
+            "[reads]\naggregate_seconds = 3601\n",
+            &[":8: reads.aggregate_seconds", "0 to 3600"],
+        ),
         ("[brokr]\n", &[":7:", "brokr", "expected"]),
         ("x = \n", &[":7:"]),
     ] {

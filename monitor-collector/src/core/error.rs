@@ -24,6 +24,9 @@ pub enum CoreError {
         /// The lock's file.
         path: PathBuf,
     },
+    /// No ledger is the provider's.
+    #[error("the configuration has no tenant provider, whose ledger takes what is nobody's")]
+    NoProvider,
     /// The folder cannot be used.
     #[error("{}: {source}", path.display())]
     Folder {

@@ -82,6 +82,10 @@ impl Core {
             ledgers,
             state,
             tables_orders_moved: true,
+            retention: config.retention.clone(),
+            name: config.name.clone(),
+            said: Vec::new(),
+            voices: BTreeMap::new(),
             _lock: lock,
         };
         core.remember(config, &home)?;

@@ -119,13 +119,4 @@ impl Ledger {
             Read::Over { leaves, index }
         })
     }
-
-    /// Ends the block that is being filled, so that what comes next lies in
-    /// one of its own.
-    ///
-    /// # Errors
-    /// [`LedgerError`]; the ledger must then be opened anew.
-    pub fn end_block(&mut self) -> Result<(), LedgerError> {
-        self.write()
-    }
 }

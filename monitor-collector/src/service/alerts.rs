@@ -3,7 +3,7 @@
 use monitor_model::{
     alert::{AlertState, Severity},
     clock::UnixNs,
-    id::{AlertId, SessionId},
+    id::{AlertId, SessionId, TenantId},
 };
 use monitor_proto::v1::{
     self, GetAlertRequest, GetAlertResponse, HandleAlertRequest, HandleAlertResponse,
@@ -13,7 +13,7 @@ use monitor_proto::v1::{
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
-use super::{Edge, bad, denied, name_opt, page, reason, sight::Sight};
+use super::{Edge, bad, denied, name_opt, page, reads, reads::Words, reason, sight::Sight};
 use crate::{
     alert::{rule::Rule, sigma::SigmaFile},
     core::alerts::Handling,
@@ -45,6 +45,13 @@ impl AlertService for Edge {
         let Some(ledgers) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListAlertsResponse::default()));
         };
+        let words = Words::default()
+            .with("principal", asked.principal.as_str())
+            .with("tenant", asked.tenant.as_str())
+            .with("session", reads::session(&asked.session))
+            .with("severity_min", asked.severity_min)
+            .with("states", asked.states.clone());
+        let of = ledgers.clone();
         let filter = AlertFilter {
             principal: name_opt("principal", &asked.principal)?,
             ledgers,
@@ -53,6 +60,7 @@ impl AlertService for Edge {
             states: states(&asked.states)?,
             id: None,
         };
+        self.enter_call(&identity, "ListAlerts", words, &of).await?;
         let mut found = self
             .seated(&sight)
             .ask_state(move |state| state.alerts(&filter, place.at, size + 1))
@@ -75,7 +83,14 @@ impl AlertService for Edge {
         let identity = Self::caller(&request, "GetAlert", &READERS)?;
         let sight = Sight::of(&identity);
         let id = alert_id(&request.into_inner().id)?;
-        let raised = self.seen(&sight, id).await?;
+        let raised = self.seen(&sight, id).await;
+        let of = match &raised {
+            Ok(raised) => raised.alert.ledger.clone(),
+            Err(_) => TenantId::provider(),
+        };
+        let words = Words::default().with("id", id.to_string());
+        self.enter_call(&identity, "GetAlert", words, &[of]).await?;
+        let raised = raised?;
         Ok(Response::new(GetAlertResponse {
             alert: Some(sight.alert(&raised)),
         }))

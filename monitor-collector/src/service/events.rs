@@ -7,7 +7,7 @@ use monitor_model::{
     alert::Severity,
     clock::UnixNs,
     event::{Event, Kind, Lineage, Way},
-    id::{EventId, GrantId, SessionId, TenantId},
+    id::{EventId, GrantId, SessionId, Source, TenantId},
     sentence,
     tenant::Owner,
     verdict::{Judgement, VerdictKind},
@@ -25,11 +25,13 @@ use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Edge, alerts::severity, bad, cursor::Subject, sight::Sight, subscription::Subscription,
+    Edge, alerts::severity, bad, cursor::Subject, reads::Words, sight::Sight,
+    subscription::Subscription,
 };
 use crate::{
     alert::Alerter,
     ledger::read::{Filter, Reader},
+    reads::Items,
 };
 
 const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
@@ -56,7 +58,13 @@ impl EventService for Edge {
         let subject = Subject::new(&identity, &message, asked.include_alerts).masked(&paths);
         let sight = Sight::of(&identity);
         let least_severity = least_severity(&message, asked.include_alerts)?;
+        let words = Words::of_filter(&message)
+            .with("alerts", asked.include_alerts)
+            .with("from_start", asked.from_start)
+            .with("from_unix_ns", asked.from_unix_ns)
+            .with("until_now", asked.until_now);
         let mut filter = filter(message)?;
+        let of = sight.narrow(&filter.tenants).unwrap_or_default();
         let policy_version = self.writer.tables().borrow().policy.version().to_owned();
         filter.tenants = self.ledgers(&sight, &filter.tenants)?;
         let now = self.writer.tables().borrow().watermark;
@@ -79,6 +87,8 @@ impl EventService for Edge {
         let permit = Arc::clone(places).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{most} readers are served already; try again"))
         })?;
+        let read = self.asked(&identity, "Subscribe", words, &of);
+        self.enter(&read).await?;
         let (items, items_out) = mpsc::channel(READER_QUEUE_MAX);
         let (last, last_out) = mpsc::channel(1);
         let subscription = Subscription {
@@ -93,6 +103,8 @@ impl EventService for Edge {
             until: asked.until_now.then_some(now),
             at,
             shown: at,
+            read,
+            sent: Items::new(),
             items,
             last,
         };
@@ -137,6 +149,12 @@ impl EventService for Edge {
                 Ok(None)
             })
             .await?;
+        let of = match &found {
+            Some(entry) => entry.ledger.clone(),
+            None => TenantId::provider(),
+        };
+        let words = Words::default().with("id", id.to_string());
+        self.enter_call(&identity, "Explain", words, &[of]).await?;
         let entry = found.ok_or_else(|| Status::not_found(format!("no event {id} is known")))?;
         let raised = edge.ask_state(move |state| state.alerts_of(&id)).await?;
         let grants = self.writer.tables().borrow().grants.clone();
@@ -343,6 +361,9 @@ fn verdict_sentence(judgement: &Judgement) -> String {
 
 fn attribution_sentence(event: &Event) -> String {
     let who = &event.attribution;
+    if event.id.source == Source::Collector {
+        return format!("told by the collector {} of itself", event.id.agent);
+    }
     let how = match who.lineage {
         Lineage::Kernel => "by the mark in the kernel that every fork copies",
         Lineage::Linked => "by a handover that was observed",

@@ -12,10 +12,10 @@ use monitor_proto::v1::{
     LedgerEntry, ListEntriesRequest, ListEntriesResponse, MissingNumbers, StreamNumbers,
     evidence_service_server::EvidenceService,
 };
-use monitor_transport::identity::Role;
+use monitor_transport::identity::{Identity, Role};
 use tonic::{Request, Response, Status};
 
-use super::{Edge, bad, page, sight::Sight};
+use super::{Edge, bad, page, reads, reads::Words, sight::Sight};
 use crate::{
     ledger::{
         LedgerError,
@@ -34,8 +34,11 @@ impl EvidenceService for Edge {
         &self,
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "GetCheckpoint", &READERS)?);
+        let identity = Self::caller(&request, "GetCheckpoint", &READERS)?;
+        let sight = Sight::of(&identity);
         let tenant = request.into_inner().tenant;
+        self.enter_evidence(&identity, "GetCheckpoint", &tenant)
+            .await?;
         let found = self.evidence(&sight, &tenant, |evidence| {
             let newest = evidence.newest().cloned();
             let cosigned = evidence.cosigned().unwrap_or_default().to_vec();
@@ -58,9 +61,12 @@ impl EvidenceService for Edge {
         &self,
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "ListEntries", &READERS)?);
+        let identity = Self::caller(&request, "ListEntries", &READERS)?;
+        let sight = Sight::of(&identity);
         let asked = request.into_inner();
         let (first, limit) = (asked.first.max(1), page::size(asked.page_size)?);
+        self.enter_evidence(&identity, "ListEntries", &asked.tenant)
+            .await?;
         let grants = self.writer.tables().borrow().grants.clone();
         let shown = sight.clone();
         let entries = self.evidence(&sight, &asked.tenant, move |evidence| {
@@ -96,7 +102,8 @@ impl EvidenceService for Edge {
         &self,
         request: Request<GetTileRequest>,
     ) -> Result<Response<GetTileResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "GetTile", &READERS)?);
+        let identity = Self::caller(&request, "GetTile", &READERS)?;
+        let sight = Sight::of(&identity);
         let asked = request.into_inner();
         let most = monitor_ledger::tile::LEVELS_MAX - 1;
         let level = u8::try_from(asked.level)
@@ -104,6 +111,8 @@ impl EvidenceService for Edge {
             .filter(|level| *level <= most);
         let level =
             level.ok_or_else(|| bad("level", format!("{}; give 0 to {most}", asked.level)))?;
+        self.enter_evidence(&identity, "GetTile", &asked.tenant)
+            .await?;
         let hashes = self
             .evidence(&sight, &asked.tenant, move |evidence| {
                 evidence.tile(level, asked.index)
@@ -120,8 +129,11 @@ impl EvidenceService for Edge {
         &self,
         request: Request<GetInclusionProofRequest>,
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "GetInclusionProof", &READERS)?);
+        let identity = Self::caller(&request, "GetInclusionProof", &READERS)?;
+        let sight = Sight::of(&identity);
         let asked = request.into_inner();
+        self.enter_evidence(&identity, "GetInclusionProof", &asked.tenant)
+            .await?;
         let found = self.evidence(&sight, &asked.tenant, move |evidence| {
             let size = wanted(asked.size, evidence);
             if asked.position == 0 || asked.position > size || size > evidence.size() {
@@ -147,8 +159,11 @@ impl EvidenceService for Edge {
         &self,
         request: Request<GetConsistencyProofRequest>,
     ) -> Result<Response<GetConsistencyProofResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "GetConsistencyProof", &READERS)?);
+        let identity = Self::caller(&request, "GetConsistencyProof", &READERS)?;
+        let sight = Sight::of(&identity);
         let asked = request.into_inner();
+        self.enter_evidence(&identity, "GetConsistencyProof", &asked.tenant)
+            .await?;
         let found = self.evidence(&sight, &asked.tenant, move |evidence| {
             let size = wanted(asked.new_size, evidence);
             if asked.old_size == 0 || asked.old_size > size || size > evidence.size() {
@@ -171,13 +186,22 @@ impl EvidenceService for Edge {
         &self,
         request: Request<GetCompletenessRequest>,
     ) -> Result<Response<GetCompletenessResponse>, Status> {
-        let sight = Sight::of(&Self::caller(&request, "GetCompleteness", &READERS)?);
+        let identity = Self::caller(&request, "GetCompleteness", &READERS)?;
+        let sight = Sight::of(&identity);
         let asked = request.into_inner();
-        let (until, asked) = if asked.session.is_empty() {
-            of_host(&sight, &asked)?
+        let words = Words::default()
+            .with("session", reads::session(&asked.session))
+            .with("host", asked.host.as_str())
+            .with("from_unix_ns", asked.from_unix_ns)
+            .with("to_unix_ns", asked.to_unix_ns);
+        let (until, asked, of) = if asked.session.is_empty() {
+            let (until, asked) = of_host(&sight, &asked)?;
+            (until, asked, TenantId::provider())
         } else {
             self.of_session(&sight, &asked).await?
         };
+        self.enter_call(&identity, "GetCompleteness", words, &[of])
+            .await?;
         let all = self.ledgers(&Sight::Everything, &[])?;
         let span = asked.clone();
         let found = self
@@ -195,13 +219,13 @@ impl EvidenceService for Edge {
 }
 
 impl Edge {
-    /// Until when a session's host is asked for, and of what. A session that is
+    /// Until when a session's host is asked for, of what, and whose it is. A session that is
     /// not seen answers as one that is not there.
     async fn of_session(
         &self,
         sight: &Sight,
         asked: &GetCompletenessRequest,
-    ) -> Result<(Option<UnixNs>, Asked), Status> {
+    ) -> Result<(Option<UnixNs>, Asked, TenantId), Status> {
         if !asked.host.is_empty() {
             return Err(bad("host", "give a session or a host, not both"));
         }
@@ -222,7 +246,22 @@ impl Edge {
             to: session.ended_at.unwrap_or(UnixNs::MAX),
             boot: Some(login.boot),
         };
-        Ok((session.ended_at, asked))
+        let of = session.tenant.unwrap_or_else(TenantId::provider);
+        Ok((session.ended_at, asked, of))
+    }
+
+    /// Enters that a ledger's evidence was read; pages of it are counted as one.
+    /// Of a tenant that the caller may not see nothing is, since nothing is shown.
+    async fn enter_evidence(
+        &self,
+        identity: &Identity,
+        call: &'static str,
+        tenant: &str,
+    ) -> Result<(), Status> {
+        let tenant: TenantId = tenant.parse().map_err(|error| bad("tenant", error))?;
+        let of = [tenant];
+        self.ledgers(&Sight::of(identity), &of)?;
+        self.enter_call(identity, call, Words::default(), &of).await
     }
 
     /// Asks the ledger of a tenant that the caller sees. One that is not seen

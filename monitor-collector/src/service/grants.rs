@@ -15,7 +15,7 @@ use monitor_proto::v1::{
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
-use super::{Edge, bad, denied, name_opt, page, reason, sight::Sight};
+use super::{Edge, bad, denied, name_opt, page, reads::Words, reason, sight::Sight};
 use crate::{
     core::grants::GrantUse,
     ledger::read::within,
@@ -143,6 +143,12 @@ impl GrantService for Edge {
         let Some(tenants) = Sight::of(&identity).narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListGrantsResponse::default()));
         };
+        let words = Words::default()
+            .with("principal", asked.principal.as_str())
+            .with("tenant", asked.tenant.as_str())
+            .with("include_ended", asked.include_ended);
+        self.enter_call(&identity, "ListGrants", words, &tenants)
+            .await?;
         let wanted = Wanted {
             tenants,
             principal,
@@ -171,6 +177,12 @@ impl GrantService for Edge {
         let Some(tenants) = Sight::of(&identity).narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListGrantUseResponse::default()));
         };
+        let words = Words::default()
+            .with("principal", asked.principal.as_str())
+            .with("tenant", asked.tenant.as_str())
+            .with("include_ended", asked.include_ended);
+        self.enter_call(&identity, "ListGrantUse", words, &tenants)
+            .await?;
         let wanted = Wanted {
             tenants,
             principal,

@@ -1,13 +1,16 @@
 //! `HostService`: jump hosts, and what their agents can see.
 
-use monitor_model::{clock::UnixNs, id::AgentName};
+use monitor_model::{
+    clock::UnixNs,
+    id::{AgentName, TenantId},
+};
 use monitor_proto::v1::{
     HostStatus, ListHostsRequest, ListHostsResponse, host_service_server::HostService,
 };
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
-use super::{Edge, name_opt, page};
+use super::{Edge, name_opt, page, reads::Words};
 use crate::state::read::Place;
 
 /// Hosts are the provider's: auditors of tenants learn nothing of them.
@@ -19,13 +22,17 @@ impl HostService for Edge {
         &self,
         request: Request<ListHostsRequest>,
     ) -> Result<Response<ListHostsResponse>, Status> {
-        Self::caller(&request, "ListHosts", &READERS)?;
+        let identity = Self::caller(&request, "ListHosts", &READERS)?;
         let asked = request.into_inner();
         let (size, place) = (
             page::size(asked.page_size)?,
             page::place(&asked.page_token)?,
         );
         let host: Option<AgentName> = name_opt("host", &asked.host)?;
+        let words = Words::default().with("host", asked.host.as_str());
+        let provider = [TenantId::provider()];
+        self.enter_call(&identity, "ListHosts", words, &provider)
+            .await?;
         let mut found = self
             .ask_state(move |state| state.hosts(host.as_ref(), &place.id, size + 1))
             .await?;

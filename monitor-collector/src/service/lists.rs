@@ -6,7 +6,7 @@ use monitor_proto::v1::{
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
-use super::{Edge, name_opt, page, sight::Sight};
+use super::{Edge, name_opt, page, reads::Words, sight::Sight};
 use crate::state::read::{Place, SessionFilter};
 
 const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
@@ -28,12 +28,20 @@ impl SessionService for Edge {
         let Some(tenants) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListSessionsResponse::default()));
         };
+        let words = Words::default()
+            .with("principal", asked.principal.as_str())
+            .with("tenant", asked.tenant.as_str())
+            .with("host", asked.host.as_str())
+            .with("include_ended", asked.include_ended);
+        let of = tenants.clone();
         let filter = SessionFilter {
             principal: name_opt("principal", &asked.principal)?,
             tenants,
             host: name_opt("host", &asked.host)?,
             ended: asked.include_ended,
         };
+        self.enter_call(&identity, "ListSessions", words, &of)
+            .await?;
         let mut found = self
             .seated(&sight)
             .ask_state(move |state| state.sessions(&filter, &place, size + 1))

@@ -12,7 +12,7 @@ use monitor_proto::v1::{
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 
-use super::{Edge, bad, denied, name_opt, page, sight::Sight};
+use super::{Edge, bad, denied, name_opt, page, reads::Words, sight::Sight};
 use crate::{
     core::live::{After, Asked, Page},
     state::read::{Place, SessionFilter},
@@ -36,6 +36,11 @@ impl ProcessService for Edge {
         let Some(tenants) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListProcessesResponse::default()));
         };
+        let words = Words::default()
+            .with("principal", asked.principal.as_str())
+            .with("tenant", asked.tenant.as_str())
+            .with("host", asked.host.as_str());
+        let of = tenants.clone();
         let asked = Asked {
             filter: SessionFilter {
                 principal: name_opt("principal", &asked.principal)?,
@@ -50,6 +55,8 @@ impl ProcessService for Edge {
                 Sight::Tenants(tenants) => Some(tenants.clone()),
             },
         };
+        self.enter_call(&identity, "ListProcesses", words, &of)
+            .await?;
         // One of the places for look-ups: who asks often waits for others.
         let _seat = self.seated(&sight).seat().await?;
         let found = self

@@ -13,7 +13,7 @@ use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
 use tracing::error;
 
-use super::{Edge, bad, denied, page, reason};
+use super::{Edge, bad, denied, page, reads::Words, reason};
 use crate::{core::orders::Wanted, entropy, state::read::Place, writer::Request as Ask};
 
 const ROLES: [Role; 2] = [Role::Soc, Role::Admin];
@@ -45,6 +45,12 @@ impl RevocationService for Edge {
             kernel_event: None,
             alert: None,
         });
+        if asked.dry_run {
+            let words = Words::default()
+                .with("target", wanted.target.to_string())
+                .with("dry_run", true);
+            self.enter_call(&identity, "Revoke", words, &[]).await?;
+        }
         let order = self.writer.ask(|reply| {
             if asked.dry_run {
                 Ask::Plan(wanted, reply)
@@ -62,9 +68,11 @@ impl RevocationService for Edge {
         &self,
         request: Request<GetOrderRequest>,
     ) -> Result<Response<GetOrderResponse>, Status> {
-        Self::caller(&request, "GetOrder", &ROLES)?;
+        let identity = Self::caller(&request, "GetOrder", &ROLES)?;
         let id = OrderId::from_slice(&request.into_inner().order)
             .map_err(|error| bad("order", error))?;
+        let words = Words::default().with("order", id.to_string());
+        self.enter_call(&identity, "GetOrder", words, &[]).await?;
         let found = self.ask_state(move |state| state.order(id)).await?;
         let order = found.ok_or_else(|| Status::not_found(format!("no order {id} is known")))?;
         Ok(Response::new(GetOrderResponse {
@@ -76,12 +84,14 @@ impl RevocationService for Edge {
         &self,
         request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
-        Self::caller(&request, "ListOrders", &ROLES)?;
+        let identity = Self::caller(&request, "ListOrders", &ROLES)?;
         let asked = request.into_inner();
         let (size, place) = (
             page::size(asked.page_size)?,
             page::place(&asked.page_token)?,
         );
+        self.enter_call(&identity, "ListOrders", Words::default(), &[])
+            .await?;
         let mut found: Vec<Order> = self
             .ask_state(move |state| state.orders(&place, size + 1))
             .await?;

@@ -19,6 +19,7 @@ use super::{
     cursor::{CursorError, Seal, Subject},
     events::{filter, least_severity, masked},
     page,
+    reads::Words,
     sight::Sight,
 };
 use crate::ledger::{
@@ -62,7 +63,17 @@ impl Edge {
         least_severity(&message, false)?;
         let mut filter = filter(message)?;
         let sight = Sight::of(identity);
+        let of = sight.narrow(&filter.tenants).unwrap_or_default();
         filter.tenants = self.ledgers(&sight, &filter.tenants)?;
+        let words = match asked.filter.as_ref() {
+            Some(filter) => Words::of_filter(filter),
+            None => Words::default(),
+        };
+        let words = words
+            .with("from_unix_ns", asked.from_unix_ns)
+            .with("to_unix_ns", asked.to_unix_ns)
+            .with("order", asked.order);
+        self.enter_call(identity, "Search", words, &of).await?;
         let edge = self.seated(&sight);
         let grants = self.writer.tables().borrow().grants.clone();
         let (eyes, known) = (sight.clone(), Arc::clone(&grants));

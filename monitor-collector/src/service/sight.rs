@@ -232,6 +232,23 @@ impl Sight {
                     self.redact_process(target, who.session);
                 }
             }
+            Action::Read {
+                by,
+                question,
+                question_truncated,
+                tenants,
+                ..
+            } => {
+                by.tenants.retain(|id| self.sees(id));
+                // One that is of all, or names others, may name them.
+                if *self != Self::Everything
+                    && (tenants.is_empty() || !tenants.iter().all(|id| self.sees(id)))
+                {
+                    question.clear();
+                    *question_truncated = false;
+                    tenants.clear();
+                }
+            }
             Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }
@@ -246,7 +263,6 @@ impl Sight {
             | Action::Gap { .. }
             | Action::Impaired { .. }
             | Action::AgentStarted { .. }
-            | Action::Read { .. }
             | Action::Removed { .. } => {}
         }
     }

@@ -26,6 +26,7 @@ use crate::{
         Entry,
         read::{Filter, Reader, Span, within},
     },
+    reads::{Asked, Items},
     state::{Raised, read::StateReader},
     tables::Tables,
     writer::{Group, Item},
@@ -55,6 +56,10 @@ pub struct Subscription {
     pub(super) at: UnixNs,
     /// The place of the last item that was handed over.
     pub(super) shown: UnixNs,
+    /// What was asked, as it is entered.
+    pub(super) read: Arc<Asked>,
+    /// How many items of each ledger were handed over.
+    pub(super) sent: Items,
     pub(super) items: mpsc::Sender<Result<SubscribeResponse, Status>>,
     /// For the one message after all others.
     pub(super) last: mpsc::Sender<Result<SubscribeResponse, Status>>,
@@ -74,6 +79,8 @@ impl Subscription {
     /// Serves the reader to the end.
     pub async fn run(mut self) {
         let ended = self.serve().await;
+        let sent = std::mem::take(&mut self.sent);
+        self.edge.enter_end(&self.read, sent).await;
         match ended {
             Ok(()) | Err(End::Gone) => {}
             Err(End::Slow) => {
@@ -215,6 +222,11 @@ impl Subscription {
         let mut message = self.message(message);
         message.cursor = self.edge.seal.cursor(&self.subject, item.stamp());
         self.send(message).await?;
+        let ledger = match item {
+            Item::Event(entry) => &entry.ledger,
+            Item::Alert(raised) => &raised.alert.ledger,
+        };
+        *self.sent.entry(ledger.clone()).or_default() += 1;
         self.at = item.stamp();
         self.shown = item.stamp();
         Ok(())

@@ -104,6 +104,10 @@ async fn an_auditor_sees_nothing_of_another_tenant() {
     _ = write!(shown, "{alerts:?}");
     let mut events = EventServiceClient::new(channel);
     let request = SubscribeRequest {
+        filter: Some(EventFilter {
+            kinds: vec!["credential".into()],
+            ..Default::default()
+        }),
         from_start: true,
         until_now: true,
         include_alerts: true,

@@ -39,6 +39,14 @@ async fn subscribe(
         .map(tonic::Response::into_inner)
 }
 
+/// What agents tell: reads are entries as well.
+fn told() -> Option<EventFilter> {
+    Some(EventFilter {
+        kinds: vec!["credential".into()],
+        ..Default::default()
+    })
+}
+
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Option<SubscribeResponse> {
     tokio::time::timeout(DEADLINE, stream.message())
         .await
@@ -76,6 +84,7 @@ async fn resuming_by_cursor_loses_nothing_and_doubles_nothing() {
         }
         let request = SubscribeRequest {
             cursor: cursor.clone(),
+            filter: told(),
             from_start: true,
             ..SubscribeRequest::default()
         };
@@ -182,6 +191,7 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     let collector = scene.collector(more).await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     let request = SubscribeRequest {
+        filter: told(),
         from_start: true,
         ..Default::default()
     };
@@ -222,6 +232,7 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     assert!(next(&mut slow).await.is_none());
     let request = SubscribeRequest {
         cursor,
+        filter: told(),
         ..Default::default()
     };
     let mut resumed = subscribe(&scene, &collector, request).await.unwrap();

@@ -119,11 +119,12 @@ async fn checkpoint(soc: &mut EvidenceServiceClient<Channel>) -> GetCheckpointRe
     answer.unwrap().into_inner()
 }
 
-/// Waits until so many entries are cosigned, and gives the note.
+/// Waits until so many entries are cosigned, and gives the note. To look adds
+/// entries: what was read.
 async fn cosigned_at(soc: &EvidenceServiceClient<Channel>, size: u64) -> Vec<u8> {
     eventually(async || {
         let answer = checkpoint(&mut soc.clone()).await;
-        (answer.cosigned_size == size).then_some(answer.cosigned_note)
+        (answer.cosigned_size >= size).then_some(answer.cosigned_note)
     })
     .await
 }
@@ -172,9 +173,9 @@ async fn each_ledger_that_grows_is_cosigned_and_both_restarts_go_on() {
     witness.end().await;
     agent.send(2, &reads(301, 400, "/srv/key")).await;
     agent.acked(2).await;
-    eventually(async || (checkpoint(&mut soc.clone()).await.size == 400).then_some(())).await;
+    eventually(async || (checkpoint(&mut soc.clone()).await.size >= 400).then_some(())).await;
     let away = checkpoint(&mut soc.clone()).await;
-    assert_eq!(away.cosigned_size, 300);
+    assert!((300..400).contains(&away.cosigned_size), "{away:?}");
     let witness = Running::start(&scene, port, Beginning::GoesOn).await;
     cosigned_at(&soc, 400).await;
     drop(agent);
@@ -189,7 +190,10 @@ async fn each_ledger_that_grows_is_cosigned_and_both_restarts_go_on() {
     cosigned_at(&soc, 400).await;
     running.drain().await;
     let report = verified(&scene.data_dir(), &key().verifier()).unwrap();
-    assert_eq!((report.records, report.cosigned), (400, 400));
+    assert!(
+        report.records >= report.cosigned && report.cosigned >= 400,
+        "{report:?}"
+    );
     assert_eq!(report.witness, "witness.test");
     witness.end().await;
     let store = Store::open(&scene.path().join("witness-data"), Beginning::GoesOn).unwrap();

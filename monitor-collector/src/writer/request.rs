@@ -18,6 +18,8 @@ use crate::{
         grants::GrantUse,
         live,
         orders::{Attempt, Wanted},
+        retention::Place,
+        voice::Said,
     },
     state::Raised,
 };
@@ -66,6 +68,11 @@ pub enum Request {
     Receipt(AgentName, Receipt),
     /// Note what somebody does with an alert.
     Handle(Box<Handling>, Reply<Raised>),
+    /// Say something of the collector itself; kept until it is on disk.
+    Say(Vec<Said>),
+    /// Remove content whose time is over, from a place on; answers with the
+    /// place to go on from.
+    Sweep(Option<Place>, Reply<Option<Place>>),
     /// Note whose agents are connected.
     Look(HashSet<AgentName>, Reply<()>),
 }

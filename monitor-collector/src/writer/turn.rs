@@ -94,8 +94,9 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             answer(reply, core.review_grant(&grant, by, note)?)
         }
         Request::GrantUse(ids, reply) => answer(reply, Ok(core.grant_use(&ids))),
-        // Carried out before the turn, where the core can be opened anew.
-        Request::Reload(_, _) => return Ok(None),
+        // Carried out before the turn, where the core can be opened anew, and
+        // where what is said is kept.
+        Request::Reload(_, _) | Request::Say(_) => return Ok(None),
         Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
         Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
         Request::Live(asked, reply) => answer(reply, Ok(core.live(&asked)?)),
@@ -104,6 +105,7 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             answer(reply, Ok(()))
         }
         Request::Handle(handling, reply) => answer(reply, core.handle(*handling)?),
+        Request::Sweep(from, reply) => answer(reply, Ok(core.sweep(from)?)),
         Request::Look(connected, reply) => {
             core.look(&connected)?;
             answer(reply, Ok(()))

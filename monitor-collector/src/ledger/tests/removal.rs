@@ -43,12 +43,10 @@ fn say(ledger: &mut Ledger, sequence: u64, swept: &Swept) {
         contract: "MSA-7".into(),
         held_back: swept.held_back,
     };
-    ledger.end_block().unwrap();
     let event = event(event_id("collector", Source::Collector, sequence), action);
     ledger
         .append(judged(event), UnixNs(2_000 + sequence))
         .unwrap();
-    ledger.end_block().unwrap();
     ledger.seal(UnixNs::MAX).unwrap();
 }
 
