@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod past;
+mod voice;
 
 fn config(folder: &Path) -> Config {
     let mut config = Config::parse(&folder.join("collector.toml"), DEFAULT).unwrap();
