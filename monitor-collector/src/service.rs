@@ -2,7 +2,7 @@
 //!
 //! Who calls is known from the certificate alone. What somebody may not see
 //! answers as what does not exist. Every call of a person is told in the log
-//! with the identity.
+//! with the identity; what it reads of a tenant is an entry in that tenant's ledger.
 //!
 //! # Layout
 //! - [`sight`]: which tenants a caller sees, and what is left out for whom.

@@ -5,7 +5,8 @@ use monitor_model::{
     bytes::PathLabel,
     clock::UnixNs,
     event::{
-        Action, Attribution, Event, FileObject, GapCause, HookState, Lineage, Operation, Process,
+        Action, Attribution, Caller, Event, FileObject, GapCause, HookState, Lineage, NoSession,
+        Operation, Process,
     },
     grant::{Grant, GrantKind, GrantState, Holder, Scope, Tier},
     host::Host,
@@ -132,6 +133,36 @@ pub(crate) fn gap(sequence: u64) -> Event {
 }
 
 /// A login of somebody who sends escape sequences as an account's name.
+/// Carol read of acme, as the collector tells it.
+pub(crate) fn read(sequence: u64, times: u64) -> Event {
+    let mut read = event(
+        sequence,
+        Action::Read {
+            by: Caller {
+                role: "soc".into(),
+                name: "carol".parse().unwrap(),
+                tenants: Vec::new(),
+            },
+            call: "Search".into(),
+            question: r#"{"kinds":["exec"]}"#.into(),
+            question_truncated: false,
+            tenants: vec!["acme".parse().unwrap()],
+            first_at: at(0),
+            last_at: at(59_000),
+            times,
+            items: None,
+        },
+    );
+    read.id = format!("main/{BOOT}/c/{sequence}").parse().unwrap();
+    read.process = None;
+    read.attribution = Attribution {
+        tenant: Some("acme".parse().unwrap()),
+        reason: None,
+        ..Attribution::none(NoSession::NoPrincipal)
+    };
+    read
+}
+
 pub(crate) fn hostile(sequence: u64) -> Event {
     event(
         sequence,

@@ -188,6 +188,37 @@ fn filters_reach_the_collector_and_fork_and_exit_only_when_asked_for() {
 }
 
 #[test]
+fn reads_are_sentences_when_they_are_asked_for() {
+    let site = Site::new();
+    let read = || event_item("c1", &facts::read(1, 12), &facts::lifecycle());
+    let collector = scripted(
+        &site,
+        [Script::End(vec![read()]), Script::End(vec![read()])],
+    );
+    let arguments = ["tail", "--until-now", "--kind", "read", "-o", "table"];
+    let line = site.run(&collector, &arguments).out;
+    let wanted = concat!(
+        r#"carol (soc) searched acme's ledger: {"kinds":["exec"]} 12 times between "#,
+        "2026-01-02T12:00:00Z and 2026-01-02T12:00:59Z on main"
+    );
+    assert!(line.contains(wanted), "{line}");
+    let record = records(&site.run(&collector, &["tail", "--until-now", "-v"]).out).remove(0);
+    let action = &record["event"]["action"];
+    assert_eq!(action["kind"], "read");
+    assert_eq!(action["by"]["name"], "carol");
+    assert_eq!(
+        (&action["times"], &action["items"]),
+        (&12.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(action["last_at_rfc3339"], "2026-01-02T12:00:59.000000000Z");
+    let world = collector.world();
+    assert_eq!(
+        world.subscriptions[0].filter.as_ref().unwrap().kinds,
+        ["read"]
+    );
+}
+
+#[test]
 fn a_broken_stream_goes_on_at_the_cursor_and_is_told_once() {
     let site = Site::new();
     let mut story = story();

@@ -22,6 +22,7 @@ use crate::{
 
 mod past;
 mod retention;
+mod voice;
 
 fn config(folder: &Path) -> Config {
     let mut config = Config::parse(&folder.join("collector.toml"), DEFAULT).unwrap();

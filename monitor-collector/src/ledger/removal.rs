@@ -5,7 +5,10 @@
 //! Whole blocks go: one with an entry that is held, or that tells of a removal,
 //! stays. Bound: [`BLOCKS_AT_ONCE`] blocks a call.
 
+use std::collections::BTreeSet;
+
 use monitor_ledger::{
+    block::Opened,
     file::{self, Block, SELECT},
     index::Index,
     leaf::Leaf,
@@ -36,7 +39,10 @@ pub struct Swept {
 /// A block that was read to be removed.
 enum Read {
     /// It goes.
-    Over { leaves: Vec<Leaf>, index: Index },
+    Over {
+        leaves: Vec<Leaf>,
+        terms: BTreeSet<i64>,
+    },
     /// A hold keeps it.
     Held,
     /// It tells of a removal, which is what proves that one.
@@ -63,8 +69,7 @@ impl Ledger {
         for block in &blocks {
             let last = block.first + block.count.saturating_sub(1);
             match self.read_over(block, is_held)? {
-                Read::Over { leaves, index } => {
-                    let terms = index.terms(self.secrets.blinding());
+                Read::Over { leaves, terms } => {
                     self.begin()
                         .and_then(|()| block.remove(&self.connection, &leaves, &terms))
                         .map_err(|source| LedgerError::sqlite(&self.path, source))?;
@@ -101,7 +106,7 @@ impl Ledger {
             .map_err(|error| broken(block.first, error.to_string()))?;
         let (mut leaves, mut index) = (Vec::new(), Index::default());
         let (mut held, mut tells) = (false, false);
-        for parts in opened.iter().flat_map(|opened| opened.records()) {
+        for parts in opened.iter().flat_map(Opened::records) {
             let position = block.first + u64::try_from(leaves.len()).unwrap_or(u64::MAX);
             let parts = parts.map_err(|error| broken(position, error.to_string()))?;
             let (event, judgement) =
@@ -116,7 +121,8 @@ impl Ledger {
         } else if held {
             Read::Held
         } else {
-            Read::Over { leaves, index }
+            let terms = index.terms(self.secrets.blinding());
+            Read::Over { leaves, terms }
         })
     }
 }

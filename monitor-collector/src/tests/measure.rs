@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use monitor_model::id::Source;
-use monitor_proto::v1::{PutGrantRequest, grant_service_client::GrantServiceClient};
+use monitor_proto::v1::{
+    ListSessionsRequest, PutGrantRequest, grant_service_client::GrantServiceClient,
+    session_service_client::SessionServiceClient,
+};
 
 use super::*;
 use crate::testing::{credential, event_id, grant, opened, session_id};
@@ -107,4 +110,47 @@ async fn measure_event_to_command() {
         times[times.len() / 2],
         times[times.len() - 2]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: prints how long a list of sessions takes"]
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+async fn measure_list_sessions() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
+    let logins: Vec<Event> = (1..=100)
+        .map(|n| {
+            let session = session_id(u128::from(n));
+            opened(event_id("jump-1", Source::Agent, n), session, "alice", n)
+        })
+        .collect();
+    agent.send(1, &logins).await;
+    agent.acked(1).await;
+    let channel = scene.dial("monitor://soc/carol", &collector).await;
+    for what in ["warming up", "one question", "another question each time"] {
+        let mut times = Vec::new();
+        for n in 0..2_000 {
+            let asked = ListSessionsRequest {
+                principal: if what == "another question each time" {
+                    format!("alice-{n}")
+                } else {
+                    "alice".into()
+                },
+                ..Default::default()
+            };
+            let mut client = SessionServiceClient::new(channel.clone());
+            let began = Instant::now();
+            client.list_sessions(asked).await.unwrap();
+            times.push(began.elapsed());
+        }
+        times.sort();
+        println!(
+            "list of sessions, {what}: p50 {:?}, p99 {:?}",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100]
+        );
+    }
+    drop(channel);
+    collector.drain().await;
 }

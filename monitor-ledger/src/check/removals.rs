@@ -64,9 +64,9 @@ mod tests {
             said: said.to_vec(),
             ..Removals::default()
         };
-        found
-            .iter()
-            .for_each(|(first, last)| removals.found(*first, *last));
+        for (first, last) in found {
+            removals.found(*first, *last);
+        }
         removals.check().map_err(|fault| (fault.first, fault.last))
     }
 
