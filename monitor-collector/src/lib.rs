@@ -19,6 +19,7 @@
 //! - [`tables`]: what the writer tells everybody else.
 //! - [`service`]: the tonic edge for people and brokers.
 //! - [`pipeline`]: the wiring of all of it.
+//! - [`outside`]: what of an event is about other sessions.
 //! - [`entropy`]: random bytes. [`hex`]: bytes as digits.
 #![forbid(unsafe_code)]
 
@@ -31,6 +32,7 @@ pub mod entropy;
 pub mod hex;
 pub mod ingest;
 pub mod ledger;
+pub mod outside;
 pub mod pipeline;
 pub mod processes;
 pub mod rejudge;

@@ -32,6 +32,7 @@ mod alerts;
 mod cascades;
 mod evidence;
 mod hosts;
+mod leaks;
 mod measure;
 mod processes;
 mod reload;
