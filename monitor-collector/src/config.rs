@@ -10,7 +10,7 @@ use std::{
 
 use monitor_ledger::cosignature::WitnessKey;
 use monitor_model::{grant::Grant, policy::Terms};
-use monitor_transport::{configuration::Document, tls::TlsFiles};
+use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
 pub use monitor_transport::configuration::ConfigError;
 
@@ -21,6 +21,7 @@ pub mod names;
 mod policy;
 mod raw;
 pub mod rules;
+mod tokens;
 mod witness;
 
 /// The documented configuration, as `config --default` prints it.
@@ -32,6 +33,8 @@ pub const TENANTS_MAX: usize = 1_000;
 pub const ZONES_MAX: usize = 20_000;
 /// Longest time until host names are resolved anew: a day.
 pub const RESOLVE_MINUTES_MAX: u64 = 1_440;
+/// Furthest that a token issuer's clock may differ.
+pub const LEEWAY_SECONDS_MAX: u64 = 300;
 /// Most files that a configuration includes.
 pub const INCLUDES_MAX: usize = 64;
 /// Most alert rules.
@@ -81,6 +84,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Files of the mutual TLS.
     pub tls: TlsFiles,
+    /// What tokens people may show; without them everybody shows a certificate.
+    pub tokens: Option<Tokens>,
     /// What signs the ledgers' checkpoints; without one there are none.
     pub ledger_key: Option<PathBuf>,
     /// Who signs checkpoints on another machine; without one nobody does.
@@ -134,7 +139,7 @@ impl Config {
     }
 
     /// This configuration with what another says of tenants, inventory, policy,
-    /// grants and alerts, which a running collector can go on under; and the keys of
+    /// grants, alerts and tokens, which a running collector can go on under; and the keys of
     /// the other that take a new start.
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
@@ -142,6 +147,7 @@ impl Config {
             listen,
             data_dir,
             tls,
+            tokens,
             broker,
             ledger_key,
             witness,
@@ -159,6 +165,8 @@ impl Config {
             ("listen", listen != self.listen),
             ("data_dir", data_dir != self.data_dir),
             ("tls", tls != self.tls),
+            // Whether connections without a certificate are taken at all.
+            ("tokens", tokens.is_some() != self.tokens.is_some()),
             ("broker", broker != self.broker),
             ("ledger", ledger_key != self.ledger_key),
             ("ledger.witness", witness != self.witness),
@@ -169,6 +177,11 @@ impl Config {
         ];
         let changed = later.into_iter().filter(|(_, differs)| *differs);
         let config = Self {
+            tokens: self
+                .tokens
+                .as_ref()
+                .and(tokens)
+                .or_else(|| self.tokens.clone()),
             terms,
             grants,
             resolve,

@@ -20,9 +20,11 @@
 //! - [`service`]: the tonic edge for people and brokers.
 //! - [`pipeline`]: the wiring of all of it.
 //! - [`outside`]: what of an event is about other sessions.
+//! - [`admission`]: who may call at all.
 //! - [`entropy`]: random bytes. [`hex`]: bytes as digits.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod alert;
 pub mod config;
 pub mod contain;

@@ -39,6 +39,7 @@ mod reload;
 mod revocation;
 mod search;
 mod subscription;
+mod tokens;
 mod witness;
 
 /// Longest wait for anything in a test.
