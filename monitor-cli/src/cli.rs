@@ -70,7 +70,10 @@ pub struct Global {
     /// Your private key [env: MONITOR_KEY].
     #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
     pub key: Option<PathBuf>,
-    /// TOML file with collector, ca, certificate, key, output, no_color [env: MONITOR_CONFIG].
+    /// File with your token, in place of certificate and key or beside them [env: MONITOR_TOKEN_FILE].
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
+    pub token_file: Option<PathBuf>,
+    /// TOML file with collector, ca, certificate, key, token_file, output, no_color [env: MONITOR_CONFIG].
     #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
     pub config: Option<PathBuf>,
     /// How results are written [env: MONITOR_OUTPUT] [default: table on a terminal, else ndjson].

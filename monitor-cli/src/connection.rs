@@ -1,9 +1,9 @@
-//! The collector, dialled with this person's certificate.
+//! The collector, dialled with this person's certificate or token.
 //!
 //! Every error of the way there and every status that comes back ends up as
 //! one line that says what was wrong and what would be right.
 
-use std::time::Duration;
+use std::{io, path::Path, time::Duration};
 
 use monitor_model::{
     clock::{Clock as _, SystemClock},
@@ -17,8 +17,17 @@ use monitor_proto::v1::{
     revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
-use monitor_transport::{causes, identity::Identity, tls::TlsError};
-use tonic::{Code, Request, Status, transport::Channel};
+use monitor_transport::{
+    causes,
+    tls::{TlsError, Trust},
+    token::TOKEN_BYTES_MAX,
+};
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
 
 use crate::{error::CliError, settings::Dial};
 
@@ -37,29 +46,77 @@ const SHORT_ID_SEARCH_MAX: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct Connection {
     address: String,
-    identity: Identity,
-    channel: Channel,
+    shown: String,
+    line: Line,
+}
+
+/// The connection, with the token on every call.
+pub type Line = InterceptedService<Channel, Bearer>;
+
+/// Puts a token on calls, where there is one.
+#[derive(Clone, Debug)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Bearer {
+    /// Reads the token anew: what renews it writes the file.
+    fn read(path: &Path) -> Result<Self, CliError> {
+        let file = |source| CliError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let wrong = || {
+            let most = format!("no token of 1 to {TOKEN_BYTES_MAX} bytes in it");
+            file(io::Error::new(io::ErrorKind::InvalidData, most))
+        };
+        let text = std::fs::read_to_string(path).map_err(file)?;
+        let token = text.trim();
+        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+            return Err(wrong());
+        }
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {token}").parse().map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
 }
 
 impl Connection {
     /// Checks the certificate files and dials.
     ///
     /// # Errors
-    /// [`CliError::Tls`] names the file, or why the address cannot be reached.
+    /// [`CliError::Tls`] names the file, or why the address cannot be reached;
+    /// [`CliError::File`] a token's file.
     pub async fn open(dial: &Dial) -> Result<Self, CliError> {
-        let tls = dial
-            .tls
-            .load(SystemClock.now())
-            .map_err(|error| CliError::Tls(error, None))?;
-        let identity = tls.identity().clone();
-        let channel = tls
-            .connect(&dial.address)
-            .await
-            .map_err(|error| undialled(error, &identity))?;
+        let now = SystemClock.now();
+        let unusable = |error| CliError::Tls(error, None);
+        let bearer = match &dial.token_file {
+            Some(path) => Bearer::read(path)?,
+            None => Bearer(None),
+        };
+        let (shown, channel) = if let Some(files) = &dial.tls {
+            let tls = files.load(now).map_err(unusable)?;
+            let shown = format!("the certificate of {}", tls.identity());
+            (shown, tls.connect(&dial.address).await)
+        } else {
+            let trust = Trust::load(&dial.ca, now).map_err(unusable)?;
+            let shown = "a token without a certificate".to_owned();
+            (shown, trust.connect(&dial.address).await)
+        };
+        let channel = channel.map_err(|error| undialled(error, &shown))?;
         Ok(Self {
             address: dial.address.clone(),
-            identity,
-            channel,
+            shown,
+            line: InterceptedService::new(channel, bearer),
         })
     }
 
@@ -71,52 +128,51 @@ impl Connection {
 
     /// Streams and explanations.
     #[must_use]
-    pub fn events(&self) -> EventServiceClient<Channel> {
-        EventServiceClient::new(self.channel.clone())
+    pub fn events(&self) -> EventServiceClient<Line> {
+        EventServiceClient::new(self.line.clone())
     }
 
     /// Checkpoints, entries and proofs.
     #[must_use]
-    pub fn evidence(&self) -> EvidenceServiceClient<Channel> {
+    pub fn evidence(&self) -> EvidenceServiceClient<Line> {
         // A page of entries may be larger than a message usually is.
-        EvidenceServiceClient::new(self.channel.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        EvidenceServiceClient::new(self.line.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Sessions.
     #[must_use]
-    pub fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel.clone())
+    pub fn sessions(&self) -> SessionServiceClient<Line> {
+        SessionServiceClient::new(self.line.clone())
     }
 
     /// What lives in sessions.
     #[must_use]
-    pub fn processes(&self) -> ProcessServiceClient<Channel> {
-        ProcessServiceClient::new(self.channel.clone())
+    pub fn processes(&self) -> ProcessServiceClient<Line> {
+        ProcessServiceClient::new(self.line.clone())
     }
 
     /// Alerts.
     #[must_use]
-    pub fn alerts(&self) -> AlertServiceClient<Channel> {
-        AlertServiceClient::new(self.channel.clone())
+    pub fn alerts(&self) -> AlertServiceClient<Line> {
+        AlertServiceClient::new(self.line.clone())
     }
 
     /// Grants.
     #[must_use]
-    pub fn grants(&self) -> GrantServiceClient<Channel> {
-        GrantServiceClient::new(self.channel.clone())
+    pub fn grants(&self) -> GrantServiceClient<Line> {
+        GrantServiceClient::new(self.line.clone())
     }
 
     /// Hosts.
     #[must_use]
-    pub fn hosts(&self) -> HostServiceClient<Channel> {
-        HostServiceClient::new(self.channel.clone())
+    pub fn hosts(&self) -> HostServiceClient<Line> {
+        HostServiceClient::new(self.line.clone())
     }
 
     /// Orders.
     #[must_use]
-    pub fn orders(&self) -> RevocationServiceClient<Channel> {
-        RevocationServiceClient::new(self.channel.clone())
+    pub fn orders(&self) -> RevocationServiceClient<Line> {
+        RevocationServiceClient::new(self.line.clone())
     }
 
     /// What a status means for a person.
@@ -135,7 +191,7 @@ impl Connection {
             );
             CliError::Answer(text, Some(hint))
         } else if is_transient(status) {
-            let hint = advice(&text, &self.identity);
+            let hint = advice(&text, &self.shown);
             CliError::Unreachable {
                 address: self.address.clone(),
                 cause: text,
@@ -340,9 +396,9 @@ pub fn status_text(status: &Status) -> String {
 }
 
 /// Why no connection came about.
-fn undialled(error: TlsError, identity: &Identity) -> CliError {
+fn undialled(error: TlsError, shown: &str) -> CliError {
     let hint = if let TlsError::Connect { cause, .. } = &error {
-        advice(cause, identity)
+        advice(cause, shown)
     } else {
         None
     };
@@ -350,7 +406,7 @@ fn undialled(error: TlsError, identity: &Identity) -> CliError {
 }
 
 /// What would be right, by what the connection's causes say.
-fn advice(cause: &str, identity: &Identity) -> Option<String> {
+fn advice(cause: &str, shown: &str) -> Option<String> {
     let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
     let text = if has(&["onnection refused"]) {
         "nothing listens there: is monitor-collector running, and is the port right?".to_owned()
@@ -358,7 +414,7 @@ fn advice(cause: &str, identity: &Identity) -> Option<String> {
         "the host name is not known: is it spelled right?".to_owned()
     } else if has(&["received fatal alert", "CertificateRequired"]) {
         format!(
-            "the collector does not take the certificate of {identity}: it wants one that its own authority issued and that holds now"
+            "the collector does not take {shown}: it wants a certificate that its own authority issued and that holds now"
         )
     } else if has(&["UnknownIssuer", "BadSignature"]) {
         "the collector's certificate is of another authority: give with --ca the ca.pem of the one that issued it".to_owned()
@@ -376,7 +432,7 @@ fn advice(cause: &str, identity: &Identity) -> Option<String> {
         // A server that refuses a client's certificate under TLS 1.3 hangs up,
         // and its reason is often lost on the way.
         format!(
-            "no answer before it was closed: either the collector stopped, or it does not take the certificate of {identity}, which its own authority must have issued"
+            "no answer before it was closed: either the collector stopped, or it does not take {shown}: a certificate must be of its own authority, a token needs [tokens] in its configuration"
         )
     } else if has(&["imed out", "deadline has elapsed", "imeout expired"]) {
         "no answer came: is the way there open?".to_owned()

@@ -30,6 +30,8 @@ struct File {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    #[serde(rename = "token_file")]
+    token: Option<PathBuf>,
     output: Option<String>,
     #[serde(default)]
     no_color: bool,
@@ -42,19 +44,24 @@ pub struct Settings {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    token_file: Option<PathBuf>,
     /// The output format, where one is asked for.
     pub output: Option<OutputFormat>,
     /// Whether colours are forbidden.
     pub no_color: bool,
 }
 
-/// Where the collector is, and the certificate to show there.
+/// Where the collector is, and the certificate or token to show there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
     /// `https://HOST:PORT`.
     pub address: String,
-    /// The files of mutual TLS.
-    pub tls: TlsFiles,
+    /// Certificate of the authority that signed the collector's.
+    pub ca: PathBuf,
+    /// The files of mutual TLS; none where a token says who it is.
+    pub tls: Option<TlsFiles>,
+    /// The file with the token; read for each connection.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -97,6 +104,7 @@ impl Settings {
             ca: path_of(&flags.ca, "MONITOR_CA").or(file.ca),
             certificate: path_of(&flags.certificate, "MONITOR_CERTIFICATE").or(file.certificate),
             key: path_of(&flags.key, "MONITOR_KEY").or(file.key),
+            token_file: path_of(&flags.token_file, "MONITOR_TOKEN_FILE").or(file.token),
             output,
             no_color: flags.no_color || set("NO_COLOR").is_some() || file.no_color,
         })
@@ -117,13 +125,16 @@ impl Settings {
         let path = |value: &Option<PathBuf>, what, flag, variable| {
             value.clone().ok_or_else(|| missing(what, flag, variable))
         };
-        Ok(Dial {
-            address: self
-                .collector
-                .clone()
-                .ok_or_else(|| missing("collector address", "collector", "MONITOR_COLLECTOR"))?,
-            tls: TlsFiles {
-                ca: path(&self.ca, "authority's certificate", "ca", "MONITOR_CA")?,
+        let address = self.collector.clone();
+        let address = address
+            .ok_or_else(|| missing("collector address", "collector", "MONITOR_COLLECTOR"))?;
+        let ca = path(&self.ca, "authority's certificate", "ca", "MONITOR_CA")?;
+        let by_token = self.token_file.is_some();
+        let tls = if by_token && self.certificate.is_none() && self.key.is_none() {
+            None
+        } else {
+            Some(TlsFiles {
+                ca: ca.clone(),
                 certificate: path(
                     &self.certificate,
                     "certificate",
@@ -131,7 +142,13 @@ impl Settings {
                     "MONITOR_CERTIFICATE",
                 )?,
                 key: path(&self.key, "private key", "key", "MONITOR_KEY")?,
-            },
+            })
+        };
+        Ok(Dial {
+            address,
+            ca,
+            tls,
+            token_file: self.token_file.clone(),
         })
     }
 }
@@ -160,10 +177,13 @@ fn read(path: &Path) -> Result<File, CliError> {
         cause: error.message().replace('\n', " "),
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for file in [&mut file.ca, &mut file.certificate, &mut file.key]
-        .into_iter()
-        .flatten()
-    {
+    let paths = [
+        &mut file.ca,
+        &mut file.certificate,
+        &mut file.key,
+        &mut file.token,
+    ];
+    for file in paths.into_iter().flatten() {
         *file = folder.join(&*file);
     }
     Ok(file)
@@ -208,7 +228,7 @@ mod tests {
         flags.collector = Some("https://flag:1".into());
         assert_eq!(address(&flags, &set), "https://flag:1");
         let settings = Settings::load(&flags, &none).unwrap();
-        let tls = settings.dial().unwrap().tls;
+        let tls = settings.dial().unwrap().tls.unwrap();
         assert_eq!(tls.ca, folder.path().join("ca.pem"));
         assert_eq!(tls.certificate, Path::new("/abs/c.pem"));
         assert_eq!(settings.output, Some(OutputFormat::Json));
@@ -226,6 +246,26 @@ mod tests {
                 .address,
             "https://file:1"
         );
+    }
+
+    #[test]
+    fn a_token_stands_in_for_certificate_and_key_or_beside_both() {
+        let (folder, path) =
+            file("collector = \"https://file:1\"\nca = \"ca.pem\"\ntoken_file = \"t.jwt\"\n");
+        let mut flags = Global {
+            config: Some(path),
+            ..Global::default()
+        };
+        let dial = |flags: &Global| Settings::load(flags, &none).unwrap().dial();
+        let by_token = dial(&flags).unwrap();
+        assert_eq!(by_token.tls, None);
+        assert_eq!(by_token.ca, folder.path().join("ca.pem"));
+        assert_eq!(by_token.token_file, Some(folder.path().join("t.jwt")));
+        flags.certificate = Some("c.pem".into());
+        let half = dial(&flags).unwrap_err().to_string();
+        assert!(half.contains("key"), "{half}");
+        flags.key = Some("c.key".into());
+        assert!(dial(&flags).unwrap().tls.is_some());
     }
 
     #[test]

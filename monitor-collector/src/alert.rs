@@ -30,7 +30,7 @@ use monitor_model::{
     verdict::Verdict,
 };
 
-use crate::{config::Config, ledger::Entry, state::Raised};
+use crate::{config::Config, ledger::Entry, outside::without_other_sessions, state::Raised};
 
 pub mod counting;
 pub mod grants;
@@ -229,12 +229,14 @@ impl Alerter {
             tenants: tenants(rule, &firing.marks),
             window: rule.window,
         };
-        let sentence = |reader| telling::sentence(entry, moment.standing, reader, &told);
+        let sentence = |entry, reader| telling::sentence(entry, moment.standing, reader, &told);
+        let mut outside = entry.clone();
+        without_other_sessions(&mut outside.judged.event);
         let raised = Raised {
             stamp: moment.stamp,
-            outside: sentence(telling::Reader::OfLedger),
+            outside: sentence(&outside, telling::Reader::OfLedger),
             alert: Alert {
-                sentence: sentence(telling::Reader::OfEverything),
+                sentence: sentence(entry, telling::Reader::OfEverything),
                 ..alert(rule, &firing, entry, moment)
             },
             fold: key,

@@ -14,7 +14,7 @@ use monitor_ledger::{
     seal::{Home, SealKey},
 };
 use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
-use monitor_transport::{configuration::Document, tls::TlsFiles};
+use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
 use self::retention::Retention;
 
@@ -28,6 +28,7 @@ mod policy;
 mod raw;
 pub mod retention;
 pub mod rules;
+mod tokens;
 mod witness;
 
 /// The documented configuration, as `config --default` prints it.
@@ -39,6 +40,8 @@ pub const TENANTS_MAX: usize = 1_000;
 pub const ZONES_MAX: usize = 20_000;
 /// Longest time until host names are resolved anew: a day.
 pub const RESOLVE_MINUTES_MAX: u64 = 1_440;
+/// Furthest that a token issuer's clock may differ.
+pub const LEEWAY_SECONDS_MAX: u64 = 300;
 /// Most files that a configuration includes.
 pub const INCLUDES_MAX: usize = 64;
 /// Most alert rules.
@@ -93,6 +96,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Files of the mutual TLS.
     pub tls: TlsFiles,
+    /// What tokens people may show; without them everybody shows a certificate.
+    pub tokens: Option<Tokens>,
     /// What signs the ledgers' checkpoints; without one there are none.
     pub ledger_key: Option<PathBuf>,
     /// What seals the ledgers' files; without one they lie in clear.
@@ -162,7 +167,7 @@ impl Config {
     }
 
     /// This configuration with what another says of tenants, inventory, policy,
-    /// grants and alerts, which a running collector can go on under; and the keys of
+    /// grants, alerts and tokens, which a running collector can go on under; and the keys of
     /// the other that take a new start.
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
@@ -171,6 +176,7 @@ impl Config {
             listen,
             data_dir,
             tls,
+            tokens,
             broker,
             ledger_key,
             ledger_seal,
@@ -191,6 +197,8 @@ impl Config {
             ("listen", listen != self.listen),
             ("data_dir", data_dir != self.data_dir),
             ("tls", tls != self.tls),
+            // Whether connections without a certificate are taken at all.
+            ("tokens", tokens.is_some() != self.tokens.is_some()),
             ("broker", broker != self.broker),
             (
                 "ledger",
@@ -205,6 +213,11 @@ impl Config {
         ];
         let changed = later.into_iter().filter(|(_, differs)| *differs);
         let config = Self {
+            tokens: self
+                .tokens
+                .as_ref()
+                .and(tokens)
+                .or_else(|| self.tokens.clone()),
             terms,
             retention,
             grants,

@@ -20,9 +20,12 @@
 //! - [`tables`]: what the writer tells everybody else.
 //! - [`service`]: the tonic edge for people and brokers.
 //! - [`pipeline`]: the wiring of all of it.
+//! - [`outside`]: what of an event is about other sessions.
+//! - [`admission`]: who may call at all.
 //! - [`entropy`]: random bytes. [`hex`]: bytes as digits.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod alert;
 pub mod config;
 pub mod contain;
@@ -32,6 +35,7 @@ pub mod entropy;
 pub mod hex;
 pub mod ingest;
 pub mod ledger;
+pub mod outside;
 pub mod pipeline;
 pub mod processes;
 pub mod reads;

@@ -28,16 +28,18 @@ use monitor_transport::{
     causes,
     identity::Role,
     tls::{Tls, TlsError},
+    token::Tokens,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    service::RoutesBuilder,
+    service::{InterceptorLayer, RoutesBuilder},
     transport::{Server, server::TcpIncoming},
 };
 use tracing::{error, info, warn};
 
 use crate::{
+    admission::Admission,
     config::{
         Config, ConfigError,
         names::{self, SystemNames, Unresolved},
@@ -129,6 +131,7 @@ pub enum StartError {
 pub struct Collector {
     address: SocketAddr,
     in_force: Mutex<Arc<Config>>,
+    tokens: watch::Sender<Option<Tokens>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     revoking: Option<JoinHandle<()>>,
     witnessing: Option<JoinHandle<()>>,
@@ -193,7 +196,12 @@ impl Collector {
         tokio::spawn(sweep(writer.clone(), stop.clone()));
         tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
-        let serving = serve(&tls, listener, edge, ingest).await?;
+        let (tokens, in_force) = watch::channel(config.tokens.clone());
+        let admission = Admission {
+            tokens: in_force,
+            clock: Arc::clone(&clock),
+        };
+        let serving = serve(&tls, listener, (edge, ingest), admission).await?;
         if config.ledger_key.is_none() {
             warn!(
                 "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
@@ -207,6 +215,7 @@ impl Collector {
         Ok(Self {
             address,
             in_force: Mutex::new(config),
+            tokens,
             serving,
             revoking,
             witnessing,
@@ -292,6 +301,7 @@ impl Collector {
         let reload = |reply| Request::Reload(Arc::clone(&config), reply);
         match self.writer.ask(reload).await {
             Ok(policy) => {
+                self.tokens.send_replace(config.tokens.clone());
                 let in_force = self.in_force.lock();
                 *in_force.unwrap_or_else(PoisonError::into_inner) = config;
                 info!(%policy, tenants, rules, "Configuration reloaded.");
@@ -452,8 +462,8 @@ fn revoker(
 async fn serve(
     tls: &Tls,
     listener: TcpListener,
-    edge: Edge,
-    ingest: Ingest,
+    (edge, ingest): (Edge, Ingest),
+    admission: Admission,
 ) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
     let failed = |cause: String| StartError::Services { cause };
     let stop = edge.stop.clone();
@@ -494,13 +504,19 @@ async fn serve(
         .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))
         .add_service(RevocationServiceServer::new(edge));
+    let secured = if admission.tokens.borrow().is_some() {
+        tls.server_for_tokens()
+    } else {
+        tls.server()
+    };
     let server = Server::builder()
-        .tls_config(tls.server())
+        .tls_config(secured)
         .map_err(|error| failed(causes(&error)))?
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES * 4)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .layer(InterceptorLayer::new(admission))
         .add_routes(routes.routes());
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(tokio::spawn(server.serve_with_incoming_shutdown(

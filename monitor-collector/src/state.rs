@@ -391,7 +391,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn session(&self, id: SessionId) -> Result<Option<Login>, StateError> {
-        session(&self.connection, &self.path, id)
+        session(&self.connection, &self.path, id, &[])
     }
 
     fn sqlite(&self, source: rusqlite::Error) -> StateError {
@@ -406,17 +406,26 @@ fn session(
     connection: &Connection,
     path: &Path,
     id: SessionId,
+    tenants: &[TenantId],
 ) -> Result<Option<Login>, StateError> {
-    let select = "SELECT message, boot FROM session WHERE id = ?1";
+    let select = "SELECT tenant, message, boot FROM session WHERE id = ?1";
     let row = connection
         .query_row(select, [id.to_string()], |row| {
-            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+            // Looked at here and nowhere in SQL, whose lists take longer than all else.
+            let tenant = row.get_ref(0)?.as_str_or_null()?;
+            let is_seen = |tenant: &str| tenants.iter().any(|seen| seen.as_str() == tenant);
+            if tenants.is_empty() || tenant.is_some_and(is_seen) {
+                Ok(Some((row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?)))
+            } else {
+                Ok(None)
+            }
         })
         .optional();
     let row = row.map_err(|source| StateError::Sqlite {
         path: path.into(),
         source,
     })?;
-    row.map(|(message, boot)| load::login(path, &message, &boot))
+    row.flatten()
+        .map(|(message, boot)| load::login(path, &message, &boot))
         .transpose()
 }

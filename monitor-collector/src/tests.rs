@@ -32,6 +32,7 @@ mod alerts;
 mod cascades;
 mod evidence;
 mod hosts;
+mod leaks;
 mod measure;
 mod processes;
 mod reads;
@@ -39,6 +40,7 @@ mod reload;
 mod revocation;
 mod search;
 mod subscription;
+mod tokens;
 mod witness;
 
 /// Longest wait for anything in a test.

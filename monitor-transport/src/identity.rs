@@ -1,8 +1,9 @@
-//! Roles and names, from certificates only.
+//! Roles and names, from certificates; of people also from tokens ([`crate::token`]).
 //!
 //! A certificate names its holder by one URI among its subject alternative
 //! names: `monitor://ROLE/NAME`, for an auditor with `?tenant=T` once or more.
-//! Nothing that a peer says in a message changes who it is.
+//! Nothing that a peer says in a message changes who it is: a token is proof only
+//! by its issuer's signature, and never of a machine.
 
 use std::{fmt, str::FromStr};
 
@@ -112,16 +113,7 @@ impl FromStr for Identity {
         for pair in query.into_iter().flat_map(|query| query.split('&')) {
             tenants.push(pair.strip_prefix("tenant=").ok_or_else(wrong)?.parse()?);
         }
-        let identity = Self {
-            role: role.parse()?,
-            name: name.parse()?,
-            tenants,
-        };
-        match (identity.role, identity.tenants.is_empty()) {
-            (Role::Auditor, true) => Err(IdentityError::NoTenant),
-            (Role::Auditor, false) | (_, true) => Ok(identity),
-            (role, false) => Err(IdentityError::Tenants { role }),
-        }
+        Self::new(role.parse()?, name.parse()?, tenants)
     }
 }
 
@@ -172,6 +164,26 @@ pub enum IdentityError {
 }
 
 impl Identity {
+    /// Somebody of a role; auditors alone are bound to tenants, and must be.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoTenant`], [`IdentityError::Tenants`].
+    pub fn new(
+        role: Role,
+        name: PrincipalId,
+        tenants: Vec<TenantId>,
+    ) -> Result<Self, IdentityError> {
+        match (role, tenants.is_empty()) {
+            (Role::Auditor, true) => Err(IdentityError::NoTenant),
+            (Role::Auditor, false) | (_, true) => Ok(Self {
+                role,
+                name,
+                tenants,
+            }),
+            (role, false) => Err(IdentityError::Tenants { role }),
+        }
+    }
+
     /// Reads the identity from a certificate (DER).
     ///
     /// # Errors
@@ -199,16 +211,28 @@ impl Identity {
         }
     }
 
-    /// Who sent a request, by the certificate of its connection.
+    /// Who sent a request: whom the server admitted, else by the certificate of
+    /// its connection. Nothing that a peer sends gets among the extensions.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` with the reason when nobody can be made out.
     pub fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        if let Some(admitted) = request.extensions().get::<Self>() {
+            return Ok(admitted.clone());
+        }
+        Self::shown(request)
+            .and_then(|shown| shown.ok_or(IdentityError::NoCertificate))
+            .map_err(|error| Status::unauthenticated(error.to_string()))
+    }
+
+    /// Whose certificate the connection of a request showed; none without one.
+    ///
+    /// # Errors
+    /// [`IdentityError`] when it names not exactly one identity.
+    pub fn shown<T>(request: &Request<T>) -> Result<Option<Self>, IdentityError> {
         let certificates = request.peer_certs();
         let leaf = certificates.as_ref().and_then(|all| all.first());
-        leaf.ok_or(IdentityError::NoCertificate)
-            .and_then(|leaf| Self::from_certificate(leaf))
-            .map_err(|error| Status::unauthenticated(error.to_string()))
+        leaf.map(|leaf| Self::from_certificate(leaf)).transpose()
     }
 
     /// Passes when the role is one of those allowed.

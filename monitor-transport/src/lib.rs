@@ -17,6 +17,7 @@ pub mod identity;
 pub mod logging;
 pub mod pki;
 pub mod tls;
+pub mod token;
 
 /// An error with all its causes in one line, outermost first.
 ///

@@ -202,33 +202,23 @@ impl Tls {
             .timeout(HANDSHAKE_TIMEOUT)
     }
 
+    /// The same where people may show a token instead: who shows a certificate
+    /// still must show one of the authority, who shows none can connect.
+    #[must_use]
+    pub fn server_for_tokens(&self) -> ServerTlsConfig {
+        self.server().client_auth_optional(true)
+    }
+
     /// Where to dial, with this identity shown and the server's checked
     /// against the host in the address.
     ///
     /// # Errors
     /// [`TlsError::Address`] when it is no `https://` address.
     pub fn endpoint(&self, address: &str) -> Result<Endpoint, TlsError> {
-        let wrong = |cause: String| TlsError::Address {
-            text: address.to_owned(),
-            cause,
-        };
-        if !address.starts_with("https://") {
-            return Err(wrong("it does not start with https://".to_owned()));
-        }
         let tls = ClientTlsConfig::new()
             .ca_certificate(self.ca.clone())
             .identity(self.pair.clone());
-        Endpoint::from_shared(address.to_owned())
-            .map_err(|error| wrong(causes(&error)))?
-            .tls_config(tls)
-            .map_err(|error| wrong(causes(&error)))
-            .map(|endpoint| {
-                endpoint
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .tcp_nodelay(true)
-                    .http2_keep_alive_interval(KEEP_ALIVE)
-                    .keep_alive_while_idle(true)
-            })
+        endpoint(address, tls)
     }
 
     /// Dials.
@@ -236,14 +226,69 @@ impl Tls {
     /// # Errors
     /// [`TlsError::Connect`] with every cause: refused, wrong certificate, expired.
     pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
-        self.endpoint(address)?
-            .connect()
-            .await
-            .map_err(|error| TlsError::Connect {
-                address: address.to_owned(),
-                cause: causes(&error),
-            })
+        connect(address, self.endpoint(address)?).await
     }
+}
+
+/// Whom to trust as a server, for who shows no certificate there.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    ca: Certificate,
+}
+
+impl Trust {
+    /// Reads and checks the authority's certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub fn load(ca: &Path, now: UnixNs) -> Result<Self, TlsError> {
+        let text = fs::read(ca).map_err(|source| TlsError::File {
+            path: ca.into(),
+            source,
+        })?;
+        check_validity(ca, &parse(ca, &der(ca, &text)?)?, now)?;
+        Ok(Self {
+            ca: Certificate::from_pem(text),
+        })
+    }
+
+    /// Dials, with no certificate shown.
+    ///
+    /// # Errors
+    /// As [`Tls::connect`].
+    pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
+        let tls = ClientTlsConfig::new().ca_certificate(self.ca.clone());
+        connect(address, endpoint(address, tls)?).await
+    }
+}
+
+fn endpoint(address: &str, tls: ClientTlsConfig) -> Result<Endpoint, TlsError> {
+    let wrong = |cause: String| TlsError::Address {
+        text: address.to_owned(),
+        cause,
+    };
+    if !address.starts_with("https://") {
+        return Err(wrong("it does not start with https://".to_owned()));
+    }
+    Endpoint::from_shared(address.to_owned())
+        .map_err(|error| wrong(causes(&error)))?
+        .tls_config(tls)
+        .map_err(|error| wrong(causes(&error)))
+        .map(|endpoint| {
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_while_idle(true)
+        })
+}
+
+async fn connect(address: &str, endpoint: Endpoint) -> Result<Channel, TlsError> {
+    let connected = endpoint.connect().await;
+    connected.map_err(|error| TlsError::Connect {
+        address: address.to_owned(),
+        cause: causes(&error),
+    })
 }
 
 fn der(path: &Path, text: &[u8]) -> Result<Vec<u8>, TlsError> {

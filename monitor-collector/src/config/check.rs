@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use super::{
     AGGREGATE_SECONDS_MAX, Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN,
-    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, rules, witness,
+    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, rules, tokens, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -104,6 +104,7 @@ fn checked_rest(
         listen,
         data_dir,
         tls,
+        tokens: of_tokens,
         broker,
         ledger,
         alert,
@@ -132,6 +133,9 @@ fn checked_rest(
         )?,
         data_dir,
         tls: document.tls_beside(&tls),
+        tokens: of_tokens
+            .map(|raw| tokens::checked(raw, document))
+            .transpose()?,
         broker: broker.map(checked_broker).transpose()?,
         terms: stated.terms,
         retention: stated.retention,

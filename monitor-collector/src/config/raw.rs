@@ -14,6 +14,7 @@ pub(super) struct Config {
     pub(super) listen: Spanned<String>,
     pub(super) data_dir: PathBuf,
     pub(super) tls: TlsFiles,
+    pub(super) tokens: Option<Tokens>,
     pub(super) broker: Option<Broker>,
     pub(super) ledger: Option<Ledger>,
     #[serde(default)]
@@ -84,6 +85,23 @@ pub(super) struct Witness {
     pub(super) timeout_seconds: Spanned<u64>,
     #[serde(default = "witness_seconds")]
     pub(super) every_seconds: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tokens {
+    pub(super) issuer: Spanned<String>,
+    pub(super) audience: Spanned<String>,
+    pub(super) jwks: Spanned<PathBuf>,
+    pub(super) algorithms: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default = "name_claim")]
+    pub(super) name_claim: String,
+    #[serde(default = "role_claim")]
+    pub(super) role_claim: String,
+    #[serde(default = "tenants_claim")]
+    pub(super) tenants_claim: String,
+    #[serde(default = "leeway_seconds")]
+    pub(super) leeway_seconds: Spanned<u64>,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +209,22 @@ pub(super) struct Zone {
 
 fn no_networks() -> Spanned<Vec<Spanned<String>>> {
     unstated(Vec::new())
+}
+
+fn name_claim() -> String {
+    "sub".to_owned()
+}
+
+fn role_claim() -> String {
+    "monitor_role".to_owned()
+}
+
+fn tenants_claim() -> String {
+    "monitor_tenants".to_owned()
+}
+
+fn leeway_seconds() -> Spanned<u64> {
+    unstated(30)
 }
 
 fn witness_seconds() -> Spanned<u64> {

@@ -164,7 +164,7 @@ impl EventService for Edge {
             event: Some(event),
             verdict_sentence,
             attribution_sentence,
-            matching_rules: Alerter::matching(&self.config.rules, &entry)
+            matching_rules: Alerter::matching(&self.config.rules, &sight.judged(&entry, &grants))
                 .into_iter()
                 .map(|rule| rule.id.clone())
                 .collect(),

@@ -16,14 +16,11 @@ use monitor_transport::identity::{Identity, Role};
 use tonic::{Request, Response, Status};
 
 use super::{Edge, bad, page, reads, reads::Words, sight::Sight};
-use crate::{
-    ledger::{
-        LedgerError,
-        coverage::{Asked, Coverage, Note, Noted},
-        evidence::Evidence,
-        read::Reader,
-    },
-    state::Login,
+use crate::ledger::{
+    LedgerError,
+    coverage::{Asked, Coverage, Note, Noted},
+    evidence::Evidence,
+    read::Reader,
 };
 
 const READERS: [Role; 3] = [Role::Soc, Role::Admin, Role::Auditor];
@@ -231,14 +228,10 @@ impl Edge {
         }
         let id = SessionId::from_slice(&asked.session).map_err(|error| bad("session", error))?;
         let edge = self.seated(sight);
-        let found = edge.ask_state(move |state| state.session(id));
-        let sees = |login: &Login| match (sight, &login.session.tenant) {
-            (Sight::Everything, _) => true,
-            (Sight::Tenants(_), Some(tenant)) => sight.sees(tenant),
-            (Sight::Tenants(_), None) => false,
-        };
-        let login = found.await?.filter(sees);
-        let login = login.ok_or_else(|| Status::not_found(format!("no session {id} is known")))?;
+        let missing = || Status::not_found(format!("no session {id} is known"));
+        let seen = sight.narrow(&[]).ok_or_else(missing)?;
+        let found = edge.ask_state(move |state| state.session(id, &seen));
+        let login = found.await?.ok_or_else(missing)?;
         let session = login.session;
         let asked = Asked {
             host: session.host,

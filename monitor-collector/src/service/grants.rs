@@ -43,7 +43,7 @@ impl Wanted {
     }
 }
 
-fn grant_use(grant: &Grant, used: &GrantUse) -> v1::GrantUse {
+fn grant_use(sight: &Sight, grant: &Grant, used: &GrantUse) -> v1::GrantUse {
     let entries = used.entries.iter().map(|(entry, used)| v1::EntryUse {
         part: v1::ScopePart::from(entry.part).into(),
         entry: grant.scope.entry_text(*entry),
@@ -51,7 +51,7 @@ fn grant_use(grant: &Grant, used: &GrantUse) -> v1::GrantUse {
         last_unix_ns: used.last.0,
     });
     v1::GrantUse {
-        grant: Some(grant.into()),
+        grant: Some(sight.grant(grant)),
         entries: entries.collect(),
         accesses: used.whole.accesses,
         last_unix_ns: used.whole.last.0,
@@ -140,7 +140,8 @@ impl GrantService for Edge {
         let place = page::place(&asked.page_token)?;
         let tenant: Option<TenantId> = name_opt("tenant", &asked.tenant)?;
         let principal: Option<PrincipalId> = name_opt("principal", &asked.principal)?;
-        let Some(tenants) = Sight::of(&identity).narrow(tenant.as_slice()) else {
+        let sight = Sight::of(&identity);
+        let Some(tenants) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListGrantsResponse::default()));
         };
         let words = Words::default()
@@ -156,9 +157,8 @@ impl GrantService for Edge {
             after: place,
         };
         let (grants, next_page_token) = self.page_of_grants(&wanted, size);
-        let grants = grants.iter().map(Into::into).collect();
         Ok(Response::new(ListGrantsResponse {
-            grants,
+            grants: grants.iter().map(|grant| sight.grant(grant)).collect(),
             next_page_token,
         }))
     }
@@ -174,7 +174,8 @@ impl GrantService for Edge {
         let after = page::place(&asked.page_token)?;
         let tenant: Option<TenantId> = name_opt("tenant", &asked.tenant)?;
         let principal: Option<PrincipalId> = name_opt("principal", &asked.principal)?;
-        let Some(tenants) = Sight::of(&identity).narrow(tenant.as_slice()) else {
+        let sight = Sight::of(&identity);
+        let Some(tenants) = sight.narrow(tenant.as_slice()) else {
             return Ok(Response::new(ListGrantUseResponse::default()));
         };
         let words = Words::default()
@@ -195,7 +196,12 @@ impl GrantService for Edge {
         let (uses, uncounted) = self.writer.ask(ask).await.map_err(denied)?;
         let of = |used: &GrantUse| {
             let grant = grants.iter().find(|grant| grant.id == used.grant)?;
-            Some(grant_use(grant, used))
+            Some(grant_use(&sight, grant, used))
+        };
+        let uncounted = match sight {
+            Sight::Everything => uncounted,
+            // How many there are is all tenants' doing; that there are any is not hidden.
+            Sight::Tenants(_) => uncounted.min(1),
         };
         Ok(Response::new(ListGrantUseResponse {
             uses: uses.iter().filter_map(of).collect(),

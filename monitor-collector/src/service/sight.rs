@@ -2,16 +2,18 @@
 //!
 //! An auditor sees the ledgers, sessions, alerts and grants of the tenants in
 //! the certificate. What such an entry says of another tenant is left out: the
-//! session's tenant and grants, owners, grants looked at. An event that had to
-//! be changed comes without its hash, since it is not what was hashed.
+//! session's tenant and grants, owners, grants looked at, processes of other
+//! sessions, and words that may name anybody. An event that had to be changed
+//! comes without its hash, since it is not what was hashed. What that comes to:
+//! `docs/reference/access.md`.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use monitor_model::{
     bytes::ByteText,
-    event::{Action, Event, ProcessRef, Step},
-    grant::Grant,
-    id::{GrantId, SessionId, TenantId},
+    event::{Action, Event},
+    grant::{Grant, GrantState},
+    id::{GrantId, TenantId},
     session::{Credential, Session},
     tenant::Owner,
     verdict::{Judgement, Verdict},
@@ -19,7 +21,7 @@ use monitor_model::{
 use monitor_proto::v1;
 use monitor_transport::identity::{Identity, Role};
 
-use crate::{ledger::Entry, state::Raised};
+use crate::{ledger::Entry, outside::without_other_sessions, state::Raised};
 
 /// What a caller sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,32 @@ impl Sight {
         let mut event = event.clone();
         self.redact_event(&mut event, grants);
         Cow::Owned(event)
+    }
+
+    /// A judged event as this caller may read it.
+    #[must_use]
+    pub fn judged(&self, entry: &Entry, grants: &HashMap<GrantId, Grant>) -> Entry {
+        let mut entry = entry.clone();
+        if *self != Self::Everything {
+            self.redact_event(&mut entry.judged.event, grants);
+            self.redact_judgement(&mut entry.judged.judgement, grants);
+        }
+        entry
+    }
+
+    /// A grant as this caller may read it.
+    #[must_use]
+    pub fn grant(&self, grant: &Grant) -> v1::Grant {
+        let mut grant = grant.clone();
+        if *self != Self::Everything
+            && let GrantState::Ended { reason, .. } = &mut grant.state
+            && let Some((order, _)) = reason.split_once(':')
+            && order.starts_with("order ")
+        {
+            // An order's cause may be what was done to another tenant.
+            *reason = order.to_owned();
+        }
+        (&grant).into()
     }
 
     /// An entry as this caller may read it.
@@ -199,12 +227,7 @@ impl Sight {
             who.tenant = None;
         }
         if *self != Self::Everything {
-            // Another session on the way may be another tenant's.
-            let foreign = |step: &&mut Step| step.session.is_some() && step.session != who.session;
-            for step in who.way.iter_mut().filter(foreign) {
-                step.session = None;
-                step.name = ByteText::default();
-            }
+            without_other_sessions(event);
         }
         match &mut event.action {
             Action::SessionOpened { session } => self.redact_session(session, grants),
@@ -213,24 +236,9 @@ impl Sight {
                     *tenant = None;
                 }
             }
-            Action::Contradiction { process, says, .. } => {
-                self.redact_process(process, who.session);
-                self.redact_says(says, who.session);
-            }
-            Action::Memory { target, .. }
-            | Action::Signal { target, .. }
-            | Action::JobStarted { leader: target, .. } => {
-                self.redact_process(target, who.session);
-            }
-            Action::LocalConnect { peer, .. } => {
-                if let Some(peer) = peer {
-                    self.redact_process(peer, who.session);
-                }
-            }
-            Action::Host { target, .. } => {
-                if let Some(target) = target {
-                    self.redact_process(target, who.session);
-                }
+            Action::Contained { receipt } => {
+                let seen = |id: &GrantId| self.sees_grant(grants, id);
+                receipt.expired = receipt.expired.take().filter(seen);
             }
             Action::Read {
                 by,
@@ -249,17 +257,22 @@ impl Sight {
                     tenants.clear();
                 }
             }
-            Action::Exec { .. }
+            Action::Contradiction { .. }
+            | Action::Memory { .. }
+            | Action::Signal { .. }
+            | Action::JobStarted { .. }
+            | Action::LocalConnect { .. }
+            | Action::Host { .. }
+            | Action::Survivors { .. }
+            | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }
             | Action::Connect { .. }
             | Action::Socket { .. }
             | Action::Identity { .. }
             | Action::SessionEnded { .. }
-            | Action::Survivors { .. }
             | Action::JobEnded { .. }
             | Action::LoginRefused { .. }
-            | Action::Contained { .. }
             | Action::Gap { .. }
             | Action::Impaired { .. }
             | Action::AgentStarted { .. }
@@ -267,27 +280,18 @@ impl Sight {
         }
     }
 
-    /// Another process may belong to another tenant's session: a reader of some
-    /// tenants learns its number only.
-    fn redact_process(&self, process: &mut ProcessRef, own: Option<SessionId>) {
-        if *self != Self::Everything && process.session != own {
-            process.session = None;
-            process.exe = None;
-        }
-    }
-
-    /// The other side of a contradiction may be another tenant's session.
-    fn redact_says(&self, says: &mut Option<SessionId>, own: Option<SessionId>) {
-        if *self != Self::Everything && *says != own {
-            *says = None;
-        }
-    }
-
     fn redact_session(&self, session: &mut Session, grants: &HashMap<GrantId, Grant>) {
         if *self == Self::Everything {
             return;
         }
+        let held = session.grants.len();
         session.grants.retain(|id| self.sees_grant(grants, id));
+        // A certificate's key id names every grant and tenant that it is for.
+        if session.grants.len() < held
+            && let Credential::SshCertificate { key_id, .. } = &mut session.credential
+        {
+            key_id.clear();
+        }
         // The session that it was opened from may be another tenant's.
         for step in &mut session.way {
             step.session = None;
@@ -310,7 +314,7 @@ impl Sight {
 
 #[cfg(test)]
 mod tests {
-    use monitor_model::id::Source;
+    use monitor_model::{event::Step, id::Source};
 
     use super::*;
     use crate::testing::{credential, entry_of, event_id, opened, session_id, world};

@@ -128,12 +128,18 @@ impl StateReader {
             .collect()
     }
 
-    /// A session and the boot that it is of, ended ones too.
+    /// A session of these tenants, of any when there are none, and the boot that
+    /// it is of, ended ones too. One of others is not read: it takes no longer
+    /// than one that is not there.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn session(&self, id: SessionId) -> Result<Option<Login>, StateError> {
-        super::session(&self.connection, &self.path, id)
+    pub fn session(
+        &self,
+        id: SessionId,
+        tenants: &[TenantId],
+    ) -> Result<Option<Login>, StateError> {
+        super::session(&self.connection, &self.path, id, tenants)
     }
 
     /// Alerts, newest first.
