@@ -47,22 +47,19 @@ fn told(data_dir: &Path, ledger: &str) -> Vec<Event> {
 
 /// Who called what how often: `carol ListSessions 1`; with what was sent, at the end of a stream.
 fn calls(events: &[Event]) -> Vec<String> {
-    let call = events.iter().map(|event| match &event.action {
-        Action::Read {
+    let call = events.iter().map(|event| {
+        let Action::Read {
             by,
             call,
             times,
-            items: None,
+            items,
             ..
-        } => format!("{} {call} {times}", by.name),
-        Action::Read {
-            by,
-            call,
-            times,
-            items: Some(items),
-            ..
-        } => format!("{} {call} {times} sent {items}", by.name),
-        other => panic!("{other:?}"),
+        } = &event.action
+        else {
+            panic!("{event:?}");
+        };
+        let sent = items.map_or_else(String::new, |items| format!(" sent {items}"));
+        format!("{} {call} {times}{sent}", by.name)
     });
     call.collect()
 }
@@ -75,9 +72,11 @@ fn counted(data_dir: &Path, ledger: &str) -> u64 {
         assert_eq!(event.id.source, Source::Collector);
         assert_eq!(event.id.boot, events[0].id.boot);
     }
-    let times = events.iter().map(|event| match &event.action {
-        Action::Read { times, .. } => *times,
-        other => panic!("{other:?}"),
+    let times = events.iter().map(|event| {
+        let Action::Read { times, .. } = &event.action else {
+            panic!("{event:?}");
+        };
+        *times
     });
     times.sum()
 }
@@ -368,9 +367,11 @@ async fn an_auditor_reads_who_read_and_nothing_of_other_tenants() {
     let shown = found(&scene, &collector, "monitor://auditor/eve?tenant=acme").await;
     let questions: Vec<(&str, &str)> = shown
         .iter()
-        .map(|event| match &event.action {
-            Action::Read { by, question, .. } => (by.name.as_str(), question.as_str()),
-            other => panic!("{other:?}"),
+        .map(|event| {
+            let Action::Read { by, question, .. } = &event.action else {
+                panic!("{event:?}");
+            };
+            (by.name.as_str(), question.as_str())
         })
         .collect();
     let wanted = [

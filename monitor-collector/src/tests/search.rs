@@ -73,12 +73,12 @@ fn sequence(judged: &v1::JudgedEvent) -> u64 {
 }
 
 /// What agents tell: reads are entries as well.
-fn told() -> Option<EventFilter> {
+fn told() -> EventFilter {
     let kinds = ["credential", "session_opened"];
-    Some(EventFilter {
+    EventFilter {
         kinds: kinds.map(str::to_owned).into(),
         ..Default::default()
-    })
+    }
 }
 
 fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
@@ -92,7 +92,7 @@ async fn pages_have_each_event_once_and_nothing_that_came_after_the_first() {
     let (collector, mut agent) = filled(&scene, 40).await;
     let mut soc = client(&scene, &collector, "monitor://soc/sam").await;
     let newest = SearchRequest {
-        filter: told(),
+        filter: Some(told()),
         page_size: 7,
         ..Default::default()
     };
@@ -333,7 +333,7 @@ async fn an_auditor_finds_nothing_of_another_tenant_whatever_the_mask() {
     let mut everything = String::new();
     for paths in MASKS {
         let request = SearchRequest {
-            filter: told(),
+            filter: Some(told()),
             mask: mask(paths),
             ..Default::default()
         };
@@ -452,7 +452,7 @@ async fn a_stream_begins_at_an_instant_and_sends_the_parts_that_are_asked_for() 
     let found = page(&mut soc, &SearchRequest::default()).await.unwrap();
     let sixth = found.events.iter().find(|one| sequence(one) == 6).unwrap();
     let from = |from_unix_ns| SubscribeRequest {
-        filter: told(),
+        filter: Some(told()),
         from_unix_ns,
         until_now: true,
         mask: mask(&["position", "event.id.sequence"]),
@@ -497,7 +497,7 @@ async fn severity_chooses_among_alerts_and_leaves_events_alone() {
         let request = SubscribeRequest {
             filter: Some(EventFilter {
                 least_severity: least.into(),
-                ..told().unwrap_or_default()
+                ..told()
             }),
             from_start: true,
             until_now: true,

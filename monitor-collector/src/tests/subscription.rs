@@ -40,11 +40,11 @@ async fn subscribe(
 }
 
 /// What agents tell: reads are entries as well.
-fn told() -> Option<EventFilter> {
-    Some(EventFilter {
+fn told() -> EventFilter {
+    EventFilter {
         kinds: vec!["credential".into()],
         ..Default::default()
-    })
+    }
 }
 
 async fn next(stream: &mut Streaming<SubscribeResponse>) -> Option<SubscribeResponse> {
@@ -84,7 +84,7 @@ async fn resuming_by_cursor_loses_nothing_and_doubles_nothing() {
         }
         let request = SubscribeRequest {
             cursor: cursor.clone(),
-            filter: told(),
+            filter: Some(told()),
             from_start: true,
             ..SubscribeRequest::default()
         };
@@ -191,7 +191,7 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     let collector = scene.collector(more).await;
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     let request = SubscribeRequest {
-        filter: told(),
+        filter: Some(told()),
         from_start: true,
         ..Default::default()
     };
@@ -232,7 +232,7 @@ async fn a_slow_reader_is_cut_with_a_cursor_while_a_fast_one_goes_on() {
     assert!(next(&mut slow).await.is_none());
     let request = SubscribeRequest {
         cursor,
-        filter: told(),
+        filter: Some(told()),
         ..Default::default()
     };
     let mut resumed = subscribe(&scene, &collector, request).await.unwrap();
