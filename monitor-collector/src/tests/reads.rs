@@ -525,3 +525,43 @@ async fn an_agent_cannot_say_what_the_collector_says() {
     collector.drain().await;
     assert_eq!(whole(&scene.data_dir(), "acme"), 0);
 }
+
+/// Whether the words of an auditor are held back must not tell that one of them
+/// is another tenant's name.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditors_own_words_are_shown_whether_or_not_a_tenant_has_that_name() {
+    let scene = Scene::new();
+    let collector = played(&scene).await;
+    let eve = "monitor://auditor/eve?tenant=acme";
+    let mut events = EventServiceClient::new(scene.dial(eve, &collector).await);
+    // One is a tenant here, the other is nobody's name.
+    for name in ["globex", "nobody"] {
+        let asked = SearchRequest {
+            filter: Some(EventFilter {
+                principals: vec![name.into()],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        events.search(asked).await.unwrap();
+    }
+    let words = eventually(async || {
+        let shown = found(&scene, &collector, eve).await;
+        let questions = shown.iter().map(|event| match &event.action {
+            Action::Read { question, .. } => question.clone(),
+            other => panic!("{other:?}"),
+        });
+        let asked: Vec<String> = questions
+            .filter(|text| text.contains("principals"))
+            .collect();
+        (asked.len() == 2).then_some(asked)
+    })
+    .await;
+    assert_eq!(
+        words,
+        [
+            r#"{"principals":["globex"]}"#,
+            r#"{"principals":["nobody"]}"#
+        ]
+    );
+}

@@ -22,6 +22,7 @@ use monitor_model::{
 };
 use monitor_proto::v1::{self, alert_service_server::AlertService as _};
 use monitor_transport::identity::Identity;
+use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
@@ -30,7 +31,9 @@ use crate::{
     config::Config,
     core::{Batch, Core, alerts::Handling, orders::Wanted},
     ingest::agents::Agents,
-    service::{Edge, Seats, cursor::Seal},
+    ledger::Ledger,
+    reads::{COUNTED_MAX, Reads},
+    service::{Edge, Seats, cursor::Seal, reads::Counted},
     state::read::{AlertFilter, StateReader},
     testing::{at_seconds, credential, event_id, grant, ledger_key, opened, session_id},
     writer::Writer,
@@ -93,12 +96,23 @@ impl Drop for World {
     }
 }
 
+/// The ledger's secret names the stream of what the collector says in it: here
+/// it is the same in every world.
+fn same_secret(config: &Config) {
+    let acme = "acme".parse().unwrap();
+    drop(Ledger::open(&config.data_dir, &acme, None).unwrap());
+    let file = Connection::open(Ledger::path(&config.data_dir, &acme)).unwrap();
+    let secret = "UPDATE meta SET value = 'BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=' WHERE key = 'blinding'";
+    assert_eq!(file.execute(secret, []).unwrap(), 1);
+}
+
 impl World {
     pub(super) fn play(story: &Story) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), story);
         let clock = Arc::new(Set(AtomicU64::new(at_seconds(0).0)));
         let told: Arc<dyn Clock> = clock.clone();
+        same_secret(&config);
         let mut play = Play {
             core: Core::open(&config, told).unwrap(),
             clock,
@@ -131,7 +145,9 @@ impl World {
         let policy_version = writer.tables().borrow().policy.version().to_owned();
         let edge = Edge {
             home: config.home().unwrap(),
-            reads: Counted::new(Reads::new(config.aggregate, COUNTED_MAX)),
+            // What is asked becomes entries, with the words of who asks and stamps of
+            // their own: `tests::reads` looks at those.
+            reads: Counted::deaf(Reads::new(config.aggregate, COUNTED_MAX)),
             config,
             writer,
             agents: Arc::new(Agents::default()),
