@@ -158,17 +158,7 @@ impl Collector {
         let (writer, thread) =
             Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
         let seal = seal(&config)?;
-        let listen = |source| StartError::Listen {
-            address: config.listen,
-            source,
-        };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        let place = config.data_dir.join("listen");
-        std::fs::write(&place, format!("{address}\n")).map_err(|source| StartError::File {
-            path: place,
-            source,
-        })?;
+        let (listener, address) = listen(&config).await?;
         let agents = Arc::new(Agents::default());
         let home = config.home()?;
         let reads = Counted::new(Reads::new(config.aggregate, COUNTED_MAX));
@@ -186,13 +176,13 @@ impl Collector {
             seats: seats.clone(),
             outside: outside.clone(),
         };
-        let count = Arc::clone(&clock);
-        tokio::spawn(enter_due(
+        let entering = enter_due(
             writer.clone(),
             reads.clone(),
-            count,
+            Arc::clone(&clock),
             stop.clone(),
-        ));
+        );
+        tokio::spawn(entering);
         tokio::spawn(sweep(writer.clone(), stop.clone()));
         tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
         let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
@@ -381,6 +371,21 @@ fn named(config: Config, tls: &Tls) -> Result<Config, StartError> {
         cause: error.to_string(),
     })?;
     Ok(Config { name, ..config })
+}
+
+/// Listens, and writes down where.
+async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |source| StartError::Listen {
+        address: config.listen,
+        source,
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    let path = config.data_dir.join("listen");
+    match std::fs::write(&path, format!("{address}\n")) {
+        Ok(()) => Ok((listener, address)),
+        Err(source) => Err(StartError::File { path, source }),
+    }
 }
 
 /// Tells the writer whose agents are connected, until `stop`. One look at a time.

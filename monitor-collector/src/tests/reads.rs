@@ -547,9 +547,11 @@ async fn an_auditors_own_words_are_shown_whether_or_not_a_tenant_has_that_name()
     }
     let words = eventually(async || {
         let shown = found(&scene, &collector, eve).await;
-        let questions = shown.iter().map(|event| match &event.action {
-            Action::Read { question, .. } => question.clone(),
-            other => panic!("{other:?}"),
+        let questions = shown.iter().map(|event| {
+            let Action::Read { question, .. } = &event.action else {
+                panic!("{event:?}");
+            };
+            question.clone()
         });
         let asked: Vec<String> = questions
             .filter(|text| text.contains("principals"))
