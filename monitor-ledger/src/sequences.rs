@@ -66,7 +66,12 @@ impl Sequences {
     /// Takes an event: its number is held, and a gap that it names is known.
     /// False when the number was held before.
     pub fn take(&mut self, event: &Event) -> bool {
-        let stream = Stream::from(&event.id);
+        self.take_gap(event);
+        self.hold(Stream::from(&event.id), event.id.sequence)
+    }
+
+    /// Takes the gap that an event names, if it does, and not its number.
+    pub fn take_gap(&mut self, event: &Event) {
         if let Action::Gap {
             source,
             first,
@@ -76,11 +81,10 @@ impl Sequences {
         {
             let named = Stream {
                 source: *source,
-                ..stream.clone()
+                ..Stream::from(&event.id)
             };
             self.name(named, (*first, *last, *cause));
         }
-        self.hold(stream, event.id.sequence)
     }
 
     /// Takes a number as held; false when it was before.

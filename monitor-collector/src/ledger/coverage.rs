@@ -116,29 +116,32 @@ impl Coverage {
     /// [`LedgerError`].
     pub fn of(readers: &[Reader], asked: &Asked) -> Result<Self, LedgerError> {
         let mut coverage = Self::default();
-        let mut streams = BTreeSet::new();
+        let (mut streams, mut named) = (BTreeSet::new(), Sequences::default());
         for reader in readers {
             streams.extend(reader.streams_of(&asked.host)?);
             coverage.known_to = coverage.known_to.max(reader.newest_of(&asked.host)?);
-            coverage.note(reader, asked)?;
+            reader.told_of(&asked.host, |event| {
+                named.take_gap(event);
+                coverage.note(event, asked);
+            })?;
         }
         coverage.notes.sort_by_key(|note| note.at);
         streams.retain(|stream| asked.admits(stream.boot));
         for stream in streams {
-            coverage.look(readers, asked, stream)?;
+            coverage.look(readers, asked, stream, named.clone())?;
         }
         Ok(coverage)
     }
 
-    /// Looks at one stream in all ledgers.
+    /// Looks at one stream in all ledgers; the gaps that were named are known.
     fn look(
         &mut self,
         readers: &[Reader],
         asked: &Asked,
         stream: Stream,
+        mut sequences: Sequences,
     ) -> Result<(), LedgerError> {
         let mut within: Option<Span> = None;
-        let mut sequences = Sequences::default();
         for reader in readers {
             if let Some((low, high)) = reader.numbers_within(&stream, asked)? {
                 within = Some(within.map_or((low, high), |(first, last)| {
@@ -150,9 +153,6 @@ impl Coverage {
         let Some((first, last)) = within else {
             return Ok(());
         };
-        for reader in readers {
-            reader.gaps(&stream, &mut sequences)?;
-        }
         let held = Held {
             first: sequences.first_missing_before(&stream, first),
             last: sequences.last_missing_after(&stream, last),
@@ -166,32 +166,29 @@ impl Coverage {
     }
 
     /// Takes what uses up no number.
-    fn note(&mut self, reader: &Reader, asked: &Asked) -> Result<(), LedgerError> {
-        let kinds = [Kind::AgentStarted, Kind::Impaired];
-        reader.of_host(&asked.host, &kinds, |event| {
-            if event.at < asked.from || event.at > asked.to || !asked.admits(event.id.boot) {
-                return;
+    fn note(&mut self, event: &Event, asked: &Asked) {
+        if event.at < asked.from || event.at > asked.to || !asked.admits(event.id.boot) {
+            return;
+        }
+        let what = if let Action::Impaired { reason, times, .. } = &event.action {
+            Noted::Impaired {
+                reason: reason.clone(),
+                times: *times,
             }
-            let what = if let Action::Impaired { reason, times, .. } = &event.action {
-                Noted::Impaired {
-                    reason: reason.clone(),
-                    times: *times,
-                }
-            } else if let Action::AgentStarted { resumed: false, .. } = &event.action {
-                Noted::Unwatched
-            } else {
-                return;
-            };
-            if self.notes.len() >= NOTES_MAX {
-                self.is_cut = true;
-                return;
-            }
-            self.notes.push(Note {
-                at: event.at,
-                boot: event.id.boot,
-                what,
-            });
-        })
+        } else if let Action::AgentStarted { resumed: false, .. } = &event.action {
+            Noted::Unwatched
+        } else {
+            return;
+        };
+        if self.notes.len() >= NOTES_MAX {
+            self.is_cut = true;
+            return;
+        }
+        self.notes.push(Note {
+            at: event.at,
+            boot: event.id.boot,
+            what,
+        });
     }
 }
 
@@ -226,7 +223,7 @@ impl Reader {
             ..Scan::all()
         };
         let (mut found, mut left) = (UnixNs(0), NEWEST_READ);
-        self.scan(&newest, |entry, _| {
+        self.scan(&newest, |entry| {
             let event = &entry.judged.event;
             if event.id.agent == *host {
                 found = found.max(event.at);
@@ -271,29 +268,10 @@ impl Reader {
         added.map_err(|error| self.sqlite(error))
     }
 
-    /// Adds the gaps of a stream that its agent named.
-    fn gaps(&self, stream: &Stream, into: &mut Sequences) -> Result<(), LedgerError> {
-        self.of_host(&stream.agent, &[Kind::Gap], |event| {
-            if let Action::Gap {
-                source,
-                first,
-                last,
-                cause,
-            } = &event.action
-                && (*source, event.id.boot) == (stream.source, stream.boot)
-            {
-                into.name(stream.clone(), (*first, *last, *cause));
-            }
-        })
-    }
-
-    /// Every event of a host of these kinds, in stored order.
-    fn of_host(
-        &self,
-        host: &AgentName,
-        kinds: &[Kind],
-        mut take: impl FnMut(&Event),
-    ) -> Result<(), LedgerError> {
+    /// What a host's agent told of gaps, of its starts, and of what the kernel
+    /// could not tell, in stored order.
+    fn told_of(&self, host: &AgentName, mut take: impl FnMut(&Event)) -> Result<(), LedgerError> {
+        let kinds = [Kind::AgentStarted, Kind::Impaired, Kind::Gap];
         let code = |term: Term<'_>| term.code(self.blinding());
         let wanted = Scan {
             terms: vec![
@@ -302,7 +280,7 @@ impl Reader {
             ],
             ..Scan::all()
         };
-        self.scan(&wanted, |entry, _| {
+        self.scan(&wanted, |entry| {
             let event = &entry.judged.event;
             if event.id.agent == *host && kinds.contains(&event.action.kind()) {
                 take(event);

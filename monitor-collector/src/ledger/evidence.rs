@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use monitor_ledger::{
     Hash,
     file::{self, Block, Content, KeptCheckpoint, Stored, StoredError},
-    leaf::{Blinding, Leaf, Parts},
+    leaf::{Blinding, Leaf},
     merkle::TILE_WIDTH,
     proof::{self, Hashes as _},
     tile,
@@ -151,20 +151,15 @@ impl Evidence {
             });
             return Ok(hashed.collect());
         }
-        let entries = self.reader.entries_of(block)?.into_iter();
-        let hashed = entries.map(|(entry, judgement_bytes)| {
-            let parts = Parts {
-                stored_at_unix_ns: entry.stored_at.0,
-                event: &entry.judged.event_bytes,
-                judgement: &judgement_bytes,
-            };
-            Hashed {
+        let mut hashed = Vec::with_capacity(block.hashes().len());
+        self.reader.each_of(block, |entry, parts| {
+            hashed.push(Hashed {
                 position: entry.position,
-                leaf: Leaf::new(self.blinding(), entry.position, parts),
-                stored: Some((entry, judgement_bytes)),
-            }
-        });
-        Ok(hashed.collect())
+                leaf: Leaf::new(self.blinding(), entry.position, *parts),
+                stored: Some((entry, parts.judgement.to_vec())),
+            });
+        })?;
+        Ok(hashed)
     }
 
     /// The hashes of a tile; none where the tree has none.

@@ -128,7 +128,7 @@ impl Reader {
         };
         let limit = usize::try_from(span.limit).unwrap_or(usize::MAX);
         let mut entries: Vec<Entry> = Vec::new();
-        self.scan(&within, |entry, _| {
+        self.scan(&within, |entry| {
             if filter.admits(&entry) {
                 entries.push(entry);
             }
@@ -170,7 +170,7 @@ impl Reader {
             backwards: true,
             ..Scan::all()
         };
-        self.scan(&backwards, |entry, _| {
+        self.scan(&backwards, |entry| {
             if left == 0 {
                 return ControlFlow::Break(());
             }
@@ -189,20 +189,15 @@ impl Reader {
     /// # Errors
     /// As [`Reader::page`].
     pub fn find(&self, id: &EventId) -> Result<Option<Entry>, LedgerError> {
-        let blocks = self.blocks_of(id).map_err(|error| self.sqlite(error))?;
-        for block in blocks {
-            let entries = self.block(block, false)?;
-            let found = entries.into_iter().map(|(entry, _)| entry);
-            let mut found = found.filter(|entry| entry.judged.event.id == *id);
-            if let Some(entry) = found.next() {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
+        let Some(block) = self.block_of(id).map_err(|error| self.sqlite(error))? else {
+            return Ok(None);
+        };
+        let mut entries = self.block(block)?.into_iter();
+        Ok(entries.find(|entry| entry.judged.event.id == *id))
     }
 
-    /// Blocks that hold an event of this name: one, or none.
-    fn blocks_of(&self, id: &EventId) -> rusqlite::Result<Vec<i64>> {
+    /// The block that holds an event of this name.
+    fn block_of(&self, id: &EventId) -> rusqlite::Result<Option<i64>> {
         let sql = "SELECT block, ranges FROM numbers WHERE low <= ?4 AND high >= ?4 AND stream = (
                        SELECT id FROM stream WHERE agent = ?1 AND boot = ?2 AND source = ?3)
                    ORDER BY low DESC";
@@ -211,12 +206,12 @@ impl Reader {
         let values = params![id.agent.as_str(), boot, source, integer(id.sequence)];
         let mut rows = statement.query(values)?;
         while let Some(row) = rows.next()? {
-            let (block, ranges): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let ranges: Vec<u8> = row.get(1)?;
             if Numbers::parse(&ranges).is_some_and(|numbers| numbers.contain(id.sequence)) {
-                return Ok(vec![block]);
+                return row.get(0).map(Some);
             }
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
     pub(super) fn sqlite(&self, source: rusqlite::Error) -> LedgerError {

@@ -10,7 +10,10 @@ use std::{
     ops::{ControlFlow, Range},
 };
 
-use monitor_ledger::file::{self, Block, SELECT};
+use monitor_ledger::{
+    file::{self, Block, SELECT},
+    leaf::Parts,
+};
 use monitor_model::clock::UnixNs;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -29,10 +32,6 @@ pub(super) struct Scan {
     pub(super) after: UnixNs,
     /// Stored up to and with this instant.
     pub(super) up_to: UnixNs,
-    /// From this position on.
-    pub(super) first: u64,
-    /// Up to this position.
-    pub(super) last: u64,
     /// They happened within this span, by their host's clock; its end is not in
     /// it, but that the largest has none.
     pub(super) happened: Range<UnixNs>,
@@ -48,8 +47,6 @@ impl Scan {
         Self {
             after: UnixNs(0),
             up_to: UnixNs::MAX,
-            first: 1,
-            last: u64::MAX,
             happened: ALWAYS,
             terms: Vec::new(),
             backwards: false,
@@ -59,28 +56,29 @@ impl Scan {
     fn admits(&self, entry: &Entry) -> bool {
         entry.stored_at > self.after
             && entry.stored_at <= self.up_to
-            && (self.first..=self.last).contains(&entry.position)
             && entry.judged.event.at >= self.happened.start
             && (entry.judged.event.at < self.happened.end || self.happened.end == UnixNs::MAX)
     }
 }
 
 impl Reader {
-    /// Goes through entries for as long as they are wanted; each comes with its
-    /// judgement as it is stored.
+    /// Goes through entries for as long as they are wanted.
     pub(super) fn scan(
         &self,
         scan: &Scan,
-        mut take: impl FnMut(Entry, &[u8]) -> ControlFlow<()>,
+        mut take: impl FnMut(Entry) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         let (mut low, mut high) = self.bounds(scan).map_err(|error| self.sqlite(error))?;
         loop {
             let names = self.names(scan, low, high);
             let names = names.map_err(|error| self.sqlite(error))?;
             for name in &names {
-                for entry in self.block(*name, scan.backwards)? {
-                    let (entry, judgement) = entry;
-                    if scan.admits(&entry) && take(entry, &judgement).is_break() {
+                let mut entries = self.block(*name)?;
+                if scan.backwards {
+                    entries.reverse();
+                }
+                for entry in entries {
+                    if scan.admits(&entry) && take(entry).is_break() {
                         return Ok(());
                     }
                 }
@@ -98,17 +96,14 @@ impl Reader {
 
     /// The first and the last block that can hold what is gone through.
     fn bounds(&self, scan: &Scan) -> rusqlite::Result<(i64, i64)> {
-        let newest = |column: &str, value: u64| {
-            let sql = format!(
-                "SELECT first FROM block WHERE {column} <= ?1 ORDER BY {column} DESC LIMIT 1"
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            statement
-                .query_row([integer(value)], |row| row.get::<_, i64>(0))
-                .optional()
+        let sql =
+            "SELECT first FROM block WHERE stored_from <= ?1 ORDER BY stored_from DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut newest = |at: UnixNs| {
+            let row = statement.query_row([integer(at.0)], |row| row.get(0));
+            row.optional()
         };
-        let low = newest("stored_from", scan.after.0)?.max(newest("first", scan.first)?);
-        let high = newest("stored_from", scan.up_to.0)?.min(newest("first", scan.last)?);
+        let (low, high) = (newest(scan.after)?, newest(scan.up_to)?);
         Ok((low.unwrap_or(0), high.unwrap_or(-1)))
     }
 
@@ -166,8 +161,7 @@ impl Reader {
         let Some(name) = self.name_at(position)? else {
             return Ok(Vec::new());
         };
-        let entries = self.block(name, false)?.into_iter();
-        Ok(entries.map(|(entry, _)| entry).collect())
+        self.block(name)
     }
 
     /// The name of the block that a position is in, or is after.
@@ -195,28 +189,26 @@ impl Reader {
         block.map_err(|error| self.sqlite(error))
     }
 
-    /// The entries of a block, each with its judgement as it is stored; none
-    /// where they were removed.
-    pub(super) fn block(
-        &self,
-        name: i64,
-        backwards: bool,
-    ) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
-        let mut entries = self.entries_of(&self.row(name)?)?;
-        if backwards {
-            entries.reverse();
-        }
+    /// The entries of a block, in order; none where they were removed.
+    pub(super) fn block(&self, name: i64) -> Result<Vec<Entry>, LedgerError> {
+        let block = self.row(name)?;
+        let mut entries = Vec::with_capacity(block.hashes().len());
+        self.each_of(&block, |entry, _| entries.push(entry))?;
         Ok(entries)
     }
 
-    pub(super) fn entries_of(&self, block: &Block) -> Result<Vec<(Entry, Vec<u8>)>, LedgerError> {
+    /// Hands out the entries of a block, each with its parts as they are stored.
+    pub(super) fn each_of(
+        &self,
+        block: &Block,
+        mut take: impl FnMut(Entry, &Parts<'_>),
+    ) -> Result<(), LedgerError> {
         let opened = block
             .open(self.secrets())
             .map_err(|error| self.broken(block.first, &error.to_string()))?;
         let Some(opened) = opened else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        let mut entries = Vec::with_capacity(block.hashes().len());
         let places = (block.first..).zip(block.hashes());
         for ((position, hash), parts) in places.zip(opened.records()) {
             let broken = |cause: String| self.broken(position, &cause);
@@ -234,8 +226,8 @@ impl Reader {
                     judgement,
                 },
             };
-            entries.push((entry, parts.judgement.to_vec()));
+            take(entry, &parts);
         }
-        Ok(entries)
+        Ok(())
     }
 }

@@ -217,11 +217,10 @@ impl Reader {
             happened: happened.clone(),
             terms: self.terms(filter),
             backwards: *order == Order::NewestFirst,
-            ..Scan::all()
         };
         let limit = usize::try_from(span.limit).unwrap_or(usize::MAX);
         let (mut looked, mut left) = (Looked::default(), share.max(1));
-        self.scan(&wanted, |entry, _| {
+        self.scan(&wanted, |entry| {
             left -= 1;
             if filter.admits(&entry)
                 && (filter.object_prefix.is_empty() || admits(&entry.judged.event))

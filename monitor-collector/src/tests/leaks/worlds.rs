@@ -22,7 +22,6 @@ use monitor_model::{
 };
 use monitor_proto::v1::{self, alert_service_server::AlertService as _};
 use monitor_transport::identity::Identity;
-use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
@@ -31,7 +30,6 @@ use crate::{
     config::Config,
     core::{Batch, Core, alerts::Handling, orders::Wanted},
     ingest::agents::Agents,
-    ledger::Ledger,
     reads::{COUNTED_MAX, Reads},
     service::{Edge, Seats, cursor::Seal, reads::Counted},
     state::read::{AlertFilter, StateReader},
@@ -96,23 +94,12 @@ impl Drop for World {
     }
 }
 
-/// The ledger's secret names the stream of what the collector says in it: here
-/// it is the same in every world.
-fn same_secret(config: &Config) {
-    let acme = "acme".parse().unwrap();
-    drop(Ledger::open(&config.data_dir, &acme, None).unwrap());
-    let file = Connection::open(Ledger::path(&config.data_dir, &acme)).unwrap();
-    let secret = "UPDATE meta SET value = 'BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=' WHERE key = 'blinding'";
-    assert_eq!(file.execute(secret, []).unwrap(), 1);
-}
-
 impl World {
     pub(super) fn play(story: &Story) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path(), story);
         let clock = Arc::new(Set(AtomicU64::new(at_seconds(0).0)));
         let told: Arc<dyn Clock> = clock.clone();
-        same_secret(&config);
         let mut play = Play {
             core: Core::open(&config, told).unwrap(),
             clock,
