@@ -2,7 +2,8 @@
 //!
 //! In: names of events, in any order. Out: whether each is new.
 //! Bound: [`STREAMS_MAX`] streams; the longest idle one is forgotten, and
-//! loaded again from the ledgers when it speaks. Loss: none.
+//! loaded again from the ledgers when it speaks. What changed is noted in the
+//! state, so that a start need not read all of the ledgers. Loss: none.
 
 use std::collections::HashMap;
 
@@ -24,6 +25,8 @@ pub struct Dedupe {
 struct Known {
     stored: Intervals,
     used: u64,
+    /// Since it was last told by [`Dedupe::take_changes`].
+    is_changed: bool,
 }
 
 impl Dedupe {
@@ -61,6 +64,7 @@ impl Dedupe {
             Known {
                 stored,
                 used: self.tick,
+                is_changed: false,
             },
         );
     }
@@ -75,7 +79,16 @@ impl Dedupe {
         let tick = self.tick;
         self.streams.get_mut(stream).is_some_and(|known| {
             known.used = tick;
-            known.stored.insert(sequence)
+            let is_new = known.stored.insert(sequence);
+            known.is_changed |= is_new;
+            is_new
+        })
+    }
+
+    /// The streams that got numbers since the last time, with all they have.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = (&Stream, &Intervals)> {
+        self.streams.iter_mut().filter_map(|(stream, known)| {
+            std::mem::take(&mut known.is_changed).then_some((stream, &known.stored))
         })
     }
 
