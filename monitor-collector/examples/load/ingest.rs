@@ -22,7 +22,7 @@ use tonic::Streaming;
 
 use crate::{
     ground::{Collector, Ground, used},
-    traffic::{self, Host},
+    traffic::Host,
 };
 
 /// Most batches of a host that are on their way.
@@ -35,8 +35,6 @@ const SLOWEST: usize = 10;
 /// How much, and how fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// Hosts that speak at once.
-    pub(crate) hosts: u64,
     /// Events of one batch.
     pub(crate) batch: usize,
     /// Ends after so many events.
@@ -65,15 +63,6 @@ pub(crate) struct Ingested {
     bytes_per_event: f64,
 }
 
-/// How far one host came.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    /// Sessions opened.
-    pub(crate) sessions: u64,
-    /// Files that were used once.
-    pub(crate) rare: Vec<String>,
-}
-
 #[derive(Default)]
 struct Progress {
     sent: AtomicU64,
@@ -85,28 +74,37 @@ struct Progress {
 pub(crate) async fn run(
     ground: &Ground,
     collector: &Collector,
+    hosts: &mut Vec<Host>,
     load: Load,
-) -> anyhow::Result<(Ingested, Vec<Reached>)> {
+) -> anyhow::Result<Ingested> {
     let progress = Arc::new(Progress::default());
     let (before, own) = (collector.used()?, used(std::process::id())?);
     let bytes_before = ground.bytes()?;
     let began = Instant::now();
-    let mut hosts = JoinSet::new();
-    for number in 0..load.hosts {
-        let agent = format!("monitor://agent/{}", traffic::name(number)?);
+    let share = load.events / u64::try_from(hosts.len())?;
+    let every = Duration::from_secs_f64(match load.rate {
+        0 => 0.0,
+        rate => count_of(load.batch * hosts.len()) / count(rate),
+    });
+    let mut speaking = JoinSet::new();
+    for host in hosts.drain(..) {
+        let agent = format!("monitor://agent/{}", host.name());
         let channel = ground.dial(&agent, collector).await?;
-        let client = AgentServiceClient::new(channel);
-        let host = Host::new(number, SystemClock.now().0)?;
-        hosts.spawn(speak(number, client, host, load, Arc::clone(&progress)));
+        let stream = Stream {
+            client: AgentServiceClient::new(channel),
+            share,
+            every,
+            batch: load.batch,
+        };
+        speaking.spawn(speak(stream, host, Arc::clone(&progress)));
     }
     let mut rates = Vec::new();
-    let mut reached = Vec::new();
     let mut tick = tokio::time::interval_at((began + TICK).into(), TICK);
     let mut last = (began, 0);
-    while !hosts.is_empty() {
+    while !speaking.is_empty() {
         tokio::select! {
-            done = hosts.join_next() => if let Some(done) = done {
-                reached.push(done??);
+            done = speaking.join_next() => if let Some(done) = done {
+                hosts.push(done??);
             },
             _ = tick.tick() => {
                 let acked = progress.acked.load(Ordering::Relaxed);
@@ -117,7 +115,7 @@ pub(crate) async fn run(
         }
     }
     let seconds = began.elapsed().as_secs_f64();
-    reached.sort_by_key(|(number, _)| *number);
+    hosts.sort_by_key(|host| host.number);
     let events = progress.acked.load(Ordering::Relaxed);
     let after = collector.used()?;
     let bytes = ground.bytes()?;
@@ -128,7 +126,7 @@ pub(crate) async fn run(
             .unwrap_or_else(PoisonError::into_inner),
     );
     waits.sort();
-    let ingested = Ingested {
+    Ok(Ingested {
         events,
         seconds,
         events_per_second: count(events) / seconds,
@@ -141,11 +139,7 @@ pub(crate) async fn run(
         collector_peak_bytes: after.peak_bytes,
         ledger_bytes_per_event: count(bytes.0.saturating_sub(bytes_before.0)) / count(events),
         bytes_per_event: count(bytes.1.saturating_sub(bytes_before.1)) / count(events),
-    };
-    Ok((
-        ingested,
-        reached.into_iter().map(|(_, reached)| reached).collect(),
-    ))
+    })
 }
 
 fn slowest(rates: &[f64]) -> Option<f64> {
@@ -153,14 +147,25 @@ fn slowest(rates: &[f64]) -> Option<f64> {
     rates.windows(SLOWEST).map(mean).min_by(f64::total_cmp)
 }
 
+/// One host's stream.
+struct Stream {
+    client: AgentServiceClient<tonic::transport::Channel>,
+    /// Events it sends.
+    share: u64,
+    /// Pause between batches; none: as they are acked.
+    every: Duration,
+    /// Events of one batch.
+    batch: usize,
+}
+
 /// One host: batches up, acks down.
-async fn speak(
-    number: u64,
-    mut client: AgentServiceClient<tonic::transport::Channel>,
-    mut host: Host,
-    load: Load,
-    progress: Arc<Progress>,
-) -> anyhow::Result<(u64, Reached)> {
+async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyhow::Result<Host> {
+    let Stream {
+        mut client,
+        share,
+        every,
+        batch: size,
+    } = stream;
     let (up, messages) = mpsc::channel(1);
     let hello = Up::Hello(Hello {
         version: "load".into(),
@@ -175,27 +180,22 @@ async fn speak(
         .stream(ReceiverStream::new(messages))
         .await?
         .into_inner();
-    let share = load.events / load.hosts;
-    let each = Duration::from_secs_f64(match load.rate {
-        0 => 0.0,
-        rate => count_of(load.batch) * count(load.hosts) / count(rate),
-    });
     let mut due = tokio::time::Instant::now();
     let mut waiting: VecDeque<(u64, Instant, u64)> = VecDeque::new();
     let (mut batch, mut sent) = (0, 0);
     while sent < share || !waiting.is_empty() {
         if sent < share && waiting.len() < WINDOW {
             tokio::select! {
-                () = tokio::time::sleep_until(due), if load.rate > 0 => {}
-                acked = acked(&mut down), if load.rate > 0 && !waiting.is_empty() => {
+                () = tokio::time::sleep_until(due), if !every.is_zero() => {}
+                acked = acked(&mut down), if !every.is_zero() && !waiting.is_empty() => {
                     settle(acked?, &mut waiting, &progress);
                     continue;
                 }
                 else => {}
             }
-            due += each;
+            due += every;
             batch += 1;
-            let events = host.batch(load.batch, SystemClock.now())?;
+            let events = host.batch(size, SystemClock.now())?;
             let many = u64::try_from(events.len())?;
             waiting.push_back((batch, Instant::now(), many));
             sent += many;
@@ -209,11 +209,7 @@ async fn speak(
             settle(acked(&mut down).await?, &mut waiting, &progress);
         }
     }
-    let reached = Reached {
-        sessions: host.opened,
-        rare: host.rare,
-    };
-    Ok((number, reached))
+    Ok(host)
 }
 
 fn settle(up_to: u64, waiting: &mut VecDeque<(u64, Instant, u64)>, progress: &Progress) {

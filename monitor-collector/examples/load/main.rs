@@ -9,7 +9,10 @@
 
 #![expect(clippy::print_stdout, reason = "its result")]
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 use serde::Serialize;
@@ -19,6 +22,7 @@ use self::{
     ingest::{Ingested, Load},
     questions::Answered,
     readers::Followed,
+    traffic::Host,
 };
 
 mod ground;
@@ -65,13 +69,21 @@ struct Measured {
     ingest: Ingested,
     /// Bytes of all ledgers at the end.
     ledger_bytes: u64,
-    /// From the start of the program to the first answer that it serves, after
-    /// `kill -9`, seconds.
-    recovery_seconds: Vec<f64>,
+    /// After `kill -9`, each time.
+    recoveries: Vec<Recovery>,
     questions: Vec<Answered>,
     /// The same rate without subscribers, and with them.
     alone: Option<Ingested>,
     readers: Option<Followed>,
+}
+
+/// A start after `kill -9`, seconds from the start of the program.
+#[derive(Serialize)]
+struct Recovery {
+    /// To the first answer that it serves.
+    served: f64,
+    /// To the ack of a batch of each host, of streams that it held before.
+    acked: f64,
 }
 
 #[tokio::main]
@@ -83,39 +95,51 @@ async fn main() -> anyhow::Result<()> {
     let (collector, _) = ground.start(&arguments.collector).await?;
     ground.put_grants(&collector).await?;
     let load = Load {
-        hosts: arguments.hosts,
         batch: arguments.batch,
         events: arguments.events,
         rate: 0,
     };
-    let from = questions::now();
-    let (ingest, reached) = ingest::run(&ground, &collector, load).await?;
+    let boot = questions::now();
+    let mut hosts: Vec<Host> = (0..arguments.hosts)
+        .map(|number| Host::new(number, boot))
+        .collect::<Result<_, _>>()?;
+    let ingest = ingest::run(&ground, &collector, &mut hosts, load).await?;
     let to = questions::now();
-    let (mut collector, mut recovery_seconds) = (collector, Vec::new());
+    let (mut collector, mut recoveries) = (collector, Vec::new());
     for _ in 0..arguments.restarts {
         collector.kill()?;
+        let began = Instant::now();
         let (started, took) = ground.start(&arguments.collector).await?;
         collector = started;
-        recovery_seconds.push(took.as_secs_f64());
+        let few = Load {
+            batch: 10,
+            events: 10 * arguments.hosts,
+            rate: 0,
+        };
+        ingest::run(&ground, &collector, &mut hosts, few).await?;
+        recoveries.push(Recovery {
+            served: took.as_secs_f64(),
+            acked: began.elapsed().as_secs_f64(),
+        });
     }
-    let questions = questions::run(&ground, &collector, &reached, (from, to)).await?;
+    let questions = questions::run(&ground, &collector, &hosts, (boot, to)).await?;
     let (mut alone, mut followed) = (None, None);
     if arguments.readers > 0 {
         let paced = Load {
             batch: 100,
             events: arguments.reader_rate * arguments.reader_seconds,
             rate: arguments.reader_rate,
-            ..load
         };
-        alone = Some(ingest::run(&ground, &collector, paced).await?.0);
+        alone = Some(ingest::run(&ground, &collector, &mut hosts, paced).await?);
         // What was stored last is told of before anybody follows.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        followed = Some(readers::run(&ground, &collector, (arguments.readers, paced)).await?);
+        let readers = (arguments.readers, paced);
+        followed = Some(readers::run(&ground, &collector, &mut hosts, readers).await?);
     }
     let measured = Measured {
         ingest,
         ledger_bytes: ground.bytes()?.0,
-        recovery_seconds,
+        recoveries,
         questions,
         alone,
         readers: followed,

@@ -12,8 +12,8 @@ use tonic::transport::Channel;
 
 use crate::{
     ground::{Collector, Ground},
-    ingest::{Reached, milliseconds},
-    traffic,
+    ingest::milliseconds,
+    traffic::{self, Host},
 };
 
 /// Questions of each sort.
@@ -37,7 +37,7 @@ pub(crate) struct Answered {
 pub(crate) async fn run(
     ground: &Ground,
     collector: &Collector,
-    reached: &[Reached],
+    hosts: &[Host],
     span: (u64, u64),
 ) -> anyhow::Result<Vec<Answered>> {
     let client = EventServiceClient::new(ground.dial("monitor://soc/load", collector).await?);
@@ -45,7 +45,7 @@ pub(crate) async fn run(
     for (question, make) in QUESTIONS {
         let (mut waits, mut found, mut pages) = (Vec::new(), 0, 0);
         for round in 0..ROUNDS {
-            let asked = make(reached, span, round)?;
+            let asked = make(hosts, span, round)?;
             let began = Instant::now();
             let (events, turned) = ask(client.clone(), asked).await?;
             waits.push(began.elapsed());
@@ -85,15 +85,15 @@ async fn ask(
     }
 }
 
-type Make = fn(&[Reached], (u64, u64), u64) -> anyhow::Result<SearchRequest>;
+type Make = fn(&[Host], (u64, u64), u64) -> anyhow::Result<SearchRequest>;
 
 /// One sort of question each; the last number says which of that sort.
 const QUESTIONS: [(&str, Make); 8] = [
-    ("a session, newest first", |reached, _, round| {
-        let (host, reached) = pick(reached, round)?;
-        let number = reached.sessions * round / ROUNDS;
+    ("a session, newest first", |hosts, _, round| {
+        let host = pick(hosts, round)?;
+        let number = host.opened * round / ROUNDS;
         Ok(of(EventFilter {
-            sessions: vec![traffic::session(host, number).to_bytes().to_vec()],
+            sessions: vec![traffic::session(host.number, number).to_bytes().to_vec()],
             ..EventFilter::default()
         }))
     }),
@@ -112,10 +112,10 @@ const QUESTIONS: [(&str, Make); 8] = [
         asked.set_order(SearchOrder::OldestFirst);
         Ok(asked)
     }),
-    ("an object used once", |reached, _, round| {
-        let (_, reached) = pick(reached, round)?;
-        let at = reached.rare.len() * usize::try_from(round)? / usize::try_from(ROUNDS)?;
-        let object = reached.rare.get(at).context("no file was used once")?;
+    ("an object used once", |hosts, _, round| {
+        let host = pick(hosts, round)?;
+        let at = host.rare.len() * usize::try_from(round)? / usize::try_from(ROUNDS)?;
+        let object = host.rare.get(at).context("no file was used once")?;
         Ok(of(EventFilter {
             object_prefix: object.clone(),
             ..EventFilter::default()
@@ -149,10 +149,12 @@ const QUESTIONS: [(&str, Make); 8] = [
     }),
 ];
 
-fn pick(reached: &[Reached], round: u64) -> anyhow::Result<(u64, &Reached)> {
-    let hosts = u64::try_from(reached.len())?.max(1);
-    let reached = reached.get(usize::try_from(round % hosts)?);
-    Ok((round % hosts, reached.context("no host has spoken yet")?))
+fn pick(hosts: &[Host], round: u64) -> anyhow::Result<&Host> {
+    let hosts = hosts.iter().cycle();
+    let host = hosts
+        .take(usize::try_from(ROUNDS)?)
+        .nth(usize::try_from(round)?);
+    host.context("no host has spoken yet")
 }
 
 fn of(filter: EventFilter) -> SearchRequest {

@@ -20,7 +20,7 @@ use tonic::Streaming;
 use crate::{
     ground::{Collector, Ground},
     ingest::{self, Ingested, Load, milliseconds},
-    traffic,
+    traffic::{self, Host},
 };
 
 /// What came of it.
@@ -49,6 +49,7 @@ struct Seen {
 pub(crate) async fn run(
     ground: &Ground,
     collector: &Collector,
+    hosts: &mut Vec<Host>,
     (readers, load): (u64, Load),
 ) -> anyhow::Result<Followed> {
     let seen = Arc::new(Mutex::new(Seen::default()));
@@ -62,7 +63,7 @@ pub(crate) async fn run(
     }
     // Everything, and it takes nothing of it.
     let slow = subscribe(ground, collector, EventFilter::default()).await?;
-    let (ingest, _) = ingest::run(ground, collector, load).await?;
+    let ingest = ingest::run(ground, collector, hosts, load).await?;
     drop(stops);
     let mut cut = 0;
     while let Some(done) = followed.join_next().await {

@@ -41,7 +41,7 @@ const FIRST: UnixNs = UnixNs::from_seconds(1_790_000_000);
 
 /// A host, and how far it came.
 pub(crate) struct Host {
-    number: u64,
+    pub(crate) number: u64,
     name: AgentName,
     boot: BootId,
     /// Next number of the agent's own stream, and of each ring and processor.
@@ -241,7 +241,7 @@ impl Host {
     pub(crate) fn new(number: u64, boot: u64) -> anyhow::Result<Self> {
         Ok(Self {
             number,
-            name: name(number)?,
+            name: format!("jump-{number}").parse()?,
             boot: BootId::from_parts(UnixNs(boot), u128::from(number)),
             agent: 0,
             rings: [[0; 2]; 2],
@@ -251,6 +251,11 @@ impl Host {
             rare: Vec::new(),
             random: number + 1,
         })
+    }
+
+    /// The agent's name.
+    pub(crate) const fn name(&self) -> &AgentName {
+        &self.name
     }
 
     /// The boot, as a Hello says it.
@@ -431,11 +436,6 @@ impl Host {
         event.boot_ns = event.at_unix_ns - FIRST.0 / 2;
         batch.push(event.encode_to_vec());
     }
-}
-
-/// The agent of a host.
-pub(crate) fn name(host: u64) -> Result<AgentName, InvalidId> {
-    format!("jump-{host}").parse()
 }
 
 fn file(tenant: u64, random: u64) -> String {
