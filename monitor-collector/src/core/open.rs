@@ -121,7 +121,7 @@ impl Core {
             return Ok(self.state.forget_held()?);
         }
         for (stream, held) in self.state.held()? {
-            self.dedupe.load(stream, held);
+            self.dedupe.recall(stream, held);
         }
         Ok(())
     }
