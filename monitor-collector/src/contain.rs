@@ -70,6 +70,8 @@ impl CommandDesk {
 
 #[cfg(test)]
 mod tests {
+    use monitor_model::contain::ContainMode;
+
     use super::*;
     use crate::testing::{BASE, session_id};
 
@@ -79,6 +81,7 @@ mod tests {
             order: OrderId::from_parts(BASE, 1),
             session: session_id(1),
             host: "jump-1".parse().unwrap(),
+            mode: ContainMode::Kill,
             reason: "r".into(),
         };
         let other = Command {

@@ -310,6 +310,7 @@ pub(crate) fn session() -> Session {
         ended_at: None,
         adopted: false,
         state: SessionState::Live,
+        frozen: None,
     }
 }
 

@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use monitor_model::{
     alert::{Alert, Response},
     clock::UnixNs,
+    contain::ContainMode,
     event::Receipt,
     grant::GrantState,
     id::{AgentName, OrderId, PrincipalId, SessionId},
@@ -243,8 +244,13 @@ impl Core {
         if let Some(gone_at) = receipt.gone_at {
             return self.session_gone(receipt.session, gone_at, Some((agent, receipt.killed)));
         }
-        error!(order = %receipt.order, session = %receipt.session, host = %agent, left = receipt.left,
-            "Session not ended, processes would not die.");
+        if receipt.is_done() {
+            info!(order = %receipt.order, session = %receipt.session, host = %agent, mode = %receipt.mode,
+                frozen = receipt.frozen, released = receipt.released, "Order carried out on the host.");
+        } else {
+            error!(order = %receipt.order, session = %receipt.session, host = %agent, mode = %receipt.mode,
+                left = receipt.left, "Processes of a session do not do what its order wants.");
+        }
         Ok(())
     }
 
@@ -369,6 +375,7 @@ impl Core {
                         order: order.id,
                         session: open.session,
                         host: open.host.clone(),
+                        mode: ContainMode::Kill,
                         reason: order.cause.text.clone(),
                     });
                 }

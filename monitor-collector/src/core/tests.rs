@@ -3,6 +3,7 @@ use std::path::Path;
 use monitor_model::{
     alert::Response,
     clock::SystemClock,
+    contain::ContainMode,
     event::Receipt,
     id::{SessionId, Source},
     revocation::{Cause, Outcome, Revoked, State as OrderState, Target},
@@ -318,14 +319,9 @@ fn broker_receipt_and_refused_login_complete_an_order() {
     })
     .unwrap();
     let receipt = Receipt {
-        order: id,
-        session: session_id(1),
         killed: 3,
-        left: 0,
-        received_at: now,
-        denied_at: now,
         gone_at: Some(now),
-        expired: None,
+        ..Receipt::new(id, session_id(1), ContainMode::Kill, now)
     };
     core.receipt(&"jump-2".parse().unwrap(), &receipt).unwrap();
     assert_eq!(

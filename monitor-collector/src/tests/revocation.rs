@@ -138,7 +138,7 @@ fn receipt(command: &ContainCommand) -> Up {
         received_at_unix_ns: 1,
         denied_at_unix_ns: 2,
         gone_at_unix_ns: Some(3),
-        expired: String::new(),
+        ..Receipt::default()
     })
 }
 

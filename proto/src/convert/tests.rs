@@ -4,6 +4,7 @@ use monitor_model::{
     alert::{Alert, AlertState, AlertStep, Response, Severity},
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
+    contain::{ContainMode, Frozen},
     event::{
         Action, Attribution, Caller, Carrier, Destination, Event, Evidence, Expected, FileObject,
         GapCause, HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession,
@@ -80,6 +81,10 @@ fn session() -> Session {
         ended_at: Some(UnixNs(AT.0 + 1)),
         adopted: true,
         state: SessionState::Ended,
+        frozen: Some(Frozen {
+            order: OrderId::from_parts(AT, 1),
+            since: AT,
+        }),
     }
 }
 
@@ -100,12 +105,20 @@ fn receipt() -> Receipt {
     Receipt {
         order: OrderId::from_parts(AT, 1),
         session: session_id(),
+        mode: ContainMode::Freeze,
         killed: 5,
         left: 0,
+        frozen: 4,
+        released: 3,
+        sockets_closed: 2,
+        told: 1,
         received_at: AT,
         denied_at: AT,
+        frozen_at: Some(AT),
         gone_at: Some(AT),
+        released_at: Some(AT),
         expired: Some(GrantId::new("01JG").unwrap()),
+        foreign: Some("globex".parse().unwrap()),
     }
 }
 

@@ -62,6 +62,7 @@ fn session(text: &str, principal: &str, opened_at: u64) -> Session {
         opened_at: UnixNs(opened_at),
         ended_at: None,
         state: SessionState::Live,
+        frozen: None,
     }
 }
 
