@@ -15,7 +15,8 @@ use std::{
 
 use monitor_model::{
     clock::{Clock, UnixNs},
-    event::{Action, Receipt},
+    contain::{ContainMode, Receipt},
+    event::Action,
     id::{GrantId, OrderId, SessionId},
     session::Session,
 };
@@ -40,6 +41,8 @@ pub struct Command {
     pub order: OrderId,
     /// The session.
     pub session: SessionId,
+    /// What is to be done.
+    pub mode: ContainMode,
     /// Why, for the person.
     pub reason: String,
     /// Whose will it is.
@@ -135,9 +138,11 @@ impl Containment {
             return receipt;
         }
         let session = self.sessions.lock().get(command.session).cloned();
-        let receipt = match &session {
-            Some(session) => self.end(session, command, received_at),
-            None => self.refuse(command, received_at),
+        let receipt = match (&session, command.mode) {
+            (Some(session), ContainMode::Kill) => self.end(session, command, received_at),
+            (Some(_), ContainMode::Freeze | ContainMode::Release) | (None, _) => {
+                self.refuse(command, received_at)
+            }
         };
         self.receipts.put(&receipt);
         self.tell(session, &receipt).await;
@@ -176,14 +181,12 @@ impl Containment {
         let left = count(left);
         let gone_at = (left == 0).then(|| session.ended_at.unwrap_or_else(|| self.clock.now()));
         Receipt {
-            order: command.order,
-            session: session.id,
             killed: count(killed),
             left,
-            received_at,
             denied_at,
             gone_at,
             expired: command.expired(),
+            ..Receipt::new(command.order, session.id, command.mode, received_at)
         }
     }
 
@@ -217,17 +220,14 @@ impl Containment {
         let left = count(living.map_or(1, |living| living.len()));
         warn!(
             order = %command.order, session = %command.session, left,
-            "An order names a session that is not in this host's table; nothing was touched."
+            "An order names a session that is not in this host's table, or wants what this agent cannot do; nothing was touched."
         );
         Receipt {
-            order: command.order,
-            session: command.session,
-            killed: 0,
             left,
-            received_at,
             denied_at: now,
             gone_at: (left == 0).then_some(now),
             expired: command.expired(),
+            ..Receipt::new(command.order, command.session, command.mode, received_at)
         }
     }
 

@@ -15,6 +15,7 @@ use std::{
 
 use monitor_model::{
     clock::{Clock, UnixNs},
+    contain::ContainMode,
     id::{GrantId, OrderId, SessionId},
 };
 use sha2::{Digest as _, Sha256};
@@ -101,6 +102,7 @@ impl Expiry {
             let command = Command {
                 order: order_of(&due),
                 session: due.session,
+                mode: ContainMode::Kill,
                 reason: format!("grant {} is over", due.grant),
                 origin: Origin::Expiry(due.grant),
             };

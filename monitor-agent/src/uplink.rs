@@ -11,8 +11,9 @@ use monitor_model::{
     clock::Clock,
     id::{OrderId, SessionId},
 };
-use monitor_proto::v1::{
-    self, agent_service_client::AgentServiceClient, stream_request, stream_response,
+use monitor_proto::{
+    convert::contain_mode,
+    v1::{self, agent_service_client::AgentServiceClient, stream_request, stream_response},
 };
 use monitor_transport::{causes, tls::Tls, tls::TlsError};
 use tokio::sync::{mpsc, watch};
@@ -281,9 +282,14 @@ impl Uplink {
             error!("An order to end a session names none that can be read; nothing was touched.");
             return;
         };
+        let Ok(mode) = contain_mode(message.mode) else {
+            error!(%order, %session, mode = message.mode, "An order wants what this agent does not know; nothing was touched.");
+            return;
+        };
         let command = Command {
             order,
             session,
+            mode,
             reason: message.reason.clone(),
             origin: Origin::Collector,
         };

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use monitor_model::{
     clock::UnixNs,
+    contain::{ContainMode, Receipt},
     event::{Action, Event},
     id::SessionId,
     session::SessionState,
@@ -57,13 +58,13 @@ impl Sessions {
             Action::SessionEnded { session } => {
                 self.end(event, *session, event.at).into_iter().collect()
             }
-            Action::Contained { receipt } => match receipt.gone_at {
-                Some(gone_at) => self
-                    .end(event, receipt.session, gone_at)
-                    .into_iter()
-                    .collect(),
-                None => Vec::new(),
-            },
+            Action::Contained { receipt } => {
+                let changed = match receipt.gone_at {
+                    Some(gone_at) => self.end(event, receipt.session, gone_at),
+                    None => self.freeze(event, receipt),
+                };
+                changed.into_iter().collect()
+            }
             Action::AgentStarted { .. } => self.end_of_boot(event),
             Action::JobStarted { .. }
             | Action::Contradiction { .. }
@@ -92,6 +93,13 @@ impl Sessions {
     pub fn contain(&mut self, id: SessionId) -> Option<Login> {
         let login = self.live.get_mut(&id)?;
         login.session.state = SessionState::Contained;
+        Some(login.clone())
+    }
+
+    /// Marks a live session as one that no order ends or freezes any more.
+    pub fn release(&mut self, id: SessionId) -> Option<Login> {
+        let login = self.live.get_mut(&id)?;
+        login.session.state = SessionState::Live;
         Some(login.clone())
     }
 
@@ -130,6 +138,22 @@ impl Sessions {
         Some(ended(login, at))
     }
 
+    /// Notes that a session stands still, or no longer does.
+    fn freeze(&mut self, event: &Event, receipt: &Receipt) -> Option<Login> {
+        let login = self.live.get_mut(&receipt.session)?;
+        if login.session.host != event.id.agent {
+            return None;
+        }
+        let session = &mut login.session;
+        let before = session.frozen;
+        match receipt.mode {
+            ContainMode::Freeze => session.frozen = receipt.frozen().or(before),
+            ContainMode::Release if receipt.is_done() => session.frozen = None,
+            ContainMode::Kill | ContainMode::Release => {}
+        }
+        (session.frozen != before).then(|| login.clone())
+    }
+
     /// No session outlives its host's boot.
     fn end_of_boot(&mut self, event: &Event) -> Vec<Login> {
         let of_another_boot =
@@ -150,12 +174,16 @@ impl Sessions {
 fn ended(mut login: Login, at: UnixNs) -> Login {
     login.session.state = SessionState::Ended;
     login.session.ended_at = Some(at);
+    login.session.frozen = None;
     login
 }
 
 #[cfg(test)]
 mod tests {
-    use monitor_model::id::{BootId, Source};
+    use monitor_model::{
+        contain::Frozen,
+        id::{BootId, OrderId, Source},
+    };
 
     use super::*;
     use crate::testing::{event, event_id, opened, session_id};
@@ -183,6 +211,47 @@ mod tests {
         let changed = sessions.apply(&event(event_id("jump-1", Source::Agent, 2), end));
         assert_eq!(changed[0].session.state, SessionState::Ended);
         assert!(sessions.get(session_id(1)).is_none());
+    }
+
+    #[test]
+    fn a_session_stands_still_until_it_is_released() {
+        let mut sessions = Sessions::default();
+        let login = opened(
+            event_id("jump-1", Source::Agent, 1),
+            session_id(1),
+            "alice",
+            7,
+        );
+        sessions.apply(&login);
+        let order = OrderId::from_parts(UnixNs(1), 1);
+        let of = |mode| Receipt::new(order, session_id(1), mode, UnixNs(5));
+        let frozen = Receipt {
+            frozen: 3,
+            frozen_at: Some(UnixNs(9)),
+            ..of(ContainMode::Freeze)
+        };
+        let told = |agent: &str, number, receipt| {
+            event(
+                event_id(agent, Source::Agent, number),
+                Action::Contained { receipt },
+            )
+        };
+        assert!(
+            sessions
+                .apply(&told("jump-2", 2, frozen.clone()))
+                .is_empty()
+        );
+        let changed = sessions.apply(&told("jump-1", 2, frozen.clone()));
+        let since = UnixNs(9);
+        assert_eq!(changed[0].session.frozen, Some(Frozen { order, since }));
+        assert!(sessions.apply(&told("jump-1", 3, frozen)).is_empty());
+        let stuck = Receipt {
+            left: 1,
+            ..of(ContainMode::Release)
+        };
+        assert!(sessions.apply(&told("jump-1", 4, stuck)).is_empty());
+        let changed = sessions.apply(&told("jump-1", 5, of(ContainMode::Release)));
+        assert_eq!(changed[0].session.frozen, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use monitor_model::{
     clock::UnixNs,
+    contain::ContainMode,
     grant::{Grant, Life},
     id::{AgentName, GrantId, OrderId, SessionId, TenantId},
     policy::Policy,
@@ -22,6 +23,8 @@ pub struct Command {
     pub session: SessionId,
     /// The host it lives on.
     pub host: AgentName,
+    /// What is to be done to it.
+    pub mode: ContainMode,
     /// Why, in words.
     pub reason: String,
 }

@@ -115,6 +115,7 @@ pub(crate) fn opened(id: EventId, session: SessionId, principal: &str, serial: u
         ended_at: None,
         adopted: false,
         state: SessionState::Live,
+        frozen: None,
     };
     let mut event = event(
         id,

@@ -19,7 +19,7 @@ use crate::{
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     grant::Tier,
-    id::{EventId, GrantId, OrderId, PrincipalId, SessionId, Source, TenantId},
+    id::{EventId, PrincipalId, SessionId, Source, TenantId},
     session::Session,
 };
 
@@ -34,6 +34,7 @@ pub mod local;
 pub mod object;
 pub mod operation;
 
+pub use crate::contain::Receipt;
 pub use actor::{Attribution, Lineage, NoSession, Process};
 pub use collector::{Caller, QUESTION_BYTES_MAX, RemovalReason};
 pub use contradiction::Evidence;
@@ -97,27 +98,6 @@ pub struct HookState {
     pub tier: Option<String>,
     /// What stays unseen, in words.
     pub unseen: String,
-}
-
-/// What the agent did to a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Receipt {
-    /// The order it carries out.
-    pub order: OrderId,
-    /// The session it was done to.
-    pub session: SessionId,
-    /// Processes that were killed.
-    pub killed: u32,
-    /// Processes that would not die.
-    pub left: u32,
-    /// When the order reached the agent.
-    pub received_at: UnixNs,
-    /// When new logins and connections were refused.
-    pub denied_at: UnixNs,
-    /// When the last process was gone; none while some are left.
-    pub gone_at: Option<UnixNs>,
-    /// The grant whose end ended the session; none where an order did.
-    pub expired: Option<GrantId>,
 }
 
 /// What happened.

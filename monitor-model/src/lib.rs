@@ -9,6 +9,7 @@
 //! - [`inventory`]: whose credential files are, by where they lie.
 //! - [`policy`]: both, and who may use what belongs to no tenant; its version.
 //! - [`usage`]: which entries of a grant's scope were ever touched.
+//! - [`contain`]: what is done to a session on its host.
 //! - [`session`]: one login, and the credential that opened it.
 //! - [`event`]: what happened, attributed.
 //! - [`live`]: what lives in a session, as a tree.
@@ -28,6 +29,7 @@
 pub mod alert;
 pub mod bytes;
 pub mod clock;
+pub mod contain;
 pub mod evaluate;
 pub mod event;
 pub mod grant;

@@ -6,12 +6,14 @@ use crate::{
     bytes::{ByteText, PathLabel},
     event::{
         Action, Destination, Event, Evidence, Fact, HostChange, LocalAddress, MemoryAccess,
-        Operation, Process, ProcessRef, Receipt, SocketOperation, Way, facts,
+        Operation, Process, ProcessRef, SocketOperation, Way, facts,
     },
     id::SessionId,
     session::Session,
     tenant::Owner,
 };
+
+mod contained;
 
 /// Most arguments that a line shows.
 const ARGUMENTS_SHOWN_MAX: usize = 12;
@@ -172,7 +174,7 @@ pub fn what(event: &Event) -> String {
         } => {
             format!("login as {} refused: {}", shown(account), shown(reason))
         }
-        Action::Contained { receipt } => contained(receipt),
+        Action::Contained { receipt } => contained::sentence(receipt),
         Action::Gap {
             source,
             first,
@@ -440,16 +442,6 @@ fn opened(session: &Session) -> String {
         text.push_str(&serial.to_string());
     }
     text
-}
-
-fn contained(receipt: &Receipt) -> String {
-    let killed = receipt.killed;
-    let expired = receipt.expired.as_ref();
-    let why = expired.map_or_else(String::new, |grant| format!(" since grant {grant} is over"));
-    match receipt.left {
-        0 => format!("session ended on the host{why}, {killed} processes killed"),
-        left => format!("session not ended{why}: {left} processes would not die, {killed} killed"),
-    }
 }
 
 /// Whose a target is, as a word: `acme`, `unknown`, `acme or globex`.

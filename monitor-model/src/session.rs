@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     clock::UnixNs,
+    contain::Frozen,
     event::Step,
     grant::Tier,
     id::{AgentName, GrantId, PrincipalId, SessionId, TenantId},
@@ -133,4 +134,7 @@ pub struct Session {
     pub ended_at: Option<UnixNs>,
     /// Where it stands.
     pub state: SessionState,
+    /// Since when and by which order all its processes stand still; none where
+    /// they do not.
+    pub frozen: Option<Frozen>,
 }

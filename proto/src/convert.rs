@@ -7,6 +7,7 @@
 use monitor_model::{grant::InvalidGrant, id::InvalidId, inventory::InvalidInventory};
 
 mod alert;
+mod contain;
 mod event;
 mod grant;
 mod host;
@@ -16,6 +17,8 @@ mod revocation;
 mod session;
 mod verdict;
 mod wire;
+
+pub use contain::contain_mode;
 
 #[cfg(test)]
 mod tests;

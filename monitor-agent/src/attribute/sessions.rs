@@ -197,6 +197,7 @@ pub(crate) mod tests {
             ended_at: None,
             adopted: false,
             state: SessionState::Live,
+            frozen: None,
         }
     }
 

@@ -41,6 +41,7 @@ fn command(order: u128, session: SessionId) -> Command {
     Command {
         order: OrderId::from_parts(UnixNs(1), order),
         session,
+        mode: ContainMode::Kill,
         reason: "out of scope".into(),
         origin: Origin::Collector,
     }
@@ -108,14 +109,15 @@ async fn a_session_is_denied_then_killed_and_the_receipt_says_so() {
 async fn a_receipt_of_before_a_restart_is_given_again() {
     let bench = bench();
     let receipt = Receipt {
-        order: OrderId::from_parts(UnixNs(1), 1),
-        session: session(1).id,
         killed: 3,
-        left: 0,
-        received_at: UnixNs(1),
         denied_at: UnixNs(2),
         gone_at: Some(UnixNs(3)),
-        expired: None,
+        ..Receipt::new(
+            OrderId::from_parts(UnixNs(1), 1),
+            session(1).id,
+            ContainMode::Kill,
+            UnixNs(1),
+        )
     };
     let containment = Containment {
         receipts: Receipts::resume(vec![receipt.clone()]),
@@ -197,14 +199,7 @@ fn the_oldest_receipts_are_forgotten() {
     for order in 0..=u128::try_from(RECEIPTS_MAX).unwrap() {
         let command = command(order, session(1).id);
         receipts.put(&Receipt {
-            order: command.order,
-            session: command.session,
-            killed: 0,
-            left: 0,
-            received_at: UnixNs(1),
-            denied_at: UnixNs(1),
-            gone_at: None,
-            expired: None,
+            ..Receipt::new(command.order, command.session, ContainMode::Kill, UnixNs(1))
         });
     }
     assert!(receipts.get(&command(0, session(1).id)).is_none());

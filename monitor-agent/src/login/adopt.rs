@@ -142,6 +142,7 @@ impl Adoption<'_> {
             opened_at: login.opened_at,
             ended_at: None,
             state: SessionState::Live,
+            frozen: None,
         }
     }
 

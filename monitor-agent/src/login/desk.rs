@@ -309,6 +309,7 @@ impl Desk {
             ended_at: None,
             adopted: false,
             state: SessionState::Live,
+            frozen: None,
         })
     }
 

@@ -1,6 +1,6 @@
 use std::fs;
 
-use monitor_model::{clock::UnixNs, id::OrderId};
+use monitor_model::{clock::UnixNs, contain::ContainMode, id::OrderId};
 
 use super::*;
 use crate::attribute::sessions::tests::session;
@@ -150,14 +150,15 @@ fn sessions_and_receipts_are_kept_with_their_events() {
     let mut ended = session(2);
     ended.ended_at = Some(UnixNs(9));
     let receipt = Receipt {
-        order: OrderId::from_parts(UnixNs(1), 1),
-        session: session(1).id,
         killed: 3,
-        left: 0,
-        received_at: UnixNs(1),
         denied_at: UnixNs(2),
         gone_at: Some(UnixNs(3)),
-        expired: None,
+        ..Receipt::new(
+            OrderId::from_parts(UnixNs(1), 1),
+            session(1).id,
+            ContainMode::Kill,
+            UnixNs(1),
+        )
     };
     let keep = vec![
         Keep::Session(Box::new(session(1))),

@@ -439,6 +439,7 @@ async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
         order: order.to_bytes().to_vec(),
         session: session(1).id.to_bytes().to_vec(),
         reason: "out of scope".into(),
+        mode: 0,
     });
     let mut bench = bench("agent").await;
     bench.sessions.lock().put(session(1)).unwrap();

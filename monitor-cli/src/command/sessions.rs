@@ -98,6 +98,13 @@ pub(super) fn credential(screen: &Screen, credential: &Credential) -> String {
 }
 
 fn state(screen: &Screen, session: &Session) -> Cell {
+    if let Some(frozen) = &session.frozen
+        && session.state != SessionState::Ended
+    {
+        let since = screen.moment(frozen.since);
+        let by = screen.id(&frozen.order);
+        return Cell::new(format!("frozen {since} by {by}")).tone(Tone::Bad);
+    }
     match (session.state, session.ended_at) {
         (SessionState::Live, _) => Cell::new("live").tone(Tone::Good),
         (SessionState::Contained, _) => Cell::new("being ended").tone(Tone::Bad),

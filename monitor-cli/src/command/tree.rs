@@ -216,10 +216,14 @@ fn headline(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(),
         credential(screen, &session.credential),
         session.binding.confidence(),
     );
-    let (tone, state) = match session.state {
-        SessionState::Live => (Tone::Good, "; live".to_owned()),
-        SessionState::Contained => (Tone::Bad, "; being ended".to_owned()),
-        SessionState::Ended => (Tone::Doubtful, "; ended, its jobs live".to_owned()),
+    let (tone, state) = match (session.state, &session.frozen) {
+        (SessionState::Live | SessionState::Contained, Some(frozen)) => {
+            let since = screen.moment(frozen.since);
+            (Tone::Bad, format!("; frozen since {since}"))
+        }
+        (SessionState::Live, None) => (Tone::Good, "; live".to_owned()),
+        (SessionState::Contained, None) => (Tone::Bad, "; being ended".to_owned()),
+        (SessionState::Ended, _) => (Tone::Doubtful, "; ended, its jobs live".to_owned()),
     };
     let way = match session.way.as_slice() {
         [] => String::new(),

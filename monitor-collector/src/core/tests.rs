@@ -3,9 +3,10 @@ use std::path::Path;
 use monitor_model::{
     alert::Response,
     clock::SystemClock,
+    contain::ContainMode,
     event::Receipt,
     id::{SessionId, Source},
-    revocation::{Cause, Outcome, Revoked, State as OrderState, Target},
+    revocation::{Cause, Mode, Outcome, Revoked, Target, life::State as OrderState},
     session::SessionState,
 };
 use proptest::prelude::*;
@@ -15,13 +16,17 @@ use super::{
     *,
 };
 use crate::{
-    config::{Config, DEFAULT},
+    config::{Config, DEFAULT, response::ResponseMode},
     state::read::{AlertFilter, StateReader},
-    testing::{BASE, credential, event, event_id, grant, ledger_key, opened, session_id, whole},
+    testing::{
+        BASE, at_seconds, credential, event, event_id, grant, ledger_key, opened, session_id, whole,
+    },
 };
 
 mod held;
+mod life;
 mod past;
+mod policy;
 mod retention;
 mod voice;
 
@@ -34,6 +39,7 @@ fn config(folder: &Path) -> Config {
         zones: vec![],
     };
     config.terms.tenants.push(globex);
+    config.response.mode = ResponseMode::Enforce;
     config
 }
 
@@ -96,7 +102,10 @@ fn wanted(number: u128, target: Target) -> Wanted {
     Wanted {
         id: OrderId::from_parts(BASE, number),
         target,
+        mode: Mode::Kill,
+        not_after: None,
         cause,
+        author: "soc/bob".into(),
         kernel_event: None,
         alert: None,
     }
@@ -318,14 +327,9 @@ fn broker_receipt_and_refused_login_complete_an_order() {
     })
     .unwrap();
     let receipt = Receipt {
-        order: id,
-        session: session_id(1),
         killed: 3,
-        left: 0,
-        received_at: now,
-        denied_at: now,
         gone_at: Some(now),
-        expired: None,
+        ..Receipt::new(id, session_id(1), ContainMode::Kill, now)
     };
     core.receipt(&"jump-2".parse().unwrap(), &receipt).unwrap();
     assert_eq!(

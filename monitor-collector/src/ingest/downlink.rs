@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use monitor_model::{clock::Clock, id::AgentName};
-use monitor_proto::v1::{Ack, ContainCommand, DenyTable, GrantTable, stream_response::Message};
+use monitor_proto::v1::{
+    Ack, ContainCommand, ContainMode, DenyTable, GrantTable, stream_response::Message,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -101,6 +103,7 @@ impl Downlink {
                 order,
                 session,
                 reason: command.reason,
+                mode: ContainMode::from(command.mode).into(),
             }))
             .await?;
         }

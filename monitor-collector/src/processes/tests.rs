@@ -1,5 +1,6 @@
 use monitor_model::{
     bytes::{ByteText, PathLabel},
+    contain::ContainMode,
     event::{
         Attribution, Carrier, FileObject, GapCause, Lineage, NoSession, ProcessRef, Receipt, Step,
     },
@@ -375,14 +376,14 @@ fn an_order_that_was_carried_out_ends_what_it_reached() {
     let mut tell = Teller::default();
     let mut processes = all(story(&mut tell));
     let receipt = Receipt {
-        order: OrderId::from_parts(BASE, 1),
-        session: session_id(1),
         killed: 3,
-        left: 0,
-        received_at: BASE,
-        denied_at: BASE,
         gone_at: Some(BASE),
-        expired: None,
+        ..Receipt::new(
+            OrderId::from_parts(BASE, 1),
+            session_id(1),
+            ContainMode::Kill,
+            BASE,
+        )
     };
     processes.apply(&tell.event(None, Action::Contained { receipt }));
     assert!(shown(&processes).is_empty());

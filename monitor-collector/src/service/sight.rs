@@ -239,6 +239,7 @@ impl Sight {
             Action::Contained { receipt } => {
                 let seen = |id: &GrantId| self.sees_grant(grants, id);
                 receipt.expired = receipt.expired.take().filter(seen);
+                receipt.foreign = receipt.foreign.take().filter(|id| self.sees(id));
             }
             Action::Read {
                 by,

@@ -7,9 +7,9 @@ use monitor_model::{
     clock::UnixNs,
     event::{
         Attribution, Carrier, Destination, Event, Evidence, Expected, FileObject, GapCause,
-        HookState, Lineage, NoSession, Operation, Process, Protocol, Receipt, RemovalReason, Step,
+        HookState, Lineage, NoSession, Operation, Process, Protocol, RemovalReason, Step,
     },
-    id::{BootId, EventId, OrderId, SessionId, Source},
+    id::{BootId, EventId, SessionId, Source},
 };
 
 use super::{
@@ -387,47 +387,6 @@ impl TryFrom<v1::Destination> for Destination {
             net_ns: value.net_ns,
             net_ns_name: some_text(value.net_ns_name),
             mark: value.mark,
-        })
-    }
-}
-
-impl From<&Receipt> for v1::Receipt {
-    fn from(value: &Receipt) -> Self {
-        let Receipt {
-            order,
-            session,
-            killed,
-            left,
-            received_at,
-            denied_at,
-            gone_at,
-            expired,
-        } = value;
-        Self {
-            order: order.to_bytes().to_vec(),
-            session: session.to_bytes().to_vec(),
-            killed: *killed,
-            left: *left,
-            received_at_unix_ns: received_at.0,
-            denied_at_unix_ns: denied_at.0,
-            gone_at_unix_ns: gone_at.map(|at| at.0),
-            expired: text_opt(expired.as_ref()),
-        }
-    }
-}
-
-impl TryFrom<v1::Receipt> for Receipt {
-    type Error = InvalidMessage;
-    fn try_from(value: v1::Receipt) -> Result<Self, InvalidMessage> {
-        Ok(Self {
-            order: id("receipt.order", &value.order, OrderId::from_slice)?,
-            session: id("receipt.session", &value.session, SessionId::from_slice)?,
-            killed: value.killed,
-            left: value.left,
-            received_at: UnixNs(value.received_at_unix_ns),
-            denied_at: UnixNs(value.denied_at_unix_ns),
-            gone_at: value.gone_at_unix_ns.map(UnixNs),
-            expired: name_opt("receipt.expired", &value.expired)?,
         })
     }
 }

@@ -48,6 +48,7 @@ impl From<&Session> for v1::Session {
             opened_at,
             ended_at,
             state,
+            frozen,
         } = value;
         Self {
             id: id.to_bytes().to_vec(),
@@ -69,6 +70,7 @@ impl From<&Session> for v1::Session {
             binding: number::<v1::Binding, _>(*binding),
             way: way.iter().map(Into::into).collect(),
             adopted: *adopted,
+            frozen: frozen.as_ref().map(Into::into),
         }
     }
 }
@@ -104,6 +106,7 @@ impl TryFrom<v1::Session> for Session {
                 .into_iter()
                 .map(TryInto::try_into)
                 .collect::<Result<_, _>>()?,
+            frozen: value.frozen.map(TryInto::try_into).transpose()?,
         })
     }
 }

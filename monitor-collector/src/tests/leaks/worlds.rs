@@ -11,13 +11,14 @@ use std::{
 use monitor_model::{
     alert::AlertState,
     clock::{Clock, UnixNs},
+    contain::ContainMode,
     event::{
         Action, Attribution, Carrier, Destination, Event, Evidence, HostChange, Lineage,
         LocalAddress, MemoryAccess, NoSession, Operation, ProcessRef, Protocol, Receipt, Step,
     },
     grant::GrantKind,
     id::{EventId, OrderId, SessionId},
-    revocation::{Cause, Target},
+    revocation::{Cause, Mode, Target},
     session::Credential,
 };
 use monitor_proto::v1::{self, alert_service_server::AlertService as _};
@@ -508,6 +509,9 @@ impl Play {
         let wanted = Wanted {
             id: OrderId::from_parts(at_seconds(1), number),
             target,
+            mode: Mode::Kill,
+            not_after: None,
+            author: "soc/zq7boss".into(),
             cause: Cause {
                 text: "zq7 wants it".into(),
                 alert: None,
@@ -636,14 +640,15 @@ fn between(alice: &Who, theirs: &ProcessRef, other: &Other) -> Vec<Action> {
         },
         Action::Contained {
             receipt: Receipt {
-                order: OrderId::from_parts(at_seconds(1), 77),
-                session: alice.session,
-                killed: 0,
                 left: 1,
-                received_at: at_seconds(1_000),
-                denied_at: at_seconds(1_000),
-                gone_at: None,
                 expired: Some(other.grant.parse().unwrap()),
+                foreign: Some(other.tenant.parse().unwrap()),
+                ..Receipt::new(
+                    OrderId::from_parts(at_seconds(1), 77),
+                    alice.session,
+                    ContainMode::Kill,
+                    at_seconds(1_000),
+                )
             },
         },
         shared_key(other),
