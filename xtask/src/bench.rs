@@ -28,6 +28,7 @@ mod judge;
 mod programs;
 mod report;
 
+pub(crate) use collector::smoke as smoke_of_collector;
 pub(crate) use programs::smoke;
 
 /// What is measured.

@@ -49,8 +49,8 @@ pub(crate) fn build_all(project: &Project, profile: Profile) -> Result<Built> {
     Ok(Built { object, programs })
 }
 
-/// Builds the BPF object, then the host programs and all test binaries of the
-/// workspace, this crate's own included.
+/// Builds the BPF object, then the host programs and all test binaries and
+/// examples of the workspace, this crate's own included.
 ///
 /// Programs and tests are built together: tests ask more of some dependencies,
 /// and two builds would compile most of those twice.
@@ -66,8 +66,9 @@ pub(crate) fn build_with_tests(project: &Project) -> Result<(Built, Vec<Artifact
         artifacts::build(&mut command)
     })?;
     let programs = folder_of_programs(&artifacts)?;
-    let tests = artifacts.into_iter().filter(|artifact| artifact.is_test);
-    Ok((Built { object, programs }, tests.collect()))
+    let run_later = |artifact: &Artifact| artifact.is_test || artifact.kind == "example";
+    let artifacts = artifacts.into_iter().filter(run_later).collect();
+    Ok((Built { object, programs }, artifacts))
 }
 
 fn programs(project: &Project, object: &Path, profile: Profile) -> Result<PathBuf> {

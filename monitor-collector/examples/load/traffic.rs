@@ -35,7 +35,7 @@ const PROGRAMS_OF_SESSION: u64 = 3_000;
 /// Of so many sessions one ends with a credential of another tenant.
 const STRAYS_EVERY: u64 = 10;
 /// Of so many programs one uses a file that nobody used before.
-const RARE_EVERY: u64 = 30_000;
+const RARE_EVERY: u64 = 3_000;
 /// The first session's name begins with this time, each further one a second later.
 const FIRST: UnixNs = UnixNs::from_seconds(1_790_000_000);
 

@@ -8,13 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use crate::artifacts::{self, Artifact};
 use crate::cache::Project;
 use crate::{document, process};
 
+/// The question that finds nothing.
+const NOT_THERE: &str = "a name that is not there";
 const PAGE: &str = "docs/reference/performance.md";
 
 #[derive(Debug, clap::Args)]
@@ -122,6 +124,33 @@ pub(super) fn run(project: &Project, args: &CollectorArgs) -> Result<ExitCode> {
         document::put(project, PAGE, "bench collector", &tables)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A short run with the programs that tests use: everything is asked, and
+/// everything that is there is found.
+pub(crate) fn smoke(project: &Project, programs: &Path, built: &[Artifact]) -> Result<()> {
+    let folder = project.cache().join("bench").join("collector-smoke");
+    remove(&folder)?;
+    let mut command = Command::new(executable(built, "load")?);
+    command.arg("--collector");
+    command.arg(programs.join("monitor-collector"));
+    command.arg("--folder").arg(&folder);
+    command.args(["--events", "150000", "--readers", "20", "--restarts", "1"]);
+    command.args(["--reader-rate", "1000", "--reader-seconds", "2"]);
+    let measured = process::quiet_stdout_of(&mut command);
+    remove(&folder)?;
+    let measured: Measured = serde_json::from_str(&measured?).context("reading the figures")?;
+    for asked in &measured.questions {
+        let is_there = asked.question != NOT_THERE;
+        if (asked.found > 0.0) != is_there {
+            bail!("{}: {} found", asked.question, asked.found);
+        }
+    }
+    let readers = measured.readers.context("nobody followed")?;
+    if readers.delivered == 0 || readers.cut > 0 {
+        bail!("{} events sent, {} readers cut off", readers.delivered, readers.cut);
+    }
+    Ok(())
 }
 
 fn executable<'a>(built: &'a [Artifact], name: &str) -> Result<&'a Path> {
