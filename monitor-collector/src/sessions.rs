@@ -140,10 +140,9 @@ impl Sessions {
         let session = &mut login.session;
         let before = session.frozen;
         match receipt.mode {
-            ContainMode::Kill => {}
             ContainMode::Freeze => session.frozen = receipt.frozen().or(before),
             ContainMode::Release if receipt.is_done() => session.frozen = None,
-            ContainMode::Release => {}
+            ContainMode::Kill | ContainMode::Release => {}
         }
         (session.frozen != before).then(|| login.clone())
     }

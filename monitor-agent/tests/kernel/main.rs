@@ -22,6 +22,7 @@
 mod actor;
 mod canary;
 mod connect;
+mod containment;
 mod credential;
 mod deeds;
 mod exec;
