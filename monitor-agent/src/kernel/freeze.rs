@@ -66,6 +66,19 @@ impl Probes {
         self.sessions.hold(mark)
     }
 
+    /// Has the kernel refuse a session's connections, unless it does more to
+    /// the session already.
+    ///
+    /// # Errors
+    /// [`KernelError::NoSession`], `Table`.
+    pub fn contain_session(&self, mark: SessionMark) -> Result<(), KernelError> {
+        self.sessions.change(mark, |control| {
+            if control.state == SessionControl::STATE_OPEN {
+                control.state = SessionControl::STATE_CONTAINED;
+            }
+        })
+    }
+
     /// Stops every process of a session but `spared`, until none runs. Blocks;
     /// milliseconds as a rule, at most seconds.
     ///

@@ -87,9 +87,8 @@ pub(super) struct Listed {
 
 impl Listed {
     /// Its inode; 0 where no process holds it any more.
-    pub(super) const fn inode(&self) -> u64 {
-        // Widening.
-        self.found.inode as u64
+    pub(super) fn inode(&self) -> u64 {
+        u64::from(self.found.inode)
     }
 
     /// Where it goes; none for one that listens.

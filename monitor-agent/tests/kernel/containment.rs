@@ -471,6 +471,7 @@ fn a_neighbour_of_the_same_account_is_never_touched() {
     for number in 1..=wanted {
         let mark = other(&rig, number);
         let mut child = crowd(&rig, mark);
+        let _end = End(rig.probes.clone(), mark);
         let started = Instant::now();
         let halted = rig.probes.freeze_session(mark, &nobody()).unwrap();
         frozen.push(started.elapsed());
@@ -504,6 +505,16 @@ fn crowd(rig: &Rig, mark: SessionMark) -> Child {
         rig.probes.session_live(mark).unwrap() >= Some(4)
     });
     child
+}
+
+/// Leaves nobody behind, also where a test fails.
+struct End(std::sync::Arc<monitor_agent::kernel::Probes>, SessionMark);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Forgotten already where all went well.
+        let _ = self.0.kill_session(self.1);
+    }
 }
 
 fn told(mut times: Vec<Duration>) -> String {
