@@ -26,6 +26,7 @@ mod containment;
 mod credential;
 mod deeds;
 mod exec;
+mod foreign;
 mod host_change;
 mod input;
 mod local;
