@@ -12,6 +12,7 @@
 //! # Layout
 //! - [`alerts`]: alerts that follow, and what people do with them.
 //! - [`grants`]: permissions, and what of them was used.
+//! - `commit`: ledgers side by side.
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
@@ -47,6 +48,7 @@ use crate::{
 };
 
 pub mod alerts;
+mod commit;
 pub mod error;
 pub mod grants;
 pub mod live;
@@ -87,6 +89,8 @@ pub struct Stored {
 pub struct Core {
     clock: Arc<dyn Clock>,
     ledgers: BTreeMap<TenantId, Ledger>,
+    /// Works on several of them.
+    pool: rayon::ThreadPool,
     dedupe: Dedupe,
     state: State,
     world: World,
@@ -101,6 +105,8 @@ pub struct Core {
     unnoted: u64,
     /// The last entry that was followed.
     followed: UnixNs,
+    /// How far each ledger was at the last note.
+    reached: BTreeMap<TenantId, u64>,
     /// Alerts that no stored event raised, until the next group.
     raised: Vec<Arc<Raised>>,
     tables: Tables,
@@ -149,9 +155,7 @@ impl Core {
             }
         }
         let now = self.clock.now();
-        for ledger in self.ledgers.values_mut() {
-            ledger.commit(now)?;
-        }
+        commit::all(&self.pool, self.ledgers.values_mut(), now)?;
         Ok(stored)
     }
 
@@ -228,6 +232,16 @@ impl Core {
         }
         for (counted, used) in self.uses.take_changes() {
             self.state.put_use(&counted, used)?;
+        }
+        for (stream, held) in self.dedupe.take_changes() {
+            self.state.put_held(stream, held)?;
+        }
+        for (tenant, ledger) in &self.ledgers {
+            let position = ledger.head().position;
+            let reached = self.reached.insert(tenant.clone(), position);
+            if reached != Some(position) {
+                self.state.put_reached(tenant, position)?;
+            }
         }
         self.state.put_uncounted(self.uses.uncounted())?;
         self.state.set_followed(self.followed)?;

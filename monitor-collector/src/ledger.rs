@@ -222,6 +222,12 @@ impl Ledger {
         })
     }
 
+    /// Whether [`Ledger::commit`] would do anything now.
+    #[must_use]
+    pub fn waits(&self, now: UnixNs) -> bool {
+        self.writing || self.tree.is_due(now)
+    }
+
     /// Puts everything that was added on disk, with a checkpoint when one is due.
     ///
     /// # Errors

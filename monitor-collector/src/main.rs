@@ -26,8 +26,17 @@ use monitor_model::{
     clock::{Clock as _, SystemClock},
     id::TenantId,
 };
-use monitor_transport::{causes, logging};
+use monitor_transport::{causes, descriptors, logging};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Events are many small pieces that one thread makes and another frees, which
+/// is what the C library's allocator is slowest at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Descriptors for a thousand agents and every reader that there is a place for,
+/// with the files of ledgers.
+const DESCRIPTORS_WANTED: u64 = 8_192;
 
 /// Receives the events of all agents, judges them, keeps the ledgers and revokes.
 #[derive(Debug, Parser)]
@@ -183,6 +192,15 @@ fn tell_sigma(files: &[SigmaFile], out: &mut impl std::io::Write) -> anyhow::Res
 
 fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
+    if let Some(most) = descriptors::raise()
+        && most < DESCRIPTORS_WANTED
+    {
+        tracing::warn!(
+            most,
+            wanted = DESCRIPTORS_WANTED,
+            "Few files and connections may be open: agents and readers beyond will be refused; raise LimitNOFILE."
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -52,7 +52,7 @@ pub mod sight;
 pub mod subscription;
 
 /// Most streams of events at once.
-pub const READERS_MAX: usize = 256;
+pub const READERS_MAX: usize = 2_048;
 /// Most streams of auditors at once, beside those.
 pub const AUDITORS_MAX: usize = 64;
 /// Most look-ups in files at once; further ones wait.

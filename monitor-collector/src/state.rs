@@ -27,6 +27,7 @@ use crate::ledger::{durable, integer, number};
 
 mod alerts;
 mod grants;
+mod held;
 mod hosts;
 pub mod load;
 pub mod policies;
@@ -194,6 +195,7 @@ impl State {
             .and_then(|()| connection.execute_batch(policies::SCHEMA))
             .and_then(|()| connection.execute_batch(uses::SCHEMA))
             .and_then(|()| connection.execute_batch(grants::SCHEMA))
+            .and_then(|()| connection.execute_batch(held::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])

@@ -41,7 +41,7 @@ pub const BATCHES_MAX: usize = 256;
 /// Most requests that wait.
 pub const REQUESTS_MAX: usize = 1_024;
 /// Most events that are stored together; one batch may go beyond.
-pub const GROUP_EVENTS_MAX: usize = 2_048;
+pub const GROUP_EVENTS_MAX: usize = 16_384;
 /// Groups that a following reader may lag before it reads the ledgers again.
 pub const GROUPS_MAX: usize = 256;
 /// Pause before a core that failed is opened anew.

@@ -56,6 +56,26 @@ fn set_up(folder: &Path) -> String {
     path.display().to_string()
 }
 
+/// Runs, where 256 descriptors may be open, and 512 if one asks.
+fn started(config: &str) -> Child {
+    Command::new("bash")
+        .args(["-c", "ulimit -Hn 512; ulimit -Sn 256; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_monitor-collector"))
+        .args(["run", "--config", config, "--log-format", "json"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The soft limit of a process (proc(5)).
+fn open_files_max(of: &Child) -> String {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", of.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    line.unwrap().split_whitespace().nth(3).unwrap().to_owned()
+}
+
 #[test]
 fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,11 +88,7 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
         checked.status.success() && said.contains(&expected),
         "{said}"
     );
-    let mut running = Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
-        .args(["run", "--config", &config, "--log-format", "json"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut running = started(&config);
     let (listen, began) = (folder.path().join("data/listen"), Instant::now());
     while !listen.exists() {
         assert!(
@@ -82,6 +98,7 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
         assert!(running.try_wait().unwrap().is_none(), "it ended early");
         std::thread::yield_now();
     }
+    assert_eq!(open_files_max(&running), "512");
     let second = collector(&["run", "--config", &config]);
     assert!(!second.status.success());
     let said = text(&second.stderr);
@@ -93,6 +110,8 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
             .unwrap_or_else(|| panic!("it never said {text:?}"))
             .unwrap()
     };
+    let said = until("Few files and connections may be open");
+    assert!(said.contains("\"most\":512"), "{said}");
     let good = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, good.replace("any_grant\"  ", "anybody\"  ")).unwrap();
     signal(&running, "-HUP");

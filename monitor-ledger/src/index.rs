@@ -16,7 +16,7 @@ use monitor_model::{
 use prost::encoding::{decode_varint, encode_varint};
 use sha2::{Digest as _, Sha256};
 
-use crate::{leaf::Blinding, sequences::Stream};
+use crate::{intervals::Intervals, leaf::Blinding, sequences::Stream};
 
 /// Beginnings of objects are kept at every so many bytes...
 const OBJECT_STEP: usize = 4;
@@ -252,6 +252,22 @@ impl Numbers {
     }
 }
 
+impl From<&Intervals> for Numbers {
+    fn from(held: &Intervals) -> Self {
+        Self(held.ranges_from(0).collect())
+    }
+}
+
+impl From<&Numbers> for Intervals {
+    fn from(numbers: &Numbers) -> Self {
+        let mut held = Self::default();
+        for (first, last) in numbers.ranges() {
+            held.insert_range(*first, *last);
+        }
+        held
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -302,6 +318,7 @@ mod tests {
             numbers in prop::collection::btree_set(1u64..300, 1..80)) {
             let made = Numbers::new(numbers.iter().rev().copied().collect());
             prop_assert_eq!(Numbers::parse(&made.to_bytes()), Some(made.clone()));
+            prop_assert_eq!(Numbers::from(&Intervals::from(&made)), made.clone());
             for number in 0..301 {
                 prop_assert_eq!(made.contain(number), numbers.contains(&number));
             }

@@ -16,7 +16,7 @@
 //!   records are found by; [`bundle`]: what is handed out.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
 //! - [`seal`]: encryption at rest.
-//! - [`sequences`]: numbers held and missing, stream by stream.
+//! - [`intervals`]: sets of numbers. [`sequences`]: numbers held and missing, stream by stream.
 //! - [`check`]: one walk over all records of either.
 #![forbid(unsafe_code)]
 
@@ -28,6 +28,7 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod file;
 pub mod index;
+pub mod intervals;
 pub mod key;
 pub mod leaf;
 pub mod merkle;

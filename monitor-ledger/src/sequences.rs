@@ -13,6 +13,8 @@ use monitor_model::{
 };
 use serde::Serialize;
 
+use crate::intervals::Intervals;
+
 /// Most ranges that are kept.
 pub const RANGES_MAX: usize = 1_000_000;
 
@@ -53,14 +55,11 @@ pub struct Missing {
 /// What is held, and which gaps were named.
 #[derive(Clone, Debug, Default)]
 pub struct Sequences {
-    held: BTreeMap<Stream, Ranges>,
+    held: BTreeMap<Stream, Intervals>,
     named: BTreeMap<Stream, Vec<(u64, u64, GapCause)>>,
     ranges: usize,
     is_full: bool,
 }
-
-/// Disjoint ranges that do not touch: first to last, both inclusive.
-type Ranges = BTreeMap<u64, u64>;
 
 impl Sequences {
     /// Takes an event: its number is held, and a gap that it names is known.
@@ -90,24 +89,17 @@ impl Sequences {
     /// Takes a number as held; false when it was before.
     pub fn hold(&mut self, stream: Stream, number: u64) -> bool {
         let has_room = self.has_room();
-        let ranges = self.held.entry(stream).or_default();
-        let before = ranges.range(..=number).next_back().map(|(&a, &b)| (a, b));
-        if before.is_some_and(|(_, last)| number <= last) {
+        let held = self.held.entry(stream).or_default();
+        if held.contains(number) {
             return false;
         }
-        let joins = before.filter(|(_, last)| last.checked_add(1) == Some(number));
-        let follows = number.checked_add(1).and_then(|next| ranges.remove(&next));
-        if joins.is_none() && follows.is_none() && !has_room {
+        if !has_room && !held.touches(number) {
             self.is_full = true;
             return true;
         }
-        match (joins, follows) {
-            (None, None) => self.ranges += 1,
-            (Some(_), Some(_)) => self.ranges -= 1,
-            (None, Some(_)) | (Some(_), None) => {}
-        }
-        let first = joins.map_or(number, |(first, _)| first);
-        ranges.insert(first, follows.unwrap_or(number));
+        let before = held.len();
+        held.insert(number);
+        self.ranges = (self.ranges + held.len()).saturating_sub(before);
         true
     }
 
@@ -139,11 +131,10 @@ impl Sequences {
 
     /// Ranges held in a stream, ascending.
     pub fn held(&self) -> impl Iterator<Item = (&Stream, u64, u64)> {
-        let ranges = |(stream, ranges): (_, &'_ Ranges)| (stream, ranges.clone());
-        self.held
-            .iter()
-            .map(ranges)
-            .flat_map(|(stream, ranges)| ranges.into_iter().map(move |(a, b)| (stream, a, b)))
+        self.held.iter().flat_map(|(stream, held)| {
+            held.ranges_from(0)
+                .map(move |(first, last)| (stream, first, last))
+        })
     }
 
     /// Takes in what another holds.
@@ -165,24 +156,10 @@ impl Sequences {
             self.is_full = true;
             return;
         }
-        let ranges = self.held.entry(stream.clone()).or_default();
-        let before = ranges.len();
-        let (mut first, mut last) = (first, last);
-        // What touches or overlaps becomes one.
-        let touching: Vec<u64> = ranges
-            .range(..=last.saturating_add(1))
-            .rev()
-            .take_while(|(_, end)| end.saturating_add(1) >= first)
-            .map(|(start, _)| *start)
-            .collect();
-        for start in touching {
-            if let Some(end) = ranges.remove(&start) {
-                first = first.min(start);
-                last = last.max(end);
-            }
-        }
-        ranges.insert(first, last);
-        self.ranges = (self.ranges + ranges.len()).saturating_sub(before);
+        let held = self.held.entry(stream.clone()).or_default();
+        let before = held.len();
+        held.insert_range(first, last);
+        self.ranges = (self.ranges + held.len()).saturating_sub(before);
     }
 
     /// Numbers of one stream that are missing within `from..=to`, ascending,
@@ -191,12 +168,9 @@ impl Sequences {
     pub fn missing(&self, stream: &Stream, from: u64, to: u64) -> Vec<Missing> {
         let mut missing = Vec::new();
         let mut next = from;
-        let empty = Ranges::new();
+        let empty = Intervals::default();
         let held = self.held.get(stream).unwrap_or(&empty);
-        for (&first, &last) in held {
-            if last < next {
-                continue;
-            }
+        for (first, last) in held.ranges_from(from) {
             if first > to {
                 break;
             }
@@ -216,10 +190,8 @@ impl Sequences {
     #[must_use]
     pub fn first_missing_before(&self, stream: &Stream, number: u64) -> u64 {
         let held = self.held.get(stream);
-        let before = held.and_then(|held| held.range(..number).next_back());
-        before
-            .map_or(1, |(_, last)| last.saturating_add(1))
-            .min(number)
+        let before = held.and_then(|held| held.last_below(number));
+        before.map_or(1, |before| before + 1).min(number)
     }
 
     /// The last of the missing numbers right after a number; the number where
@@ -227,21 +199,16 @@ impl Sequences {
     #[must_use]
     pub fn last_missing_after(&self, stream: &Stream, number: u64) -> u64 {
         let held = self.held.get(stream);
-        let is_in = |(_, last): (&u64, &u64)| *last > number;
-        if held.is_some_and(|held| held.range(..=number).next_back().is_some_and(is_in)) {
-            return number;
-        }
-        let after = held.and_then(|held| held.range(number.saturating_add(1)..).next());
-        after.map_or(number, |(first, _)| first - 1)
+        let after = held.and_then(|held| held.first_above(number));
+        after.map_or(number, |after| after - 1)
     }
 
     /// Every number that is missing below the newest of its stream.
     #[must_use]
     pub fn all_missing(&self) -> Vec<Missing> {
-        let newest = |ranges: &Ranges| ranges.last_key_value().map_or(0, |(_, last)| *last);
         self.held
             .iter()
-            .flat_map(|(stream, ranges)| self.missing(stream, 1, newest(ranges)))
+            .flat_map(|(stream, held)| self.missing(stream, 1, held.last().unwrap_or(0)))
             .collect()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - [`configuration`]: TOML files, with errors that name file, line, key and value.
+//! - [`descriptors`]: how many files and connections may be open.
 //! - [`grant_file`]: grants as people write them.
 //! - [`identity`]: roles and names, from certificates only.
 //! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
@@ -12,6 +13,7 @@
 use std::error::Error;
 
 pub mod configuration;
+pub mod descriptors;
 pub mod grant_file;
 pub mod identity;
 pub mod logging;

@@ -1,7 +1,8 @@
-//! What watching and judging cost: `cargo xtask bench kernel`, `bench judge`.
+//! What watching and judging cost: `cargo xtask bench kernel`, `bench judge`,
+//! `bench collector`.
 //!
-//! [`judge`]: events a second on one core, memory of live grants. The rest is
-//! what watching costs:
+//! [`judge`]: events a second on one core, memory of live grants. [`collector`]:
+//! ingest, recovery, questions, subscribers. The rest is what watching costs:
 //!
 //! The same operations (`tests/cost/load.rs`) without the agent, with it, and
 //! with the agent running but its probes detached. In a machine of QEMU whose
@@ -20,6 +21,7 @@ use crate::cache::Project;
 use crate::kernels::Series;
 use crate::process;
 
+mod collector;
 mod guest;
 mod host;
 mod judge;
@@ -39,6 +41,8 @@ pub(crate) struct BenchArgs {
 enum Subject {
     /// System calls and programs, with and without the agent.
     Kernel(KernelArgs),
+    /// Events that the collector takes, what it answers, and who follows.
+    Collector(collector::CollectorArgs),
     /// Events that the judge judges, and memory that live grants take.
     Judge(judge::JudgeArgs),
 }
@@ -48,7 +52,7 @@ impl BenchArgs {
     pub(crate) fn steps(&self) -> &'static [&'static str] {
         match self.subject {
             Subject::Kernel(_) => &["vm-6.1", "vm-6.12"],
-            Subject::Judge(_) => &[],
+            Subject::Judge(_) | Subject::Collector(_) => &[],
         }
     }
 }
@@ -102,6 +106,7 @@ pub(crate) fn run(project: &Project, args: &BenchArgs) -> Result<ExitCode> {
     match &args.subject {
         Subject::Kernel(args) => kernel(project, args),
         Subject::Judge(args) => judge::run(project, args),
+        Subject::Collector(args) => collector::run(project, args),
     }
 }
 

@@ -48,6 +48,19 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs and returns standard output; standard error goes to this terminal.
+pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| not_started(command))?;
+    if !output.status.success() {
+        bail!("`{}` {}", shown(command), ended(output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 /// Runs and returns standard output; standard error is repeated in the error only.
 pub(crate) fn quiet_stdout_of(command: &mut Command) -> Result<String> {
     let output = command

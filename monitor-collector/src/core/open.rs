@@ -13,14 +13,16 @@ use monitor_model::{
     event::Kind,
     id::TenantId,
     judge::World,
+    tenant::Tenant,
 };
-use tracing::info;
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use tracing::{error, info};
 
-use super::{Core, CoreError};
+use super::{Core, CoreError, commit};
 use crate::{
     alert::Alerter,
     config::Config,
-    dedupe::{Dedupe, STREAMS_MAX},
+    dedupe::{Dedupe, STREAMS_MAX, Stream},
     ledger::{
         Entry, Home, Ledger, LedgerError,
         read::{Filter, Reader, Span},
@@ -34,7 +36,7 @@ use crate::{
 
 /// Entries that are read at once while making good.
 const PAGE: u32 = 10_000;
-/// Entries at the end of a ledger in which ends of processes are looked for.
+/// Of all entries the last, in which ends of processes are looked for.
 const ENDS_READ: u64 = 8_192;
 
 impl Core {
@@ -45,7 +47,8 @@ impl Core {
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
         let lock = locked(config)?;
         let home = config.home().map_err(LedgerError::Key)?;
-        let ledgers = ledgers(config, &home)?;
+        let pool = commit::pool(config.terms.tenants.len())?;
+        let ledgers = pool.install(|| ledgers(config, &home))?;
         let mut state = State::open(&config.data_dir)?;
         let last = ledgers
             .values()
@@ -72,6 +75,7 @@ impl Core {
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
             followed: state.followed()?,
+            reached: BTreeMap::new(),
             raised: Vec::new(),
             tables: Tables {
                 policy,
@@ -80,6 +84,7 @@ impl Core {
                 ..Tables::default()
             },
             ledgers,
+            pool,
             state,
             tables_orders_moved: true,
             retention: config.retention.clone(),
@@ -88,6 +93,7 @@ impl Core {
             voices: BTreeMap::new(),
             _lock: lock,
         };
+        core.recall_held()?;
         core.remember(config, &home)?;
         core.make_good(config, &home)?;
         core.take_files(&config.grants)?;
@@ -95,27 +101,57 @@ impl Core {
         Ok(core)
     }
 
+    /// Takes back which numbers the ledgers hold, as of the last note; what came
+    /// after is added while it is made good.
+    fn recall_held(&mut self) -> Result<(), CoreError> {
+        let mut behind = false;
+        for (tenant, reached) in self.state.reached()? {
+            let ledger = self
+                .ledgers
+                .values()
+                .find(|it| it.tenant().as_str() == tenant);
+            let position = ledger.map_or(reached, |ledger| ledger.head().position);
+            if position < reached {
+                behind = true;
+                error!(%tenant, position, reached,
+                    "Ledger ends before an entry that was followed: its file is an older copy, or was cut.");
+            }
+        }
+        if behind {
+            return Ok(self.state.forget_held()?);
+        }
+        for (stream, held) in self.state.held()? {
+            self.dedupe.load(stream, held);
+        }
+        Ok(())
+    }
+
     /// Takes back what was known of events that were followed.
     fn remember(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
         let followed = self.followed;
-        for tenant in &config.terms.tenants {
+        let since = readers(config, home)?
+            .iter()
+            .map(|reader| reader.blocks_before(followed, ENDS_READ))
+            .collect::<Result<Vec<_>, _>>()
+            .map(|blocks| begin_of_last(blocks.concat(), ENDS_READ))?;
+        let exits = |tenant: &Tenant| {
             let reader = Reader::open(home, &tenant.id)?;
-            // What is told late of what ended must not raise it again.
-            for entry in reader.last(Kind::Exit, followed, ENDS_READ)? {
-                self.processes.remember_end(&entry.judged.event);
-            }
+            reader.between(Kind::Exit, since, followed)
+        };
+        let tenants = config.terms.tenants.as_slice();
+        let exits: Vec<Vec<Entry>> = self
+            .pool
+            .install(|| tenants.par_iter().map(exits).collect::<Result<_, _>>())?;
+        // What is told late of what ended must not raise it again.
+        for entry in exits.iter().flatten() {
+            self.processes.remember_end(&entry.judged.event);
         }
         self.remember_alerts()
     }
 
     /// Lets follow what was stored and not yet followed.
     fn make_good(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
-        let readers: Vec<Reader> = config
-            .terms
-            .tenants
-            .iter()
-            .map(|tenant| Reader::open(home, &tenant.id))
-            .collect::<Result<_, _>>()?;
+        let readers = readers(config, home)?;
         let (mut after, up_to) = (self.state.followed()?, self.stamp);
         let mut made_good = 0;
         while after < up_to {
@@ -128,6 +164,14 @@ impl Core {
                 },
                 &Filter::default(),
             )?;
+            for entry in &entries {
+                let id = &entry.judged.event.id;
+                let stream = Stream::from(id);
+                // One that is not known is read from the ledgers when it speaks.
+                if !self.dedupe.is_unknown(&stream) {
+                    self.dedupe.insert(&stream, id.sequence);
+                }
+            }
             let entries: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
             made_good += self.follow(&entries)?.len();
             after = seen;
@@ -163,15 +207,33 @@ pub fn merged(
     Ok((entries, whole))
 }
 
+fn readers(config: &Config, home: &Home) -> Result<Vec<Reader>, LedgerError> {
+    let tenants = config.terms.tenants.iter();
+    tenants
+        .map(|tenant| Reader::open(home, &tenant.id))
+        .collect()
+}
+
+/// The instant before the last so many entries of some blocks, each given by
+/// when its first entry was stored and how many it has.
+fn begin_of_last(mut blocks: Vec<(UnixNs, u64)>, entries: u64) -> UnixNs {
+    blocks.sort_unstable_by(|one, two| two.cmp(one));
+    let mut left = entries;
+    let begins = blocks.into_iter().find(|(_, many)| {
+        left = left.saturating_sub(*many);
+        left == 0
+    });
+    begins.map_or(UnixNs(0), |(at, _)| UnixNs(at.0.saturating_sub(1)))
+}
+
 fn ledgers(config: &Config, home: &Home) -> Result<BTreeMap<TenantId, Ledger>, LedgerError> {
     let key = config.ledger_key.as_deref().map(LogKey::load).transpose()?;
-    let mut ledgers = BTreeMap::new();
-    for tenant in &config.terms.tenants {
+    let open = |tenant: &Tenant| {
         let signer = key.as_ref().map(|key| key.signer(tenant.id.as_str()));
         let ledger = Ledger::open(home, &tenant.id, signer.transpose()?)?;
-        ledgers.insert(tenant.id.clone(), ledger);
-    }
-    Ok(ledgers)
+        Ok((tenant.id.clone(), ledger))
+    };
+    config.terms.tenants.par_iter().map(open).collect()
 }
 
 fn locked(config: &Config) -> Result<File, CoreError> {

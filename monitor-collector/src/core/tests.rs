@@ -21,6 +21,7 @@ use crate::{
     testing::{BASE, credential, event, event_id, grant, ledger_key, opened, session_id, whole},
 };
 
+mod held;
 mod past;
 mod retention;
 mod voice;

@@ -158,30 +158,59 @@ impl Reader {
         lists.into_iter().filter(|list| !list.is_empty()).collect()
     }
 
-    /// Entries of a kind among the last so many that were stored up to an
-    /// instant, in stored order.
+    /// Entries of a kind that were stored after one instant and up to another,
+    /// in stored order.
     ///
     /// # Errors
     /// As [`Reader::page`].
-    pub fn last(&self, kind: Kind, up_to: UnixNs, among: u64) -> Result<Vec<Entry>, LedgerError> {
-        let (mut entries, mut left) = (Vec::new(), among);
-        let backwards = Scan {
+    pub fn between(
+        &self,
+        kind: Kind,
+        after: UnixNs,
+        up_to: UnixNs,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let within = Scan {
+            after,
             up_to,
-            backwards: true,
             ..Scan::all()
         };
-        self.scan(&backwards, |entry| {
-            if left == 0 {
-                return ControlFlow::Break(());
-            }
-            left -= 1;
+        let mut entries = Vec::new();
+        self.scan(&within, |entry| {
             if entry.judged.event.action.kind() == kind {
                 entries.push(entry);
             }
             ControlFlow::Continue(())
         })?;
-        entries.reverse();
         Ok(entries)
+    }
+
+    /// The last blocks that begin up to an instant, as many as hold so many
+    /// entries: when the first entry of each was stored, and how many it has.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn blocks_before(
+        &self,
+        up_to: UnixNs,
+        entries: u64,
+    ) -> Result<Vec<(UnixNs, u64)>, LedgerError> {
+        let sql = "SELECT stored_from, count FROM block WHERE stored_from <= ?1
+                   ORDER BY stored_from DESC";
+        let read = || -> rusqlite::Result<_> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query([integer(up_to.0)])?;
+            let (mut blocks, mut left) = (Vec::new(), entries);
+            while left > 0
+                && let Some(row) = rows.next()?
+            {
+                let (from, count) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);
+                let [from, count] = [from, count].map(|value| u64::try_from(value).unwrap_or(0));
+                blocks.push((UnixNs(from), count));
+                left = left.saturating_sub(count);
+            }
+            Ok(blocks)
+        };
+        read().map_err(|error| self.sqlite(error))
     }
 
     /// One event by its name.

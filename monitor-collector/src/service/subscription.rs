@@ -189,14 +189,10 @@ impl Subscription {
     }
 
     async fn hand_over_group(&mut self, group: &Group) -> Result<(), End> {
-        for item in group
-            .items
-            .iter()
-            .filter(|item| item.stamp() > self.at)
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            self.hand_over(&item).await?;
+        for item in &group.items {
+            if item.stamp() > self.at {
+                self.hand_over(item).await?;
+            }
         }
         self.at = self.at.max(group.up_to);
         Ok(())
