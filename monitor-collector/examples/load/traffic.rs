@@ -323,6 +323,7 @@ impl Host {
             ended_at: None,
             adopted: false,
             state: SessionState::Live,
+            frozen: None,
         };
         let mut event = work.events.exit.clone();
         event.process = None;
