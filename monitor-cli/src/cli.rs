@@ -1,24 +1,23 @@
 //! The commands and their flags. What is written above them is their help text.
 #![expect(clippy::doc_markdown, reason = "help texts are read as they stand")]
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::{
-    ArgGroup, Args, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
 use monitor_model::{
     alert::{AlertState, Severity},
-    id::{AgentName, EventId, GrantId, PrincipalId, TenantId},
+    id::{AgentName, EventId, PrincipalId, TenantId},
 };
-
-use crate::output::time::parse_duration;
 
 pub mod alerts;
 pub mod complete;
 pub mod events;
 pub mod export;
 pub mod grants;
+pub mod orders;
 pub mod pki;
 pub mod verify;
 
@@ -27,6 +26,7 @@ pub use complete::Complete;
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
+pub use orders::{Orders, OrdersCommand, OrdersEnd, OrdersList, Revoke, Wait};
 pub use pki::{Pki, PkiIssue};
 pub use verify::Verify;
 
@@ -139,8 +139,8 @@ pub enum Command {
         /// The event, as AGENT/BOOT/SOURCE/SEQUENCE.
         event: EventId,
     },
-    /// Lists revocation orders, newest first
-    Orders(Limit),
+    /// Lists revocation orders, newest first; approves, rejects and lifts them
+    Orders(Orders),
     /// Shows one revocation order: whom it reached, and when each step happened
     #[command(after_help = "Example:
   monitorctl order S2A1B0")]
@@ -148,7 +148,7 @@ pub enum Command {
         /// The order's id, or the end of it.
         order: String,
     },
-    /// Revokes at the broker, and ends the live sessions on their hosts
+    /// Revokes at the broker, and ends or freezes the live sessions on their hosts
     Revoke(Revoke),
     /// Says whether everything of a session or a host is in the ledgers, or what is missing
     Complete(Complete),
@@ -224,63 +224,6 @@ pub struct Hosts {
     /// How many hosts.
     #[command(flatten)]
     pub limit: Limit,
-}
-
-/// What to revoke, why, and how long to wait.
-#[derive(Debug, Args)]
-#[command(
-    group(ArgGroup::new("target").required(true).args(["engineer", "session", "grant", "tenant", "serial"])),
-    after_help = "The order stays in force until broker and hosts have carried it out, whether or not anybody waits.
-On a terminal it asks first; elsewhere it wants --yes.
-
-Examples:
-  monitorctl revoke --engineer alice --reason offboarding --dry-run
-  monitorctl revoke --engineer alice --reason offboarding --yes --wait enforced --timeout 5s
-  monitorctl revoke --session S2A1B0 --reason \"key stolen, INC-4711\""
-)]
-pub struct Revoke {
-    /// Everything that this engineer or workload holds.
-    #[arg(long)]
-    pub engineer: Option<PrincipalId>,
-    /// The credential and grants behind this session, by its id or the end of it.
-    #[arg(long)]
-    pub session: Option<String>,
-    /// This grant, and the certificates issued for it.
-    #[arg(long)]
-    pub grant: Option<GrantId>,
-    /// Every grant in this tenant.
-    #[arg(long)]
-    pub tenant: Option<TenantId>,
-    /// The certificate with this serial number.
-    #[arg(long)]
-    pub serial: Option<u64>,
-    /// Why; kept with the order.
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub reason: String,
-    /// Shows what would be revoked, and does nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Does not ask.
-    #[arg(short, long)]
-    pub yes: bool,
-    /// What to wait for.
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Wait::Enforced)]
-    pub wait: Wait,
-    /// How long to wait before giving up with exit code 4, as in 5s, 500ms, 1m30s.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
-    pub timeout: Duration,
-}
-
-/// What revoke waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Wait {
-    /// The broker answered, and every host confirmed that the sessions are gone.
-    Enforced,
-    /// The broker answered.
-    BrokerAnswered,
-    /// Nothing: the order is on disk.
-    None,
 }
 
 /// Shells that can complete.

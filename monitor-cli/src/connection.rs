@@ -285,6 +285,7 @@ impl Connection {
             let request = ListOrdersRequest {
                 page_size: PAGE_SIZE,
                 page_token: page_token.clone(),
+                states: Vec::new(),
             };
             let answer = self.orders().list_orders(ask(request)).await;
             let answer = answer.map_err(|status| self.error(&status))?.into_inner();

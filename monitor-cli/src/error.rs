@@ -80,6 +80,22 @@ pub enum CliError {
         /// Who has not confirmed.
         missing: String,
     },
+    /// An order waits for a second person.
+    #[error(
+        "order {order} is proposed, and nothing was revoked: it reaches more sessions than one person may cut off; another person approves it: monitorctl orders approve {order}"
+    )]
+    Proposed {
+        /// The order.
+        order: OrderId,
+    },
+    /// A receipt cannot be relied on.
+    #[error("{}: {source}", path.display())]
+    Receipt {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: monitor_ledger::receipt::ReceiptError,
+    },
     /// The broker answered, and did not revoke everything.
     #[error("order {order}: the broker did not revoke everything: {what}")]
     NotRevoked {
@@ -170,6 +186,7 @@ impl CliError {
             Self::Usage(_) | Self::Missing { .. } | Self::Id(_) => 2,
             Self::NotFound(_) => 3,
             Self::Unconfirmed { .. }
+            | Self::Proposed { .. }
             | Self::Incomplete { .. }
             | Self::Unsigned { .. }
             | Self::Unwitnessed { .. }
@@ -183,6 +200,7 @@ impl CliError {
             | Self::Message(_)
             | Self::Pki(..)
             | Self::NotRevoked { .. }
+            | Self::Receipt { .. }
             | Self::Check(_)
             | Self::Bundle(_)
             | Self::Broken { .. }

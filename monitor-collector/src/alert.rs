@@ -6,7 +6,7 @@
 //! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`], [`grants`] and
 //! [`keys`] name; the longest idle is forgotten, which can raise an alert once more but
 //! never loses one. Loss: none; what the dedupe window swallows is counted in
-//! the alert it is folded into, and a revocation is never swallowed.
+//! the alert it is folded into, and what gives an order is never swallowed.
 //!
 //! # Layout
 //! - [`rule`]: what a rule is; `standard.toml`: those that come with the collector.
@@ -26,11 +26,19 @@ use monitor_model::{
     clock::UnixNs,
     event::{Action, Event},
     id::{AgentName, SessionId},
-    revocation::Target,
+    revocation::{Mode, Order, Target, life::Asks},
     verdict::Verdict,
 };
 
-use crate::{config::Config, ledger::Entry, outside::without_other_sessions, state::Raised};
+use crate::{
+    config::{
+        Config,
+        response::{ResponseMode, ResponsePolicy},
+    },
+    ledger::Entry,
+    outside::without_other_sessions,
+    state::Raised,
+};
 
 pub mod counting;
 pub mod grants;
@@ -38,7 +46,7 @@ pub mod hosts;
 pub mod kept;
 pub mod keys;
 mod matching;
-mod raising;
+pub mod raising;
 pub mod rule;
 pub mod sigma;
 pub mod sign;
@@ -95,8 +103,10 @@ pub struct Alerter {
     uses: Uses,
     keys: Keys,
     folds: HashMap<String, Fold>,
-    /// When a session was last revoked by a rule.
-    revoked: HashMap<SessionId, UnixNs>,
+    /// What policy does at most.
+    policy: ResponsePolicy,
+    /// The strongest that a session was answered with, and when.
+    answered: HashMap<SessionId, (Response, UnixNs)>,
 }
 
 /// When and as what an alert is raised.
@@ -116,6 +126,8 @@ pub struct Moment<'a> {
 struct Firing {
     place: usize,
     response: Response,
+    /// Nothing of the response is done.
+    observed: bool,
     marks: Vec<Mark>,
 }
 
@@ -132,7 +144,8 @@ impl Alerter {
             uses: Uses::default(),
             keys: Keys::default(),
             folds: HashMap::new(),
-            revoked: HashMap::new(),
+            policy: config.response.clone(),
+            answered: HashMap::new(),
         }
     }
 
@@ -166,9 +179,6 @@ impl Alerter {
     /// Remembers an alert that was raised before a restart.
     pub fn remember(&mut self, raised: Raised) {
         let alert = &raised.alert;
-        if let (Response::Revoke, Some(session)) = (alert.response, alert.session) {
-            self.revoke_once(session, alert.event_at);
-        }
         if alert.state == AlertState::Closed {
             self.folds.remove(&raised.fold);
             return;
@@ -188,20 +198,47 @@ impl Alerter {
         }
     }
 
-    /// Remembers an order that an alert gave before a restart.
-    pub fn remember_revoked(&mut self, target: &Target, at: UnixNs) {
-        if let Target::Session(session) = target {
-            self.revoke_once(*session, at);
+    /// Remembers an order that an alert gave before a restart, and that nobody
+    /// has taken back.
+    pub fn remember_order(&mut self, order: &Order) {
+        let response = match (order.asks, order.mode) {
+            (Some(Asks::Policy), _) => Response::Ask,
+            (Some(Asks::Storm | Asks::Bulk) | None, Mode::Freeze) => Response::Freeze,
+            (Some(Asks::Storm | Asks::Bulk) | None, Mode::Kill) => Response::Revoke,
+        };
+        if let Target::Session(session) = order.target {
+            let at = order.times.kernel_event.unwrap_or_default();
+            self.answer_once(session, response, at);
         }
     }
 
-    /// Remembers that a session was revoked; the one of longest ago is forgotten.
-    fn revoke_once(&mut self, session: SessionId, at: UnixNs) {
-        self.revoked.insert(session, at);
-        if self.revoked.len() > SUBJECTS_MAX {
-            let oldest = self.revoked.iter().min_by_key(|(_, at)| **at);
+    /// Forgets what a session was answered with: its next breach is answered anew.
+    pub fn forget_order(&mut self, target: &Target) {
+        if let Target::Session(session) = target {
+            self.answered.remove(session);
+        }
+    }
+
+    /// What an order of a rule does where a person approves it.
+    #[must_use]
+    pub fn wish(&self, rule: &str) -> Mode {
+        let rule = self.rules.iter().find(|known| known.id == rule);
+        match rule.map(|rule| rule.response) {
+            Some(Response::Freeze) => Mode::Freeze,
+            Some(Response::Revoke | Response::Ask | Response::Notify) | None => Mode::Kill,
+        }
+    }
+
+    /// Remembers the strongest answer to a session; the one of longest ago is
+    /// forgotten.
+    fn answer_once(&mut self, session: SessionId, response: Response, at: UnixNs) {
+        let known = self.answered.get(&session).map(|(response, _)| *response);
+        let strongest = known.map_or(response, |known| known.max(response));
+        self.answered.insert(session, (strongest, at));
+        if self.answered.len() > SUBJECTS_MAX {
+            let oldest = self.answered.iter().min_by_key(|(_, (_, at))| *at);
             if let Some(oldest) = oldest.map(|(id, _)| *id) {
-                self.revoked.remove(&oldest);
+                self.answered.remove(&oldest);
             }
         }
     }
@@ -209,7 +246,7 @@ impl Alerter {
     /// Answers a judged event.
     pub fn answer(&mut self, entry: &Entry, moment: &Moment<'_>) -> Answer {
         let found = self.found(entry, moment);
-        let Some(firing) = self.firing(entry, &found) else {
+        let Some(firing) = self.firing(entry, &found, moment) else {
             return Answer::Nothing;
         };
         let Some(rule) = self.rules.get(firing.place) else {
@@ -242,6 +279,9 @@ impl Alerter {
             fold: key,
             of_event: true,
         };
+        if let (Some(session), true) = (raised.alert.session, raised.alert.order.is_some()) {
+            self.answer_once(session, firing.response, event.at);
+        }
         self.remember(raised.clone());
         Answer::Raise(raised)
     }
@@ -299,9 +339,10 @@ impl Alerter {
     }
 
     /// The rule that an event fires, and what it answers; the event is counted.
-    fn firing(&mut self, entry: &Entry, found: &[Found]) -> Option<Firing> {
+    fn firing(&mut self, entry: &Entry, found: &[Found], moment: &Moment<'_>) -> Option<Firing> {
         let event = &entry.judged.event;
         let sight = Sight::new(entry, found.iter().map(|found| found.sign).collect());
+        let observes = self.policy.mode == ResponseMode::Observe;
         let (mut best, mut rank) = (None, None);
         for (place, rule) in self.rules.iter().enumerate() {
             if !sight.fits(&rule.conditions) {
@@ -313,13 +354,17 @@ impl Alerter {
                 tenant: touched(entry),
             };
             let count = self.counters.count(rule, &subject(rule.by, event), mark);
-            let response = response(rule, event, &self.revoked);
-            let this = Some((response == Response::Revoke, rule.severity, Reverse(place)));
+            let tier = moment.standing.map(|standing| standing.tier);
+            let tenant = event.attribution.tenant.as_ref();
+            let allowed = self.policy.at_most(rule.response, tenant, tier);
+            let response = response(allowed, event, &self.answered);
+            let this = Some((response, rule.severity, Reverse(place)));
             if count.fires && this > rank {
                 rank = this;
                 best = Some(Firing {
                     place,
                     response,
+                    observed: observes && response != Response::Notify,
                     marks: count.marks,
                 });
             }

@@ -16,7 +16,7 @@ use monitor_ledger::{
 use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
-use self::retention::Retention;
+use self::{response::ResponsePolicy, retention::Retention};
 
 pub use monitor_transport::configuration::ConfigError;
 
@@ -26,6 +26,7 @@ mod check;
 pub mod names;
 mod policy;
 mod raw;
+pub mod response;
 pub mod retention;
 pub mod rules;
 mod tokens;
@@ -119,6 +120,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// Files of Sigma rules, and what became of each.
     pub sigma_files: Vec<SigmaFile>,
+    /// What answers alerts.
+    pub response: ResponsePolicy,
     /// A host of whose agent nothing is heard for this long is silent.
     pub silent: Duration,
     /// A grant that lay unused for this long is dormant.
@@ -167,7 +170,7 @@ impl Config {
     }
 
     /// This configuration with what another says of tenants, inventory, policy,
-    /// grants, alerts and tokens, which a running collector can go on under; and the keys of
+    /// grants, alerts, responses and tokens, which a running collector can go on under; and the keys of
     /// the other that take a new start.
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
@@ -187,6 +190,7 @@ impl Config {
             resolve,
             rules,
             sigma_files,
+            response,
             silent,
             dormant,
             heartbeat,
@@ -224,6 +228,7 @@ impl Config {
             resolve,
             rules,
             sigma_files,
+            response,
             silent,
             dormant,
             ..self.clone()

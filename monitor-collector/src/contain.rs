@@ -9,6 +9,7 @@ use std::{collections::HashMap, time::Duration};
 
 use monitor_model::{
     clock::UnixNs,
+    contain::ContainMode,
     id::{AgentName, OrderId, SessionId},
 };
 
@@ -21,7 +22,7 @@ pub const REPEAT_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct CommandDesk {
     host: AgentName,
-    sent: HashMap<(OrderId, SessionId), UnixNs>,
+    sent: HashMap<(OrderId, SessionId, ContainMode), UnixNs>,
 }
 
 impl CommandDesk {
@@ -41,14 +42,14 @@ impl CommandDesk {
             .iter()
             .filter(mine)
             .filter_map(|command| {
-                let key = (command.order, command.session);
+                let key = (command.order, command.session, command.mode);
                 self.sent.get(&key).map(|&at| (key, at))
             })
             .collect();
         self.sent = still;
         let mut due = Vec::new();
         for command in open.iter().filter(|command| command.host == self.host) {
-            let key = (command.order, command.session);
+            let key = (command.order, command.session, command.mode);
             let wait = self
                 .sent
                 .get(&key)

@@ -16,7 +16,10 @@
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
-//! - [`orders`]: what becomes of an order; `reach`: whom it reaches.
+//! - [`orders`]: orders as they are given; `reach`: whom they reach; [`standing`]:
+//!   what people and time do with them; `storm`: how much rules may cut off;
+//!   `answers`: what broker and hosts say; [`denials`], `commands`: what is in
+//!   force for hosts.
 //! - [`retention`]: content whose time is over.
 //! - [`voice`]: what the collector says of itself.
 
@@ -37,7 +40,7 @@ use tracing::{error, warn};
 
 use crate::{
     alert::Alerter,
-    config::retention::Retention,
+    config::{response::ResponsePolicy, retention::Retention},
     dedupe::{Dedupe, Intervals, Stream},
     ledger::{Entry, Judged, Ledger},
     processes::Processes,
@@ -48,7 +51,10 @@ use crate::{
 };
 
 pub mod alerts;
+mod answers;
+mod commands;
 mod commit;
+pub mod denials;
 pub mod error;
 pub mod grants;
 pub mod live;
@@ -56,6 +62,8 @@ pub mod open;
 pub mod orders;
 mod reach;
 pub mod retention;
+pub mod standing;
+mod storm;
 pub mod voice;
 
 pub use error::{CoreError, Refusal};
@@ -112,6 +120,8 @@ pub struct Core {
     tables: Tables,
     /// Whether the tables no longer show the orders as they are.
     tables_orders_moved: bool,
+    /// What answers alerts.
+    response: ResponsePolicy,
     /// How long ledgers keep content.
     retention: Retention,
     /// As whom it speaks.
@@ -209,7 +219,7 @@ impl Core {
             self.follow_session(entry)?;
             self.processes.apply(&entry.judged.event);
             self.uses.apply(&entry.judged, &self.world.grants);
-            raised.extend(self.follow_alert(entry)?.map(Arc::new));
+            raised.extend(self.follow_alert(entry)?.into_iter().map(Arc::new));
         }
         if let Some(last) = entries.last() {
             self.followed = last.stored_at;
@@ -315,7 +325,8 @@ impl Core {
             Action::LoginRefused {
                 principal, serial, ..
             } => {
-                self.refused_login(principal.as_ref(), *serial, event.at)?;
+                let at = (&event.id.agent, event.at);
+                self.refused_login(at, principal.as_ref(), *serial)?;
             }
             Action::AgentStarted { .. } => {
                 if let Some(host) = Host::of(event) {

@@ -48,6 +48,15 @@ impl Dedupe {
 
     /// Takes what the ledgers hold of a stream.
     pub fn load(&mut self, stream: Stream, stored: Intervals) {
+        self.keep(stream, stored, true);
+    }
+
+    /// Takes what was noted of a stream.
+    pub fn recall(&mut self, stream: Stream, noted: Intervals) {
+        self.keep(stream, noted, false);
+    }
+
+    fn keep(&mut self, stream: Stream, stored: Intervals, is_changed: bool) {
         if self.streams.len() >= self.streams_max && self.is_unknown(&stream) {
             let idle = self
                 .streams
@@ -59,14 +68,13 @@ impl Dedupe {
             }
         }
         self.tick += 1;
-        self.streams.insert(
-            stream,
-            Known {
-                stored,
-                used: self.tick,
-                is_changed: false,
-            },
-        );
+        let used = self.tick;
+        let known = Known {
+            stored,
+            used,
+            is_changed,
+        };
+        self.streams.insert(stream, known);
     }
 
     /// Takes a number of a loaded stream; false when it was there. A stream
@@ -85,7 +93,7 @@ impl Dedupe {
         })
     }
 
-    /// The streams that got numbers since the last time, with all they have.
+    /// The streams of which more is known than was noted, with all they have.
     pub fn take_changes(&mut self) -> impl Iterator<Item = (&Stream, &Intervals)> {
         self.streams.iter_mut().filter_map(|(stream, known)| {
             std::mem::take(&mut known.is_changed).then_some((stream, &known.stored))

@@ -192,11 +192,7 @@ impl Collector {
             clock: Arc::clone(&clock),
         };
         let serving = serve(&tls, listener, (edge, ingest), admission).await?;
-        if config.ledger_key.is_none() {
-            warn!(
-                "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
-            );
-        }
+        warn_of_unstated(&config);
         let witnessing = witness::start(&config, &home, writer.tables(), &stop)?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
         let policy = writer.tables().borrow().policy.version().to_owned();
@@ -354,6 +350,20 @@ impl Collector {
             error!("Writer could not be waited for.");
         }
         info!("Collector stopped, everything taken is on disk.");
+    }
+}
+
+/// Says aloud what a configuration leaves out that somebody may rely on.
+fn warn_of_unstated(config: &Config) {
+    if !config.response.is_stated {
+        warn!(
+            "The configuration has no [response]: orders of rules are carried out, as before there was one. State its mode."
+        );
+    }
+    if config.ledger_key.is_none() {
+        warn!(
+            "No [ledger] key is configured: no checkpoints are signed, and who owns the ledgers can rewrite them."
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! outbox is the state on disk, so a restart goes on where it stopped. Out:
 //! calls of `BrokerService.RevokeCredentials`, and how each went.
 //! Bound: [`CALLS_MAX`] calls at once; further orders wait. Loss: none: an
-//! order is repeated under its id until the broker answers.
+//! order is repeated under its id until the broker answers or it is lifted.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -129,8 +129,8 @@ impl Link {
         }
     }
 
-    /// Asks until the broker has answered one order.
-    async fn pursue(self: Arc<Self>, order: Order) -> OrderId {
+    /// Asks until the broker has answered one order, or it is over.
+    async fn pursue(self: Arc<Self>, mut order: Order) -> OrderId {
         let mut pause = self.broker.retry_min;
         let mut attempts = order.attempts;
         loop {
@@ -156,7 +156,18 @@ impl Link {
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(self.broker.retry_max);
+            // As it stands now: one that was lifted meanwhile is not repeated.
+            match self.standing(order.id) {
+                Some(newer) => order = newer,
+                None => return order.id,
+            }
         }
+    }
+
+    /// An order that is still to be answered.
+    fn standing(&self, id: OrderId) -> Option<Order> {
+        let unanswered = Arc::clone(&self.writer.tables().borrow().unanswered);
+        unanswered.iter().find(|order| order.id == id).cloned()
     }
 
     async fn call(&self, order: &Order, attempt: u32) -> Result<BrokerAnswer, String> {

@@ -220,9 +220,10 @@ fn denied(denied: Denied) -> Status {
             Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } | Refusal::StepsFull { .. } => {
                 Status::resource_exhausted(denied.to_string())
             }
-            Refusal::AlertClosed { .. } | Refusal::Review { .. } => {
+            Refusal::AlertClosed { .. } | Refusal::Review { .. } | Refusal::OrderStands { .. } => {
                 Status::failed_precondition(denied.to_string())
             }
+            Refusal::OtherPerson { .. } => Status::permission_denied(denied.to_string()),
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
         },
     }

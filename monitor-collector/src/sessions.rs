@@ -96,6 +96,13 @@ impl Sessions {
         Some(login.clone())
     }
 
+    /// Marks a live session as one that no order ends or freezes any more.
+    pub fn release(&mut self, id: SessionId) -> Option<Login> {
+        let login = self.live.get_mut(&id)?;
+        login.session.state = SessionState::Live;
+        Some(login.clone())
+    }
+
     fn open(&mut self, event: &Event, session: &monitor_model::session::Session) -> Option<Login> {
         if self.live.contains_key(&session.id) {
             return None;

@@ -161,6 +161,16 @@ pub enum Denial {
     Principal(PrincipalId),
 }
 
+impl Denial {
+    /// Its kind and name in the table.
+    fn row(&self) -> (&'static str, String) {
+        match self {
+            Self::Serial(serial) => ("serial", serial.to_string()),
+            Self::Principal(principal) => ("principal", principal.to_string()),
+        }
+    }
+}
+
 /// The state, open for writing. There is one writer.
 #[derive(Debug)]
 pub struct State {
@@ -306,7 +316,7 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn put_order(&mut self, order: &Order) -> Result<(), StateError> {
-        let at = order.times.ordered.unwrap_or_default();
+        let at = order.given_at();
         let message = v1::Order::from(order).encode_to_vec();
         self.change(
             "INSERT OR REPLACE INTO ordered VALUES (?1, ?2, ?3)",
@@ -314,18 +324,27 @@ impl State {
         )
     }
 
-    /// Puts a denial; the first order that denies stays on it.
+    /// Puts a denial under the order that holds it up.
     ///
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn put_denial(&mut self, denial: &Denial, order: OrderId) -> Result<(), StateError> {
-        let (kind, name) = match denial {
-            Denial::Serial(serial) => ("serial", serial.to_string()),
-            Denial::Principal(principal) => ("principal", principal.to_string()),
-        };
+        let (kind, name) = denial.row();
         self.change(
-            "INSERT OR IGNORE INTO denied VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO denied VALUES (?1, ?2, ?3)",
             params![kind, name, order.to_string()],
+        )
+    }
+
+    /// Removes a denial that no order holds up.
+    ///
+    /// # Errors
+    /// [`StateError::Sqlite`].
+    pub fn remove_denial(&mut self, denial: &Denial) -> Result<(), StateError> {
+        let (kind, name) = denial.row();
+        self.change(
+            "DELETE FROM denied WHERE kind = ?1 AND name = ?2",
+            params![kind, name],
         )
     }
 

@@ -14,6 +14,7 @@
 //! - [`cosignature`]: a witness's signature beside the log's.
 //! - [`file`](mod@file): a tenant's SQLite file, of [`block`]s; [`index`]: what their
 //!   records are found by; [`bundle`]: what is handed out.
+//! - [`receipt`]: what became of a revocation order, signed.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
 //! - [`seal`]: encryption at rest.
 //! - [`intervals`]: sets of numbers. [`sequences`]: numbers held and missing, stream by stream.
@@ -33,6 +34,7 @@ pub mod key;
 pub mod leaf;
 pub mod merkle;
 pub mod proof;
+pub mod receipt;
 pub mod seal;
 pub mod sequences;
 pub mod tile;

@@ -50,22 +50,31 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What policy answers an alert with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// What policy answers an alert with, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
     /// Tell people.
     Notify,
+    /// Tell people, and propose an order that one of them approves or rejects.
+    Ask,
+    /// Tell people, and have the session stand still on the host.
+    Freeze,
     /// Tell people, have the broker revoke, and end the session on the host.
     Revoke,
 }
 
 impl Response {
+    /// Every response, the weakest first.
+    pub const ALL: [Self; 4] = [Self::Notify, Self::Ask, Self::Freeze, Self::Revoke];
+
     /// The name in policies and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Notify => "notify",
+            Self::Ask => "ask",
+            Self::Freeze => "freeze",
             Self::Revoke => "revoke",
         }
     }
@@ -162,7 +171,9 @@ pub struct Alert {
     pub sentence: String,
     /// What policy answered.
     pub response: Response,
-    /// The order that was given.
+    /// Whether rules were only observed: nothing of the response was done.
+    pub observed: bool,
+    /// The order that was given, proposed or observed.
     pub order: Option<OrderId>,
     /// How many like it the dedupe window swallowed, itself included.
     pub count: u32,

@@ -1,7 +1,8 @@
-//! Orders to a broker, and their answers.
+//! Orders to a broker and to hosts, and their answers.
 //!
-//! An order is level-triggered: it is in force until lifted, repeating it is a
-//! success, and its id is the idempotency key.
+//! An order is level-triggered: it is in force until lifted or expired,
+//! repeating it is a success, and its id is the idempotency key. How it comes
+//! into force and ends is in [`life`].
 
 use std::fmt;
 
@@ -11,6 +12,13 @@ use crate::{
     clock::UnixNs,
     id::{AgentName, AlertId, EventId, GrantId, OrderId, PrincipalId, SessionId, TenantId},
 };
+
+pub mod life;
+
+use life::{Asks, OrderStep, Standing, State};
+
+/// Most hosts of which an order keeps the first refused login.
+pub const REFUSED_MAX: usize = 10_000;
 
 /// What is to be revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -26,6 +34,8 @@ pub enum Target {
     Tenant(TenantId),
     /// One certificate of the broker's CA.
     Serial(u64),
+    /// Every live session on one host, with their credentials and grants.
+    Host(AgentName),
 }
 
 impl fmt::Display for Target {
@@ -36,6 +46,33 @@ impl fmt::Display for Target {
             Self::Grant(id) => write!(f, "grant {id}"),
             Self::Tenant(id) => write!(f, "tenant {id}"),
             Self::Serial(serial) => write!(f, "serial {serial}"),
+            Self::Host(id) => write!(f, "host {id}"),
+        }
+    }
+}
+
+/// What an order does to what it reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Sessions are ended, grants end, and the broker revokes.
+    #[default]
+    Kill,
+    /// Sessions stand still, and their credentials open none until the order is
+    /// lifted; the broker is not asked and no grant ends.
+    Freeze,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 2] = [Self::Kill, Self::Freeze];
+
+    /// The name in JSON and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze",
         }
     }
 }
@@ -49,6 +86,8 @@ pub struct Affected {
     pub host: AgentName,
     /// Who it is.
     pub principal: Option<PrincipalId>,
+    /// The tenant it was opened for.
+    pub tenant: Option<TenantId>,
     /// Its certificate's serial.
     pub serial: Option<u64>,
     /// The grants it stands on.
@@ -57,6 +96,57 @@ pub struct Affected {
     pub gone_at: Option<UnixNs>,
     /// Processes killed, as the agent confirmed.
     pub killed: u32,
+    /// When all of it stood still, as the agent confirmed; none where it was
+    /// not to.
+    pub frozen_at: Option<UnixNs>,
+    /// Processes that stood still then.
+    pub frozen: u32,
+    /// Connections of it that were closed.
+    pub closed: u32,
+    /// Processes that would neither die nor stand still, as the agent last said.
+    pub left: u32,
+    /// When it went on after the order was over, as the agent confirmed.
+    pub released_at: Option<UnixNs>,
+}
+
+impl Affected {
+    /// A live session of which nothing else is known.
+    #[must_use]
+    pub const fn new(session: SessionId, host: AgentName) -> Self {
+        Self {
+            session,
+            host,
+            principal: None,
+            tenant: None,
+            serial: None,
+            grants: Vec::new(),
+            gone_at: None,
+            killed: 0,
+            frozen_at: None,
+            frozen: 0,
+            closed: 0,
+            left: 0,
+            released_at: None,
+        }
+    }
+
+    /// Whether its host has confirmed what an order of this mode wants.
+    #[must_use]
+    pub const fn is_confirmed(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Kill => self.gone_at.is_some(),
+            Mode::Freeze => self.gone_at.is_some() || self.frozen_at.is_some(),
+        }
+    }
+}
+
+/// The first login that an order made fail on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The host.
+    pub host: AgentName,
+    /// When.
+    pub at: UnixNs,
 }
 
 /// What a broker did with one credential.
@@ -139,33 +229,6 @@ pub struct Times {
     pub first_refused_login: Option<UnixNs>,
 }
 
-/// Where an order stands. Broker and hosts are independent of each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Given; neither the broker nor every host has answered.
-    InForce,
-    /// The broker has answered, hosts have not.
-    BrokerAnswered,
-    /// Every host has confirmed, the broker has not answered.
-    HostsEnforced,
-    /// Broker and hosts have confirmed.
-    Enforced,
-}
-
-impl State {
-    /// The name in JSON and on screens.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InForce => "in_force",
-            Self::BrokerAnswered => "broker_answered",
-            Self::HostsEnforced => "hosts_enforced",
-            Self::Enforced => "enforced",
-        }
-    }
-}
-
 /// One revocation order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Order {
@@ -173,9 +236,20 @@ pub struct Order {
     pub id: OrderId,
     /// What is to be revoked.
     pub target: Target,
+    /// What is done to it.
+    pub mode: Mode,
     /// Why, and by whom.
     pub cause: Cause,
-    /// Live sessions it reaches; they are ended on their hosts.
+    /// Why a person must approve it; none where nobody must.
+    pub asks: Option<Asks>,
+    /// What people and time did with it, the earliest first; none for an order
+    /// that came into force at once and still is.
+    pub steps: Vec<OrderStep>,
+    /// When it is over by itself.
+    pub not_after: Option<UnixNs>,
+    /// Earlier orders for the same target that it took the place of.
+    pub supersedes: Vec<OrderId>,
+    /// Live sessions it reaches; they are ended or frozen on their hosts.
     pub sessions: Vec<Affected>,
     /// What the broker did.
     pub revoked: Vec<Revoked>,
@@ -185,22 +259,111 @@ pub struct Order {
     pub last_error: String,
     /// When each step happened.
     pub times: Times,
+    /// The first login that failed, by host; at most [`REFUSED_MAX`].
+    pub refused: Vec<Refused>,
 }
 
 impl Order {
+    /// An order to end what it reaches, as it begins: nothing happened yet.
+    #[must_use]
+    pub fn new(id: OrderId, target: Target, cause: Cause) -> Self {
+        Self {
+            id,
+            target,
+            mode: Mode::Kill,
+            cause,
+            asks: None,
+            steps: Vec::new(),
+            not_after: None,
+            supersedes: Vec::new(),
+            sessions: Vec::new(),
+            revoked: Vec::new(),
+            attempts: 0,
+            last_error: String::new(),
+            times: Times::default(),
+            refused: Vec::new(),
+        }
+    }
+
+    /// What people and time made of it.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.steps.last().map_or(Standing::InForce, |step| step.to)
+    }
+
+    /// Whether it is in force now.
+    #[must_use]
+    pub fn is_in_force(&self) -> bool {
+        self.standing() == Standing::InForce
+    }
+
+    /// When it was given: put on disk for the first time, in force or not.
+    #[must_use]
+    pub fn given_at(&self) -> UnixNs {
+        let first = self.steps.first().map(|step| step.at);
+        match (first, self.times.ordered) {
+            (Some(first), Some(ordered)) => first.min(ordered),
+            (first, ordered) => first.or(ordered).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the broker has said all that is asked of it.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        match self.mode {
+            Mode::Kill => self.times.broker_answered.is_some(),
+            Mode::Freeze => true,
+        }
+    }
+
+    /// Whether every host has confirmed what is asked of it.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.sessions
+            .iter()
+            .all(|affected| affected.is_confirmed(self.mode))
+    }
+
+    /// Whether a rule gave it, and no person.
+    #[must_use]
+    pub const fn is_by_rule(&self) -> bool {
+        self.cause.alert.is_some()
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> State {
-        let answered = self.times.broker_answered.is_some();
-        let gone = self
-            .sessions
-            .iter()
-            .all(|affected| affected.gone_at.is_some());
-        match (answered, gone) {
-            (true, true) => State::Enforced,
-            (true, false) => State::BrokerAnswered,
-            (false, true) => State::HostsEnforced,
-            (false, false) => State::InForce,
+        match self.standing() {
+            Standing::Proposed => State::Proposed,
+            Standing::Observed => State::Observed,
+            Standing::Rejected => State::Rejected,
+            Standing::Lifted => State::Lifted,
+            Standing::Expired => State::Expired,
+            Standing::Superseded => State::Superseded,
+            Standing::InForce if self.needs_person() => State::Failed,
+            Standing::InForce => self.progress(),
         }
+    }
+
+    fn progress(&self) -> State {
+        match (self.mode, self.is_answered(), self.is_confirmed()) {
+            (_, true, true) => State::Enforced,
+            (Mode::Kill, true, false) => State::BrokerAnswered,
+            (_, false, true) => State::HostsEnforced,
+            (Mode::Freeze, true, false) | (_, false, false) => State::InForce,
+        }
+    }
+
+    /// Whether repeating it cannot carry it out: the broker will not, or
+    /// processes do not die.
+    fn needs_person(&self) -> bool {
+        let kept = |revoked: &Revoked| match revoked.outcome {
+            Outcome::RefusedByPolicy | Outcome::Unsupported => true,
+            Outcome::Revoked | Outcome::AlreadyRevoked | Outcome::NotFound | Outcome::Retryable => {
+                false
+            }
+        };
+        let stays = |affected: &Affected| affected.left > 0 && !affected.is_confirmed(self.mode);
+        self.revoked.iter().any(kept) || self.sessions.iter().any(stays)
     }
 }

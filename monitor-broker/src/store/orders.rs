@@ -161,7 +161,9 @@ impl Reach {
             serials: order.serials.iter().copied().collect(),
         };
         match &order.target {
-            Target::Session(_) => reach.grants.extend(order.grants.iter().cloned()),
+            Target::Session(_) | Target::Host(_) => {
+                reach.grants.extend(order.grants.iter().cloned());
+            }
             Target::Grant(id) => reach.grants.extend([id.clone()]),
             Target::Serial(serial) => reach.serials.extend([*serial]),
             Target::Engineer(_) | Target::Tenant(_) => {}
@@ -175,7 +177,7 @@ impl Reach {
         let (column, name) = match &order.target {
             Target::Engineer(id) => ("principal", id.as_str()),
             Target::Tenant(id) => ("tenant", id.as_str()),
-            Target::Session(_) | Target::Grant(_) | Target::Serial(_) => ("", ""),
+            Target::Session(_) | Target::Grant(_) | Target::Serial(_) | Target::Host(_) => ("", ""),
         };
         if !column.is_empty() {
             let sql = format!("SELECT id FROM grants WHERE {column} = ?1 AND expires > ?2");

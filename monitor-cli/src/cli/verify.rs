@@ -19,11 +19,16 @@ records are not signed yet, or the witness signed none, or not of late.
 
 Examples:
   monitorctl verify /var/lib/monitor-collector
-  monitorctl verify acme-bundle --verifier-key acme.key --checkpoint acme-january.checkpoint"
+  monitorctl verify acme-bundle --verifier-key acme.key --checkpoint acme-january.checkpoint
+  monitorctl verify --receipt alice.receipt --verifier-key acme.key"
 )]
 pub struct Verify {
     /// A collector's data_dir, a ledger's .db file, or the folder of a bundle.
-    pub path: PathBuf,
+    #[arg(required_unless_present = "receipt")]
+    pub path: Option<PathBuf>,
+    /// A receipt of a revocation order instead, as revoke --receipt writes it; it wants --verifier-key.
+    #[arg(long, value_name = "FILE", requires = "verifier_key", conflicts_with_all = ["path", "checkpoint", "witness_key", "seal_key"])]
+    pub receipt: Option<PathBuf>,
     /// File with a verifier key (NAME+ID+DATA) that was handed over before, one a line; repeat for more.
     #[arg(long, value_name = "FILE")]
     pub verifier_key: Vec<PathBuf>,

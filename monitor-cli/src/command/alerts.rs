@@ -1,6 +1,6 @@
 //! `alerts`: verdicts that somebody must act on, and what people do with them.
 
-use monitor_model::alert::{Alert, AlertState, AlertStep, Response, Severity};
+use monitor_model::alert::{Alert, AlertState, AlertStep, Severity};
 use monitor_proto::v1::{self, GetAlertRequest, HandleAlertRequest, ListAlertsRequest};
 
 use crate::{
@@ -208,9 +208,10 @@ pub(crate) const fn tone(severity: Severity) -> Tone {
 
 /// What policy answered, and by which order.
 pub(crate) fn response(alert: &Alert) -> String {
-    match (alert.response, alert.order) {
-        (Response::Notify, _) => "notify".to_owned(),
-        (Response::Revoke, Some(order)) => format!("revoke, order {}", short(&order.to_string())),
-        (Response::Revoke, None) => "revoke".to_owned(),
+    let would = if alert.observed { "would " } else { "" };
+    let response = alert.response.as_str();
+    match alert.order {
+        Some(order) => format!("{would}{response}, order {}", short(&order.to_string())),
+        None => format!("{would}{response}"),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use monitor_proto::InvalidMessage;
 
 use crate::{
-    cli::{AlertsCommand, Cli, Command, Global, OutputFormat},
+    cli::{AlertsCommand, Cli, Command, Global, OrdersCommand, OutputFormat},
     connection::Connection,
     error::CliError,
     output::{Format, Paint, Screen},
@@ -94,7 +94,7 @@ async fn dispatch(
         Command::Export(export) => export::run(export, connection, screen).await,
         Command::Hosts(hosts) => hosts::run(hosts, connection, screen).await,
         Command::Explain { event } => explain::run(event, connection, screen).await,
-        Command::Orders(limit) => orders::list(*limit, connection, screen).await,
+        Command::Orders(asked) => orders::run(asked, connection, screen).await,
         Command::Order { order } => orders::show(order, connection, screen).await,
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
         // Carried out above, without a connection.
@@ -108,8 +108,10 @@ fn has_columns(command: &Command) -> bool {
         Command::Search(_)
         | Command::Investigate(_)
         | Command::Rules { .. }
-        | Command::Hosts(_)
-        | Command::Orders(_) => true,
+        | Command::Hosts(_) => true,
+        Command::Orders(orders) => {
+            matches!(orders.command, None | Some(OrdersCommand::List(_)))
+        }
         Command::Alerts(alerts) => {
             matches!(alerts.command, None | Some(AlertsCommand::List(_)))
         }

@@ -1,15 +1,16 @@
-//! `orders` and `order`: revocation orders, whom they reached and when.
+//! `orders` and `order`: revocation orders, whom they reached, who did what with
+//! them and when.
 
 use std::time::Duration;
 
 use monitor_model::{
     clock::UnixNs,
-    revocation::{Order, Outcome, State, Times},
+    revocation::{Affected, Mode, Order, Outcome, Times, life::State},
 };
-use monitor_proto::v1::{GetOrderRequest, ListOrdersRequest};
+use monitor_proto::v1::{self, GetOrderRequest, ListOrdersRequest};
 
 use crate::{
-    cli::Limit,
+    cli::{Orders, OrdersCommand, OrdersList},
     command::collect,
     connection::{Connection, Paging, ask},
     error::CliError,
@@ -20,16 +21,61 @@ const COLUMNS: [&str; 8] = [
     "ORDERED", "ORDER", "TARGET", "STATE", "SESSIONS", "BROKER", "BY", "REASON",
 ];
 
-/// Lists orders, newest first.
+pub mod acts;
+mod observed;
+
+/// How a list shows an order.
+type Row = fn(&Screen, &Order) -> Vec<Cell>;
+
+/// Lists orders, shows one, or does something with one.
 ///
 /// # Errors
-/// [`CliError`] as the connection tells it.
-pub async fn list(
-    limit: Limit,
+/// [`CliError`] as the connection tells it; [`CliError::NotFound`] when there
+/// is no such order.
+pub async fn run(
+    orders: &Orders,
     connection: &Connection,
     screen: &mut Screen,
 ) -> Result<(), CliError> {
-    let mut listing = Listing::new(screen, &COLUMNS);
+    match &orders.command {
+        None => list(&orders.list, connection, screen).await,
+        Some(OrdersCommand::List(which)) => list(which, connection, screen).await,
+        Some(OrdersCommand::Show { order }) => show(order, connection, screen).await,
+        Some(OrdersCommand::Approve { order, note }) => {
+            acts::approve(order, note, connection, screen).await
+        }
+        Some(OrdersCommand::Reject(end)) => acts::reject(end, connection, screen).await,
+        Some(OrdersCommand::Lift(end)) => acts::lift(end, connection, screen).await,
+        Some(OrdersCommand::Receipt { order, out }) => {
+            acts::receipt(order, out.as_ref(), connection).await
+        }
+    }
+}
+
+/// Lists orders, newest first.
+async fn list(
+    which: &OrdersList,
+    connection: &Connection,
+    screen: &mut Screen,
+) -> Result<(), CliError> {
+    let OrdersList {
+        state,
+        observed: is_report,
+        limit,
+    } = which;
+    let states = match is_report {
+        true => vec![State::Observed],
+        false => state.clone(),
+    };
+    let states: Vec<i32> = states
+        .into_iter()
+        .map(|state| v1::OrderState::from(state).into())
+        .collect();
+    let (columns, row): (&[&str], Row) = match is_report {
+        true => (&observed::COLUMNS, observed::row),
+        false => (&COLUMNS, row),
+    };
+    let mut listing = Listing::new(screen, columns);
     let mut paging = Paging::new(limit.limit);
     while let Some((page_size, page_token)) = paging.next() {
         let answer = connection
@@ -37,6 +83,7 @@ pub async fn list(
             .list_orders(ask(ListOrdersRequest {
                 page_size,
                 page_token,
+                states: states.clone(),
             }))
             .await;
         let answer = answer
@@ -109,9 +156,35 @@ pub(crate) fn print(order: &Order, screen: &mut Screen) -> Result<(), CliError> 
         );
         screen.line(Tone::Doubtful, &text)?;
     }
+    print_steps(order, screen)?;
     print_times(order, screen)?;
     print_sessions(order, screen)?;
     print_revoked(order, screen)
+}
+
+/// Who did what with it, how long it holds, and what it took the place of.
+fn print_steps(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
+    for step in &order.steps {
+        let note = match step.note.as_str() {
+            "" => String::new(),
+            note => format!(": {note}"),
+        };
+        let text = format!(
+            "{} by {} at {}{note}",
+            step.to.as_str(),
+            step.by,
+            screen.moment(step.at)
+        );
+        screen.line(Tone::Plain, &text)?;
+    }
+    if let Some(at) = order.not_after {
+        let text = format!("over by itself at {}", screen.moment(at));
+        screen.line(Tone::Plain, &text)?;
+    }
+    for id in &order.supersedes {
+        screen.line(Tone::Plain, &format!("in the place of order {id}"))?;
+    }
+    Ok(())
 }
 
 /// The eight times, as durations from the first of them.
@@ -149,10 +222,7 @@ fn print_sessions(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
         .sessions
         .iter()
         .map(|affected| {
-            let gone = match affected.gone_at {
-                Some(at) => Cell::new(format!("gone after {}", after(start, at))).tone(Tone::Good),
-                None => Cell::new("not confirmed").tone(Tone::Doubtful),
-            };
+            let gone = outcome(affected, start);
             vec![
                 Cell::new(screen.id(&affected.session)),
                 Cell::new(affected.host.as_str()),
@@ -190,6 +260,28 @@ fn print_revoked(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
         .collect();
     screen.table(&["SERIAL", "GRANT", "BROKER", "AT"], &rows)?;
     Ok(())
+}
+
+/// What became of a session.
+fn outcome(affected: &Affected, start: Option<UnixNs>) -> Cell {
+    let Affected {
+        gone_at,
+        frozen_at,
+        released_at,
+        left,
+        ..
+    } = affected;
+    let (text, tone) = match (*gone_at, *released_at, *frozen_at) {
+        (Some(at), _, _) if start.is_some_and(|start| at < start) => {
+            ("gone before".to_owned(), Tone::Dim)
+        }
+        (Some(at), _, _) => (format!("gone after {}", after(start, at)), Tone::Good),
+        (None, Some(_), _) => ("released".to_owned(), Tone::Dim),
+        (None, None, Some(at)) => (format!("frozen after {}", after(start, at)), Tone::Good),
+        (None, None, None) if *left > 0 => (format!("{left} processes left"), Tone::Bad),
+        (None, None, None) => ("not confirmed".to_owned(), Tone::Doubtful),
+    };
+    Cell::new(text).tone(tone)
 }
 
 /// The record of an order: its fields, and where it stands.
@@ -244,26 +336,41 @@ fn state(state: State) -> (&'static str, Tone) {
         State::BrokerAnswered => ("broker answered, hosts not confirmed yet", Tone::Doubtful),
         State::HostsEnforced => ("hosts confirmed, broker not answered yet", Tone::Doubtful),
         State::Enforced => ("enforced", Tone::Good),
+        State::Failed => (
+            "cannot be carried out as a whole, a person must look",
+            Tone::Bad,
+        ),
+        State::Proposed => (
+            "proposed, nothing was done: it waits for a person",
+            Tone::Doubtful,
+        ),
+        State::Observed => ("observed: nothing was done", Tone::Dim),
+        State::Rejected => ("rejected, nothing was done", Tone::Dim),
+        State::Lifted => ("lifted", Tone::Dim),
+        State::Expired => ("expired", Tone::Dim),
+        State::Superseded => ("superseded by a later order", Tone::Dim),
     }
 }
 
 fn row(screen: &Screen, order: &Order) -> Vec<Cell> {
-    let gone = order
-        .sessions
-        .iter()
-        .filter(|affected| affected.gone_at.is_some())
-        .count();
+    let confirmed = |affected: &&Affected| affected.is_confirmed(order.mode);
+    let done = order.sessions.iter().filter(confirmed).count();
+    let what = match order.mode {
+        Mode::Kill => "gone",
+        Mode::Freeze => "frozen",
+    };
     let (_, tone) = state(order.state());
     let start = order.times.ordered;
     vec![
-        Cell::maybe(order.times.ordered.map(|at| screen.moment(at))),
+        Cell::new(screen.moment(order.given_at())),
         Cell::new(screen.id(&order.id)),
         Cell::new(order.target.to_string()),
         Cell::new(order.state().as_str()).tone(tone),
-        Cell::new(format!("{gone}/{} gone", order.sessions.len())),
-        Cell::new(match order.times.broker_answered {
-            Some(at) => format!("after {}", after(start, at)),
-            None => format!("asked {} times", order.attempts),
+        Cell::new(format!("{done}/{} {what}", order.sessions.len())),
+        Cell::new(match (order.mode, order.times.broker_answered) {
+            (_, Some(at)) => format!("after {}", after(start, at)),
+            (Mode::Freeze, None) => "not asked".to_owned(),
+            (Mode::Kill, None) => format!("asked {} times", order.attempts),
         }),
         Cell::new(&order.cause.initiator),
         Cell::new(&order.cause.text),

@@ -10,10 +10,11 @@ use std::{
 };
 
 use monitor_model::{
+    clock::{Clock as _, SystemClock},
     id::OrderId,
-    revocation::{Order, Target},
+    revocation::{Mode, Order, Target, life::Standing},
 };
-use monitor_proto::v1::{GetOrderRequest, RevokeRequest};
+use monitor_proto::v1::{GetOrderRequest, OrderMode, RevokeRequest};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::radius::Radius;
@@ -49,13 +50,16 @@ pub async fn run(
     }
     let target = target(revoke, connection).await?;
     if revoke.dry_run {
-        let radius = Radius::fetch(target, &revoke.reason, connection).await?;
+        let radius = Radius::fetch(target, revoke, connection).await?;
         radius.print(screen)?;
         return Ok(screen.flush()?);
     }
     if asks {
-        let radius = Radius::fetch(target.clone(), &revoke.reason, connection).await?;
-        note(&format!("this ends {}", radius.sentence()));
+        let radius = Radius::fetch(target.clone(), revoke, connection).await?;
+        note(&format!("this {} {}", verb(revoke.mode), radius.sentence()));
+        if radius.needs_second_person() {
+            note(radius::SECOND_PERSON);
+        }
         if !confirmed(&target)? {
             note("nothing was revoked");
             return Ok(());
@@ -63,7 +67,39 @@ pub async fn run(
     }
     let deadline = Instant::now() + revoke.timeout;
     let order = give(&target, revoke, connection, deadline).await?;
-    follow(order, revoke, connection, (screen, deadline)).await
+    let id = order.id;
+    let followed = follow(order, revoke, connection, (screen, deadline)).await;
+    if let Some(path) = &revoke.receipt {
+        let signed = orders::acts::fetch(id, connection).await?;
+        orders::acts::write(path, &signed)?;
+    }
+    followed
+}
+
+const fn verb(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Kill => "ends",
+        Mode::Freeze => "freezes",
+    }
+}
+
+/// The order as the collector is asked for it, without a name.
+fn request(target: &Target, revoke: &Revoke) -> Result<RevokeRequest, CliError> {
+    let not_after = match revoke.not_after {
+        None => None,
+        Some(span) if span.is_zero() => {
+            return Err(CliError::Usage("--not-after: give more than 0s".to_owned()));
+        }
+        Some(span) => Some(SystemClock.now().plus(span).0),
+    };
+    Ok(RevokeRequest {
+        target: Some(target.into()),
+        reason: revoke.reason.clone(),
+        dry_run: false,
+        order: Vec::new(),
+        mode: OrderMode::from(revoke.mode).into(),
+        not_after_unix_ns: not_after,
+    })
 }
 
 /// What the command line names as the target.
@@ -71,7 +107,11 @@ async fn target(revoke: &Revoke, connection: &Connection) -> Result<Target, CliE
     Ok(match revoke {
         Revoke {
             engineer: Some(id), ..
+        }
+        | Revoke {
+            workload: Some(id), ..
         } => Target::Engineer(id.clone()),
+        Revoke { host: Some(id), .. } => Target::Host(id.clone()),
         Revoke {
             session: Some(text),
             ..
@@ -88,7 +128,7 @@ async fn target(revoke: &Revoke, connection: &Connection) -> Result<Target, CliE
         } => Target::Serial(*serial),
         _ => {
             return Err(CliError::Usage(
-                "give one of --engineer, --session, --grant, --tenant, --serial".into(),
+                "give one of --engineer, --workload, --session, --grant, --tenant, --host, --serial".into(),
             ));
         }
     })
@@ -112,10 +152,8 @@ async fn give(
 ) -> Result<Order, CliError> {
     let id = OrderId::from_slice(&ulid::Ulid::generate().to_bytes())?;
     let request = RevokeRequest {
-        target: Some(target.into()),
-        reason: revoke.reason.clone(),
-        dry_run: false,
         order: id.to_bytes().to_vec(),
+        ..request(target, revoke)?
     };
     loop {
         match connection.orders().revoke(ask(request.clone())).await {
@@ -142,7 +180,12 @@ async fn follow(
             told.tell(&order, screen)?;
             screen.flush()?;
         }
-        if is_done(&order, revoke.wait) || interrupted || Instant::now() >= deadline {
+        // What was not given, or is over, is not waited for.
+        if is_done(&order, revoke.wait)
+            || !order.is_in_force()
+            || interrupted
+            || Instant::now() >= deadline
+        {
             break;
         }
         let question = async {
@@ -173,6 +216,9 @@ async fn follow(
 
 /// Whether what was waited for came, and what the broker made of it.
 fn verdict(order: &Order, revoke: &Revoke) -> Result<(), CliError> {
+    if order.standing() == Standing::Proposed {
+        return Err(CliError::Proposed { order: order.id });
+    }
     if !is_done(order, revoke.wait) {
         let waited = duration(revoke.timeout);
         return Err(CliError::Unconfirmed {
@@ -202,21 +248,16 @@ fn verdict(order: &Order, revoke: &Revoke) -> Result<(), CliError> {
 }
 
 fn is_done(order: &Order, wait: Wait) -> bool {
-    let answered = order.times.broker_answered.is_some();
-    let gone = order
-        .sessions
-        .iter()
-        .all(|affected| affected.gone_at.is_some());
     match wait {
-        Wait::Enforced => answered && gone,
-        Wait::BrokerAnswered => answered,
+        Wait::Enforced => order.is_answered() && order.is_confirmed(),
+        Wait::BrokerAnswered => order.is_answered(),
         Wait::None => true,
     }
 }
 
 fn missing(order: &Order, wait: Wait) -> String {
     let mut parts = Vec::new();
-    if order.times.broker_answered.is_none() {
+    if !order.is_answered() {
         parts.push(if order.last_error.is_empty() {
             "the broker has not answered".to_owned()
         } else {
@@ -226,7 +267,7 @@ fn missing(order: &Order, wait: Wait) -> String {
     let hosts: BTreeSet<&str> = order
         .sessions
         .iter()
-        .filter(|affected| wait == Wait::Enforced && affected.gone_at.is_none())
+        .filter(|affected| wait == Wait::Enforced && !affected.is_confirmed(order.mode))
         .map(|affected| affected.host.as_str())
         .collect();
     if !hosts.is_empty() {
@@ -247,6 +288,7 @@ struct Told {
     given: bool,
     answered: bool,
     sessions: BTreeSet<monitor_model::id::SessionId>,
+    frozen: BTreeSet<monitor_model::id::SessionId>,
     error: String,
 }
 
@@ -271,6 +313,18 @@ impl Told {
                     affected.host,
                     orders::after(start, at),
                     affected.killed
+                );
+                screen.line(Tone::Good, &text)?;
+            }
+            if let (None, Some(at)) = (affected.gone_at, affected.frozen_at)
+                && self.frozen.insert(affected.session)
+            {
+                let text = format!(
+                    "session {} on {} stands still after {}, {} processes",
+                    screen.id(&affected.session),
+                    affected.host,
+                    orders::after(start, at),
+                    affected.frozen
                 );
                 screen.line(Tone::Good, &text)?;
             }

@@ -19,6 +19,8 @@ use crate::{
     output::{Listing, Screen, Tone, json::Record, table::Cell, time},
 };
 
+mod receipt;
+
 const COLUMNS: [&str; 9] = [
     "TENANT",
     "STATE",
@@ -44,7 +46,15 @@ struct Checked {
 /// [`CliError::Unsigned`]; the others when nothing could be checked.
 pub fn run(verify: &Verify, screen: &mut Screen) -> Result<(), CliError> {
     let trust = trust(verify)?;
-    let places = folder::find(&verify.path)?;
+    if let Some(path) = &verify.receipt {
+        return receipt::run(path, &trust.keys, screen);
+    }
+    let Some(path) = &verify.path else {
+        return Err(CliError::Usage(
+            "give a ledger, a data_dir or a bundle, or --receipt FILE".to_owned(),
+        ));
+    };
+    let places = folder::find(path)?;
     let mut checked = Vec::with_capacity(places.len());
     for place in places {
         let found = place.check(&trust).map_err(|error| error.to_string());
@@ -329,13 +339,14 @@ mod tests {
             verifier_key: vec![key],
             witness_key: Vec::new(),
             witness_lag: 3_600,
-            path,
+            path: Some(path),
+            receipt: None,
         };
         verified(&verify).unwrap();
-        fs::write(verify.path.join("content/000.p/3"), b"").unwrap();
+        fs::write(verify.path.clone().unwrap().join("content/000.p/3"), b"").unwrap();
         let error = verified(&verify).unwrap_err();
         assert!(matches!(error, CliError::Broken { .. }) && error.code() == 1);
-        verify.path = folder.path().join("nothing");
+        verify.path = Some(folder.path().join("nothing"));
         assert!(matches!(verified(&verify), Err(CliError::Check(_))));
     }
 
@@ -351,7 +362,8 @@ mod tests {
             verifier_key: vec![key],
             witness_key: vec![witness(9).verifier().as_str().to_owned()],
             witness_lag: 3_600,
-            path: path.clone(),
+            path: Some(path.clone()),
+            receipt: None,
         };
         let lacks = |verify: &Verify| {
             let error = verified(verify).unwrap_err();
@@ -395,7 +407,8 @@ mod tests {
             verifier_key: vec![key],
             witness_key: vec![witness(9).verifier().as_str().to_owned()],
             witness_lag: 3_600,
-            path: path.clone(),
+            path: Some(path.clone()),
+            receipt: None,
         };
         let put = |size: usize, at_unix_s| {
             let note = cosigned_note(&tree(&times[..size]), at_unix_s);

@@ -54,6 +54,10 @@ pub(crate) struct World {
     pub(crate) completeness_asked: v1::GetCompletenessRequest,
     pub(crate) entries: Vec<v1::LedgerEntry>,
     pub(crate) orders: VecDeque<v1::Order>,
+    /// What was done with orders: what, which, and why.
+    pub(crate) decisions: Vec<(&'static str, Vec<u8>, String)>,
+    /// The signed receipt of any order.
+    pub(crate) receipt: Vec<u8>,
     pub(crate) explanation: Option<v1::ExplainResponse>,
     /// What searches find, newest first.
     pub(crate) found: Vec<v1::JudgedEvent>,
@@ -493,6 +497,21 @@ impl HostService for Service {
     }
 }
 
+impl Service {
+    /// Notes what was done with an order; the first of the world answers.
+    fn decided(
+        &self,
+        what: &'static str,
+        order: &[u8],
+        note: &str,
+    ) -> Result<Option<v1::Order>, Status> {
+        let mut world = self.world()?;
+        let decision = (what, order.to_vec(), note.to_owned());
+        world.decisions.push(decision);
+        Ok(world.orders.front().cloned())
+    }
+}
+
 #[tonic::async_trait]
 impl RevocationService for Service {
     async fn revoke(
@@ -524,12 +543,50 @@ impl RevocationService for Service {
         Ok(Response::new(v1::GetOrderResponse { order }))
     }
 
+    async fn approve(
+        &self,
+        request: Request<v1::ApproveRequest>,
+    ) -> Result<Response<v1::ApproveResponse>, Status> {
+        let v1::ApproveRequest { order, note } = request.into_inner();
+        let order = self.decided("approve", &order, &note)?;
+        Ok(Response::new(v1::ApproveResponse { order }))
+    }
+
+    async fn reject(
+        &self,
+        request: Request<v1::RejectRequest>,
+    ) -> Result<Response<v1::RejectResponse>, Status> {
+        let v1::RejectRequest { order, note } = request.into_inner();
+        let order = self.decided("reject", &order, &note)?;
+        Ok(Response::new(v1::RejectResponse { order }))
+    }
+
+    async fn lift(
+        &self,
+        request: Request<v1::LiftRequest>,
+    ) -> Result<Response<v1::LiftResponse>, Status> {
+        let v1::LiftRequest { order, note } = request.into_inner();
+        let order = self.decided("lift", &order, &note)?;
+        Ok(Response::new(v1::LiftResponse { order }))
+    }
+
+    async fn get_receipt(
+        &self,
+        _: Request<v1::GetReceiptRequest>,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        let note = self.world()?.receipt.clone();
+        Ok(Response::new(v1::GetReceiptResponse { note }))
+    }
+
     async fn list_orders(
         &self,
         request: Request<v1::ListOrdersRequest>,
     ) -> Result<Response<v1::ListOrdersResponse>, Status> {
         let request = request.into_inner();
         let mut world = self.world()?;
+        let fits =
+            |order: &v1::Order| request.states.is_empty() || request.states.contains(&order.state);
+        world.orders.retain(fits);
         world.orders.make_contiguous();
         let (orders, next_page_token) = world.page(
             |world| world.orders.as_slices().0,

@@ -275,6 +275,7 @@ pub(crate) fn alert() -> Alert {
         sentence: "alice (acme, INC-4711, production) read globex credential /srv/globex/kubeconfig with cat on jump-1"
             .into(),
         response: Response::Revoke,
+        observed: false,
         order: Some(ORDER.parse().unwrap()),
         count: 1,
         events: vec![event_id(2)],
@@ -339,35 +340,28 @@ pub(crate) fn grant(id: &str) -> Grant {
 
 pub(crate) fn affected() -> Affected {
     Affected {
-        session: SESSION.parse().unwrap(),
-        host: "jump-1".parse().unwrap(),
         principal: Some("alice".parse().unwrap()),
         serial: Some(7),
         grants: vec!["g-acme".parse().unwrap()],
-        gone_at: None,
-        killed: 0,
+        ..Affected::new(SESSION.parse().unwrap(), "jump-1".parse().unwrap())
     }
 }
 
 /// An order just given: nobody has confirmed anything.
 pub(crate) fn order(target: Target) -> Order {
+    let cause = Cause {
+        text: "offboarding".into(),
+        alert: None,
+        event: None,
+        initiator: "soc/carol".into(),
+    };
     Order {
-        id: ORDER.parse().unwrap(),
-        target,
-        cause: Cause {
-            text: "offboarding".into(),
-            alert: None,
-            event: None,
-            initiator: "soc/carol".into(),
-        },
         sessions: vec![affected()],
-        revoked: Vec::new(),
-        attempts: 0,
-        last_error: String::new(),
         times: Times {
             ordered: Some(at(2_003)),
             ..Times::default()
         },
+        ..Order::new(ORDER.parse().unwrap(), target, cause)
     }
 }
 

@@ -1,8 +1,12 @@
 //! revoke: who is reached, who is asked, what is waited for.
 
+use monitor_ledger::{key::LogKey, receipt::Receipt};
 use monitor_model::{
     id::GrantId,
-    revocation::{Order, Outcome, Target},
+    revocation::{
+        Mode, Order, Outcome, Target,
+        life::{Asks, OrderStep, Standing},
+    },
 };
 use monitor_proto::v1;
 
@@ -216,4 +220,192 @@ fn a_target_that_does_not_exist_ends_with_three() {
         (Some(3), "monitorctl: nothing fits\n")
     );
     assert!("g-none".parse::<GrantId>().is_ok());
+}
+
+#[test]
+fn it_says_what_mode_and_target_it_wants() {
+    let site = Site::new();
+    let mut frozen = facts::order(Target::Host("jump-1".parse().unwrap()));
+    frozen.mode = Mode::Freeze;
+    frozen.sessions[0].frozen_at = Some(facts::at(2_050));
+    frozen.sessions[0].frozen = 4;
+    let collector = with_orders(&site, &[frozen]);
+    let args = [
+        "revoke",
+        "--host",
+        "jump-1",
+        "--reason",
+        "odd",
+        "--mode",
+        "freeze",
+        "--not-after",
+        "2h",
+        "--yes",
+        "-o",
+        "table",
+    ];
+    let ran = site.run(&collector, &args);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    assert!(
+        ran.out
+            .contains("session S2A1B0 on jump-1 stands still after 47 ms, 4 processes"),
+        "{}",
+        ran.out
+    );
+    let world = collector.world();
+    let request = world.revocations.last().unwrap();
+    assert_eq!(request.mode(), v1::OrderMode::Freeze);
+    assert!(request.not_after_unix_ns.is_some());
+    let target = request.target.clone().unwrap().target;
+    assert_eq!(
+        target,
+        Some(v1::revocation_target::Target::Host("jump-1".into()))
+    );
+}
+
+#[test]
+fn what_needs_a_second_person_is_told_and_ends_with_four() {
+    let site = Site::new();
+    let mut proposed = facts::order(alice());
+    proposed.asks = Some(Asks::Bulk);
+    let planned = with_orders(&site, &[proposed.clone()]);
+    let ran = site.run(&planned, &with(&["--dry-run", "-o", "table"]));
+    assert!(
+        ran.out.contains("a second person must approve it"),
+        "{}",
+        ran.out
+    );
+    proposed.steps = vec![step(Standing::Proposed)];
+    let collector = with_orders(&site, &[proposed]);
+    let ran = site.run(&collector, &with(&["--yes"]));
+    assert_eq!(ran.code, Some(4), "{}", ran.err);
+    assert!(
+        ran.err.contains("nothing was revoked") && ran.err.contains("orders approve"),
+        "{}",
+        ran.err
+    );
+}
+
+fn step(to: Standing) -> OrderStep {
+    OrderStep {
+        to,
+        by: "soc/carol".into(),
+        note: "why not".into(),
+        at: facts::at(2_003),
+    }
+}
+
+#[test]
+fn orders_are_approved_rejected_lifted_and_listed_by_state() {
+    let site = Site::new();
+    let mut proposed = facts::order(alice());
+    proposed.steps = vec![step(Standing::Proposed)];
+    let collector = with_orders(&site, &[proposed, facts::enforced(alice())]);
+    let ran = site.run(&collector, &["orders", "--state", "proposed"]);
+    let listed = records(&ran.out);
+    assert_eq!((listed.len(), &listed[0]["state"]), (1, &"proposed".into()));
+    for (args, what) in [
+        (&["orders", "approve", facts::ORDER][..], "approve"),
+        (
+            &["orders", "reject", facts::ORDER, "--note", "no"],
+            "reject",
+        ),
+        (&["orders", "lift", facts::ORDER, "--note", "no"], "lift"),
+    ] {
+        let ran = site.run(&collector, args);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert_eq!(collector.world().decisions.last().unwrap().0, what);
+        assert_eq!(
+            what == "lift",
+            ran.err.contains("stay ended"),
+            "{}",
+            ran.err
+        );
+    }
+    let ran = site.run(&collector, &["orders", "lift", facts::ORDER]);
+    assert_eq!(ran.code, Some(2), "a lift wants a reason: {}", ran.err);
+    let ran = site.run(&collector, &["orders", "show", facts::ORDER, "-o", "table"]);
+    assert!(ran.out.contains("proposed by soc/carol at"), "{}", ran.out);
+    assert!(ran.out.contains(": why not"), "{}", ran.out);
+}
+
+#[test]
+fn what_rules_would_have_done_is_a_report_of_its_own() {
+    let site = Site::new();
+    let mut observed = facts::order(Target::Session(facts::SESSION.parse().unwrap()));
+    observed.cause.initiator = "rule cascade".into();
+    observed.sessions[0].tenant = Some("acme".parse().unwrap());
+    observed.steps = vec![step(Standing::Observed)];
+    let collector = with_orders(&site, &[observed]);
+    let ran = site.run(&collector, &["orders", "--observed", "-o", "table"]);
+    let mut lines = ran.out.lines();
+    let columns = lines.next().unwrap().split_whitespace().collect::<Vec<_>>();
+    assert_eq!(
+        columns,
+        [
+            "WHEN", "SESSION", "HOST", "ENGINEER", "TENANT", "RULE", "WOULD", "REACH"
+        ]
+    );
+    let row = lines.next().unwrap();
+    for part in [
+        "jump-1",
+        "alice",
+        "acme",
+        "cascade",
+        "kill",
+        "1 session, 1 grant, 1 certificate",
+    ] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+}
+
+#[test]
+fn a_receipt_is_written_and_checked_without_a_collector() {
+    let site = Site::new();
+    let done = facts::enforced(alice());
+    let key = LogKey::new("monitor.test", &[7; 32]).unwrap();
+    let signed = Receipt::new(&done, &"main".parse().unwrap(), facts::at(3_000));
+    let signed = signed.sign(&key).unwrap();
+    let collector = site.collector(World {
+        orders: [(&done).into()].into(),
+        receipt: signed.clone(),
+        ..World::default()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (receipt, vkey) = (folder.path().join("r"), folder.path().join("k"));
+    let (path, vkey_path) = (receipt.to_str().unwrap(), vkey.to_str().unwrap());
+    let verifier = key.signer("acme").unwrap();
+    std::fs::write(&vkey, verifier.verifier().as_str()).unwrap();
+    let ran = site.run(
+        &collector,
+        &[&ALICE[..], &["--yes", "--receipt", path]].concat(),
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(std::fs::read(&receipt).unwrap(), signed);
+    let verify = [
+        "verify",
+        "--receipt",
+        path,
+        "--verifier-key",
+        vkey_path,
+        "-o",
+        "table",
+    ];
+    let ran = site.run(&collector, &verify);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    for part in [
+        "against engineer alice",
+        "certificate 7: revoked",
+        "host jump-1: confirmed",
+    ] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    let mut bent = signed;
+    bent[60] ^= 1;
+    std::fs::write(&receipt, bent).unwrap();
+    let ran = site.run(&collector, &verify);
+    assert_eq!(ran.code, Some(1), "{}", ran.out);
+    assert!(ran.err.contains("receipt:"), "{}", ran.err);
+    let ran = site.run(&collector, &["verify", "--receipt", path]);
+    assert_eq!(ran.code, Some(2), "it wants a key: {}", ran.err);
 }

@@ -25,7 +25,7 @@ A rule looks at all that it states: `verdicts`, `kinds`, `reasons` (of what is o
 is nobody's), `facts`, `signs`, `classes` (of the watch list) and `changes` (of watched files). It fires from the match
 `after` on, within `window_seconds`; `by` says whose matches are counted together (`session`, `principal`, `host`) and
 `counted` whether `events` or `tenants`. `dedupe_seconds` is how long like matches count in the first alert;
-`response` is `notify` or `revoke`. `severity` is low, medium, high or critical. `version` ascends when a rule changes;
+`response` is `notify`, `ask`, `freeze` or `revoke`, and what becomes of it is policy ([orders.md](orders.md)). `severity` is low, medium, high or critical. `version` ascends when a rule changes;
 `technique` is of ATT&CK, of the `attack_version` (19 unless stated); `controls` name what the rule serves.
 A rule that would fire at everyday work, or that nothing could ever meet, is refused, with file and line.
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use monitor_model::{
-    alert::{Alert, AlertState, EVENTS_MAX, Response},
+    alert::{Alert, AlertState, EVENTS_MAX, Response, Severity},
     clock::UnixNs,
     event::{Action, Event},
     id::{AlertId, EventId, OrderId, SessionId, TenantId},
@@ -18,15 +18,22 @@ use super::{
 };
 use crate::{ledger::Entry, state::Raised};
 
-/// A session is revoked once; and what has no session cannot be.
+/// The name that the notice of a storm has in place of a rule's.
+const STORM_RULE: &str = "orders-wait";
+
+/// A session is answered once, and again by what is stronger; and what has no
+/// session cannot be.
 pub(super) fn response(
-    rule: &Rule,
+    allowed: Response,
     event: &Event,
-    revoked: &HashMap<SessionId, UnixNs>,
+    answered: &HashMap<SessionId, (Response, UnixNs)>,
 ) -> Response {
-    match (rule.response, event.attribution.session) {
-        (Response::Revoke, Some(session)) if !revoked.contains_key(&session) => Response::Revoke,
-        (Response::Revoke | Response::Notify, _) => Response::Notify,
+    let Some(session) = event.attribution.session else {
+        return Response::Notify;
+    };
+    match answered.get(&session) {
+        Some((known, _)) if *known >= allowed => Response::Notify,
+        Some(_) | None => allowed,
     }
 }
 
@@ -72,7 +79,8 @@ pub(super) fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment
         ledger: entry.ledger.clone(),
         sentence: String::new(),
         response: firing.response,
-        order: (firing.response == Response::Revoke).then(|| order_id(&event.id, entry.stored_at)),
+        observed: firing.observed,
+        order: (firing.response != Response::Notify).then(|| order_id(&event.id, entry.stored_at)),
         count: 1,
         tenants: tenants(rule, &firing.marks),
         state: AlertState::Open,
@@ -122,11 +130,43 @@ silence",
             ledger: TenantId::provider(),
             sentence,
             response: Response::Notify,
+            observed: false,
             order: None,
             count: 1,
             tenants: Vec::new(),
             state: AlertState::Open,
             steps: Vec::new(),
+        },
+    }
+}
+
+/// Rules would cut off more than the configuration allows: their orders wait.
+pub(crate) fn storm_notice(of: &Alert, sentence: String, stamp: UnixNs) -> Raised {
+    Raised {
+        stamp,
+        outside: sentence.clone(),
+        fold: format!("{STORM_RULE}\n{}", of.id),
+        of_event: false,
+        alert: Alert {
+            id: AlertId::from_parts(stamp, name_bits("storm", &of.event)),
+            rule: STORM_RULE.to_owned(),
+            rule_version: 1,
+            title: "Rules would cut off more than the configuration allows".to_owned(),
+            technique: String::new(),
+            attack_version: String::new(),
+            controls: Vec::new(),
+            severity: Severity::Critical,
+            session: None,
+            principal: None,
+            tenant: None,
+            ledger: TenantId::provider(),
+            sentence,
+            response: Response::Notify,
+            observed: false,
+            order: None,
+            count: 1,
+            tenants: Vec::new(),
+            ..of.clone()
         },
     }
 }

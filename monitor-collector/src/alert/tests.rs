@@ -47,7 +47,8 @@ pub(super) fn alerter_of(rules: Vec<Rule>) -> Alerter {
         uses: Uses::default(),
         keys: Keys::default(),
         folds: HashMap::new(),
-        revoked: HashMap::new(),
+        policy: crate::config::response::ResponsePolicy::default(),
+        answered: HashMap::new(),
     }
 }
 
@@ -199,10 +200,10 @@ fn revoked_sessions_without_end_are_not_remembered_without_end() {
     let most = u64::try_from(SUBJECTS_MAX).unwrap();
     let session = |number: u64| crate::testing::session_id(number.into());
     for number in 0..=most {
-        alerter.remember_revoked(&Target::Session(session(number)), UnixNs(number));
+        alerter.answer_once(session(number), Response::Revoke, UnixNs(number));
     }
-    assert_eq!(alerter.revoked.len(), SUBJECTS_MAX);
-    assert!(alerter.revoked.contains_key(&session(most)));
+    assert_eq!(alerter.answered.len(), SUBJECTS_MAX);
+    assert!(alerter.answered.contains_key(&session(most)));
 }
 
 /// A program of an engineer whose first argument is this.

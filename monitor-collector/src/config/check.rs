@@ -15,7 +15,7 @@ use toml::Spanned;
 
 use super::{
     AGGREGATE_SECONDS_MAX, Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN,
-    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, rules, tokens, witness,
+    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, response, rules, tokens, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -108,6 +108,7 @@ fn checked_rest(
         broker,
         ledger,
         alert,
+        response: of_response,
         subscription,
         reads,
         rule: _,
@@ -137,12 +138,15 @@ fn checked_rest(
             .map(|raw| tokens::checked(raw, document))
             .transpose()?,
         broker: broker.map(checked_broker).transpose()?,
-        terms: stated.terms,
         retention: stated.retention,
         resolve: stated.resolve,
+        response: response::checked(of_response, |id| {
+            stated.terms.tenants.iter().any(|tenant| tenant.id == *id)
+        })?,
         rules,
         sigma_files: Vec::new(),
         grants: Vec::new(),
+        terms: stated.terms,
         silent: seconds(
             "alert.silent_seconds",
             &alert.silent_seconds,

@@ -19,6 +19,7 @@ pub(super) struct Config {
     pub(super) ledger: Option<Ledger>,
     #[serde(default)]
     pub(super) alert: Alert,
+    pub(super) response: Option<super::response::Raw>,
     #[serde(default)]
     pub(super) subscription: Subscription,
     #[serde(default)]

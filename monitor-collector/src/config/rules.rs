@@ -199,7 +199,7 @@ fn checked_rule(raw: &Raw, dedupe: Duration) -> Result<Rule, Wrong> {
         response: one(
             "rule.response",
             &raw.response,
-            &[Response::Notify, Response::Revoke],
+            &Response::ALL,
             Response::as_str,
         )?,
         after: positive("rule.after", &raw.after, AFTER_MAX)?,

@@ -204,7 +204,7 @@ fn wrong_values_are_named_with_file_line_key_and_what_is_right() {
         ),
         (
             "[[rule]]\nid = \"r\"\nverdicts = [\"out_of_scope\"]\nseverity = \"high\"\nresponse = \"kill\"\n",
-            &[":11: rule.response", "kill", "notify, revoke"],
+            &[":11: rule.response", "kill", "notify, ask, freeze, revoke"],
         ),
         (
             "[[rule]]\nid = \"r\"\nverdicts = [\"out_of_scope\"]\nseverity = \"high\"\nresponse = \"revoke\"\nafter = 0\n",

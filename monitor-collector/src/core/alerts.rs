@@ -6,13 +6,14 @@ use monitor_model::{
     alert::{AlertState, AlertStep, STEPS_MAX},
     clock::UnixNs,
     id::{AgentName, AlertId},
+    revocation::life::Standing,
     verdict::Verdict,
 };
 use tracing::info;
 
 use super::{Core, CoreError, Refusal};
 use crate::{
-    alert::{Answer, Looked, Moment, telling::Standing},
+    alert::{Answer, Looked, Moment, telling},
     ledger::Entry,
     state::Raised,
 };
@@ -43,20 +44,25 @@ impl Core {
         for raised in self.state.alerts_after(from, &live)? {
             self.alerter.remember(raised);
         }
-        for order in self.orders.values() {
-            if order.cause.alert.is_some() {
-                self.alerter
-                    .remember_revoked(&order.target, order.times.kernel_event.unwrap_or_default());
+        for order in self.orders.values().filter(|order| order.is_by_rule()) {
+            match order.standing() {
+                Standing::Proposed
+                | Standing::InForce
+                | Standing::Observed
+                | Standing::Superseded => self.alerter.remember_order(order),
+                Standing::Rejected | Standing::Lifted | Standing::Expired => {}
             }
         }
         Ok(())
     }
 
-    pub(super) fn follow_alert(&mut self, entry: &Entry) -> Result<Option<Raised>, CoreError> {
+    pub(super) fn follow_alert(&mut self, entry: &Entry) -> Result<Vec<Raised>, CoreError> {
         let stamp = UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now());
         let grants = &self.world.grants;
         let of_session = entry.judged.event.attribution.grants.first();
-        let standing = of_session.and_then(|id| grants.get(id)).map(Standing::from);
+        let standing = of_session
+            .and_then(|id| grants.get(id))
+            .map(telling::Standing::from);
         let granted_from = match &entry.judged.judgement.verdict {
             Verdict::InScope { grant } => grants.get(grant).map(|grant| grant.not_before),
             Verdict::OutOfScope { .. } | Verdict::Unattributed { .. } | Verdict::Exempt { .. } => {
@@ -70,15 +76,18 @@ impl Core {
             granted_from,
         };
         match self.alerter.answer(entry, &moment) {
-            Answer::Nothing => Ok(None),
+            Answer::Nothing => Ok(Vec::new()),
             Answer::Fold(folded) => {
                 self.state.put_alert(&folded)?;
-                Ok(None)
+                Ok(Vec::new())
             }
             Answer::Raise(raised) => {
                 self.raise(&raised)?;
-                self.order_for(&raised.alert)?;
-                Ok(Some(raised))
+                let notice = self.order_for(&raised.alert)?;
+                if let Some(notice) = &notice {
+                    self.raise(notice)?;
+                }
+                Ok([raised].into_iter().chain(notice).collect())
             }
         }
     }
@@ -93,7 +102,7 @@ impl Core {
     }
 
     /// Notes whose agents are connected now, and raises an alert for each host
-    /// that fell silent. On disk after [`Core::publish`].
+    /// that fell silent; orders whose time is over end. On disk after [`Core::publish`].
     ///
     /// # Errors
     /// [`CoreError`]; the core must be opened anew.
@@ -111,6 +120,7 @@ impl Core {
         if moved {
             self.note_followed()?;
         }
+        self.expire()?;
         self.raised.extend(raised.into_iter().map(Arc::new));
         Ok(())
     }

@@ -88,6 +88,24 @@ pub enum Refusal {
         /// How many there may be.
         max: usize,
     },
+    /// An order stands where this cannot be done.
+    #[error("order {id} is {state}, and cannot become {to}")]
+    OrderStands {
+        /// The order.
+        id: OrderId,
+        /// Where it stands.
+        state: &'static str,
+        /// What it was to become.
+        to: &'static str,
+    },
+    /// Another person must do it.
+    #[error("order {id}: {why}; another person must do this")]
+    OtherPerson {
+        /// The order.
+        id: OrderId,
+        /// Why not this one.
+        why: &'static str,
+    },
     /// An order of that name is there and says something else.
     #[error(
         "order {id} is there already for {target}; an order never changes: give another id, or none"

@@ -87,6 +87,7 @@ impl Core {
             pool,
             state,
             tables_orders_moved: true,
+            response: config.response.clone(),
             retention: config.retention.clone(),
             name: config.name.clone(),
             said: Vec::new(),
@@ -97,6 +98,7 @@ impl Core {
         core.remember(config, &home)?;
         core.make_good(config, &home)?;
         core.take_files(&config.grants)?;
+        core.expire()?;
         core.publish()?;
         Ok(core)
     }
@@ -121,7 +123,7 @@ impl Core {
             return Ok(self.state.forget_held()?);
         }
         for (stream, held) in self.state.held()? {
-            self.dedupe.load(stream, held);
+            self.dedupe.recall(stream, held);
         }
         Ok(())
     }

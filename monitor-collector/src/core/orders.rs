@@ -1,35 +1,35 @@
-//! Whom an order reaches, and what becomes of it.
+//! Orders as they are given: by people, and by rules as policy allows.
 //!
-//! An order is in force from the moment it is on disk. What it reaches is
-//! ended here at once: grants, so that later events are judged as revoked;
-//! certificates and persons, through the deny table. Broker and hosts are
-//! asked by others, from the tables. Bound: [`ORDERS_MAX`] orders and
-//! [`DENIED_MAX`] denials; beyond, people are refused and told, and an alert
-//! stands without an order, which is told as an error.
+//! An order is in force from the moment it is on disk, unless a person must
+//! approve it first or rules are only observed: then nothing is done. What it
+//! reaches is ended or frozen here at once: grants, so that later events are
+//! judged as revoked; certificates and persons, through the deny table. Broker
+//! and hosts are asked by others, from the tables. Bound: [`ORDERS_MAX`] orders;
+//! beyond, people are refused and told, and an alert stands without an order,
+//! which is told as an error.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use monitor_model::{
     alert::{Alert, Response},
     clock::UnixNs,
-    contain::ContainMode,
-    event::Receipt,
     grant::GrantState,
-    id::{AgentName, OrderId, PrincipalId, SessionId},
-    revocation::{Affected, Cause, Order, Revoked, Target},
+    id::OrderId,
+    revocation::{
+        Cause, Mode, Order, Revoked, Target,
+        life::{Asks, OrderStep, Standing},
+    },
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     Core, CoreError, Refusal,
-    reach::{affected, order, short, unknown},
+    reach::{order, short, unknown},
 };
-use crate::{state::Denial, tables::Command};
+use crate::{config::response::ResponseMode, state::Raised};
 
 /// Most orders that are kept.
 pub const ORDERS_MAX: usize = 100_000;
-/// Most denials that are kept.
-pub const DENIED_MAX: usize = 200_000;
 
 /// An order as somebody gives it.
 #[derive(Clone, Debug)]
@@ -38,8 +38,14 @@ pub struct Wanted {
     pub id: OrderId,
     /// What is to be revoked.
     pub target: Target,
+    /// What is done to it.
+    pub mode: Mode,
+    /// When it is over by itself.
+    pub not_after: Option<UnixNs>,
     /// Why, and by whom.
     pub cause: Cause,
+    /// Who gave it, as steps name them: `soc/eve`.
+    pub author: String,
     /// When the kernel saw the event behind it.
     pub kernel_event: Option<UnixNs>,
     /// When the alert behind it was raised.
@@ -69,7 +75,8 @@ pub struct BrokerAnswer {
 }
 
 impl Core {
-    /// What an order would reach; nothing is changed.
+    /// What an order would reach; nothing is changed. One that would wait for a
+    /// person says so.
     ///
     /// # Errors
     /// [`CoreError`]. A [`Refusal`] when nobody knows the target.
@@ -85,22 +92,32 @@ impl Core {
             Target::Tenant(id) if !self.ledgers.contains_key(id) => {
                 return Ok(Err(unknown("tenant", id)));
             }
-            Target::Engineer(_) | Target::Grant(_) | Target::Tenant(_) | Target::Serial(_) => {
-                self.reached(&wanted.target)
-            }
+            Target::Host(id) if !self.knows_host(id)? => return Ok(Err(unknown("host", id))),
+            Target::Engineer(_)
+            | Target::Grant(_)
+            | Target::Tenant(_)
+            | Target::Serial(_)
+            | Target::Host(_) => self.reached(&wanted.target),
         };
-        Ok(Ok(order(wanted, sessions)))
+        let mut order = order(wanted, sessions);
+        let live = order.sessions.iter().filter(|one| one.gone_at.is_none());
+        let most = usize::try_from(self.response.bulk_sessions).unwrap_or(usize::MAX);
+        if live.count() > most {
+            order.asks = Some(Asks::Bulk);
+        }
+        Ok(Ok(order))
     }
 
-    /// Gives an order; repeating one is a success. On disk after
+    /// Gives the order of a person; repeating one is a success. It is in force,
+    /// or proposed where it needs a second person. On disk after
     /// [`Core::publish`].
     ///
     /// # Errors
     /// [`CoreError`]. A [`Refusal`] when nobody knows the target, when an order
-    /// of that name revokes something else, or when there are too many.
+    /// of that name does something else, or when there are too many.
     pub fn order(&mut self, wanted: Wanted) -> Result<Result<Order, Refusal>, CoreError> {
         if let Some(known) = self.orders.get(&wanted.id) {
-            if known.target == wanted.target {
+            if known.target == wanted.target && known.mode == wanted.mode {
                 return Ok(Ok(known.clone()));
             }
             return Ok(Err(Refusal::OrderDiffers {
@@ -111,37 +128,55 @@ impl Core {
         if self.orders.len() >= ORDERS_MAX {
             return Ok(Err(Refusal::OrdersFull { max: ORDERS_MAX }));
         }
-        match self.plan(wanted)? {
-            Ok(order) => self.enforce(order).map(Ok),
-            Err(refusal) => Ok(Err(refusal)),
+        let author = wanted.author.clone();
+        let order = match self.plan(wanted)? {
+            Ok(order) => order,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if order.asks.is_none() {
+            return self.enforce(order).map(Ok);
         }
+        let note = format!(
+            "it reaches more than {} live sessions: a second person must approve it",
+            self.response.bulk_sessions
+        );
+        self.keep(order, Standing::Proposed, author, note).map(Ok)
     }
 
-    /// Gives the order of an alert, if it asks for one.
-    pub(super) fn order_for(&mut self, alert: &Alert) -> Result<(), CoreError> {
-        let (Response::Revoke, Some(id), Some(session)) =
-            (alert.response, alert.order, alert.session)
-        else {
-            return Ok(());
+    /// Gives the order of an alert, if it asks for one; comes back with the
+    /// notice that rules would cut off too much, where this order begins it.
+    pub(super) fn order_for(&mut self, alert: &Alert) -> Result<Option<Raised>, CoreError> {
+        let mode = match alert.response {
+            Response::Notify => return Ok(None),
+            Response::Ask => self.alerter.wish(&alert.rule),
+            Response::Freeze => Mode::Freeze,
+            Response::Revoke => Mode::Kill,
         };
+        let (Some(id), Some(session)) = (alert.order, alert.session) else {
+            return Ok(None);
+        };
+        let author = format!("rule {}", alert.rule);
         let wanted = Wanted {
             id,
             target: Target::Session(session),
+            mode,
+            not_after: None,
             cause: Cause {
                 text: short(&alert.sentence),
                 alert: Some(alert.id),
                 event: Some(alert.event.clone()),
-                initiator: format!("rule {}", alert.rule),
+                initiator: author.clone(),
             },
+            author: author.clone(),
             kernel_event: Some(alert.event_at),
             alert: Some(alert.at),
         };
         if self.orders.contains_key(&id) {
-            return Ok(());
+            return Ok(None);
         }
         if self.orders.len() >= ORDERS_MAX {
             error!(alert = %alert.id, max = ORDERS_MAX, "Too many orders, the alert gives none.");
-            return Ok(());
+            return Ok(None);
         }
         // An agent speaks for its own host only.
         let sessions = self.behind_session(session)?.filter(|sessions| {
@@ -149,18 +184,53 @@ impl Core {
             first.is_some_and(|affected| affected.host == alert.host)
         });
         let sessions = sessions.unwrap_or_else(|| vec![self.unlisted(session, alert)]);
-        self.enforce(order(wanted, sessions)).map(|_| ())
+        let mut order = order(wanted, sessions);
+        let mut notice = None;
+        order.asks = if alert.response == Response::Ask {
+            Some(Asks::Policy)
+        } else if self.is_storm(&order) {
+            notice = self.storm_notice(alert);
+            Some(Asks::Storm)
+        } else {
+            None
+        };
+        match (self.response.mode, order.asks) {
+            (ResponseMode::Observe, asks) => {
+                let note = would_have_been(asks);
+                self.keep(order, Standing::Observed, author, note.to_owned())?;
+                notice = None;
+            }
+            (ResponseMode::Enforce, Some(asks)) => {
+                self.keep(order, Standing::Proposed, author, why(asks).to_owned())?;
+            }
+            (ResponseMode::Enforce, None) => _ = self.enforce(order)?,
+        }
+        Ok(notice)
     }
 
-    fn enforce(&mut self, mut order: Order) -> Result<Order, CoreError> {
+    /// Keeps an order of which nothing is done.
+    fn keep(
+        &mut self,
+        mut order: Order,
+        to: Standing,
+        by: String,
+        note: String,
+    ) -> Result<Order, CoreError> {
+        info!(order = %order.id, target = %order.target, sessions = order.sessions.len(),
+            initiator = %order.cause.initiator, standing = to.as_str(), %note, "Order kept, nothing is done.");
+        let at = self.clock.now();
+        order.steps.push(OrderStep { to, by, note, at });
+        self.put_order(order.clone())?;
+        Ok(order)
+    }
+
+    /// Puts an order in force.
+    pub(super) fn enforce(&mut self, mut order: Order) -> Result<Order, CoreError> {
         let now = self.clock.now();
         order.times.ordered = Some(now);
-        for id in self.ended_by(&order) {
-            if let Some(mut grant) = self.world.grants.get(&id).cloned() {
-                let reason = format!("order {}: {}", order.id, order.cause.text);
-                grant.state = GrantState::Ended { at: now, reason };
-                self.change_grant(grant)?;
-            }
+        if order.mode == Mode::Kill {
+            self.supersede(&mut order, now)?;
+            self.end_grants(&order, now)?;
         }
         for affected in &order.sessions {
             let known = self.sessions.get(affected.session);
@@ -169,188 +239,26 @@ impl Core {
                 self.state.put_session(&login)?;
             }
         }
-        self.deny(&order)?;
-        info!(order = %order.id, target = %order.target, sessions = order.sessions.len(),
-            initiator = %order.cause.initiator, reason = %order.cause.text, "Order in force.");
+        info!(order = %order.id, target = %order.target, mode = order.mode.as_str(),
+            sessions = order.sessions.len(), initiator = %order.cause.initiator,
+            reason = %order.cause.text, "Order in force.");
         self.put_order(order.clone())?;
+        self.deny(&order)?;
         Ok(order)
     }
 
-    fn deny(&mut self, order: &Order) -> Result<(), CoreError> {
-        let mut denials: BTreeSet<Denial> = order
-            .sessions
-            .iter()
-            .filter_map(|affected| affected.serial)
-            .map(Denial::Serial)
-            .collect();
-        denials.extend(
-            order
-                .revoked
-                .iter()
-                .filter_map(|revoked| revoked.serial)
-                .map(Denial::Serial),
-        );
-        match &order.target {
-            Target::Serial(serial) => _ = denials.insert(Denial::Serial(*serial)),
-            Target::Engineer(id) => _ = denials.insert(Denial::Principal(id.clone())),
-            Target::Session(_) | Target::Grant(_) | Target::Tenant(_) => {}
-        }
-        for denial in denials {
-            if self.denied.len() >= DENIED_MAX {
-                error!(order = %order.id, ?denial, max = DENIED_MAX,
-                    "Deny table full, hosts rely on the broker's revocation list for this one.");
-                continue;
-            }
-            self.state.put_denial(&denial, order.id)?;
-            match denial {
-                Denial::Serial(serial) => _ = self.denied.serials.entry(serial).or_insert(order.id),
-                Denial::Principal(id) => _ = self.denied.principals.entry(id).or_insert(order.id),
+    fn end_grants(&mut self, order: &Order, now: UnixNs) -> Result<(), CoreError> {
+        for id in self.ended_by(order) {
+            if let Some(mut grant) = self.world.grants.get(&id).cloned() {
+                let reason = format!("order {}: {}", order.id, order.cause.text);
+                grant.state = GrantState::Ended { at: now, reason };
+                self.change_grant(grant)?;
             }
         }
         Ok(())
     }
 
-    /// Notes how an attempt to ask the broker went.
-    ///
-    /// # Errors
-    /// [`CoreError`].
-    pub fn attempted(&mut self, attempt: Attempt) -> Result<(), CoreError> {
-        let Some(mut order) = self.orders.get(&attempt.order).cloned() else {
-            return Ok(());
-        };
-        order.attempts = order.attempts.saturating_add(1);
-        order.times.delivered.get_or_insert(attempt.asked_at);
-        match attempt.answer {
-            Err(cause) => {
-                warn!(order = %order.id, attempt = order.attempts, %cause, "Broker has not revoked, asking again.");
-                order.last_error = cause;
-            }
-            Ok(answer) => {
-                order.times.broker_answered.get_or_insert(answer.at);
-                order.times.krl_published = order.times.krl_published.or(answer.published_at);
-                order.revoked = answer.revoked;
-                info!(order = %order.id, attempt = order.attempts, revoked = order.revoked.len(), "Broker answered.");
-                self.deny(&order)?;
-            }
-        }
-        self.put_order(order)
-    }
-
-    /// Notes what an agent did to a session; repeating a receipt changes nothing.
-    ///
-    /// # Errors
-    /// [`CoreError`].
-    pub fn receipt(&mut self, agent: &AgentName, receipt: &Receipt) -> Result<(), CoreError> {
-        if let Some(gone_at) = receipt.gone_at {
-            return self.session_gone(receipt.session, gone_at, Some((agent, receipt.killed)));
-        }
-        if receipt.is_done() {
-            info!(order = %receipt.order, session = %receipt.session, host = %agent, mode = %receipt.mode,
-                frozen = receipt.frozen, released = receipt.released, "Order carried out on the host.");
-        } else {
-            error!(order = %receipt.order, session = %receipt.session, host = %agent, mode = %receipt.mode,
-                left = receipt.left, "Processes of a session do not do what its order wants.");
-        }
-        Ok(())
-    }
-
-    /// Confirms, in every order that reaches it, that a session is gone.
-    pub(super) fn session_gone(
-        &mut self,
-        session: SessionId,
-        at: UnixNs,
-        receipt: Option<(&AgentName, u32)>,
-    ) -> Result<(), CoreError> {
-        let open = |affected: &Affected| {
-            affected.session == session
-                && receipt.is_none_or(|(agent, _)| affected.host == *agent)
-                && (affected.gone_at.is_none()
-                    || receipt.is_some_and(|(_, killed)| killed > affected.killed))
-        };
-        let touched: Vec<OrderId> = self
-            .orders
-            .values()
-            .filter(|order| order.sessions.iter().any(open))
-            .map(|order| order.id)
-            .collect();
-        for id in touched {
-            let Some(mut order) = self.orders.get(&id).cloned() else {
-                continue;
-            };
-            for affected in order.sessions.iter_mut().filter(|affected| open(affected)) {
-                affected.gone_at.get_or_insert(at);
-                affected.killed = receipt.map_or(affected.killed, |(_, killed)| killed);
-                info!(order = %id, %session, host = %affected.host, killed = affected.killed, "Session gone.");
-            }
-            if order
-                .sessions
-                .iter()
-                .all(|affected| affected.gone_at.is_some())
-            {
-                order.times.last_process_gone = order
-                    .sessions
-                    .iter()
-                    .filter_map(|affected| affected.gone_at)
-                    .max();
-            }
-            self.put_order(order)?;
-        }
-        Ok(())
-    }
-
-    /// Notes the first login that an order made fail.
-    pub(super) fn refused_login(
-        &mut self,
-        principal: Option<&PrincipalId>,
-        serial: Option<u64>,
-        at: UnixNs,
-    ) -> Result<(), CoreError> {
-        let by_serial = serial.and_then(|serial| self.denied.serials.get(&serial));
-        let by_name = principal.and_then(|id| self.denied.principals.get(id));
-        let ids: BTreeSet<OrderId> = by_serial.into_iter().chain(by_name).copied().collect();
-        for id in ids {
-            let Some(order) = self.orders.get(&id) else {
-                continue;
-            };
-            let after = order.times.ordered.is_some_and(|ordered| at >= ordered);
-            if after && order.times.first_refused_login.is_none() {
-                let mut order = order.clone();
-                order.times.first_refused_login = Some(at);
-                self.put_order(order)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A login that an order in force denies is ended by that order: the host
-    /// may have been away when it was given.
-    pub(super) fn converge(&mut self, session: SessionId) -> Result<(), CoreError> {
-        let Some(login) = self.sessions.get(session).cloned() else {
-            return Ok(());
-        };
-        let Some(id) = self.against(&login.session) else {
-            return Ok(());
-        };
-        let Some(mut order) = self.orders.get(&id).cloned() else {
-            return Ok(());
-        };
-        if order
-            .sessions
-            .iter()
-            .any(|affected| affected.session == session)
-        {
-            return Ok(());
-        }
-        warn!(order = %id, %session, host = %login.session.host, "Login against an order in force, ending it.");
-        order.sessions.push(affected(&login));
-        order.times.last_process_gone = None;
-        if let Some(login) = self.sessions.contain(session) {
-            self.state.put_session(&login)?;
-        }
-        self.put_order(order)
-    }
-
-    fn put_order(&mut self, order: Order) -> Result<(), CoreError> {
+    pub(super) fn put_order(&mut self, order: Order) -> Result<(), CoreError> {
         self.state.put_order(&order)?;
         self.orders.insert(order.id, order);
         self.tables_orders_moved = true;
@@ -362,30 +270,37 @@ impl Core {
         if !std::mem::take(&mut self.tables_orders_moved) {
             return;
         }
-        let mut commands = Vec::new();
-        let mut asked = BTreeSet::new();
-        for order in self.orders.values() {
-            for open in order
-                .sessions
-                .iter()
-                .filter(|affected| affected.gone_at.is_none())
-            {
-                if asked.insert((open.session, &open.host)) {
-                    commands.push(Command {
-                        order: order.id,
-                        session: open.session,
-                        host: open.host.clone(),
-                        mode: ContainMode::Kill,
-                        reason: order.cause.text.clone(),
-                    });
-                }
-            }
-        }
         let unanswered = self
             .orders
             .values()
-            .filter(|order| order.times.broker_answered.is_none());
+            .filter(|order| order.is_in_force() && !order.is_answered());
         self.tables.unanswered = Arc::new(unanswered.cloned().collect());
-        self.tables.commands = Arc::new(commands);
+        self.tables.commands = Arc::new(super::commands::open(&self.orders));
+    }
+
+    /// Whether sessions or an agent of that name were ever seen.
+    fn knows_host(&self, id: &monitor_model::id::AgentName) -> Result<bool, CoreError> {
+        let lives = self.sessions.iter().any(|login| login.session.host == *id);
+        Ok(lives || self.state.has_host(id)?)
+    }
+}
+
+const fn why(asks: Asks) -> &'static str {
+    match asks {
+        Asks::Policy => "policy asks a person first",
+        Asks::Storm => "rules cut off as much as they may within the time already",
+        Asks::Bulk => "a second person must approve it",
+    }
+}
+
+const fn would_have_been(asks: Option<Asks>) -> &'static str {
+    match asks {
+        None => "observe mode: it would have been in force at once",
+        Some(Asks::Policy) => {
+            "observe mode: it would have been proposed, since policy asks a person first"
+        }
+        Some(Asks::Storm | Asks::Bulk) => {
+            "observe mode: it would have been proposed, since rules would have cut off too much"
+        }
     }
 }

@@ -6,7 +6,7 @@ use monitor_model::{
     alert::Alert,
     grant::{Grant, GrantState},
     id::{GrantId, OrderId, SessionId},
-    revocation::{Affected, Order, Target, Times},
+    revocation::{Affected, Mode, Order, Target, Times},
     session::Session,
 };
 
@@ -32,6 +32,7 @@ impl Core {
                         })
                 }
                 Target::Serial(serial) => session.credential.serial() == Some(*serial),
+                Target::Host(id) => session.host == *id,
             }
         };
         self.sessions.iter().filter(reaches).map(affected).collect()
@@ -62,7 +63,7 @@ impl Core {
     /// Grants that stand and that an order ends.
     pub(super) fn ended_by(&self, order: &Order) -> Vec<GrantId> {
         let sessions: BTreeSet<&GrantId> = match order.target {
-            Target::Session(_) | Target::Serial(_) => order
+            Target::Session(_) | Target::Serial(_) | Target::Host(_) => order
                 .sessions
                 .iter()
                 .flat_map(|affected| &affected.grants)
@@ -77,22 +78,55 @@ impl Core {
                 Target::Engineer(id) => grant.principal == *id,
                 Target::Grant(id) => grant.id == *id,
                 Target::Tenant(id) => grant.tenant == *id,
-                Target::Session(_) | Target::Serial(_) => sessions.contains(&grant.id),
+                Target::Session(_) | Target::Serial(_) | Target::Host(_) => {
+                    sessions.contains(&grant.id)
+                }
             })
             .map(|grant| grant.id.clone())
             .collect()
     }
 
     /// The order in force that a login stands against: its certificate or
-    /// person is denied, or an order for its grant or tenant ended its grant,
-    /// whether the broker has told that grant's certificates or not.
+    /// person is denied, or an order for its grant or tenant ended or suspends
+    /// its grant, whether the broker has told that grant's certificates or not.
     pub(super) fn against(&self, session: &Session) -> Option<OrderId> {
         let serial = session.credential.serial();
         let by_serial = serial.and_then(|serial| self.denied.serials.get(&serial));
         let person = session.principal.as_ref();
         let by_name = person.and_then(|id| self.denied.principals.get(id));
         let by_grant = || session.grants.iter().find_map(|id| self.ender_of(id));
-        by_serial.or(by_name).copied().or_else(by_grant)
+        let frozen = || self.freezer_of(session);
+        by_serial
+            .or(by_name)
+            .copied()
+            .or_else(by_grant)
+            .or_else(frozen)
+    }
+
+    /// The order that suspends a grant of a session, by name or with its tenant.
+    fn freezer_of(&self, session: &Session) -> Option<OrderId> {
+        let grants = || {
+            session
+                .grants
+                .iter()
+                .filter_map(|id| self.world.grants.get(id))
+        };
+        let freezes = |order: &&Order| {
+            order.mode == Mode::Freeze
+                && order.is_in_force()
+                && match &order.target {
+                    Target::Grant(of) => session.grants.contains(of),
+                    Target::Tenant(of) => {
+                        session.tenant.as_ref() == Some(of)
+                            || grants().any(|grant| grant.tenant == *of)
+                    }
+                    Target::Engineer(_)
+                    | Target::Session(_)
+                    | Target::Serial(_)
+                    | Target::Host(_) => false,
+                }
+        };
+        self.orders.values().find(freezes).map(|order| order.id)
     }
 
     /// The order for a grant or its tenant that ended the grant. Where more
@@ -104,10 +138,14 @@ impl Core {
         };
         let ended = |order: &&Order| {
             order.times.ordered == Some(*at)
+                && order.is_in_force()
                 && match &order.target {
                     Target::Grant(of) => of == id,
                     Target::Tenant(of) => *of == grant.tenant,
-                    Target::Engineer(_) | Target::Session(_) | Target::Serial(_) => false,
+                    Target::Engineer(_)
+                    | Target::Session(_)
+                    | Target::Serial(_)
+                    | Target::Host(_) => false,
                 }
         };
         self.orders.values().find(ended).map(|order| order.id)
@@ -116,13 +154,10 @@ impl Core {
     /// A session that is only known from the events in it.
     pub(super) fn unlisted(&self, session: SessionId, alert: &Alert) -> Affected {
         Affected {
-            session,
-            host: alert.host.clone(),
             principal: alert.principal.clone(),
-            serial: None,
+            tenant: alert.tenant.clone(),
             grants: self.grants_of(alert),
-            gone_at: None,
-            killed: 0,
+            ..Affected::new(session, alert.host.clone())
         }
     }
 
@@ -144,13 +179,11 @@ impl Core {
 pub(super) fn affected(login: &Login) -> Affected {
     let session = &login.session;
     Affected {
-        session: session.id,
-        host: session.host.clone(),
         principal: session.principal.clone(),
+        tenant: session.tenant.clone(),
         serial: session.credential.serial(),
         grants: session.grants.clone(),
-        gone_at: None,
-        killed: 0,
+        ..Affected::new(session.id, session.host.clone())
     }
 }
 
@@ -159,23 +192,23 @@ pub(super) fn order(wanted: Wanted, sessions: Vec<Affected>) -> Order {
     let Wanted {
         id,
         target,
+        mode,
+        not_after,
         cause,
+        author: _,
         kernel_event,
         alert,
     } = wanted;
     Order {
-        id,
-        target,
-        cause,
+        mode,
+        not_after,
         sessions,
-        revoked: Vec::new(),
-        attempts: 0,
-        last_error: String::new(),
         times: Times {
             kernel_event,
             alert,
             ..Times::default()
         },
+        ..Order::new(id, target, cause)
     }
 }
 

@@ -6,7 +6,7 @@ use monitor_model::{
     contain::ContainMode,
     event::Receipt,
     id::{SessionId, Source},
-    revocation::{Cause, Outcome, Revoked, State as OrderState, Target},
+    revocation::{Cause, Mode, Outcome, Revoked, Target, life::State as OrderState},
     session::SessionState,
 };
 use proptest::prelude::*;
@@ -16,13 +16,17 @@ use super::{
     *,
 };
 use crate::{
-    config::{Config, DEFAULT},
+    config::{Config, DEFAULT, response::ResponseMode},
     state::read::{AlertFilter, StateReader},
-    testing::{BASE, credential, event, event_id, grant, ledger_key, opened, session_id, whole},
+    testing::{
+        BASE, at_seconds, credential, event, event_id, grant, ledger_key, opened, session_id, whole,
+    },
 };
 
 mod held;
+mod life;
 mod past;
+mod policy;
 mod retention;
 mod voice;
 
@@ -35,6 +39,7 @@ fn config(folder: &Path) -> Config {
         zones: vec![],
     };
     config.terms.tenants.push(globex);
+    config.response.mode = ResponseMode::Enforce;
     config
 }
 
@@ -97,7 +102,10 @@ fn wanted(number: u128, target: Target) -> Wanted {
     Wanted {
         id: OrderId::from_parts(BASE, number),
         target,
+        mode: Mode::Kill,
+        not_after: None,
         cause,
+        author: "soc/bob".into(),
         kernel_event: None,
         alert: None,
     }

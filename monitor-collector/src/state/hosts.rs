@@ -20,6 +20,18 @@ impl State {
             params![host.host.as_str(), message],
         )
     }
+
+    /// Whether an agent of that name ever started.
+    ///
+    /// # Errors
+    /// [`StateError::Sqlite`].
+    pub fn has_host(&self, name: &AgentName) -> Result<bool, StateError> {
+        let select = "SELECT EXISTS (SELECT 1 FROM host WHERE name = ?1)";
+        let found = self
+            .connection
+            .query_row(select, [name.as_str()], |row| row.get(0));
+        found.map_err(|source| self.sqlite(source))
+    }
 }
 
 impl StateReader {

@@ -15,7 +15,7 @@ use monitor_proto::v1;
 use prost::Message;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Login, Raised, State, StateError, read};
+use super::{Denial, Login, Raised, State, StateError, read};
 use crate::ledger::integer;
 
 /// What is denied, each with the order that did.
@@ -32,6 +32,31 @@ impl Denied {
     #[must_use]
     pub fn len(&self) -> usize {
         self.serials.len() + self.principals.len()
+    }
+
+    /// The order that a denial stands under.
+    #[must_use]
+    pub fn get(&self, denial: &Denial) -> Option<OrderId> {
+        match denial {
+            Denial::Serial(serial) => self.serials.get(serial).copied(),
+            Denial::Principal(id) => self.principals.get(id).copied(),
+        }
+    }
+
+    /// Puts a denial under an order.
+    pub fn insert(&mut self, denial: Denial, order: OrderId) {
+        match denial {
+            Denial::Serial(serial) => _ = self.serials.insert(serial, order),
+            Denial::Principal(id) => _ = self.principals.insert(id, order),
+        }
+    }
+
+    /// Removes a denial.
+    pub fn remove(&mut self, denial: &Denial) {
+        match denial {
+            Denial::Serial(serial) => _ = self.serials.remove(serial),
+            Denial::Principal(id) => _ = self.principals.remove(id),
+        }
     }
 
     /// Whether there is none.

@@ -23,9 +23,9 @@ use crate::testing::{credential, event_id, grant, opened, session_id};
 
 /// A broker that fails a few times before it answers.
 #[derive(Clone, Default)]
-struct Broker {
-    failures: Arc<AtomicU32>,
-    asked: Arc<Mutex<Vec<RevokeCredentialsRequest>>>,
+pub(super) struct Broker {
+    pub(super) failures: Arc<AtomicU32>,
+    pub(super) asked: Arc<Mutex<Vec<RevokeCredentialsRequest>>>,
 }
 
 #[tonic::async_trait]
@@ -66,7 +66,7 @@ impl BrokerService for Broker {
     }
 }
 
-async fn serve_broker(scene: &Scene, broker: Broker) -> String {
+pub(super) async fn serve_broker(scene: &Scene, broker: Broker) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tonic::transport::Server::builder()
@@ -79,7 +79,7 @@ async fn serve_broker(scene: &Scene, broker: Broker) -> String {
     )
 }
 
-async fn put_grant(scene: &Scene, collector: &Collector) {
+pub(super) async fn put_grant(scene: &Scene, collector: &Collector) {
     let mut client = GrantServiceClient::new(scene.dial("monitor://broker/b", collector).await);
     let grant = Some((&grant("01JG", "alice", "acme")).into());
     client.put_grant(PutGrantRequest { grant }).await.unwrap();
@@ -103,7 +103,7 @@ fn login() -> Event {
     )
 }
 
-async fn command(agent: &mut Agent) -> ContainCommand {
+pub(super) async fn command(agent: &mut Agent) -> ContainCommand {
     agent
         .until(|message| match message {
             DownMessage::Contain(command) => Some(command),
@@ -113,7 +113,12 @@ async fn command(agent: &mut Agent) -> ContainCommand {
 }
 
 /// The order, once it stands where the test waits for it.
-async fn order_at(scene: &Scene, collector: &Collector, id: Vec<u8>, state: OrderState) -> Order {
+pub(super) async fn order_at(
+    scene: &Scene,
+    collector: &Collector,
+    id: Vec<u8>,
+    state: OrderState,
+) -> Order {
     let client = RevocationServiceClient::new(scene.dial("monitor://soc/sam", collector).await);
     eventually(|| {
         let (mut client, order) = (client.clone(), id.clone());
@@ -220,7 +225,7 @@ async fn collector_with(scene: &Scene, broker: &str) -> Collector {
         .unwrap()
 }
 
-fn broker_of(text: &str) -> crate::config::Broker {
+pub(super) fn broker_of(text: &str) -> crate::config::Broker {
     let address = text.split('"').nth(1).unwrap().to_owned();
     crate::config::Broker {
         address,
@@ -266,7 +271,7 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
         target,
         reason: "offboarding".into(),
         dry_run: true,
-        order: vec![],
+        ..RevokeRequest::default()
     };
     eventually(|| {
         let (mut client, request) = (client.clone(), request.clone());

@@ -19,6 +19,7 @@ use crate::{
         live,
         orders::{Attempt, Wanted},
         retention::Place,
+        standing::Decision,
         voice::Said,
     },
     state::Raised,
@@ -58,6 +59,8 @@ pub enum Request {
     Reload(Arc<Config>, Reply<String>),
     /// Give an order.
     Order(Box<Wanted>, Reply<Order>),
+    /// Do something with an order.
+    Decide(Box<Decision>, Reply<Order>),
     /// Say what an order would reach.
     Plan(Box<Wanted>, Reply<Order>),
     /// Say what lives in sessions.

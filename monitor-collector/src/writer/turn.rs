@@ -98,6 +98,7 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
         // where what is said is kept.
         Request::Reload(_, _) | Request::Say(_) => return Ok(None),
         Request::Order(wanted, reply) => answer(reply, core.order(*wanted)?),
+        Request::Decide(decision, reply) => answer(reply, core.decide(*decision)?),
         Request::Plan(wanted, reply) => answer(reply, core.plan(*wanted)?),
         Request::Live(asked, reply) => answer(reply, Ok(core.live(&asked)?)),
         Request::Attempted(attempt, reply) => {

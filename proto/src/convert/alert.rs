@@ -18,7 +18,7 @@ closed_enum!(Severity, v1::Severity, "severity", {
     Low => Low, Medium => Medium, High => High, Critical => Critical,
 });
 closed_enum!(Response, v1::AlertResponse, "response", {
-    Notify => Notify, Revoke => Revoke,
+    Notify => Notify, Ask => Ask, Freeze => Freeze, Revoke => Revoke,
 });
 closed_enum!(AlertState, v1::AlertState, "state", {
     Open => Open, Acknowledged => Acknowledged, Closed => Closed,
@@ -81,6 +81,7 @@ impl From<&Alert> for v1::Alert {
             ledger,
             sentence,
             response,
+            observed,
             order,
             count,
             tenants,
@@ -112,6 +113,7 @@ impl From<&Alert> for v1::Alert {
             tenants: texts(tenants),
             state: number::<v1::AlertState, _>(*state),
             steps: steps.iter().map(Into::into).collect(),
+            observed: *observed,
         }
     }
 }
@@ -134,6 +136,7 @@ impl TryFrom<v1::Alert> for Alert {
             ledger: name("alert.ledger", &value.ledger)?,
             sentence: value.sentence,
             response: meaning::<v1::AlertResponse, _>("alert.response", value.response)?,
+            observed: value.observed,
             order: id_opt("alert.order", &value.order, OrderId::from_slice)?,
             count: value.count,
             rule_version: value.rule_version,

@@ -3,13 +3,17 @@
 use monitor_model::{
     clock::UnixNs,
     id::{AlertId, OrderId, SessionId},
-    revocation::{Affected, Cause, Order, Outcome, Revoked, State, Target, Times},
+    revocation::{
+        Affected, Cause, Mode, Order, Outcome, Refused, Revoked, Target, Times,
+        life::{Asks, OrderStep, Standing, State},
+    },
 };
 
 use super::{
     InvalidMessage,
     wire::{
-        closed_enum, id, id_opt, meaning, name, name_opt, names, need, number, text_opt, texts,
+        closed_enum, id, id_opt, meaning, meaning_opt, name, name_opt, names, need, number,
+        text_opt, texts,
     },
 };
 use crate::v1;
@@ -20,6 +24,14 @@ closed_enum!(Outcome, v1::RevocationOutcome, "outcome", {
 });
 closed_enum!(State, v1::OrderState, "state", {
     InForce => InForce, BrokerAnswered => BrokerAnswered, HostsEnforced => HostsEnforced, Enforced => Enforced,
+    Proposed => Proposed, Observed => Observed, Rejected => Rejected, Failed => Failed, Lifted => Lifted,
+    Expired => Expired, Superseded => Superseded,
+});
+closed_enum!(Mode, v1::OrderMode, "mode", { Kill => Kill, Freeze => Freeze });
+closed_enum!(Asks, v1::OrderAsks, "asks", { Policy => Policy, Storm => Storm, Bulk => Bulk });
+closed_enum!(Standing, v1::OrderStanding, "to", {
+    Proposed => Proposed, InForce => InForce, Observed => Observed, Rejected => Rejected, Lifted => Lifted,
+    Expired => Expired, Superseded => Superseded,
 });
 
 impl From<&Target> for v1::RevocationTarget {
@@ -32,6 +44,7 @@ impl From<&Target> for v1::RevocationTarget {
                 Target::Grant(id) => Message::Grant(id.to_string()),
                 Target::Tenant(id) => Message::Tenant(id.to_string()),
                 Target::Serial(serial) => Message::Serial(*serial),
+                Target::Host(id) => Message::Host(id.to_string()),
             }),
         }
     }
@@ -49,6 +62,7 @@ impl TryFrom<v1::RevocationTarget> for Target {
             Message::Grant(text) => Self::Grant(name("target.grant", &text)?),
             Message::Tenant(text) => Self::Tenant(name("target.tenant", &text)?),
             Message::Serial(serial) => Self::Serial(serial),
+            Message::Host(text) => Self::Host(name("target.host", &text)?),
         })
     }
 }
@@ -58,12 +72,18 @@ impl From<&Order> for v1::Order {
         let Order {
             id,
             target,
+            mode,
             cause,
+            asks,
+            steps,
+            not_after,
+            supersedes,
             sessions,
             revoked,
             attempts,
             last_error,
             times,
+            refused,
         } = value;
         let Cause {
             text,
@@ -84,6 +104,12 @@ impl From<&Order> for v1::Order {
             last_error: last_error.clone(),
             times: Some(times.into()),
             state: number::<v1::OrderState, _>(value.state()),
+            mode: number::<v1::OrderMode, _>(*mode),
+            not_after_unix_ns: not_after.map(|at| at.0),
+            supersedes: supersedes.iter().map(|id| id.to_bytes().to_vec()).collect(),
+            asks: asks.map_or(0, number::<v1::OrderAsks, _>),
+            steps: steps.iter().map(Into::into).collect(),
+            refused: refused.iter().map(Into::into).collect(),
         }
     }
 }
@@ -94,25 +120,86 @@ impl TryFrom<v1::Order> for Order {
         Ok(Self {
             id: id("order.id", &value.id, OrderId::from_slice)?,
             target: need("order.target", value.target)?.try_into()?,
+            // An order of before there were modes ends what it reaches.
+            mode: meaning_opt::<v1::OrderMode, _>("order.mode", value.mode)?.unwrap_or_default(),
+            asks: meaning_opt::<v1::OrderAsks, _>("order.asks", value.asks)?,
+            steps: all(value.steps)?,
+            not_after: value.not_after_unix_ns.map(UnixNs),
+            supersedes: value
+                .supersedes
+                .iter()
+                .map(|bytes| id("order.supersedes", bytes, OrderId::from_slice))
+                .collect::<Result<_, _>>()?,
             cause: Cause {
                 text: value.reason,
                 alert: id_opt("order.alert", &value.alert, AlertId::from_slice)?,
                 event: value.event.map(TryInto::try_into).transpose()?,
                 initiator: value.initiator,
             },
-            sessions: value
-                .sessions
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
-            revoked: value
-                .revoked
-                .into_iter()
-                .map(TryInto::try_into)
-                .collect::<Result<_, _>>()?,
+            sessions: all(value.sessions)?,
+            revoked: all(value.revoked)?,
             attempts: value.attempts,
             last_error: value.last_error,
             times: need("order.times", value.times)?.into(),
+            refused: all(value.refused)?,
+        })
+    }
+}
+
+fn all<M, T>(messages: Vec<M>) -> Result<Vec<T>, InvalidMessage>
+where
+    T: TryFrom<M, Error = InvalidMessage>,
+{
+    messages.into_iter().map(T::try_from).collect()
+}
+
+impl From<&OrderStep> for v1::OrderStep {
+    fn from(value: &OrderStep) -> Self {
+        let OrderStep { to, by, note, at } = value;
+        Self {
+            to: number::<v1::OrderStanding, _>(*to),
+            by: by.clone(),
+            note: note.clone(),
+            at_unix_ns: at.0,
+        }
+    }
+}
+
+impl TryFrom<v1::OrderStep> for OrderStep {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::OrderStep) -> Result<Self, InvalidMessage> {
+        let v1::OrderStep {
+            to,
+            by,
+            note,
+            at_unix_ns,
+        } = value;
+        Ok(Self {
+            to: meaning::<v1::OrderStanding, _>("order.steps.to", to)?,
+            by,
+            note,
+            at: UnixNs(at_unix_ns),
+        })
+    }
+}
+
+impl From<&Refused> for v1::RefusedLogin {
+    fn from(value: &Refused) -> Self {
+        let Refused { host, at } = value;
+        Self {
+            host: host.to_string(),
+            at_unix_ns: at.0,
+        }
+    }
+}
+
+impl TryFrom<v1::RefusedLogin> for Refused {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::RefusedLogin) -> Result<Self, InvalidMessage> {
+        let v1::RefusedLogin { host, at_unix_ns } = value;
+        Ok(Self {
+            host: name("order.refused.host", &host)?,
+            at: UnixNs(at_unix_ns),
         })
     }
 }
@@ -123,19 +210,31 @@ impl From<&Affected> for v1::AffectedSession {
             session,
             host,
             principal,
+            tenant,
             serial,
             grants,
             gone_at,
             killed,
+            frozen_at,
+            frozen,
+            closed,
+            left,
+            released_at,
         } = value;
         Self {
             session: session.to_bytes().to_vec(),
             host: host.to_string(),
             principal: text_opt(principal.as_ref()),
+            tenant: text_opt(tenant.as_ref()),
             serial: *serial,
             grants: texts(grants),
             gone_at_unix_ns: gone_at.map(|at| at.0),
             killed: *killed,
+            frozen_at_unix_ns: frozen_at.map(|at| at.0),
+            frozen: *frozen,
+            closed: *closed,
+            left: *left,
+            released_at_unix_ns: released_at.map(|at| at.0),
         }
     }
 }
@@ -147,10 +246,16 @@ impl TryFrom<v1::AffectedSession> for Affected {
             session: id("affected.session", &value.session, SessionId::from_slice)?,
             host: name("affected.host", &value.host)?,
             principal: name_opt("affected.principal", &value.principal)?,
+            tenant: name_opt("affected.tenant", &value.tenant)?,
             serial: value.serial,
             grants: names("affected.grants", &value.grants)?,
             gone_at: value.gone_at_unix_ns.map(UnixNs),
             killed: value.killed,
+            frozen_at: value.frozen_at_unix_ns.map(UnixNs),
+            frozen: value.frozen,
+            closed: value.closed,
+            left: value.left,
+            released_at: value.released_at_unix_ns.map(UnixNs),
         })
     }
 }

@@ -18,7 +18,10 @@ use monitor_model::{
     },
     inventory::{Item, Template},
     policy::{Admission, Terms},
-    revocation::{Affected, Cause, Order, Outcome, Revoked, Target, Times},
+    revocation::{
+        Affected, Cause, Mode, Order, Outcome, Refused, Revoked, Target, Times,
+        life::{Asks, OrderStep, Standing, State},
+    },
     session::{Credential, Session, SessionState},
     tenant::{NamedHost, Owner, Tenant, Zone},
     verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
@@ -628,6 +631,7 @@ fn alerts_survive() {
         ledger: TenantId::provider(),
         sentence: "x".into(),
         response: Response::Revoke,
+        observed: true,
         order: Some(OrderId::from_parts(AT, 1)),
         count: 3,
         events: vec![id()],
@@ -658,6 +662,7 @@ fn orders_survive() {
         Target::Grant("g1".parse().unwrap()),
         Target::Tenant(TenantId::new("acme").unwrap()),
         Target::Serial(0),
+        Target::Host(AgentName::new("jump-1").unwrap()),
     ];
     for target in targets {
         let order = Order {
@@ -673,10 +678,30 @@ fn orders_survive() {
                 session: session_id(),
                 host: AgentName::new("jump-1").unwrap(),
                 principal: None,
+                tenant: Some(TenantId::new("acme").unwrap()),
                 serial: Some(4),
                 grants: vec![],
                 gone_at: Some(AT),
                 killed: 2,
+                frozen_at: Some(UnixNs(3)),
+                frozen: 5,
+                closed: 6,
+                left: 7,
+                released_at: Some(UnixNs(8)),
+            }],
+            mode: Mode::Freeze,
+            asks: Some(Asks::Bulk),
+            steps: vec![OrderStep {
+                to: Standing::Proposed,
+                by: "soc/eve".into(),
+                note: "x".into(),
+                at: AT,
+            }],
+            not_after: Some(AT),
+            supersedes: vec![OrderId::from_parts(AT, 2)],
+            refused: vec![Refused {
+                host: AgentName::new("jump-1").unwrap(),
+                at: AT,
             }],
             revoked: vec![Revoked {
                 serial: Some(4),
@@ -694,6 +719,26 @@ fn orders_survive() {
         };
         assert_eq!(Order::try_from(v1::Order::from(&order)).unwrap(), order);
     }
+}
+
+#[test]
+fn an_order_of_before_there_were_modes_ends_what_it_reaches() {
+    let before = v1::Order {
+        id: OrderId::from_parts(AT, 1).to_bytes().to_vec(),
+        target: Some((&Target::Serial(1)).into()),
+        times: Some(v1::OrderTimes {
+            ordered_unix_ns: Some(AT.0),
+            ..v1::OrderTimes::default()
+        }),
+        ..v1::Order::default()
+    };
+    let order = Order::try_from(before).unwrap();
+    assert_eq!(
+        (order.mode, order.state()),
+        (Mode::Kill, State::HostsEnforced)
+    );
+    assert!(order.is_in_force() && order.asks.is_none());
+    assert_eq!(order.given_at(), AT);
 }
 
 #[test]

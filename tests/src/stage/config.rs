@@ -81,6 +81,7 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
          data_dir = \"{root}/collector\"\n\
          {tls}\
          [broker]\naddress = \"https://localhost:{}\"\n\
+         [response]\nmode = \"enforce\"\n\
          [ledger]\nkey = \"{key}\"\n",
         ports.collector,
         ports.broker,

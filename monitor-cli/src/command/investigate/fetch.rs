@@ -278,6 +278,7 @@ async fn orders(connection: &Connection, material: &mut Material) -> Result<(), 
         let request = ListOrdersRequest {
             page_size,
             page_token,
+            states: Vec::new(),
         };
         let answer = match connection.orders().list_orders(ask(request)).await {
             Ok(answer) => answer.into_inner(),

@@ -195,7 +195,7 @@ fn is_against(
     let target = match &order.target {
         Target::Engineer(id) => *id == asked.engineer,
         Target::Session(id) => sessions.contains(id),
-        Target::Grant(_) | Target::Tenant(_) | Target::Serial(_) => false,
+        Target::Grant(_) | Target::Tenant(_) | Target::Serial(_) | Target::Host(_) => false,
     };
     let reached = order.sessions.iter().any(|affected| {
         sessions.contains(&affected.session) || affected.principal.as_ref() == Some(&asked.engineer)

@@ -339,6 +339,7 @@ fn alert() -> Alert {
         ledger: "globex".parse().unwrap(),
         sentence: "alice connected".into(),
         response: Response::Revoke,
+        observed: false,
         order: None,
         count: 1,
         tenants: Vec::new(),
@@ -349,23 +350,19 @@ fn alert() -> Alert {
 
 /// An order of this time against a session of the story.
 fn order(ordered: u64) -> Order {
+    let cause = Cause {
+        text: "key stolen".into(),
+        alert: None,
+        event: None,
+        initiator: "soc/carol".into(),
+    };
     Order {
-        id: "01JG3Y2E8QW0X9V5T4R3S2D4E5".parse().unwrap(),
-        target: Target::Grant("01JG".parse().unwrap()),
-        cause: Cause {
-            text: "key stolen".into(),
-            alert: None,
-            event: None,
-            initiator: "soc/carol".into(),
-        },
         sessions: vec![Affected {
-            session: id(FIRST),
-            host: "jump-1".parse().unwrap(),
             principal: Some("alice".parse().unwrap()),
             serial: Some(7),
-            grants: Vec::new(),
             gone_at: Some(UnixNs(ordered + 40)),
             killed: 3,
+            ..Affected::new(id(FIRST), "jump-1".parse().unwrap())
         }],
         revoked: vec![Revoked {
             serial: Some(7),
@@ -374,12 +371,16 @@ fn order(ordered: u64) -> Order {
             at: UnixNs(ordered + 50),
         }],
         attempts: 1,
-        last_error: String::new(),
         times: Times {
             ordered: Some(UnixNs(ordered)),
             broker_answered: Some(UnixNs(ordered + 51)),
             ..Times::default()
         },
+        ..Order::new(
+            "01JG3Y2E8QW0X9V5T4R3S2D4E5".parse().unwrap(),
+            Target::Grant("01JG".parse().unwrap()),
+            cause,
+        )
     }
 }
 

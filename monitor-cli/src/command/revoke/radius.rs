@@ -4,17 +4,22 @@ use std::collections::BTreeSet;
 
 use monitor_model::{
     id::GrantId,
-    revocation::{Order, Target},
+    revocation::{Mode, Order, Target},
 };
 use monitor_proto::v1::{ListGrantsRequest, RevokeRequest};
 
 use super::read;
 use crate::{
+    cli::Revoke,
     command::grants,
     connection::{Connection, ask},
     error::CliError,
     output::{Screen, Tone, count, json::Record, table::Cell},
 };
+
+/// What is said of an order that one person cannot give alone.
+pub(super) const SECOND_PERSON: &str =
+    "it reaches more sessions than one person may cut off: a second person must approve it";
 
 /// What an order reaches.
 #[derive(Debug)]
@@ -30,14 +35,12 @@ impl Radius {
     /// [`CliError`] as the connection tells it.
     pub async fn fetch(
         target: Target,
-        reason: &str,
+        revoke: &Revoke,
         connection: &Connection,
     ) -> Result<Self, CliError> {
         let request = RevokeRequest {
-            target: Some((&target).into()),
-            reason: reason.to_owned(),
             dry_run: true,
-            order: Vec::new(),
+            ..super::request(&target, revoke)?
         };
         let answer = connection.orders().revoke(ask(request)).await;
         let order = read(
@@ -63,7 +66,7 @@ impl Radius {
             Target::Engineer(id) => filter.principal = id.to_string(),
             Target::Tenant(id) => filter.tenant = id.to_string(),
             Target::Grant(id) => _ = grants.insert(id.clone()),
-            Target::Session(_) | Target::Serial(_) => {}
+            Target::Session(_) | Target::Serial(_) | Target::Host(_) => {}
         }
         if filter != ListGrantsRequest::default() {
             grants.extend(
@@ -92,7 +95,11 @@ impl Radius {
             .filter_map(|affected| affected.serial);
         let given = match self.order.target {
             Target::Serial(serial) => Some(serial),
-            Target::Engineer(_) | Target::Session(_) | Target::Grant(_) | Target::Tenant(_) => None,
+            Target::Engineer(_)
+            | Target::Session(_)
+            | Target::Grant(_)
+            | Target::Tenant(_)
+            | Target::Host(_) => None,
         };
         of_sessions
             .chain(
@@ -103,6 +110,12 @@ impl Radius {
             )
             .chain(given)
             .collect()
+    }
+
+    /// Whether it would be proposed only.
+    #[must_use]
+    pub fn needs_second_person(&self) -> bool {
+        self.order.asks.is_some()
     }
 
     /// How much it is, in words.
@@ -128,11 +141,20 @@ impl Radius {
                 .with("sessions", &self.order.sessions)
                 .with("hosts", self.hosts())
                 .with("grants", &self.grants)
-                .with("serials", self.serials());
+                .with("serials", self.serials())
+                .with("mode", self.order.mode)
+                .with("needs_second_person", self.needs_second_person());
             return Ok(screen.record(&record)?);
         }
-        let text = format!("would revoke {}: {}", self.order.target, self.sentence());
+        let verb = match self.order.mode {
+            Mode::Kill => "revoke",
+            Mode::Freeze => "freeze",
+        };
+        let text = format!("would {verb} {}: {}", self.order.target, self.sentence());
         screen.line(Tone::Bold, &text)?;
+        if self.needs_second_person() {
+            screen.line(Tone::Doubtful, SECOND_PERSON)?;
+        }
         let rows: Vec<Vec<Cell>> = self
             .order
             .sessions

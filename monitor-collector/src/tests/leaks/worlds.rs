@@ -18,7 +18,7 @@ use monitor_model::{
     },
     grant::GrantKind,
     id::{EventId, OrderId, SessionId},
-    revocation::{Cause, Target},
+    revocation::{Cause, Mode, Target},
     session::Credential,
 };
 use monitor_proto::v1::{self, alert_service_server::AlertService as _};
@@ -509,6 +509,9 @@ impl Play {
         let wanted = Wanted {
             id: OrderId::from_parts(at_seconds(1), number),
             target,
+            mode: Mode::Kill,
+            not_after: None,
+            author: "soc/zq7boss".into(),
             cause: Cause {
                 text: "zq7 wants it".into(),
                 alert: None,
