@@ -9,12 +9,13 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "it picks what it looks for")]
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fs,
-    io::Read,
+    io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -27,11 +28,15 @@ use rustix::mount::{MountFlags, mount};
 
 const PINS: &str = "/sys/fs/bpf/monitor-vm-check";
 const MARK: SessionMark = SessionMark([7; 16]);
+const CROWD: SessionMark = SessionMark([8; 16]);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("child") {
-        return ExitCode::SUCCESS;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["child", ..] => return ExitCode::SUCCESS,
+        ["crowd", address] => return crowd(address),
+        _ => {}
     }
     match check() {
         Ok(line) => {
@@ -132,9 +137,10 @@ fn observe(started: Started) -> Result<String, Box<dyn Error>> {
         rings.priority.commit(batch.cursor());
     }
     fs::remove_file(&watched)?;
+    let contained = contain(&probes)?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let line = format!(
-        "kernel={} families={} exec={} connect={} open={} faults={:?}",
+        "kernel={} families={} exec={} connect={} open={} {contained} faults={:?}",
         kernel.trim(),
         report.families.len(),
         seen.exec,
@@ -184,6 +190,74 @@ fn act(watched: &Path) -> Result<(), Box<dyn Error>> {
         Ok(())
     } else {
         Err(KernelError::NoObject.into())
+    }
+}
+
+/// Freezes a session that forks and talks, cuts it off, and lets it go on.
+fn contain(probes: &Probes) -> Result<String, Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut child = Command::new("/proc/self/exe")
+        .args(["crowd", &listener.local_addr()?.to_string()])
+        .stdin(Stdio::piped())
+        .spawn()?;
+    probes.mark(child.id(), CROWD)?;
+    child.stdin.take().ok_or("no input")?.write_all(b"g")?;
+    let (mut far, _) = listener.accept()?;
+    far.read_exact(&mut [0])?;
+    let started = Instant::now();
+    let halted = probes.freeze_session(CROWD, &BTreeSet::new())?;
+    let took = started.elapsed();
+    let live = probes.session_live(CROWD)?;
+    let cut = probes.cut_connections(&[CROWD], None)?;
+    far.set_read_timeout(Some(DEADLINE))?;
+    // Without its modules a kernel lists no sockets, and closes none.
+    let cannot_cut = cut.closed == 0 && cut.refused > 0;
+    let ended = loop {
+        if cannot_cut {
+            break true;
+        }
+        match far.read(&mut [0; 4_096]) {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(error) => break error.kind() == ErrorKind::ConnectionReset,
+        }
+    };
+    if halted.left > 0 || live != probes.session_live(CROWD)? {
+        return Err(format!("a frozen session runs: {halted:?}").into());
+    }
+    if (cut.closed != 1 && !cannot_cut) || !ended {
+        return Err(format!("a connection was not cut: {cut:?}, ended: {ended}").into());
+    }
+    let resumed = probes.release_session(CROWD)?;
+    drop(far);
+    let status = child.wait()?;
+    if !status.success() || resumed.left > 0 {
+        return Err(format!("a released session did not go on: {status}, {resumed:?}").into());
+    }
+    let (standing, took) = (halted.standing, took.as_micros());
+    Ok(format!("frozen={standing} in_us={took} cut={}", cut.closed))
+}
+
+/// Talks and starts programs until its connection is cut, then starts some more.
+fn crowd(address: &str) -> ExitCode {
+    let waits = std::io::stdin().read_exact(&mut [0]);
+    let connected = waits.and_then(|()| TcpStream::connect(address));
+    let starts = || {
+        let status = Command::new("/proc/self/exe").arg("child").status();
+        status.is_ok_and(|status| status.success())
+    };
+    let Ok(mut stream) = connected else {
+        return ExitCode::FAILURE;
+    };
+    while stream.write_all(b"x").is_ok() {
+        if !starts() {
+            return ExitCode::FAILURE;
+        }
+    }
+    if (0..20).all(|_| starts()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
+    contain::foreign::OnForeign,
     expiry::AtExpiry,
     kernel::{RING_BYTES_MAX, RING_BYTES_MIN, Tier},
     watch::Watches,
@@ -62,10 +63,23 @@ pub struct Config {
     pub break_glass_accounts: Vec<String>,
     /// What happens to a session when its last grant is over.
     pub at_expiry: AtExpiry,
+    /// What is done to sessions, and who is told to be called.
+    pub contain: Contain,
     /// Who stands behind keys, accounts and workloads.
     pub directory: Option<PathBuf>,
     /// What is watched: own rules, then the catalogue's.
     pub watches: Watches,
+}
+
+/// What is done to sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contain {
+    /// Whom the person is told to call; empty: nobody.
+    pub contact: String,
+    /// What happens to a session that uses a credential of another tenant than
+    /// all its grants are of.
+    pub on_foreign_credential: OnForeign,
 }
 
 /// Where the collector is, and how often it is tried.
@@ -101,6 +115,8 @@ struct Raw {
     directory: Option<PathBuf>,
     #[serde(default)]
     at_expiry: AtExpiry,
+    #[serde(default)]
+    contain: Contain,
     #[serde(default)]
     watch: Vec<RawWatch>,
     #[serde(default)]
@@ -241,6 +257,7 @@ impl Check<'_> {
             principals_users: raw.ssh.principals_users,
             break_glass_accounts: raw.ssh.break_glass_accounts,
             at_expiry: raw.at_expiry,
+            contain: raw.contain,
             directory: raw.directory.map(|path| self.0.beside(path)),
             watches,
         })

@@ -1,26 +1,28 @@
-//! Ends one session, with a receipt.
+//! Ends, freezes or releases one session, with a receipt.
 //!
-//! In: orders of the collector, and ends of grants. Out: receipts, at once and as an event. In
-//! this order: its certificate opens no session more, the kernel refuses its
-//! connections, the person is told, every process is killed, none is left.
-//! Idempotent by (order, session): a repeated order gets the same receipt,
-//! unless processes were left, which are then tried again. A session that is
-//! not in this host's table is not touched. Bound: as many receipts as the
-//! spool keeps. Loss: none; the receipt is on disk with its event.
+//! In: orders of the collector, ends of grants, and what the agent decides
+//! alone. Out: receipts, at once and as an event. To end one, in this order:
+//! its certificate opens no session more, the kernel refuses its connections,
+//! the person is told, every process is killed, none is left. Idempotent by
+//! (order, session, mode): a repeated order gets the same receipt, unless
+//! processes were left, which are then tried again. A session that is not in
+//! this host's table is not touched. Bound: as many receipts as the spool
+//! keeps. Loss: none; the receipt is on disk with its event.
+//!
+//! - `freeze`: what stands still, and goes on. [`keeper`]: what stays so.
+//! - [`foreign`]: what the agent decides alone. [`tell`]: what the person is told.
+//! - `receipts`: what was done already.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use monitor_model::{
     clock::{Clock, UnixNs},
     contain::{ContainMode, Receipt},
     event::Action,
-    id::{GrantId, OrderId, SessionId},
+    id::{GrantId, OrderId, SessionId, TenantId},
     session::Session,
 };
-use tokio::sync::Mutex as Turn;
+use tokio::task::block_in_place;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -28,13 +30,18 @@ use crate::{
     counters::Counters,
     marks::Marks,
     note::{self, Keep, Note, Notes},
-    spool::RECEIPTS_MAX,
     standing::Standing,
 };
 
+pub mod foreign;
+mod freeze;
+pub mod keeper;
+mod receipts;
 pub mod tell;
 
-/// An order to end one session.
+pub use receipts::Receipts;
+
+/// An order about one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The order.
@@ -49,21 +56,30 @@ pub struct Command {
     pub origin: Origin,
 }
 
-/// Whose will it is that a session ends.
+/// Whose will it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The collector's.
     Collector,
     /// This agent's: the session's last grant is over.
     Expiry(GrantId),
+    /// This agent's: the session used a credential of this tenant, and all its
+    /// grants are of another.
+    Foreign(TenantId),
+    /// That of an order which the agent was carrying out when it stopped.
+    Unfinished,
 }
 
 impl Command {
-    fn expired(&self) -> Option<GrantId> {
+    /// That nothing was done yet.
+    fn receipt(&self, received_at: UnixNs) -> Receipt {
+        let mut receipt = Receipt::new(self.order, self.session, self.mode, received_at);
         match &self.origin {
-            Origin::Collector => None,
-            Origin::Expiry(grant) => Some(grant.clone()),
+            Origin::Collector | Origin::Unfinished => {}
+            Origin::Expiry(grant) => receipt.expired = Some(grant.clone()),
+            Origin::Foreign(tenant) => receipt.foreign = Some(tenant.clone()),
         }
+        receipt
     }
 }
 
@@ -86,75 +102,56 @@ pub struct Containment {
     pub clock: Arc<dyn Clock>,
     /// What was done already.
     pub receipts: Receipts,
-}
-
-/// Receipts by order and session.
-#[derive(Debug, Default)]
-pub struct Receipts {
-    given: Mutex<HashMap<(OrderId, SessionId), Receipt>>,
-    /// One order at a time, so that a repeated one waits for the first.
-    turn: Turn<()>,
-}
-
-impl Receipts {
-    /// Those of before a restart.
-    #[must_use]
-    pub fn resume(receipts: Vec<Receipt>) -> Self {
-        let given = receipts
-            .into_iter()
-            .map(|receipt| ((receipt.order, receipt.session), receipt));
-        Self {
-            given: Mutex::new(given.collect()),
-            turn: Turn::default(),
-        }
-    }
-
-    fn get(&self, command: &Command) -> Option<Receipt> {
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.get(&(command.order, command.session)).cloned()
-    }
-
-    fn put(&self, receipt: &Receipt) {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.insert((receipt.order, receipt.session), receipt.clone());
-        if given.len() > RECEIPTS_MAX {
-            // The order that is oldest; ids begin with their time.
-            if let Some(oldest) = given.keys().min().copied() {
-                given.remove(&oldest);
-            }
-        }
-    }
+    /// Whom people are told to call; empty: nobody.
+    pub contact: String,
 }
 
 impl Containment {
     /// Carries out an order, or says what was done for it before.
     pub async fn carry_out(&self, command: &Command, received_at: UnixNs) -> Receipt {
-        let _turn = self.receipts.turn.lock().await;
-        if let Some(receipt) = self
-            .receipts
-            .get(command)
-            .filter(|receipt| receipt.left == 0)
-        {
+        let _turn = self.receipts.turn().await;
+        if let Some(receipt) = self.receipts.get(command).filter(Receipt::is_done) {
             return receipt;
         }
         let session = self.sessions.lock().get(command.session).cloned();
         let receipt = match (&session, command.mode) {
             (Some(session), ContainMode::Kill) => self.end(session, command, received_at),
-            (Some(_), ContainMode::Freeze | ContainMode::Release) | (None, _) => {
-                self.refuse(command, received_at)
-            }
+            (Some(session), ContainMode::Freeze) => self.freeze(session, command, received_at),
+            (Some(session), ContainMode::Release) => self.release(session, command, received_at),
+            (None, _) => self.refuse(command, received_at),
         };
         self.receipts.put(&receipt);
         self.tell(session, &receipt).await;
         receipt
     }
 
-    fn end(&self, session: &Session, command: &Command, received_at: UnixNs) -> Receipt {
+    /// Knows again, after a restart, which sessions stand still.
+    pub fn recall(&self) {
+        let mut sessions = self.sessions.lock();
+        for receipt in self.receipts.newest() {
+            sessions.frozen(receipt.session, receipt.frozen());
+        }
+    }
+
+    fn deny(&self, session: &Session) {
         if let Some(serial) = session.credential.serial()
             && let Err(error) = self.standing.deny_serial(serial)
         {
             error!(%error, serial, "A denied certificate is not on disk; it is denied until the agent stops.");
         }
+    }
+
+    fn say(&self, processes: &[u32], command: &Command) -> usize {
+        let words = tell::Words {
+            mode: command.mode,
+            reason: &command.reason,
+            contact: &self.contact,
+        };
+        tell::people(processes, words)
+    }
+
+    fn end(&self, session: &Session, command: &Command, received_at: UnixNs) -> Receipt {
+        self.deny(session);
         let contained = self.sessions.lock().contained(session.id);
         if contained.is_some()
             && let Err(error) = self.marks.contain(session.id)
@@ -162,31 +159,44 @@ impl Containment {
             warn!(%error, session = %session.id, "The kernel does not refuse the session's connections; killing it now.");
         }
         let denied_at = self.clock.now();
-        let processes = tokio::task::block_in_place(|| self.marks.processes(session.id));
-        match processes {
-            Ok(processes) => tell::people(&processes, &command.reason),
-            Err(error) => warn!(%error, "The session's terminals cannot be found."),
-        }
-        let (of_jobs, left_of_jobs) = self.end_jobs(session.id);
-        let killed = tokio::task::block_in_place(|| self.marks.kill(session.id));
-        let (killed, left) = match killed {
-            Ok(killed) => (killed.signalled, killed.left),
+        let told = match block_in_place(|| self.marks.processes(session.id)) {
+            Ok(processes) => self.say(&processes, command),
             Err(error) => {
-                error!(%error, session = %session.id, "The session could not be ended by its mark.");
-                let living = tokio::task::block_in_place(|| self.marks.processes(session.id));
-                (0, living.map_or(1, |living| living.len()))
+                warn!(%error, "The session's terminals cannot be found.");
+                0
             }
         };
-        let (killed, left) = (killed + of_jobs, left + left_of_jobs);
-        let left = count(left);
+        let (of_jobs, left_of_jobs) = self.end_jobs(session.id);
+        let (killed, left) = self.kill(session.id);
+        let left = count(left + left_of_jobs);
+        // What would not die holds its connections.
+        let cut = if left == 0 {
+            0
+        } else {
+            block_in_place(|| self.cut(&self.with_jobs(session.id), session))
+        };
         let gone_at = (left == 0).then(|| session.ended_at.unwrap_or_else(|| self.clock.now()));
+        self.sessions.lock().frozen(session.id, None);
         Receipt {
-            killed: count(killed),
+            killed: count(killed + of_jobs),
             left,
+            sockets_closed: cut,
+            told: count(told),
             denied_at,
             gone_at,
-            expired: command.expired(),
-            ..Receipt::new(command.order, session.id, command.mode, received_at)
+            ..command.receipt(received_at)
+        }
+    }
+
+    /// Kills a session: killed, and left.
+    fn kill(&self, session: SessionId) -> (usize, usize) {
+        match block_in_place(|| self.marks.kill(session)) {
+            Ok(killed) => (killed.signalled, killed.left),
+            Err(error) => {
+                error!(%error, %session, "The session could not be ended by its mark.");
+                let living = block_in_place(|| self.marks.processes(session));
+                (0, living.map_or(1, |living| living.len()))
+            }
         }
     }
 
@@ -197,51 +207,62 @@ impl Containment {
             if let Err(error) = self.marks.contain(job) {
                 warn!(%error, %job, "The kernel does not refuse the connections of a session's job; killing it now.");
             }
-            match tokio::task::block_in_place(|| self.marks.kill(job)) {
-                Ok(killed) => {
-                    sum.0 += killed.signalled;
-                    sum.1 += killed.left;
-                }
-                Err(error) => {
-                    error!(%error, %job, "A job of the session could not be ended.");
-                    sum.1 += 1;
-                }
-            }
+            let (killed, left) = self.kill(job);
+            sum.0 += killed;
+            sum.1 += left;
         }
         sum
+    }
+
+    /// Stops what runs again in a frozen session.
+    fn keep_still(&self, session: SessionId) {
+        for one in self.with_jobs(session) {
+            let halted = block_in_place(|| self.marks.freeze(one, &BTreeSet::new()));
+            if let Ok(halted) = halted
+                && halted.left > 0
+            {
+                warn!(session = %one, left = halted.left, "Processes of a frozen session run.");
+            }
+        }
     }
 
     /// Not this host's: nothing is touched. Processes that carry the mark all
     /// the same are told as left.
     fn refuse(&self, command: &Command, received_at: UnixNs) -> Receipt {
         let now = self.clock.now();
-        let living = tokio::task::block_in_place(|| self.marks.processes(command.session));
+        let living = block_in_place(|| self.marks.processes(command.session));
         // What cannot be looked for is not told as gone.
         let left = count(living.map_or(1, |living| living.len()));
         warn!(
             order = %command.order, session = %command.session, left,
-            "An order names a session that is not in this host's table, or wants what this agent cannot do; nothing was touched."
+            "An order names a session that is not in this host's table; nothing was touched."
         );
         Receipt {
             left,
             denied_at: now,
             gone_at: (left == 0).then_some(now),
-            expired: command.expired(),
-            ..Receipt::new(command.order, command.session, command.mode, received_at)
+            ..command.receipt(received_at)
         }
     }
 
     async fn tell(&self, session: Option<Session>, receipt: &Receipt) {
-        if receipt.left == 0 {
-            self.counters.contained.add(1);
+        if receipt.is_done() {
+            let counter = match receipt.mode {
+                ContainMode::Kill => &self.counters.contained,
+                ContainMode::Freeze => &self.counters.frozen,
+                ContainMode::Release => &self.counters.released,
+            };
+            counter.add(1);
             info!(
-                order = %receipt.order, session = %receipt.session, killed = receipt.killed,
-                expired = ?receipt.expired, "A session was ended."
+                order = %receipt.order, session = %receipt.session, mode = %receipt.mode,
+                killed = receipt.killed, frozen = receipt.frozen, released = receipt.released,
+                cut = receipt.sockets_closed, expired = ?receipt.expired, foreign = ?receipt.foreign,
+                "An order about a session was carried out."
             );
         } else {
             error!(
-                order = %receipt.order, session = %receipt.session, left = receipt.left,
-                "Processes of a session that was to be ended are left; it is tried again when the order is repeated."
+                order = %receipt.order, session = %receipt.session, mode = %receipt.mode, left = receipt.left,
+                "Processes of a session do not do what an order wants; it is tried again when the order is repeated."
             );
         }
         let attribution = session

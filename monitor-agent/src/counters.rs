@@ -62,6 +62,8 @@ counters! {
     refusals_untold: "Refused logins that were too many in a second to be told one by one.",
     asks_refused: "Requests on the socket from accounts that may not ask.",
     contained: "Sessions that were ended by order.",
+    frozen: "Sessions that were frozen.",
+    released: "Sessions that were released.",
     secrets_removed: "Secrets taken out of what people wrote.",
     watches_beyond: "Watched files above the maximum, which are not watched.",
     watches_let_go: "Replaced or moved files that were let go to make room.",

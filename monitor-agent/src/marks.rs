@@ -1,12 +1,12 @@
 //! What the agent asks the kernel about sessions. Implemented by the probes;
 //! tests bring their own.
 
-use std::{fmt, io};
+use std::{collections::BTreeSet, fmt, io, net::SocketAddr};
 
 use monitor_common::SessionMark;
 use monitor_model::{clock::UnixNs, id::SessionId};
 
-use crate::kernel::{KernelError, Killed, Marked, Probes, SessionState};
+use crate::kernel::{Cut, Halted, KernelError, Killed, Marked, Probes, Resumed, SessionState};
 
 /// The mark of a session: the 16 bytes of its id.
 #[must_use]
@@ -53,6 +53,39 @@ pub trait Marks: Send + Sync + fmt::Debug {
     /// [`KernelError::NoSession`] when no process was marked.
     fn contain(&self, session: SessionId) -> Result<(), KernelError>;
 
+    /// Has the kernel refuse a session's connections and stop what forks or is
+    /// born in it. Takes microseconds; what runs runs on until it is frozen.
+    ///
+    /// # Errors
+    /// [`KernelError::NoSession`] when no process was marked.
+    fn hold(&self, session: SessionId) -> Result<(), KernelError>;
+
+    /// Stops every process of a session but `spared`. Blocks, milliseconds as a
+    /// rule.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the tables cannot be used.
+    fn freeze(&self, session: SessionId, spared: &BTreeSet<u32>) -> Result<Halted, KernelError>;
+
+    /// Lets a frozen session go on.
+    ///
+    /// # Errors
+    /// [`KernelError::BeingKilled`]; others when the tables cannot be used.
+    fn release(&self, session: SessionId) -> Result<Resumed, KernelError>;
+
+    /// Closes the IP sockets that only these sessions hold, but those that go
+    /// to `spared`. Blocks, milliseconds as a rule.
+    ///
+    /// # Errors
+    /// [`KernelError`] when /proc cannot be listed.
+    fn cut(&self, sessions: &[SessionId], spared: Option<SocketAddr>) -> Result<Cut, KernelError>;
+
+    /// What the kernel does with a session; none when it does not know it.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    fn state(&self, session: SessionId) -> Result<Option<SessionState>, KernelError>;
+
     /// Kills every process of a session. Blocks, milliseconds as a rule.
     ///
     /// # Errors
@@ -88,7 +121,28 @@ impl Marks for Probes {
     }
 
     fn contain(&self, session: SessionId) -> Result<(), KernelError> {
-        self.set_session_state(mark_of(session), SessionState::Contained)
+        self.contain_session(mark_of(session))
+    }
+
+    fn hold(&self, session: SessionId) -> Result<(), KernelError> {
+        self.hold_session(mark_of(session))
+    }
+
+    fn freeze(&self, session: SessionId, spared: &BTreeSet<u32>) -> Result<Halted, KernelError> {
+        self.freeze_session(mark_of(session), spared)
+    }
+
+    fn release(&self, session: SessionId) -> Result<Resumed, KernelError> {
+        self.release_session(mark_of(session))
+    }
+
+    fn cut(&self, sessions: &[SessionId], spared: Option<SocketAddr>) -> Result<Cut, KernelError> {
+        let marks: Vec<_> = sessions.iter().copied().map(mark_of).collect();
+        self.cut_connections(&marks, spared)
+    }
+
+    fn state(&self, session: SessionId) -> Result<Option<SessionState>, KernelError> {
+        Ok(self.session(mark_of(session))?.map(|row| row.state))
     }
 
     fn kill(&self, session: SessionId) -> Result<Killed, KernelError> {
@@ -123,6 +177,7 @@ pub(crate) mod tests {
         pub(crate) stubborn: Mutex<usize>,
         /// Processes cannot be listed.
         pub(crate) blind: Mutex<bool>,
+        pub(crate) states: Mutex<HashMap<SessionId, SessionState>>,
     }
 
     impl FakeMarks {
@@ -158,8 +213,70 @@ pub(crate) mod tests {
             Ok(())
         }
 
+        fn hold(&self, session: SessionId) -> Result<(), KernelError> {
+            self.ask("hold", session);
+            if !self.marked.lock().unwrap().contains_key(&session) {
+                return Err(KernelError::NoSession);
+            }
+            let mut states = self.states.lock().unwrap();
+            states.insert(session, SessionState::Frozen);
+            Ok(())
+        }
+
+        fn freeze(
+            &self,
+            session: SessionId,
+            spared: &BTreeSet<u32>,
+        ) -> Result<Halted, KernelError> {
+            self.ask("freeze", session);
+            let mut pids = self.processes(session)?;
+            pids.retain(|pid| !spared.contains(pid));
+            let left = std::mem::take(&mut *self.stubborn.lock().unwrap());
+            Ok(Halted {
+                standing: pids.len() - left,
+                left,
+                ..Halted::default()
+            })
+        }
+
+        fn release(&self, session: SessionId) -> Result<Resumed, KernelError> {
+            self.ask("release", session);
+            let mut states = self.states.lock().unwrap();
+            match states.get(&session) {
+                Some(SessionState::Killed) => return Err(KernelError::BeingKilled),
+                Some(SessionState::Open | SessionState::Contained | SessionState::Frozen)
+                | None => {}
+            }
+            states.insert(session, SessionState::Open);
+            Ok(Resumed {
+                resumed: self.processes(session)?.len(),
+                left: 0,
+            })
+        }
+
+        fn cut(
+            &self,
+            sessions: &[SessionId],
+            _spared: Option<SocketAddr>,
+        ) -> Result<Cut, KernelError> {
+            for session in sessions {
+                self.ask("cut", *session);
+            }
+            Ok(Cut {
+                closed: sessions.len(),
+                ..Cut::default()
+            })
+        }
+
+        fn state(&self, session: SessionId) -> Result<Option<SessionState>, KernelError> {
+            Ok(self.states.lock().unwrap().get(&session).copied())
+        }
+
         fn kill(&self, session: SessionId) -> Result<Killed, KernelError> {
             self.ask("kill", session);
+            let mut states = self.states.lock().unwrap();
+            states.insert(session, SessionState::Killed);
+            drop(states);
             let mut stubborn = self.stubborn.lock().unwrap();
             let left = std::mem::take(&mut *stubborn);
             let mut marked = self.marked.lock().unwrap();

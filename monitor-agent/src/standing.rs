@@ -23,6 +23,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 /// Names of the tables in the database.
 const GRANTS: &str = "grants";
 const DENIED: &str = "denied";
+const DENIED_HERE: &str = "denied_here";
 
 /// The tables cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub struct Tables {
     pub grants: HashMap<GrantId, Grant>,
     /// Certificates that open no session.
     pub denied_serials: BTreeSet<u64>,
+    /// Those of them that this agent denied by itself, since the collector's
+    /// last table.
+    denied_here: BTreeSet<u64>,
     /// Principals that open no session.
     pub denied_principals: BTreeSet<PrincipalId>,
 }
@@ -77,6 +81,9 @@ impl Standing {
         if let Some(message) = kept::<v1::DenyTable>(&database, DENIED)? {
             take_denied(&mut tables, &message);
         }
+        if let Some(message) = kept::<v1::DenyTable>(&database, DENIED_HERE)? {
+            tables.denied_here = message.serials.into_iter().collect();
+        }
         Ok(Self {
             tables: Arc::new(Mutex::new(tables)),
             database: Arc::new(Mutex::new(database)),
@@ -103,6 +110,7 @@ impl Standing {
     /// [`StandingError`]; the old ones are in force then.
     pub fn replace_denied(&self, message: &v1::DenyTable) -> Result<(), StandingError> {
         self.keep(DENIED, message)?;
+        self.keep(DENIED_HERE, &v1::DenyTable::default())?;
         take_denied(&mut self.lock(), message);
         Ok(())
     }
@@ -113,21 +121,49 @@ impl Standing {
     /// # Errors
     /// [`StandingError`]: a restart would not know of it.
     pub fn deny_serial(&self, serial: u64) -> Result<(), StandingError> {
-        let message = {
+        let tables = {
             let mut tables = self.lock();
             if !tables.denied_serials.insert(serial) {
                 return Ok(());
             }
-            v1::DenyTable {
-                serials: tables.denied_serials.iter().copied().collect(),
-                principals: tables
-                    .denied_principals
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
-            }
+            tables.denied_here.insert(serial);
+            tables.clone()
         };
-        self.keep(DENIED, &message)
+        self.keep_denied(&tables)
+    }
+
+    /// Takes back what [`Self::deny_serial`] did. What the collector denies
+    /// stays denied.
+    ///
+    /// # Errors
+    /// [`StandingError`]: a restart would not know of it.
+    pub fn allow_serial(&self, serial: u64) -> Result<(), StandingError> {
+        let tables = {
+            let mut tables = self.lock();
+            if !tables.denied_here.remove(&serial) {
+                return Ok(());
+            }
+            tables.denied_serials.remove(&serial);
+            tables.clone()
+        };
+        self.keep_denied(&tables)
+    }
+
+    fn keep_denied(&self, tables: &Tables) -> Result<(), StandingError> {
+        let here = v1::DenyTable {
+            serials: tables.denied_here.iter().copied().collect(),
+            principals: Vec::new(),
+        };
+        let all = v1::DenyTable {
+            serials: tables.denied_serials.iter().copied().collect(),
+            principals: tables
+                .denied_principals
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        };
+        self.keep(DENIED_HERE, &here)?;
+        self.keep(DENIED, &all)
     }
 
     fn keep(&self, name: &str, message: &impl Message) -> Result<(), StandingError> {
@@ -170,6 +206,7 @@ fn take_grants(tables: &mut Tables, message: v1::GrantTable) -> usize {
 }
 
 fn take_denied(tables: &mut Tables, message: &v1::DenyTable) {
+    tables.denied_here.clear();
     tables.denied_serials = message.serials.iter().copied().collect();
     // A name that no certificate can carry denies nothing.
     tables.denied_principals = message
@@ -225,8 +262,15 @@ pub(crate) mod tests {
             principals: vec!["mallory".into()],
         };
         standing.replace_denied(&denied).unwrap();
-        standing.deny_serial(9).unwrap();
+        for serial in [7, 8, 9] {
+            standing.deny_serial(serial).unwrap();
+        }
         drop(standing);
+        let standing = Standing::open(&path).unwrap();
+        // Of the collector's, its own, and nobody's.
+        for serial in [7, 8, 10] {
+            standing.allow_serial(serial).unwrap();
+        }
         let standing = Standing::open(&path).unwrap();
         let tables = standing.lock();
         assert_eq!(tables.grants.len(), 1);

@@ -4,7 +4,7 @@
 //! written by user space for the first process of a session and by the fork
 //! hook for every other task. `PROCESS_MARKS` repeats it by process id, for
 //! programs that may not read task storage. `SESSION_CONTROL` belongs to user
-//! space, `SESSION_LIVE` to the kernel.
+//! space, `SESSION_LIVE` to the kernel; `STOPPED` is the one that both write.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -112,6 +112,23 @@ impl SessionControl {
     /// New connections are refused, and every task that forks, is born or
     /// starts a program is killed.
     pub const STATE_KILLED: u32 = 2;
+    /// New connections are refused, and every task that forks, is born or
+    /// starts a program is stopped.
+    pub const STATE_FROZEN: u32 = 3;
+}
+
+/// Value of `STOPPED`, whose key is the process id (u32): a process that was
+/// stopped with its session, and is to go on with it. One that its owner had
+/// stopped before has none. Written by the kernel and by user space.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Stopped {
+    /// The session of the process.
+    pub session: SessionMark,
+    /// Start of the process, as in [`ProcessMark::start_ticks`].
+    pub start_ticks: u64,
 }
 
 /// Value of `SESSION_LIVE`; the kernel writes it.

@@ -11,7 +11,9 @@ use aya_ebpf::{
 use monitor_common::{
     Fault, FileObject, SessionMark,
     fault::FAULTS_MAX,
-    mark::{PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
+    mark::{
+        PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, Stopped, TaskMark,
+    },
     ring::{RingCounters, RingWake},
     syscall::{SYSCALL_ENTRIES, SYSCALL_SLOTS_MAX},
     watch::{
@@ -47,6 +49,9 @@ pub static SCRATCH: PerCpuArray<Scratch, SCRATCHES> = PerCpuArray::new();
 pub static TASK_MARKS: TaskStorage<TaskMark> = TaskStorage::new();
 #[btf_map]
 pub static PROCESS_MARKS: HashMap<u32, ProcessMark, PROCESSES_MAX> = HashMap::new();
+/// Processes that stand still with their session.
+#[btf_map]
+pub static STOPPED: HashMap<u32, Stopped, PROCESSES_MAX> = HashMap::new();
 #[btf_map]
 pub static SESSION_CONTROL: HashMap<[u8; 16], SessionControl, SESSIONS_MAX> = HashMap::new();
 #[btf_map]

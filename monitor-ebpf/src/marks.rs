@@ -9,18 +9,19 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::generated::bpf_send_signal;
 use monitor_common::{
     Fault, SessionMark,
-    mark::{ProcessMark, START_TICK_NS, SessionControl, TaskMark},
+    mark::{ProcessMark, START_TICK_NS, SessionControl, Stopped, TaskMark},
 };
 
 use crate::{
     atomic::Number,
     kernel::{Object, load, zero},
-    maps::{PROCESS_MARKS, SESSION_CONTROL, SESSION_LIVE, TASK_MARKS, fault},
+    maps::{PROCESS_MARKS, SESSION_CONTROL, SESSION_LIVE, STOPPED, TASK_MARKS, fault},
     offsets as at,
     task::{process_id, start_boot_ns, thread_id},
 };
 
 const SIGKILL: u32 = 9;
+const SIGSTOP: u32 = 19;
 
 /// The mark of a task, from task storage: for tracing programs.
 ///
@@ -103,15 +104,44 @@ pub fn state(session: SessionMark) -> u32 {
     unsafe { (*control).state }
 }
 
-/// Kills the current task, if its session is to be killed.
+/// Kills or stops the current process, if that is wanted of its session.
+///
+/// # Safety
+/// `current` must be the current task.
 #[inline(always)]
-pub fn kill_if_wanted(session: SessionMark) {
-    if state(session) != SessionControl::STATE_KILLED {
-        return;
+pub unsafe fn hold_back(current: Object, session: SessionMark) {
+    match state(session) {
+        SessionControl::STATE_KILLED => send(SIGKILL),
+        SessionControl::STATE_FROZEN => {
+            // SAFETY: the caller vouches for `current`.
+            unsafe { note_stopped(current, session) };
+            send(SIGSTOP);
+        }
+        _ => {}
     }
+}
+
+/// Sends a signal to the current process.
+#[inline(always)]
+fn send(signal: u32) {
     // SAFETY: the helper has no precondition.
-    if unsafe { bpf_send_signal(SIGKILL) } != 0 {
+    if unsafe { bpf_send_signal(signal) } != 0 {
         fault(Fault::SignalFailed);
+    }
+}
+
+/// Remembers that the process of a task is to go on with its session. Before
+/// the signal: what is stopped is never forgotten.
+#[inline(always)]
+unsafe fn note_stopped(task: Object, session: SessionMark) {
+    let stopped = Stopped {
+        session,
+        // SAFETY: `task` is a task.
+        start_ticks: unsafe { start_boot_ns(task) } / START_TICK_NS,
+    };
+    // SAFETY: `task` is a task.
+    if STOPPED.insert(unsafe { process_id(task) }, stopped, 0).is_err() {
+        fault(Fault::ProcessTableFull);
     }
 }
 

@@ -64,6 +64,9 @@ pub struct Receipt {
     pub left: u32,
     /// Processes that stand still now.
     pub frozen: u32,
+    /// Those of them that sleep in the kernel, where no signal reaches them: they
+    /// stop before their next instruction.
+    pub asleep: u32,
     /// Processes that were let go on.
     pub released: u32,
     /// Connections that were cut: closed by the kernel, both ends told.
@@ -104,6 +107,7 @@ impl Receipt {
             killed: 0,
             left: 0,
             frozen: 0,
+            asleep: 0,
             released: 0,
             sockets_closed: 0,
             told: 0,

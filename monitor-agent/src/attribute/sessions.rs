@@ -12,6 +12,7 @@ use std::{
 use monitor_common::mark::SESSIONS_MAX;
 use monitor_model::{
     clock::UnixNs,
+    contain::Frozen,
     id::SessionId,
     session::{Session, SessionState},
 };
@@ -127,6 +128,14 @@ impl Sessions {
         Some(session.clone())
     }
 
+    /// Says since when and by which order a session stands still, or that it no
+    /// longer does.
+    pub fn frozen(&mut self, id: SessionId, frozen: Option<Frozen>) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.frozen = frozen.filter(|_| row.ended_at.is_none());
+        }
+    }
+
     /// Says that a session's last process is gone; none when it was known to be.
     pub fn ended(&mut self, id: SessionId, at: UnixNs) -> Option<Session> {
         let session = self
@@ -135,6 +144,7 @@ impl Sessions {
             .filter(|row| row.ended_at.is_none())?;
         session.state = SessionState::Ended;
         session.ended_at = Some(at);
+        session.frozen = None;
         let session = session.clone();
         // An ended session always finds room.
         let _ = self.put(session.clone());

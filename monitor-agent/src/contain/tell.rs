@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Write as _, os::unix::fs::OpenOptionsExt as _};
 
-use monitor_model::bytes::ByteText;
+use monitor_model::{bytes::ByteText, contain::ContainMode};
 
 use crate::attribute::host::ProcessStat;
 
@@ -11,14 +11,45 @@ const TERMINALS_MAX: usize = 64;
 /// First and last major number of pseudo terminals.
 const PTS_MAJOR: std::ops::RangeInclusive<u32> = 136..=143;
 
-/// Writes to every terminal of some processes.
-pub fn people(processes: &[u32], reason: &str) {
+/// What a person is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// What is done to the session.
+    pub mode: ContainMode,
+    /// Why.
+    pub reason: &'a str,
+    /// Whom to call; empty where nobody is configured.
+    pub contact: &'a str,
+}
+
+impl Words<'_> {
+    /// Reason and contact come from outside: nothing in them may drive a
+    /// terminal.
+    fn spell(&self) -> String {
+        let reason = ByteText::from(self.reason);
+        let what = match self.mode {
+            ContainMode::Kill => format!("your session was ended: {reason}"),
+            ContainMode::Freeze => format!("your session was frozen, nothing in it runs: {reason}"),
+            ContainMode::Release => format!("your session goes on: {reason}"),
+        };
+        let mut text = format!("\r\n*** monitor: {what}\r\n");
+        if !self.contact.is_empty() {
+            let contact = ByteText::from(self.contact);
+            text = format!("{text}*** Whom to call: {contact}\r\n");
+        }
+        text
+    }
+}
+
+/// Writes to every terminal of some processes; how many took it.
+#[must_use]
+pub fn people(processes: &[u32], words: Words<'_>) -> usize {
     let terminals: BTreeSet<String> = processes
         .iter()
         .filter_map(|pid| terminal(ProcessStat::read(*pid).ok()?.tty))
         .collect();
-    // The reason comes from outside: nothing in it may drive a terminal.
-    let reason = ByteText::from(reason);
+    let text = words.spell();
+    let mut told = 0;
     for path in terminals.into_iter().take(TERMINALS_MAX) {
         let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK;
         let flags = flags.bits().cast_signed();
@@ -28,12 +59,10 @@ pub fn people(processes: &[u32], reason: &str) {
             .open(path);
         if let Ok(mut terminal) = opened {
             // A terminal that takes nothing now is no reason to wait.
-            let _ = write!(
-                terminal,
-                "\r\n*** monitor: your session was ended: {reason}\r\n"
-            );
+            told += usize::from(terminal.write_all(text.as_bytes()).is_ok());
         }
     }
+    told
 }
 
 /// The device of a terminal number, as /proc/PID/stat gives it.
@@ -48,6 +77,25 @@ fn terminal(number: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_say_what_why_and_whom_to_call_and_drive_no_terminal() {
+        let words = Words {
+            mode: ContainMode::Freeze,
+            reason: "globex's key\x1b[2J",
+            contact: "the desk, 4711",
+        };
+        let text = words.spell();
+        assert!(text.starts_with("\r\n*** monitor: your session was frozen"));
+        assert!(text.ends_with("*** Whom to call: the desk, 4711\r\n"));
+        assert!(!text.contains('\x1b'), "{text:?}");
+        let words = Words {
+            mode: ContainMode::Kill,
+            contact: "",
+            ..words
+        };
+        assert!(!words.spell().contains("call"));
+    }
 
     #[test]
     fn terminal_numbers_are_devices() {

@@ -1,8 +1,8 @@
-use monitor_model::clock::SystemClock;
+use monitor_model::{clock::SystemClock, contain::Frozen};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{attribute::sessions::tests::session, marks::tests::FakeMarks};
+use crate::{attribute::sessions::tests::session, marks::tests::FakeMarks, spool::RECEIPTS_MAX};
 
 pub(crate) struct Bench {
     pub(crate) containment: Containment,
@@ -28,6 +28,7 @@ pub(crate) fn bench_at(clock: Arc<dyn Clock>) -> Bench {
         counters: Arc::default(),
         clock,
         receipts: Receipts::default(),
+        contact: String::new(),
     };
     Bench {
         containment,
@@ -120,7 +121,7 @@ async fn a_receipt_of_before_a_restart_is_given_again() {
         )
     };
     let containment = Containment {
-        receipts: Receipts::resume(vec![receipt.clone()]),
+        receipts: Receipts::resume(std::slice::from_ref(&receipt)),
         ..bench.containment
     };
     assert_eq!(
@@ -191,6 +192,140 @@ async fn processes_that_are_left_are_tried_again_when_the_order_is_repeated() {
         .carry_out(&command(1, id), UnixNs(5))
         .await;
     assert_eq!((receipt.left, receipt.gone_at.is_some()), (0, true));
+}
+
+fn wanting(mode: ContainMode, order: u128, session: SessionId) -> Command {
+    Command {
+        mode,
+        ..command(order, session)
+    }
+}
+
+/// A session of two processes, and one job of it.
+fn at_work(bench: &Bench) -> (SessionId, SessionId) {
+    let (id, job) = (session(1).id, session(9).id);
+    bench.containment.sessions.lock().put(session(1)).unwrap();
+    let attribution = note::attribution(&session(1));
+    let kept = bench.containment.jobs.put(crate::attribute::jobs::Job {
+        id: job,
+        attribution,
+    });
+    assert!(kept);
+    let mut marked = bench.marks.marked.lock().unwrap();
+    marked.insert(id, vec![4_000_001, 4_000_002]);
+    marked.insert(job, vec![4_000_003]);
+    (id, job)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_frozen_with_its_jobs_and_goes_on_when_it_is_released() {
+    let mut bench = bench();
+    let (id, job) = at_work(&bench);
+    let freeze = wanting(ContainMode::Freeze, 1, id);
+    let receipt = bench.containment.carry_out(&freeze, UnixNs(5)).await;
+    assert_eq!((receipt.frozen, receipt.left), (3, 0));
+    assert_eq!((receipt.sockets_closed, receipt.gone_at), (2, None));
+    let since = receipt.frozen_at.unwrap();
+    let asked = bench.marks.take_asked();
+    assert_eq!(asked[..2], [format!("hold {id}"), format!("hold {job}")]);
+    let frozen = |bench: &Bench| bench.containment.sessions.lock().get(id).unwrap().frozen;
+    let order = freeze.order;
+    assert_eq!(frozen(&bench), Some(Frozen { order, since }));
+    let denies = |bench: &Bench| {
+        let tables = bench.containment.standing.lock();
+        tables.denied_serials.contains(&7)
+    };
+    assert!(denies(&bench));
+    assert!(bench.notes.try_recv().is_ok());
+    // Again: the same receipt, and nothing is done.
+    let again = bench.containment.carry_out(&freeze, UnixNs(9)).await;
+    assert_eq!(again, receipt);
+    assert!(bench.marks.take_asked().is_empty());
+    // The order that froze it may also be the one that is taken back.
+    let release = wanting(ContainMode::Release, 1, id);
+    let receipt = bench.containment.carry_out(&release, UnixNs(9)).await;
+    assert_eq!((receipt.released, receipt.left), (3, 0));
+    assert!(receipt.released_at.is_some());
+    assert_eq!((frozen(&bench), denies(&bench)), (None, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_killed_is_not_released() {
+    let bench = bench();
+    let (id, _) = at_work(&bench);
+    *bench.marks.stubborn.lock().unwrap() = 1;
+    let kill = wanting(ContainMode::Kill, 1, id);
+    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await;
+    assert_eq!((receipt.left, receipt.gone_at), (1, None));
+    assert!(receipt.sockets_closed > 0, "what it holds open is cut");
+    let release = wanting(ContainMode::Release, 2, id);
+    let receipt = bench.containment.carry_out(&release, UnixNs(6)).await;
+    assert!(receipt.left > 0 && receipt.released_at.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_left_half_frozen_is_finished_and_kept_still() {
+    let bench = bench();
+    let (id, _) = at_work(&bench);
+    // The kernel was told, and the agent died before its receipt was on disk.
+    bench.marks.hold(id).unwrap();
+    let containment = Arc::new(bench.containment);
+    let keeper = keeper::Keeper::new(Arc::clone(&containment));
+    keeper.look().await;
+    let newest = containment.receipts.newest();
+    assert_eq!((newest.len(), newest[0].mode), (1, ContainMode::Freeze));
+    assert!(
+        containment
+            .sessions
+            .lock()
+            .get(id)
+            .unwrap()
+            .frozen
+            .is_some()
+    );
+    bench.marks.take_asked();
+    // Whoever lets it go on does so for a second.
+    keeper.look().await;
+    assert!(bench.marks.take_asked().contains(&format!("freeze {id}")));
+    let receipts = Receipts::resume(&newest);
+    let restarted = Containment {
+        receipts,
+        sessions: SharedSessions::default(),
+        standing: containment.standing.clone(),
+        jobs: containment.jobs.clone(),
+        marks: bench.marks.clone(),
+        notes: containment.notes.clone(),
+        counters: Arc::default(),
+        clock: Arc::new(SystemClock),
+        contact: String::new(),
+    };
+    restarted.sessions.lock().put(session(1)).unwrap();
+    restarted.recall();
+    assert!(restarted.sessions.lock().get(id).unwrap().frozen.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_begins_after_its_session_was_ended_is_ended() {
+    let bench = bench();
+    let (id, job) = at_work(&bench);
+    assert!(bench.containment.jobs.remove(job).is_some());
+    let kill = wanting(ContainMode::Kill, 1, id);
+    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await;
+    assert_eq!(receipt.killed, 2);
+    let containment = Arc::new(bench.containment);
+    let keeper = keeper::Keeper::new(Arc::clone(&containment));
+    bench.marks.take_asked();
+    keeper.look().await;
+    assert!(bench.marks.take_asked().is_empty());
+    let attribution = note::attribution(&session(1));
+    assert!(containment.jobs.put(crate::attribute::jobs::Job {
+        id: job,
+        attribution,
+    }));
+    keeper.look().await;
+    let asked = bench.marks.take_asked();
+    assert!(asked.contains(&format!("kill {job}")), "{asked:?}");
+    assert!(!asked.contains(&format!("kill {id}")));
 }
 
 #[test]

@@ -133,6 +133,9 @@ pub enum KernelError {
     /// The session has no row: it was never opened, or it was forgotten.
     #[error("the session is not known to the probes")]
     NoSession,
+    /// The session is to be killed, which is not taken back.
+    #[error("the session is being killed, which cannot be taken back")]
+    BeingKilled,
     /// More watches than the table holds.
     #[error("{given} watches: at most {max} {what} can be watched")]
     TooManyWatches {

@@ -40,6 +40,7 @@ pub(super) const MAPS: &[&str] = &[
     "FAULTS",
     "TASK_MARKS",
     "PROCESS_MARKS",
+    "STOPPED",
     "SESSION_CONTROL",
     "SESSION_LIVE",
     "SESSIONS_EPOCH",

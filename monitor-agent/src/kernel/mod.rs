@@ -39,8 +39,9 @@
 //! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
-//! - [`sessions`], `process`: marks, states, killing; [`watch`]: watched files;
-//!   `identify`: who a file is.
+//! - [`sessions`], `process`: marks, states, killing; `freeze`, `groups`: what
+//!   stands still and goes on; `sockets`, `sock_diag`: connections that are cut.
+//! - [`watch`]: watched files; `identify`: who a file is.
 //! - [`clock`]: time; [`mod@features`]: what `doctor` tells.
 
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub mod clock;
 pub mod counters;
 mod error;
 pub mod features;
+mod freeze;
+mod groups;
 pub mod hooks;
 mod identify;
 mod load;
@@ -62,6 +65,8 @@ mod pins;
 mod process;
 pub mod ring;
 pub mod sessions;
+mod sock_diag;
+mod sockets;
 mod sys;
 mod table;
 pub mod watch;
@@ -72,6 +77,7 @@ pub use clock::TimeOffset;
 pub use counters::{Counters, NotRun, RingCount, SecondLook};
 pub use error::KernelError;
 pub use features::{Feature, FeatureReport, FeatureState, features, trial};
+pub use freeze::{Halted, Resumed};
 pub use hooks::{Family, Tier};
 pub(crate) use load::cgroup_root;
 pub use load::{ArmReport, FamilyReport, Refusal};
@@ -79,6 +85,7 @@ pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
 pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
+pub use sockets::Cut;
 pub use watch::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
 
 use pins::{Found, Pins};
@@ -294,6 +301,7 @@ impl Probes {
     /// # Errors
     /// [`KernelError::NoSession`], `Process`, `Table`.
     pub fn kill_session(&self, mark: SessionMark) -> Result<Killed, KernelError> {
+        self.unlock(mark)?;
         self.sessions.kill(mark)
     }
 

@@ -59,6 +59,16 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
+    pub(super) fn stop(&self) {
+        // As above.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::STOP);
+    }
+
+    /// Whether it was told to go on.
+    pub(super) fn go_on(&self) -> bool {
+        rustix::process::pidfd_send_signal(&self.pidfd, Signal::CONT).is_ok()
+    }
+
     /// Start of the process in hundredths of a second since boot: field 22 of
     /// its `stat`. The second field, its name, may hold anything but is the
     /// only one in parentheses.

@@ -19,7 +19,7 @@ use super::{
 };
 use monitor_common::{
     SessionMark,
-    mark::{ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, TaskMark},
+    mark::{ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, Stopped, TaskMark},
 };
 
 /// Most rounds of [`super::Probes::kill_session`]. The kernel kills newborn
@@ -38,6 +38,9 @@ pub enum SessionState {
     /// New connections are refused, and tasks that fork, are born or start a
     /// program are killed.
     Killed,
+    /// New connections are refused, and tasks that fork, are born or start a
+    /// program are stopped.
+    Frozen,
 }
 
 impl SessionState {
@@ -46,6 +49,7 @@ impl SessionState {
             Self::Open => SessionControl::STATE_OPEN,
             Self::Contained => SessionControl::STATE_CONTAINED,
             Self::Killed => SessionControl::STATE_KILLED,
+            Self::Frozen => SessionControl::STATE_FROZEN,
         }
     }
 
@@ -53,6 +57,7 @@ impl SessionState {
         match number {
             SessionControl::STATE_OPEN => Self::Open,
             SessionControl::STATE_CONTAINED => Self::Contained,
+            SessionControl::STATE_FROZEN => Self::Frozen,
             _ => Self::Killed,
         }
     }
@@ -107,6 +112,8 @@ pub(super) struct SessionTables {
     processes: Table<u32, ProcessMark>,
     control: Table<SessionMark, SessionControl>,
     live: Table<SessionMark, SessionLive>,
+    /// By process id.
+    pub(super) stopped: Table<u32, Stopped>,
     /// Raised after each change, so that the kernel asks the tables anew.
     epoch: Mutex<Table<u32, u32>>,
 }
@@ -126,6 +133,7 @@ impl SessionTables {
             control: Table::open(&pins.map("SESSION_CONTROL"))
                 .map_err(failed("SESSION_CONTROL"))?,
             live: Table::open(&pins.map("SESSION_LIVE")).map_err(failed("SESSION_LIVE"))?,
+            stopped: Table::open(&pins.map("STOPPED")).map_err(failed("STOPPED"))?,
             epoch: Mutex::new(
                 Table::open(&pins.map("SESSIONS_EPOCH")).map_err(failed("SESSIONS_EPOCH"))?,
             ),
@@ -237,7 +245,7 @@ impl SessionTables {
     }
 
     /// User space alone writes this table, and one agent at a time.
-    fn change(
+    pub(super) fn change(
         &self,
         mark: SessionMark,
         change: impl FnOnce(&mut SessionControl),
@@ -321,7 +329,7 @@ impl SessionTables {
         };
         self.control.remove(&mark).map_err(failed)?;
         self.live.remove(&mark).map_err(failed)?;
-        Ok(())
+        self.take_stopped(mark).map(drop)
     }
 
     /// The living processes with a mark.

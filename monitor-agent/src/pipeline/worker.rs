@@ -8,7 +8,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     event::{Action, Event, GapCause, ProcessRef, SURVIVORS_MAX},
     id::{EventId, SessionId, Source},
-    session::{Session, SessionState},
+    session::{Session, SessionState as Standing},
 };
 use monitor_proto::encode_event;
 use tokio::sync::oneshot;
@@ -17,9 +17,13 @@ use zerocopy::FromBytes as _;
 
 use super::{logouts::Logouts, source};
 use crate::{
-    attribute::{Attributor, Host, Origin, Place, SharedSessions, jobs::Deed},
+    attribute::{
+        Attributor, Host, Origin, Place, SharedSessions,
+        jobs::{Deed, Job},
+    },
+    contain::foreign::Foreign,
     counters::Counters,
-    kernel::TimeOffset,
+    kernel::{SessionState, TimeOffset},
     marks::{self, Marks},
     note::{Keep, Note},
     redact::Redactor,
@@ -61,6 +65,8 @@ pub struct Worker<H> {
     ended: Vec<SessionId>,
     logouts: Logouts,
     full: bool,
+    /// What the agent decides alone.
+    foreign: Option<Foreign>,
 }
 
 impl<H: Host> Worker<H> {
@@ -76,6 +82,7 @@ impl<H: Host> Worker<H> {
             ended: Vec::new(),
             logouts: Logouts::default(),
             full: false,
+            foreign: None,
         };
         worker
             .parts
@@ -93,6 +100,13 @@ impl<H: Host> Worker<H> {
             worker.reading.epoch = Some(epoch);
         }
         worker
+    }
+
+    /// Answers what the agent answers alone.
+    #[must_use]
+    pub fn answering(mut self, foreign: Option<Foreign>) -> Self {
+        self.foreign = foreign;
+        self
     }
 
     /// What may still be written; told when it begins to be less than all.
@@ -161,6 +175,9 @@ impl<H: Host> Worker<H> {
             .parts
             .attributor
             .event(record, Place { source, sequence }, offset);
+        if let Some(foreign) = &self.foreign {
+            foreign.look(&event, header.session);
+        }
         self.take_deeds();
         self.take_contradictions();
         let secrets = self.parts.redactor.redact(&mut event);
@@ -202,6 +219,7 @@ impl<H: Host> Worker<H> {
                 debug!(%error, pid, %job, "A process of a job could not be marked.");
             }
             if let Deed::Began { job, .. } = deed {
+                self.hold_job(&job);
                 let leader = ProcessRef {
                     pid,
                     start_boot_ns: Some(start),
@@ -222,6 +240,23 @@ impl<H: Host> Worker<H> {
         }
     }
 
+    /// A job of a session that an order holds back is held back from its first
+    /// moment on; the rest is the keeper's.
+    fn hold_job(&self, job: &Job) {
+        let session = job.attribution.session;
+        let state = session.map(|session| self.parts.marks.state(session));
+        let held = match state {
+            Some(Ok(Some(SessionState::Frozen))) => self.parts.marks.hold(job.id),
+            Some(Ok(Some(SessionState::Contained | SessionState::Killed))) => {
+                self.parts.marks.contain(job.id)
+            }
+            Some(Ok(Some(SessionState::Open) | None) | Err(_)) | None => Ok(()),
+        };
+        if let Err(error) = held {
+            warn!(%error, job = %job.id, "The kernel does not hold back a job of a contained session.");
+        }
+    }
+
     /// A process of a session ended: the first one is sshd's, and ends with the
     /// login.
     fn take_exit(&mut self, id: SessionId, pid: u32, at: UnixNs) {
@@ -237,7 +272,7 @@ impl<H: Host> Worker<H> {
         while let Some(id) = self.logouts.take_due(now) {
             let row = self.parts.sessions.lock().get(id).cloned();
             // One that is being ended is told of by its receipt.
-            let Some(session) = row.filter(|row| row.state == SessionState::Live) else {
+            let Some(session) = row.filter(|row| row.state == Standing::Live) else {
                 continue;
             };
             match self.parts.marks.processes(id) {

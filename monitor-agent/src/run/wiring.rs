@@ -2,7 +2,10 @@
 
 use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
-use monitor_model::{clock::Clock, event::HookState};
+use monitor_model::{
+    clock::Clock,
+    event::{HookState, Receipt},
+};
 use monitor_proto::v1;
 use tokio::{sync::watch as channel, task::JoinSet};
 
@@ -10,7 +13,11 @@ use super::{RunError, ground::Ground, probes};
 use crate::{
     attribute::{Attributor, Jobs, Origin, SharedJobs, SharedSessions, ThisHost},
     config::Config,
-    contain::{Containment, Receipts},
+    contain::{
+        Containment, Receipts,
+        foreign::{CarryOut, Foreign},
+        keeper::Keeper,
+    },
     counters::Counters,
     directory::Directory,
     expiry::{AtExpiry, Expiry},
@@ -43,8 +50,9 @@ struct Shared {
 }
 
 impl Shared {
-    fn containment(&self, receipts: Receipts) -> Containment {
-        Containment {
+    fn containment(&self, receipts: &[Receipt], contact: &str) -> Arc<Containment> {
+        Arc::new(Containment {
+            contact: contact.to_owned(),
             standing: self.standing.clone(),
             sessions: self.sessions.clone(),
             jobs: self.jobs.clone(),
@@ -52,14 +60,26 @@ impl Shared {
             notes: self.notes.clone(),
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
-            receipts,
-        }
+            receipts: Receipts::resume(receipts),
+        })
     }
 
     fn expiry(&self, at: AtExpiry, containment: &Arc<Containment>) -> Option<Expiry> {
         let tables = (self.standing.clone(), self.sessions.clone());
         let ends = || Expiry::new(tables, Arc::clone(containment), Arc::clone(&self.clock));
         (at == AtExpiry::End).then(ends)
+    }
+
+    /// Who ends and holds sessions, and the look at events by which one is told.
+    fn enders(&self, config: &Config, containment: &Arc<Containment>) -> (Enders, Option<Foreign>) {
+        let answers = Foreign::new(config.contain.on_foreign_credential, containment);
+        let (foreign, carries_out) = answers.unzip();
+        let enders = Enders {
+            expiry: self.expiry(config.at_expiry, containment),
+            keeper: Keeper::new(Arc::clone(containment)),
+            carries_out,
+        };
+        (enders, foreign)
     }
 
     fn adoption(&self) -> Adoption<'_> {
@@ -147,7 +167,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         epoch,
     } = armed;
     let path = config.state_dir.join("spool.db");
-    let (spool, mut recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
+    let (spool, recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
     let (notes, notes_in) = Notes::channel();
     let shared = Shared {
         origin,
@@ -162,9 +182,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     };
     let (newest, newest_out) = channel::channel(spool.newest());
     let (acked, acked_out) = channel::channel(0);
-    let receipts = Receipts::resume(std::mem::take(&mut recovered.receipts));
-    let containment = Arc::new(shared.containment(receipts));
-    let expiry = shared.expiry(config.at_expiry, &containment);
+    let containment = shared.containment(&recovered.receipts, &config.contain.contact);
+    let (enders, foreign) = shared.enders(config, &containment);
     let hooks = probes::hook_states(&report);
     let uplink = Uplink {
         collector: config.collector.clone(),
@@ -174,17 +193,18 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         newest: newest_out,
         acked,
         standing: shared.standing.clone(),
-        containment,
+        containment: Arc::clone(&containment),
         counters: Arc::clone(&shared.counters),
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
     let started = probes::started_note(&report, hooks);
-    let worker = begin(Worker::new(parts, recovered, epoch), started, &shared);
+    let worker = Worker::new(parts, recovered, epoch).answering(foreign);
+    let worker = begin(worker, started, &shared);
+    containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let others = spawn((door, uplink, expiry), lock);
-    let counters = shared.counters;
-    let (notes, acked) = (notes_in, acked_out);
+    let others = spawn((door, uplink), enders, lock);
+    let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
         Pipeline {
             worker,
@@ -208,7 +228,14 @@ fn begin(mut worker: Worker<ThisHost>, started: Note, shared: &Shared) -> Worker
     worker
 }
 
-fn spawn((door, uplink, expiry): (Door, Uplink, Option<Expiry>), lock: OwnedFd) -> JoinSet<()> {
+/// Who ends and holds sessions without being told.
+struct Enders {
+    expiry: Option<Expiry>,
+    keeper: Keeper,
+    carries_out: Option<CarryOut>,
+}
+
+fn spawn((door, uplink): (Door, Uplink), enders: Enders, lock: OwnedFd) -> JoinSet<()> {
     let mut others = JoinSet::new();
     others.spawn(async move {
         // Given back when the socket is gone.
@@ -216,8 +243,12 @@ fn spawn((door, uplink, expiry): (Door, Uplink, Option<Expiry>), lock: OwnedFd) 
         door.run().await;
     });
     others.spawn(uplink.run());
-    if let Some(expiry) = expiry {
+    others.spawn(enders.keeper.run());
+    if let Some(expiry) = enders.expiry {
         others.spawn(expiry.run());
+    }
+    if let Some(carries_out) = enders.carries_out {
+        others.spawn(carries_out.run());
     }
     others
 }

@@ -31,9 +31,9 @@ CREATE TABLE IF NOT EXISTS epochs (
     boot BLOB PRIMARY KEY, epoch TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
     id BLOB PRIMARY KEY, ended_at INTEGER, session BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS receipts (
-    order_id BLOB NOT NULL, session BLOB NOT NULL, place INTEGER NOT NULL, receipt BLOB NOT NULL,
-    PRIMARY KEY (order_id, session)) STRICT;
+CREATE TABLE IF NOT EXISTS done (
+    order_id BLOB NOT NULL, session BLOB NOT NULL, mode INTEGER NOT NULL, place INTEGER NOT NULL,
+    receipt BLOB NOT NULL, PRIMARY KEY (order_id, session, mode)) STRICT;
 CREATE TABLE IF NOT EXISTS jobs (
     id BLOB PRIMARY KEY, attribution BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS writings (
@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS writings (
 /// Reads what was kept; positions of other boots are forgotten.
 pub(super) fn recover(database: &mut Connection, boot: BootId) -> Result<Recovered, SpoolError> {
     let transaction = database.transaction()?;
+    take_over(&transaction)?;
     let this = boot.to_bytes();
     transaction.execute("DELETE FROM streams WHERE boot <> ?1", [this])?;
     transaction.execute("DELETE FROM epochs WHERE boot <> ?1", [this])?;
@@ -112,8 +113,22 @@ fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {
     Ok(sessions)
 }
 
+/// Takes over the receipts of an agent that could only kill.
+fn take_over(transaction: &Transaction<'_>) -> Result<(), SpoolError> {
+    let has_old =
+        "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'receipts'";
+    if transaction.query_row(has_old, [], |row| row.get(0))? {
+        transaction.execute_batch(
+            "INSERT OR IGNORE INTO done (order_id, session, mode, place, receipt)
+                 SELECT order_id, session, 1, place, receipt FROM receipts;
+             DROP TABLE receipts;",
+        )?;
+    }
+    Ok(())
+}
+
 fn receipts(transaction: &Transaction<'_>) -> Result<Vec<Receipt>, SpoolError> {
-    let mut rows = transaction.prepare("SELECT receipt FROM receipts ORDER BY place")?;
+    let mut rows = transaction.prepare("SELECT receipt FROM done ORDER BY place")?;
     let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut receipts = Vec::new();
     for bytes in found {
@@ -185,17 +200,17 @@ pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<(),
         }
         Keep::Receipt(receipt) => {
             transaction.execute(
-                "INSERT OR REPLACE INTO receipts (order_id, session, place, receipt)
-                 VALUES (?1, ?2, (SELECT coalesce(max(place), 0) + 1 FROM receipts), ?3)",
+                "INSERT OR REPLACE INTO done (order_id, session, mode, place, receipt)
+                 VALUES (?1, ?2, ?3, (SELECT coalesce(max(place), 0) + 1 FROM done), ?4)",
                 params![
                     receipt.order.to_bytes(),
                     receipt.session.to_bytes(),
+                    i32::from(v1::ContainMode::from(receipt.mode)),
                     v1::Receipt::from(receipt).encode_to_vec()
                 ],
             )?;
             transaction.execute(
-                "DELETE FROM receipts WHERE place <=
-                     (SELECT max(place) FROM receipts) - ?1",
+                "DELETE FROM done WHERE place <= (SELECT max(place) FROM done) - ?1",
                 [most(RECEIPTS_MAX)],
             )?;
         }

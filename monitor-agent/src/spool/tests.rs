@@ -2,6 +2,9 @@ use std::fs;
 
 use monitor_model::{clock::UnixNs, contain::ContainMode, id::OrderId};
 
+use monitor_proto::v1;
+use prost::Message as _;
+
 use super::*;
 use crate::attribute::sessions::tests::session;
 
@@ -246,4 +249,38 @@ fn a_reading_that_could_not_be_written_is_written_whole_when_tried_again() {
     other.execute_batch("ROLLBACK").unwrap();
     spool.append(&one).unwrap();
     assert_eq!(all(&path), [(1, vec![b"a".to_vec()])]);
+}
+
+#[test]
+fn receipts_of_an_agent_that_could_only_kill_are_known_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let old = v1::Receipt {
+        order: OrderId::from_parts(UnixNs(1), 1).to_bytes().to_vec(),
+        session: session(1).id.to_bytes().to_vec(),
+        killed: 3,
+        ..v1::Receipt::default()
+    };
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE receipts (
+                 order_id BLOB NOT NULL, session BLOB NOT NULL, place INTEGER NOT NULL,
+                 receipt BLOB NOT NULL, PRIMARY KEY (order_id, session)) STRICT;",
+        )
+        .unwrap();
+    database
+        .execute(
+            "INSERT INTO receipts VALUES (?1, ?2, 1, ?3)",
+            rusqlite::params![old.order, old.session, old.encode_to_vec()],
+        )
+        .unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let (_, recovered) = Spool::open(&path, boot(1), MAX).unwrap();
+        let [receipt] = recovered.receipts.as_slice() else {
+            panic!("{:?}", recovered.receipts)
+        };
+        assert_eq!((receipt.mode, receipt.killed), (ContainMode::Kill, 3));
+    }
 }

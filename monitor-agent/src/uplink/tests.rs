@@ -242,6 +242,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         counters: Arc::default(),
         clock: Arc::clone(&clock),
         receipts: Receipts::default(),
+        contact: String::new(),
     };
     let uplink = Uplink {
         collector: Collector {

@@ -166,6 +166,8 @@ fn perform(act: &[&str]) {
             };
             UdpSocket::bind(local).unwrap().connect(address).unwrap();
         }
+        ["talk", address] => crate::containment::talk(address),
+        ["vfork", fifo] => crate::containment::wait_as_the_parent_of_a_vfork(fifo),
         ["threads"] => {
             // All end at the same moment, with the process.
             for _ in 0..16 {

@@ -22,9 +22,11 @@
 mod actor;
 mod canary;
 mod connect;
+mod containment;
 mod credential;
 mod deeds;
 mod exec;
+mod foreign;
 mod host_change;
 mod input;
 mod local;

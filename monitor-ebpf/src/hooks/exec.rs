@@ -73,7 +73,8 @@ fn started(current: Object, bprm: Object) -> i32 {
     if !session.is_none() {
         // SAFETY: the tracepoint gives the current task.
         unsafe { identity::after_exec(current, session) };
-        marks::kill_if_wanted(session);
+        // SAFETY: the tracepoint gives the current task.
+        unsafe { marks::hold_back(current, session) };
     }
     0
 }

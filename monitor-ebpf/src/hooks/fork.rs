@@ -46,7 +46,8 @@ fn born(parent: Object, child: Object) -> i32 {
         // SAFETY: the tracepoint gives tasks.
         unsafe { tell(parent, child, session) };
     }
-    marks::kill_if_wanted(session);
+    // SAFETY: the parent is the current task.
+    unsafe { marks::hold_back(parent, session) };
     0
 }
 

@@ -73,18 +73,20 @@ fn entry(regs: Object) -> u32 {
 }
 
 /// Sees: newborn tasks, before their first instruction. Kills those of killed
-/// sessions: a task that was being born when the session was killed has nobody
-/// else to stop it.
+/// sessions and stops those of frozen ones: a task that was being born when the
+/// session was told so has nobody else to stop it.
 #[btf_tracepoint(function = "sys_exit")]
 pub fn syscall_birth(ctx: BtfTracePointContext) -> i32 {
     let returned: i64 = ctx.arg(1);
     if returned != 0 {
         return 0;
     }
+    let current = current_task();
     // SAFETY: the helper gives the current task.
-    let session = unsafe { marks::of_task(current_task()) };
+    let session = unsafe { marks::of_task(current) };
     if !session.is_none() {
-        marks::kill_if_wanted(session);
+        // SAFETY: the helper gives the current task.
+        unsafe { marks::hold_back(current, session) };
     }
     0
 }

@@ -112,6 +112,7 @@ fn receipt() -> Receipt {
         killed: 5,
         left: 0,
         frozen: 4,
+        asleep: 6,
         released: 3,
         sockets_closed: 2,
         told: 1,

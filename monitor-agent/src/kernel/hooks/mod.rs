@@ -44,7 +44,7 @@ macro_rules! families {
 
 families! {
     Life => "life", "Births and ends of tasks: marks spread, sessions end.";
-    Birth => "birth", "Newborn tasks of sessions that are to be killed.";
+    Birth => "birth", "Newborn tasks of sessions that are killed or stand still.";
     // Before exec: the record of a start carries the digest.
     Arguments => "arguments", "Digests of long arguments.";
     Exec => "exec", "Starts of programs.";

@@ -26,7 +26,7 @@ pub(super) const HOOKS: &[Hook] = &[
         programs: &[lsm("task_alloc_lsm", "task_alloc")],
         needs: &[],
         kernel_min: (5, 15),
-        sees: "births in killed sessions; refuses them",
+        sees: "births in sessions that are killed or stand still; refuses them",
         misses: "nothing known",
     },
     Hook {
@@ -43,7 +43,8 @@ pub(super) const HOOKS: &[Hook] = &[
         )],
         needs: &[Need::Open],
         kernel_min: (5, 12),
-        sees: "newborn tasks, before their first instruction; kills those of killed sessions",
+        sees: "newborn tasks, before their first instruction; kills those of killed sessions, stops \
+               those of frozen ones",
         misses: "nothing known",
     },
     Hook {
