@@ -116,8 +116,11 @@ pub struct Ledger {
     tree: tree::Growing,
     secrets: Secrets,
     streams: HashMap<Stream, i64>,
-    /// Entries that are in no block of the file yet.
+    /// Entries that are in no block of the file yet; and the blocks before, full,
+    /// with their last positions. They are made and written by
+    /// [`Ledger::commit`], which may run beside that of other ledgers.
     filling: Filling,
+    filled: Vec<(u64, Filling)>,
     /// Whether a transaction is open.
     writing: bool,
 }
@@ -166,6 +169,7 @@ impl Ledger {
             secrets,
             streams: HashMap::new(),
             filling: Filling::default(),
+            filled: Vec::new(),
             writing: false,
         })
     }
@@ -189,8 +193,9 @@ impl Ledger {
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
         // What tells of a removal stays when others go: it has a block of its own.
         let is_alone = judged.event.action.kind() == Kind::Removed;
-        if is_alone {
-            self.write()?;
+        if is_alone && self.filling.records() > 0 {
+            let before = std::mem::take(&mut self.filling);
+            self.filled.push((self.head.position, before));
         }
         let judgement = judgement_bytes(&judged.judgement);
         let position = self.head.position + 1;
@@ -211,7 +216,8 @@ impl Ledger {
             stored_at,
         };
         if is_alone || self.filling.is_full() {
-            self.write()?;
+            let full = std::mem::take(&mut self.filling);
+            self.filled.push((position, full));
         }
         Ok(Entry {
             ledger: self.tenant.clone(),
@@ -287,21 +293,31 @@ impl Ledger {
                 into.insert_range(*first, *last);
             }
         };
-        let waiting = self
-            .filling
-            .index()
-            .numbers()
+        let filled = self.filled.iter().map(|(_, filled)| filled);
+        let waiting = filled
+            .chain([&self.filling])
+            .flat_map(|filling| filling.index().numbers())
             .filter(|(other, _)| *other == stream);
         waiting.for_each(|(_, numbers)| add(numbers));
         file::numbers(&self.connection, stream, add)
             .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 
-    /// Writes the block that was filled, if it has entries.
+    /// Writes the blocks that were filled, the last of which may not be full.
     fn write(&mut self) -> Result<(), LedgerError> {
-        let full = self.filling.end(self.head.position);
-        let full =
-            full.map_err(|error| LedgerError::broken(&self.path, self.head.position, error))?;
+        let last = (self.head.position, std::mem::take(&mut self.filling));
+        let mut filled = std::mem::take(&mut self.filled);
+        filled.push(last);
+        for (position, filling) in filled {
+            self.put(position, filling)?;
+        }
+        Ok(())
+    }
+
+    /// Writes one, which ends with this position; nothing where it is empty.
+    fn put(&mut self, last: u64, mut filling: Filling) -> Result<(), LedgerError> {
+        let full = filling.end(last);
+        let full = full.map_err(|error| LedgerError::broken(&self.path, last, error))?;
         let Some(full) = full else {
             return Ok(());
         };
@@ -309,7 +325,7 @@ impl Ledger {
         full.put(&self.connection, &self.secrets, |connection, stream| {
             known_stream(streams, connection, stream)
         })
-        .map_err(|error| LedgerError::put(&self.path, self.head.position, error))
+        .map_err(|error| LedgerError::put(&self.path, last, error))
     }
 }
 

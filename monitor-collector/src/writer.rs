@@ -42,6 +42,9 @@ pub const BATCHES_MAX: usize = 256;
 pub const REQUESTS_MAX: usize = 1_024;
 /// Most events that are stored together; one batch may go beyond.
 pub const GROUP_EVENTS_MAX: usize = 16_384;
+/// Most items that readers are handed together: a slow one holds up to
+/// [`GROUPS_MAX`] times as many in memory.
+pub const GROUP_ITEMS_MAX: usize = 2_048;
 /// Groups that a following reader may lag before it reads the ledgers again.
 pub const GROUPS_MAX: usize = 256;
 /// Pause before a core that failed is opened anew.
@@ -102,7 +105,7 @@ impl Item {
     }
 }
 
-/// What was put on disk together.
+/// What was put on disk together, or a part of it.
 #[derive(Debug)]
 pub struct Group {
     /// The newest place before it.
@@ -249,6 +252,27 @@ impl Writer {
     pub fn groups(&self) -> broadcast::Receiver<Arc<Group>> {
         self.groups.subscribe()
     }
+}
+
+/// Items in their order, as many groups as they take; none where there are none.
+fn groups(items: Vec<Item>, mut after: UnixNs, watermark: UnixNs) -> Vec<Group> {
+    let (mut groups, mut items) = (Vec::new(), items.into_iter().peekable());
+    while items.peek().is_some() {
+        let items_of_one: Vec<Item> = items.by_ref().take(GROUP_ITEMS_MAX).collect();
+        let last = items_of_one.last().map_or(after, Item::stamp);
+        let up_to = if items.peek().is_some() {
+            last
+        } else {
+            watermark
+        };
+        groups.push(Group {
+            after,
+            up_to,
+            items: items_of_one,
+        });
+        after = up_to;
+    }
+    groups
 }
 
 /// The core with every ledger signed; none when it must be opened anew.
@@ -467,17 +491,44 @@ impl Worker {
         let mut items: Vec<Item> = early_alerts.into_iter().map(Item::Alert).collect();
         items.extend(stored.entries.into_iter().map(Item::Event));
         items.extend(raised.into_iter().map(Item::Alert));
-        if !items.is_empty() {
+        for group in groups(items, after, tables.watermark) {
             // No reader is no failure: who comes later reads the ledgers.
-            _ = self.groups.send(Arc::new(Group {
-                after,
-                up_to: tables.watermark,
-                items,
-            }));
+            _ = self.groups.send(Arc::new(group));
         }
         for answer in answers {
             answer(tables);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at_seconds, credential, entry_of, event_id};
+
+    #[test]
+    fn readers_get_all_of_a_large_group_in_parts_that_join() {
+        let source = monitor_model::id::Source::Bulk { cpu: 0 };
+        let entry = |n: u64| {
+            let event = credential(event_id("jump-1", source, n), "acme", "/srv/acme/k");
+            Item::Event(Arc::new(entry_of(event, n)))
+        };
+        let many = u64::try_from(GROUP_ITEMS_MAX).unwrap() * 2 + 1;
+        let items: Vec<Item> = (1..=many).map(entry).collect();
+        let stamps: Vec<UnixNs> = items.iter().map(Item::stamp).collect();
+        let (before, end) = (UnixNs(1), at_seconds(1_000));
+        let parts = groups(items, before, end);
+        assert_eq!(parts.len(), 3);
+        let mut at = before;
+        let mut seen = Vec::new();
+        for part in &parts {
+            assert_eq!(part.after, at);
+            seen.extend(part.items.iter().map(Item::stamp));
+            at = part.up_to;
+            assert!(seen.last().is_some_and(|last| *last <= at));
+        }
+        assert_eq!((at, seen), (end, stamps));
+        assert!(groups(Vec::new(), before, end).is_empty());
     }
 }

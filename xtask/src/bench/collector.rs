@@ -148,7 +148,11 @@ pub(crate) fn smoke(project: &Project, programs: &Path, built: &[Artifact]) -> R
     }
     let readers = measured.readers.context("nobody followed")?;
     if readers.delivered == 0 || readers.cut > 0 {
-        bail!("{} events sent, {} readers cut off", readers.delivered, readers.cut);
+        bail!(
+            "{} events sent, {} readers cut off",
+            readers.delivered,
+            readers.cut
+        );
     }
     Ok(())
 }
