@@ -59,7 +59,7 @@ fn set_up(folder: &Path) -> String {
 /// Runs, where 256 descriptors may be open, and 512 if one asks.
 fn started(config: &str) -> Child {
     Command::new("bash")
-        .args(["-c", "ulimit -Hn 512; ulimit -Sn 256; exec \"$0\" \"$@\""])
+        .args(["-c", "ulimit -Sn 256; ulimit -Hn 512; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_monitor-collector"))
         .args(["run", "--config", config, "--log-format", "json"])
         .stderr(Stdio::piped())

@@ -1,0 +1,131 @@
+//! A session is frozen by a person, its neighbour in the same account is not;
+//! it goes on when the order is lifted, and can be ended by another.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use monitor_tests::command;
+use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::poll;
+use monitor_tests::stage::{ACCOUNT, config};
+use monitor_tests::test_stage::{self, TestStage};
+use serde_json::Value;
+
+/// Longest wait for what takes milliseconds.
+const SOON: Duration = Duration::from_secs(30);
+
+fn arrived(ground: &TestStage, name: &str, tenant: &str) -> (Engineer, Login, String) {
+    let engineer = Engineer::new(&ground.stage, name).unwrap();
+    let grant = Grant {
+        id: format!("{name}-{tenant}-1"),
+        tenant: tenant.to_owned(),
+        ticket: "INC-4714".to_owned(),
+        purpose: "work".to_owned(),
+        valid_seconds: 3_600,
+    };
+    engineer.is_granted(&grant).unwrap();
+    engineer.gets_certificate(&grant).unwrap();
+    let login = engineer.logs_in(ACCOUNT).unwrap();
+    let opened = ground.facts.wait("the login", SOON, |fact| {
+        fact.is_event("session_opened") && fact.principal() == name
+    });
+    let session = opened.unwrap().session().to_owned();
+    (engineer, login, session)
+}
+
+fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Value {
+    let mut command = config::monitorctl(&ground.stage.folder, arguments.iter().copied()).unwrap();
+    command.args(["-o", "json"]);
+    let said = command::stdout(&mut command).unwrap();
+    let last = said.trim().lines().last().unwrap_or_default();
+    // One record a line, or one record over several.
+    let record = serde_json::from_str(&said).or_else(|_| serde_json::from_str(last));
+    record.context(said).unwrap()
+}
+
+fn revoke(ground: &TestStage, session: &str, mode: &str) -> String {
+    let order = monitorctl(
+        ground,
+        &[
+            "revoke",
+            "--session",
+            session,
+            "--mode",
+            mode,
+            "--reason",
+            "looks odd",
+            "--yes",
+            "--timeout",
+            "30s",
+        ],
+    );
+    let id = order.pointer("/order/id").and_then(Value::as_str);
+    id.context(order.to_string()).unwrap().to_owned()
+}
+
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
+fn grows(file: &Path) {
+    let before = length(file);
+    poll::until_true("the file to grow", SOON, || length(file) > before).unwrap();
+}
+
+#[test]
+fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() {
+    let Some(ground) = test_stage::whole("freeze").unwrap() else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let file = place.path().join("alive");
+    let (alice, mut of_alice, session) = arrived(&ground, "alice", "acme");
+    let (_, mut of_bob, _) = arrived(&ground, "bob", "acme");
+    // One that left its shell behind, and forks without pause.
+    let loops = format!("while :; do /bin/echo x >> {}; done", file.display());
+    let typed = of_alice.types(&format!(
+        "setsid nohup bash -c '{loops}' > /dev/null 2>&1 &"
+    ));
+    assert_eq!(typed.unwrap().code, 0);
+    grows(&file);
+
+    let order = revoke(&ground, &session, "freeze");
+    let still = length(&file);
+    of_alice.sends("/bin/echo back").unwrap();
+    for n in 0..20 {
+        let said = of_bob.types(&format!("/bin/echo {n}; cat /etc/hostname > /dev/null"));
+        assert_eq!(said.unwrap().text.trim(), n.to_string());
+    }
+    assert_eq!(length(&file), still, "it stands still while bob works");
+    let shown = monitorctl(&ground, &["orders", "show", &order]);
+    assert_eq!(shown["order"]["state"], "enforced", "{shown:#}");
+    assert!(
+        shown["order"]["sessions"][0]["frozen"].as_u64() >= Some(3),
+        "{shown:#}"
+    );
+    assert!(of_alice.lives().unwrap());
+    assert!(alice.tries_to_log_in(ACCOUNT).unwrap().was_refused());
+
+    monitorctl(&ground, &["orders", "lift", &order, "--note", "it was her"]);
+    grows(&file);
+    let said = of_alice.types("/bin/echo again").unwrap();
+    assert!(said.text.contains("again"), "{}", said.text);
+    poll::until("the next login", SOON, || {
+        let attempt = alice.tries_to_log_in(ACCOUNT)?;
+        Ok(attempt.status.success().then_some(()))
+    })
+    .unwrap();
+
+    revoke(&ground, &session, "freeze");
+    revoke(&ground, &session, "kill");
+    of_alice.ends(SOON).unwrap();
+    let still = length(&file);
+    assert_eq!(of_bob.types("true").unwrap().code, 0);
+    assert_eq!(length(&file), still, "nothing of it is left");
+}
