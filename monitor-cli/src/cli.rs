@@ -14,6 +14,7 @@ use monitor_model::{
 
 pub mod alerts;
 pub mod complete;
+pub mod conformance;
 pub mod events;
 pub mod export;
 pub mod grants;
@@ -23,6 +24,7 @@ pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
 pub use complete::Complete;
+pub use conformance::{Conformance, ConformanceBroker};
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
@@ -156,6 +158,12 @@ pub enum Command {
     Export(Export),
     /// Checks ledgers or an exported bundle, without any collector
     Verify(Verify),
+    /// Tries whether a broker does what is asked of one
+    Conformance {
+        /// What to try.
+        #[command(subcommand)]
+        command: Conformance,
+    },
     /// Makes certificates for agents, collector, broker and people
     Pki {
         /// What to make.

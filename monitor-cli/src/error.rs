@@ -104,6 +104,14 @@ pub enum CliError {
         /// What was not revoked, and why.
         what: String,
     },
+    /// A broker does not do all that is asked of one; what, was told.
+    #[error("{failed} of {ran} checks failed: docs/reference/brokers.md says what is asked")]
+    Nonconformant {
+        /// Checks that failed.
+        failed: usize,
+        /// Checks that were not skipped.
+        ran: usize,
+    },
     /// A ledger or bundle cannot be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -200,6 +208,7 @@ impl CliError {
             | Self::Message(_)
             | Self::Pki(..)
             | Self::NotRevoked { .. }
+            | Self::Nonconformant { .. }
             | Self::Receipt { .. }
             | Self::Check(_)
             | Self::Bundle(_)

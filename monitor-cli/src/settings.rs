@@ -116,33 +116,18 @@ impl Settings {
     /// [`CliError::Missing`] names the first setting that is nowhere, and
     /// every way to give it.
     pub fn dial(&self) -> Result<Dial, CliError> {
-        let missing = |what, flag, variable| CliError::Missing {
-            what,
-            flag,
-            variable,
-            key: flag,
-        };
-        let path = |value: &Option<PathBuf>, what, flag, variable| {
-            value.clone().ok_or_else(|| missing(what, flag, variable))
-        };
         let address = self.collector.clone();
         let address = address
             .ok_or_else(|| missing("collector address", "collector", "MONITOR_COLLECTOR"))?;
-        let ca = path(&self.ca, "authority's certificate", "ca", "MONITOR_CA")?;
         let by_token = self.token_file.is_some();
         let tls = if by_token && self.certificate.is_none() && self.key.is_none() {
             None
         } else {
-            Some(TlsFiles {
-                ca: ca.clone(),
-                certificate: path(
-                    &self.certificate,
-                    "certificate",
-                    "certificate",
-                    "MONITOR_CERTIFICATE",
-                )?,
-                key: path(&self.key, "private key", "key", "MONITOR_KEY")?,
-            })
+            Some(self.tls_files()?)
+        };
+        let ca = match &tls {
+            Some(tls) => tls.ca.clone(),
+            None => self.authority()?,
         };
         Ok(Dial {
             address,
@@ -150,6 +135,35 @@ impl Settings {
             tls,
             token_file: self.token_file.clone(),
         })
+    }
+
+    /// The files of mutual TLS.
+    ///
+    /// # Errors
+    /// As [`Settings::dial`].
+    pub fn tls_files(&self) -> Result<TlsFiles, CliError> {
+        let certificate = self.certificate.clone();
+        let key = self.key.clone();
+        Ok(TlsFiles {
+            ca: self.authority()?,
+            certificate: certificate
+                .ok_or_else(|| missing("certificate", "certificate", "MONITOR_CERTIFICATE"))?,
+            key: key.ok_or_else(|| missing("private key", "key", "MONITOR_KEY"))?,
+        })
+    }
+
+    fn authority(&self) -> Result<PathBuf, CliError> {
+        let ca = self.ca.clone();
+        ca.ok_or_else(|| missing("authority's certificate", "ca", "MONITOR_CA"))
+    }
+}
+
+fn missing(what: &'static str, flag: &'static str, variable: &'static str) -> CliError {
+    CliError::Missing {
+        what,
+        flag,
+        variable,
+        key: flag,
     }
 }
 

@@ -16,12 +16,13 @@ use monitor_ledger::{
 use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
-use self::{response::ResponsePolicy, retention::Retention};
+use self::{broker::Broker, response::ResponsePolicy, retention::Retention};
 
 pub use monitor_transport::configuration::ConfigError;
 
 use crate::alert::{rule::Rule, sigma::SigmaFile};
 
+pub mod broker;
 mod check;
 pub mod names;
 mod policy;
@@ -58,17 +59,6 @@ pub const DORMANT_DAYS_MAX: u64 = 3_650;
 pub const AFTER_MAX: u32 = 1_000;
 /// Longest time within which reads alike are one entry: an hour.
 pub const AGGREGATE_SECONDS_MAX: u64 = 3_600;
-
-/// Where the broker is and how it is asked again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
-    /// Its address, `https://...`.
-    pub address: String,
-    /// First pause between attempts.
-    pub retry_min: Duration,
-    /// Longest pause between attempts.
-    pub retry_max: Duration,
-}
 
 /// Which witness signs the ledgers' checkpoints, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

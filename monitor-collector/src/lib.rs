@@ -22,7 +22,7 @@
 //! - [`pipeline`]: the wiring of all of it.
 //! - [`outside`]: what of an event is about other sessions.
 //! - [`admission`]: who may call at all.
-//! - [`entropy`]: random bytes. [`hex`]: bytes as digits.
+//! - [`entropy`]: random bytes. [`hex`]: bytes as digits. [`http`]: one address over HTTP.
 #![forbid(unsafe_code)]
 
 pub mod admission;
@@ -33,6 +33,7 @@ pub mod core;
 pub mod dedupe;
 pub mod entropy;
 pub mod hex;
+pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod outside;

@@ -48,7 +48,7 @@ use crate::{
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
     reads::{COUNTED_MAX, Reads},
-    revoke::Revoker,
+    revoke::{Revoker, way::WayError},
     service::{
         AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
         reads::Counted,
@@ -93,6 +93,9 @@ pub enum StartError {
     /// The witness cannot be asked.
     #[error("ledger.witness: {0}")]
     Witness(#[from] LinkError),
+    /// The broker cannot be asked.
+    #[error(transparent)]
+    Broker(#[from] WayError),
     /// The key that seals the ledgers cannot be used.
     #[error("ledger.seal: {0}")]
     Seal(#[from] KeyError),
@@ -466,7 +469,7 @@ fn revoker(
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
 ) -> Result<Option<JoinHandle<()>>, StartError> {
-    let Some(broker) = config.broker.clone() else {
+    let Some(broker) = &config.broker else {
         warn!("No [broker] is configured: orders end sessions on hosts, and wait for a broker.");
         return Ok(None);
     };

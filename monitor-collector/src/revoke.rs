@@ -2,39 +2,55 @@
 //!
 //! In: orders that the broker has not answered, by level, from the tables: the
 //! outbox is the state on disk, so a restart goes on where it stopped. Out:
-//! calls of `BrokerService.RevokeCredentials`, and how each went.
-//! Bound: [`CALLS_MAX`] calls at once; further orders wait. Loss: none: an
-//! order is repeated under its id until the broker answers or it is lifted.
+//! the broker asked by the [`Way`] that is configured, and how each attempt went.
+//! Bound: [`CALLS_MAX`] calls at once, [`CALL_TIMEOUT`] for each; further orders
+//! wait. Loss: none: an order is repeated under its id until the broker answers
+//! or it is lifted.
+//!
+//! # Layout
+//! - [`way`]: what a way to a broker must do, and which there are.
+//! - [`grpc`]: a broker that serves `BrokerService`.
+//! - [`webhook`]: a broker that takes signed webhooks.
+//! - [`named`]: the credentials that an order names.
+//! - [`pauses`]: how long is waited between attempts.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use monitor_model::{
-    clock::{Clock, UnixNs},
+    clock::Clock,
     id::OrderId,
-    revocation::{Order, Outcome, Revoked, Target},
+    revocation::{Order, Outcome},
 };
-use monitor_proto::v1::{RevokeCredentialsRequest, broker_service_client::BrokerServiceClient};
-use monitor_transport::{causes, tls::Tls};
+use monitor_transport::tls::Tls;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+use self::{
+    pauses::Pauses,
+    way::{Unanswered, Way, WayError},
+};
 use crate::{
-    config::Broker,
+    config::broker::Broker,
     core::orders::{Attempt, BrokerAnswer},
     entropy,
     tables::Tables,
     writer::{Request, Writer},
 };
 
+pub mod grpc;
+pub mod named;
+pub mod pauses;
+pub mod way;
+pub mod webhook;
+
 /// Most calls at once.
 pub const CALLS_MAX: usize = 64;
 /// Longest wait for one answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sees to it that the broker hears of every order.
 #[derive(Debug)]
@@ -46,9 +62,8 @@ pub struct Revoker {
 /// What every call needs.
 #[derive(Debug)]
 struct Link {
-    endpoint: Endpoint,
-    channel: tokio::sync::OnceCell<Channel>,
-    broker: Broker,
+    way: Box<dyn Way>,
+    retry: (Duration, Duration),
     writer: Writer,
     clock: Arc<dyn Clock>,
     calls: Semaphore,
@@ -58,22 +73,20 @@ impl Revoker {
     /// A revoker that asks this broker.
     ///
     /// # Errors
-    /// [`monitor_transport::tls::TlsError::Address`].
+    /// [`WayError`] says what of the way cannot be used.
     pub fn new(
-        broker: Broker,
+        broker: &Broker,
         tls: &Tls,
         writer: Writer,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, monitor_transport::tls::TlsError> {
-        let endpoint = tls.endpoint(&broker.address)?;
+    ) -> Result<Self, WayError> {
+        let way = way::open(&broker.way, tls, &clock)?;
         let tables = writer.tables();
         let calls = Semaphore::new(CALLS_MAX);
-        let channel = tokio::sync::OnceCell::new();
         Ok(Self {
             link: Arc::new(Link {
-                endpoint,
-                channel,
-                broker,
+                way,
+                retry: (broker.retry_min, broker.retry_max),
                 writer,
                 clock,
                 calls,
@@ -113,49 +126,42 @@ impl Revoker {
 impl Link {
     /// Connects before the first order needs it, so that it need not wait.
     async fn connect_early(&self) {
-        let mut pause = self.broker.retry_min;
-        while self.channel.get().is_none() {
-            match self.endpoint.connect().await {
-                Ok(channel) => {
-                    info!(address = %self.broker.address, "Broker reached.");
-                    _ = self.channel.set(channel);
-                }
-                Err(error) => {
-                    warn!(address = %self.broker.address, error = %causes(&error), "Broker not reached, trying again.");
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause = (pause * 2).min(self.broker.retry_max);
-                }
-            }
+        let address = self.way.address();
+        let mut pauses = self.pauses();
+        while let Err(cause) = self.way.reach().await {
+            warn!(address, %cause, "Broker not reached, trying again.");
+            tokio::time::sleep(pauses.usual(chance())).await;
         }
+        info!(address, "Broker reached.");
     }
 
     /// Asks until the broker has answered one order, or it is over.
     async fn pursue(self: Arc<Self>, mut order: Order) -> OrderId {
-        let mut pause = self.broker.retry_min;
+        let mut pauses = self.pauses();
         let mut attempts = order.attempts;
         loop {
             attempts = attempts.saturating_add(1);
             let asked_at = self.clock.now();
             let answer = match self.calls.acquire().await {
-                Ok(_permit) => self.call(&order, attempts).await,
-                Err(closed) => Err(closed.to_string()),
+                Ok(_permit) => self.ask(&order, attempts).await,
+                Err(closed) => Err(Unanswered::soon(closed.to_string())),
             };
-            let answered = answer.is_ok();
             let attempt = Attempt {
                 order: order.id,
                 asked_at,
-                answer,
+                answer: answer.as_ref().cloned().map_err(ToString::to_string),
             };
             let noted = self
                 .writer
                 .ask(|reply| Request::Attempted(Box::new(attempt), reply))
                 .await;
-            // An answer that is not on disk is asked for again, under the same order.
-            if answered && noted.is_ok() {
-                return order.id;
-            }
-            tokio::time::sleep(jittered(pause)).await;
-            pause = (pause * 2).min(self.broker.retry_max);
+            let pause = match (&answer, noted) {
+                (Ok(_), Ok(())) => return order.id,
+                // An answer that is not on disk is asked for again, under the same order.
+                (Ok(_), Err(_)) => pauses.usual(chance()),
+                (Err(why), _) => pauses.after(why, chance()),
+            };
+            tokio::time::sleep(pause).await;
             // As it stands now: one that was lifted meanwhile is not repeated.
             match self.standing(order.id) {
                 Some(newer) => order = newer,
@@ -164,97 +170,50 @@ impl Link {
         }
     }
 
+    /// Asks once.
+    async fn ask(&self, order: &Order, attempt: u32) -> Result<BrokerAnswer, Unanswered> {
+        let asked = tokio::time::timeout(CALL_TIMEOUT, self.way.ask(order, attempt));
+        let said = asked.await.unwrap_or_else(|_| {
+            let seconds = CALL_TIMEOUT.as_secs();
+            Err(Unanswered::soon(format!("no answer within {seconds} s")))
+        });
+        let said = said.inspect_err(|why| {
+            if why.is_refusal() {
+                error!(order = %order.id, attempt, address = self.way.address(), %why,
+                    "The broker does not take the order: it is asked again, slowly.");
+            }
+        })?;
+        let again = said
+            .revoked
+            .iter()
+            .filter(|one| one.outcome == Outcome::Retryable)
+            .count();
+        if again > 0 {
+            let all = said.revoked.len();
+            return Err(Unanswered::soon(format!(
+                "{again} of {all} could not be revoked yet"
+            )));
+        }
+        Ok(BrokerAnswer {
+            revoked: said.revoked,
+            published_at: said.published_at,
+            at: self.clock.now(),
+        })
+    }
+
     /// An order that is still to be answered.
     fn standing(&self, id: OrderId) -> Option<Order> {
         let unanswered = Arc::clone(&self.writer.tables().borrow().unanswered);
         unanswered.iter().find(|order| order.id == id).cloned()
     }
 
-    async fn call(&self, order: &Order, attempt: u32) -> Result<BrokerAnswer, String> {
-        let channel = match self.channel.get() {
-            Some(channel) => channel.clone(),
-            None => self
-                .endpoint
-                .connect()
-                .await
-                .map_err(|error| causes(&error))?,
-        };
-        let mut client = BrokerServiceClient::new(channel);
-        let call = client.revoke_credentials(request(order, attempt));
-        let response = tokio::time::timeout(CALL_TIMEOUT, call)
-            .await
-            .map_err(|_| format!("no answer within {} s", CALL_TIMEOUT.as_secs()))?
-            .map_err(|status| status_text(&status))?
-            .into_inner();
-        let revoked: Vec<Revoked> = response
-            .revoked
-            .into_iter()
-            .map(Revoked::try_from)
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("the broker's answer makes no sense: {error}"))?;
-        let again = revoked
-            .iter()
-            .filter(|one| one.outcome == Outcome::Retryable)
-            .count();
-        if again > 0 {
-            return Err(format!(
-                "{again} of {} could not be revoked yet",
-                revoked.len()
-            ));
-        }
-        let published_at = response.published_at_unix_ns.map(UnixNs);
-        Ok(BrokerAnswer {
-            revoked,
-            published_at,
-            at: self.clock.now(),
-        })
+    fn pauses(&self) -> Pauses {
+        let (least, most) = self.retry;
+        Pauses::new(least, most)
     }
 }
 
-fn status_text(status: &tonic::Status) -> String {
-    let mut text = format!("{:?}: {}", status.code(), status.message());
-    if let Some(source) = std::error::Error::source(status) {
-        text.push_str(": ");
-        text.push_str(&causes(source));
-    }
-    text
-}
-
-fn request(order: &Order, attempt: u32) -> RevokeCredentialsRequest {
-    let mut serials: Vec<u64> = order
-        .sessions
-        .iter()
-        .filter_map(|affected| affected.serial)
-        .collect();
-    if let Target::Serial(serial) = order.target {
-        serials.push(serial);
-    }
-    serials.sort_unstable();
-    serials.dedup();
-    let mut grants: Vec<String> = order
-        .sessions
-        .iter()
-        .flat_map(|affected| &affected.grants)
-        .map(ToString::to_string)
-        .collect();
-    if let Target::Grant(grant) = &order.target {
-        grants.push(grant.to_string());
-    }
-    grants.sort_unstable();
-    grants.dedup();
-    RevokeCredentialsRequest {
-        order: order.id.to_bytes().to_vec(),
-        attempt,
-        issued_at_unix_ns: order.times.ordered.unwrap_or_default().0,
-        target: Some((&order.target).into()),
-        serials,
-        grants,
-        reason: order.cause.text.clone(),
-    }
-}
-
-/// Between half of a pause and the whole, so that many do not come at once.
-fn jittered(pause: Duration) -> Duration {
-    let part = entropy::random::<1>().map_or(255, |[byte]| byte);
-    pause / 2 + (pause / 2) * u32::from(part) / 255
+/// A byte of chance, so that many do not come at once.
+fn chance() -> u8 {
+    entropy::random::<1>().map_or(u8::MAX, |[byte]| byte)
 }

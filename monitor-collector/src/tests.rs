@@ -43,6 +43,7 @@ mod revocation;
 mod search;
 mod subscription;
 mod tokens;
+mod webhooks;
 mod witness;
 
 /// Longest wait for anything in a test.

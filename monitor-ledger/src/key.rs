@@ -273,7 +273,10 @@ pub(crate) fn parse_secret(text: &str, algorithm: u8) -> Option<(String, [u8; 32
 }
 
 /// Reads a key file, which must be its owner's alone (mode 0600 or less).
-pub(crate) fn read_secret(path: &Path) -> Result<String, KeyError> {
+///
+/// # Errors
+/// [`KeyError::File`], [`KeyError::NotAFile`], [`KeyError::Mode`].
+pub fn read_secret(path: &Path) -> Result<String, KeyError> {
     let file = |source| KeyError::File {
         path: path.into(),
         source,

@@ -168,6 +168,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::Revoked,
+        Self::AlreadyRevoked,
+        Self::NotFound,
+        Self::RefusedByPolicy,
+        Self::Retryable,
+        Self::Unsupported,
+    ];
+
     /// The name in JSON and on screens.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

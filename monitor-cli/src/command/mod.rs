@@ -5,7 +5,7 @@ use std::fmt::Display;
 use monitor_proto::InvalidMessage;
 
 use crate::{
-    cli::{AlertsCommand, Cli, Command, Global, OrdersCommand, OutputFormat},
+    cli::{AlertsCommand, Cli, Command, Conformance, Global, OrdersCommand, OutputFormat},
     connection::Connection,
     error::CliError,
     output::{Format, Paint, Screen},
@@ -15,6 +15,7 @@ use crate::{
 pub mod alerts;
 pub mod complete;
 pub mod completions;
+pub mod conformance;
 pub mod explain;
 pub mod export;
 pub mod filter;
@@ -55,7 +56,7 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
     let settings = Settings::load(&cli.global, variables)?;
     if settings.output == Some(OutputFormat::Csv) && !has_columns(&cli.command) {
         return Err(CliError::Usage(
-            "csv is for lists: alerts, grants, hosts, investigate, orders, rules, search and sessions; \
+            "csv is for lists: alerts, conformance, grants, hosts, investigate, orders, rules, search and sessions; \
              give table, json or ndjson"
                 .to_owned(),
         ));
@@ -63,11 +64,16 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
     if let Command::Verify(verify) = &cli.command {
         return verify::run(verify, &mut screen(&cli.global, &settings, terminal));
     }
-    let dial = settings.dial()?;
-    let mut screen = screen(&cli.global, &settings, terminal);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if let Command::Conformance { command } = &cli.command {
+        let Conformance::Broker(asked) = command;
+        let mut screen = screen(&cli.global, &settings, terminal);
+        return runtime.block_on(conformance::run(asked, &settings, &mut screen));
+    }
+    let dial = settings.dial()?;
+    let mut screen = screen(&cli.global, &settings, terminal);
     runtime.block_on(async {
         let connection = Connection::open(&dial).await?;
         dispatch(&cli.command, &connection, &mut screen).await
@@ -98,7 +104,10 @@ async fn dispatch(
         Command::Order { order } => orders::show(order, connection, screen).await,
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
         // Carried out above, without a connection.
-        Command::Pki { .. } | Command::Completions { .. } | Command::Verify(_) => Ok(()),
+        Command::Pki { .. }
+        | Command::Completions { .. }
+        | Command::Conformance { .. }
+        | Command::Verify(_) => Ok(()),
     }
 }
 
@@ -108,6 +117,7 @@ fn has_columns(command: &Command) -> bool {
         Command::Search(_)
         | Command::Investigate(_)
         | Command::Rules { .. }
+        | Command::Conformance { .. }
         | Command::Hosts(_) => true,
         Command::Orders(orders) => {
             matches!(orders.command, None | Some(OrdersCommand::List(_)))

@@ -10,7 +10,9 @@
     reason = "a test that breaks says where"
 )]
 
+mod broker;
 mod collector;
+mod conformance;
 mod errors;
 mod evidence;
 mod facts;

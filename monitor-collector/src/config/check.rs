@@ -14,8 +14,8 @@ use monitor_transport::{
 use toml::Spanned;
 
 use super::{
-    AGGREGATE_SECONDS_MAX, Broker, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN,
-    WINDOW_SECONDS_MAX, Witness, policy::Stated, raw, response, rules, tokens, witness,
+    AGGREGATE_SECONDS_MAX, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX,
+    Witness, broker, policy::Stated, raw, response, rules, tokens, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -105,7 +105,7 @@ fn checked_rest(
         data_dir,
         tls,
         tokens: of_tokens,
-        broker,
+        broker: of_broker,
         ledger,
         alert,
         response: of_response,
@@ -137,7 +137,7 @@ fn checked_rest(
         tokens: of_tokens
             .map(|raw| tokens::checked(raw, document))
             .transpose()?,
-        broker: broker.map(checked_broker).transpose()?,
+        broker: broker::checked(of_broker, document)?,
         retention: stated.retention,
         resolve: stated.resolve,
         response: response::checked(of_response, |id| {
@@ -203,41 +203,6 @@ fn checked_ledger(
     let seal = seal.map(|seal| outside("ledger.seal", &seal, "seals"));
     let witness = witness.map(|raw| witness::checked(raw, document));
     Ok((Some(key), seal.transpose()?, witness.transpose()?))
-}
-
-fn checked_broker(raw: raw::Broker) -> Result<Broker, Wrong> {
-    let raw::Broker {
-        address,
-        retry_ms_min,
-        retry_ms_max,
-    } = raw;
-    if !address.get_ref().starts_with("https://") {
-        return Err(wrong(
-            "broker.address",
-            &address,
-            "give an https:// address, as in https://localhost:7444",
-        ));
-    }
-    let (least, most) = (*retry_ms_min.get_ref(), *retry_ms_max.get_ref());
-    if !(1..=3_600_000).contains(&least) {
-        return Err(wrong(
-            "broker.retry_ms_min",
-            &retry_ms_min,
-            "give 1 to 3600000",
-        ));
-    }
-    if most < least || most > 3_600_000 {
-        return Err(wrong(
-            "broker.retry_ms_max",
-            &retry_ms_max,
-            "give retry_ms_min to 3600000",
-        ));
-    }
-    Ok(Broker {
-        address: address.into_inner(),
-        retry_min: Duration::from_millis(least),
-        retry_max: Duration::from_millis(most),
-    })
 }
 
 /// The rules of all places, less those that are off.

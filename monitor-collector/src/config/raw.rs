@@ -15,7 +15,7 @@ pub(super) struct Config {
     pub(super) data_dir: PathBuf,
     pub(super) tls: TlsFiles,
     pub(super) tokens: Option<Tokens>,
-    pub(super) broker: Option<Broker>,
+    pub(super) broker: Option<Spanned<Broker>>,
     pub(super) ledger: Option<Ledger>,
     #[serde(default)]
     pub(super) alert: Alert,
@@ -108,7 +108,10 @@ pub(super) struct Tokens {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Broker {
-    pub(super) address: Spanned<String>,
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) webhook: Option<Spanned<String>>,
+    pub(super) secret: Option<Spanned<PathBuf>>,
+    pub(super) ca: Option<Spanned<PathBuf>>,
     #[serde(default = "retry_ms_min")]
     pub(super) retry_ms_min: Spanned<u64>,
     #[serde(default = "retry_ms_max")]

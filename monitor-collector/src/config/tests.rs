@@ -306,3 +306,47 @@ fn retention_and_holds_are_read_and_wrong_ones_named() {
         }
     }
 }
+
+#[test]
+fn a_broker_is_reached_in_one_way_that_is_whole() {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "[broker]\nretry_ms_min = 9\n",
+            &[":7: broker", "neither address nor webhook"],
+        ),
+        (
+            "[broker]\naddress = \"https://x\"\nwebhook = \"https://y\"\nsecret = \"s\"\n",
+            &[":9: broker.webhook", "one way"],
+        ),
+        (
+            "[broker]\naddress = \"https://x\"\nsecret = \"s\"\n",
+            &[":9: broker", "leave it out"],
+        ),
+        (
+            "[broker]\nwebhook = \"https://y\"\n",
+            &[":8: broker.webhook", "whsec_"],
+        ),
+        (
+            "[broker]\nwebhook = \"http://y/\"\nsecret = \"s\"\n",
+            &[":8: broker.webhook", "https://"],
+        ),
+        (
+            "[broker]\nwebhook = \"https://me:pass@y/\"\nsecret = \"s\"\n",
+            &[":8: broker.webhook", "without a user"],
+        ),
+    ];
+    for (more, parts) in cases {
+        let error = error(more);
+        for part in *parts {
+            assert!(error.contains(part), "{part:?} is not in {error}");
+        }
+    }
+    let text = "[broker]\nwebhook = \"https://y/z\"\nsecret = \"s\"\nca = \"/c.pem\"\n";
+    let config = Config::parse(Path::new("/etc/c.toml"), &format!("{LEAST}{text}")).unwrap();
+    let way = broker::BrokerWay::Webhook {
+        url: "https://y/z".to_owned(),
+        secret: "/etc/s".into(),
+        ca: Some("/c.pem".into()),
+    };
+    assert_eq!(config.broker.unwrap().way, way);
+}

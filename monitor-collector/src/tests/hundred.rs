@@ -88,8 +88,10 @@ async fn estate(scene: &Scene) -> (Collector, String) {
     let mut config = scene.config("");
     config.listen.set_port(port);
     config.response.bulk_sessions = 1_000;
-    config.broker = Some(crate::config::Broker {
-        address: broker.clone(),
+    config.broker = Some(crate::config::broker::Broker {
+        way: crate::config::broker::BrokerWay::Grpc {
+            address: broker.clone(),
+        },
         retry_min: Duration::from_millis(5),
         retry_max: Duration::from_millis(20),
     });

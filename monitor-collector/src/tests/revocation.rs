@@ -225,10 +225,10 @@ async fn collector_with(scene: &Scene, broker: &str) -> Collector {
         .unwrap()
 }
 
-pub(super) fn broker_of(text: &str) -> crate::config::Broker {
+pub(super) fn broker_of(text: &str) -> crate::config::broker::Broker {
     let address = text.split('"').nth(1).unwrap().to_owned();
-    crate::config::Broker {
-        address,
+    crate::config::broker::Broker {
+        way: crate::config::broker::BrokerWay::Grpc { address },
         retry_min: Duration::from_millis(5),
         retry_max: Duration::from_millis(20),
     }
