@@ -56,15 +56,26 @@ fn set_up(folder: &Path) -> String {
     path.display().to_string()
 }
 
+/// A collector that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended need not be ended.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
 /// Runs, where 256 descriptors may be open, and 512 if one asks.
-fn started(config: &str) -> Child {
-    Command::new("bash")
+fn started(config: &str) -> Running {
+    let child = Command::new("bash")
         .args(["-c", "ulimit -Sn 256; ulimit -Hn 512; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_monitor-collector"))
         .args(["run", "--config", config, "--log-format", "json"])
         .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Running(child.unwrap())
 }
 
 /// The soft limit of a process (proc(5)).
@@ -95,15 +106,15 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
             began.elapsed() < Duration::from_secs(20),
             "it never listened"
         );
-        assert!(running.try_wait().unwrap().is_none(), "it ended early");
+        assert!(running.0.try_wait().unwrap().is_none(), "it ended early");
         std::thread::yield_now();
     }
-    assert_eq!(open_files_max(&running), "512");
+    assert_eq!(open_files_max(&running.0), "512");
     let second = collector(&["run", "--config", &config]);
     assert!(!second.status.success());
     let said = text(&second.stderr);
     assert!(said.contains("another collector is running"), "{said}");
-    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(running.0.stderr.take().unwrap()).lines();
     let mut until = |text: &str| {
         let found = lines.find(|line| line.as_ref().unwrap().contains(text));
         found
@@ -114,19 +125,19 @@ fn it_runs_until_sigterm_and_its_ledgers_are_right() {
     assert!(said.contains("\"most\":512"), "{said}");
     let good = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, good.replace("any_grant\"  ", "anybody\"  ")).unwrap();
-    signal(&running, "-HUP");
+    signal(&running.0, "-HUP");
     let said = until("Configuration refused");
     assert!(
         said.contains("tenant.zone.admits") && said.contains("anybody"),
         "{said}"
     );
     std::fs::write(&config, good.replace("id = \"acme\"", "id = \"initech\"")).unwrap();
-    signal(&running, "-HUP");
+    signal(&running.0, "-HUP");
     let said = until("Configuration reloaded.");
     assert!(said.contains("\"policy\":\"2-"), "{said}");
-    signal(&running, "-TERM");
+    signal(&running.0, "-TERM");
     until("everything taken is on disk");
-    assert!(running.wait().unwrap().success());
+    assert!(running.0.wait().unwrap().success());
     let data = folder.path().join("data").display().to_string();
     let verified = collector(&["verify", "--data-dir", &data]);
     let said = text(&verified.stdout);
