@@ -140,7 +140,10 @@ unsafe fn note_stopped(task: Object, session: SessionMark) {
         start_ticks: unsafe { start_boot_ns(task) } / START_TICK_NS,
     };
     // SAFETY: `task` is a task.
-    if STOPPED.insert(unsafe { process_id(task) }, stopped, 0).is_err() {
+    if STOPPED
+        .insert(unsafe { process_id(task) }, stopped, 0)
+        .is_err()
+    {
         fault(Fault::ProcessTableFull);
     }
 }
