@@ -104,7 +104,7 @@ fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() 
     }
     assert_eq!(length(&file), still, "it stands still while bob works");
     let shown = monitorctl(&ground, &["orders", "show", &order]);
-    assert_eq!(shown["order"]["state"], "enforced", "{shown:#}");
+    assert_eq!(shown["state"], "enforced", "{shown:#}");
     assert!(
         shown["order"]["sessions"][0]["frozen"].as_u64() >= Some(3),
         "{shown:#}"
