@@ -140,10 +140,8 @@ unsafe fn note_stopped(task: Object, session: SessionMark) {
         start_ticks: unsafe { start_boot_ns(task) } / START_TICK_NS,
     };
     // SAFETY: `task` is a task.
-    if STOPPED
-        .insert(unsafe { process_id(task) }, stopped, 0)
-        .is_err()
-    {
+    let process = unsafe { process_id(task) };
+    if STOPPED.insert(process, stopped, 0).is_err() {
         fault(Fault::ProcessTableFull);
     }
 }
