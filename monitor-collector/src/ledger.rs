@@ -193,9 +193,8 @@ impl Ledger {
     pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
         // What tells of a removal stays when others go: it has a block of its own.
         let is_alone = judged.event.action.kind() == Kind::Removed;
-        if is_alone && self.filling.records() > 0 {
-            let before = std::mem::take(&mut self.filling);
-            self.filled.push((self.head.position, before));
+        if is_alone {
+            self.end_block();
         }
         let judgement = judgement_bytes(&judged.judgement);
         let position = self.head.position + 1;
@@ -216,8 +215,7 @@ impl Ledger {
             stored_at,
         };
         if is_alone || self.filling.is_full() {
-            let full = std::mem::take(&mut self.filling);
-            self.filled.push((position, full));
+            self.end_block();
         }
         Ok(Entry {
             ledger: self.tenant.clone(),
@@ -303,12 +301,18 @@ impl Ledger {
             .map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 
+    /// The next entry begins another block.
+    fn end_block(&mut self) {
+        if self.filling.records() > 0 {
+            let filled = std::mem::take(&mut self.filling);
+            self.filled.push((self.head.position, filled));
+        }
+    }
+
     /// Writes the blocks that were filled, the last of which may not be full.
     fn write(&mut self) -> Result<(), LedgerError> {
-        let last = (self.head.position, std::mem::take(&mut self.filling));
-        let mut filled = std::mem::take(&mut self.filled);
-        filled.push(last);
-        for (position, filling) in filled {
+        self.end_block();
+        for (position, filling) in std::mem::take(&mut self.filled) {
             self.put(position, filling)?;
         }
         Ok(())

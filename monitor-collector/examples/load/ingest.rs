@@ -65,7 +65,6 @@ pub(crate) struct Ingested {
 
 #[derive(Default)]
 struct Progress {
-    sent: AtomicU64,
     acked: AtomicU64,
     waits: Mutex<Vec<Duration>>,
 }
@@ -199,7 +198,6 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
             let many = u64::try_from(events.len())?;
             waiting.push_back((batch, Instant::now(), many));
             sent += many;
-            progress.sent.fetch_add(many, Ordering::Relaxed);
             let message = Some(Up::Batch(Batch {
                 number: batch,
                 events,

@@ -15,6 +15,7 @@ use std::{
 };
 
 use clap::Parser;
+use monitor_model::clock::{Clock as _, SystemClock};
 use serde::Serialize;
 
 use self::{
@@ -99,12 +100,12 @@ async fn main() -> anyhow::Result<()> {
         events: arguments.events,
         rate: 0,
     };
-    let boot = questions::now();
+    let boot = SystemClock.now().0;
     let mut hosts: Vec<Host> = (0..arguments.hosts)
         .map(|number| Host::new(number, boot))
         .collect::<Result<_, _>>()?;
     let ingest = ingest::run(&ground, &collector, &mut hosts, load).await?;
-    let to = questions::now();
+    let to = SystemClock.now().0;
     let (mut collector, mut recoveries) = (collector, Vec::new());
     for _ in 0..arguments.restarts {
         collector.kill()?;

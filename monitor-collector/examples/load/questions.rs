@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use monitor_model::clock::{Clock as _, SystemClock};
 use monitor_proto::v1::{
     EventFilter, SearchOrder, SearchRequest, event_service_client::EventServiceClient,
 };
@@ -163,9 +162,4 @@ fn of(filter: EventFilter) -> SearchRequest {
         page_size: 100,
         ..SearchRequest::default()
     }
-}
-
-/// Now, as the hosts' clocks have it.
-pub(crate) fn now() -> u64 {
-    SystemClock.now().0
 }

@@ -15,7 +15,9 @@ use monitor_model::{
     judge::World,
     tenant::Tenant,
 };
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{
+    IntoParallelRefIterator as _, IntoParallelRefMutIterator as _, ParallelIterator as _,
+};
 use tracing::{error, info};
 
 use super::{Core, CoreError, commit};
@@ -95,8 +97,10 @@ impl Core {
             _lock: lock,
         };
         core.recall_held()?;
-        core.remember(config, &home)?;
-        core.make_good(config, &home)?;
+        let mut readers = readers(config, &home)?;
+        core.remember(&mut readers)?;
+        core.make_good(&readers)?;
+        drop(readers);
         core.take_files(&config.grants)?;
         core.expire()?;
         core.publish()?;
@@ -129,21 +133,17 @@ impl Core {
     }
 
     /// Takes back what was known of events that were followed.
-    fn remember(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
+    fn remember(&mut self, readers: &mut [Reader]) -> Result<(), CoreError> {
         let followed = self.followed;
-        let since = readers(config, home)?
+        let since = readers
             .iter()
             .map(|reader| reader.blocks_before(followed, ENDS_READ))
             .collect::<Result<Vec<_>, _>>()
             .map(|blocks| begin_of_last(blocks.concat(), ENDS_READ))?;
-        let exits = |tenant: &Tenant| {
-            let reader = Reader::open(home, &tenant.id)?;
-            reader.between(Kind::Exit, since, followed)
-        };
-        let tenants = config.terms.tenants.as_slice();
+        let exits = |reader: &mut Reader| reader.between(Kind::Exit, since, followed);
         let exits: Vec<Vec<Entry>> = self
             .pool
-            .install(|| tenants.par_iter().map(exits).collect::<Result<_, _>>())?;
+            .install(|| readers.par_iter_mut().map(exits).collect::<Result<_, _>>())?;
         // What is told late of what ended must not raise it again.
         for entry in exits.iter().flatten() {
             self.processes.remember_end(&entry.judged.event);
@@ -152,13 +152,12 @@ impl Core {
     }
 
     /// Lets follow what was stored and not yet followed.
-    fn make_good(&mut self, config: &Config, home: &Home) -> Result<(), CoreError> {
-        let readers = readers(config, home)?;
+    fn make_good(&mut self, readers: &[Reader]) -> Result<(), CoreError> {
         let (mut after, up_to) = (self.state.followed()?, self.stamp);
         let mut made_good = 0;
         while after < up_to {
             let (entries, seen) = merged(
-                &readers,
+                readers,
                 Span {
                     after,
                     up_to,
