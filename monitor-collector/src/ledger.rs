@@ -33,6 +33,7 @@ use monitor_ledger::{
     index::Numbers,
     key::LogSigner,
     leaf::{Blinding, Leaf, Parts},
+    postings::{self, RUN_BLOCKS, SCHEMA_TERMS},
     seal::{SealKey, Secrets},
 };
 use monitor_model::{
@@ -116,13 +117,27 @@ pub struct Ledger {
     tree: tree::Growing,
     secrets: Secrets,
     streams: HashMap<Stream, i64>,
-    /// Entries that are in no block of the file yet; and the blocks before, full,
-    /// with their last positions. They are made and written by
-    /// [`Ledger::commit`], which may run beside that of other ledgers.
+    /// What lies in the file's last blocks, where these are small: they become
+    /// one block as soon as that is full.
+    tail: Filling,
+    /// Entries that are in no block of the file yet; and those before, as many
+    /// as fill a block each. They are made and written by [`Ledger::commit`],
+    /// which may run beside that of other ledgers.
     filling: Filling,
-    filled: Vec<(u64, Filling)>,
+    filled: Vec<Filled>,
     /// Whether a transaction is open.
     writing: bool,
+}
+
+/// A block that has all its entries.
+#[derive(Debug)]
+struct Filled {
+    /// Position of its last entry.
+    last: u64,
+    /// Its first entries, which lie in the file, in small blocks.
+    tail: Filling,
+    /// The entries that are in no block yet.
+    filling: Filling,
 }
 
 impl Ledger {
@@ -158,7 +173,7 @@ impl Ledger {
         if let Some(key) = home.seal().filter(|_| !secrets.is_sealed()) {
             secrets = sealing::seal(&mut connection, &path, &secrets, key)?;
         }
-        let head = tail::check(&connection, &path, &secrets, TAIL_CHECKED)?;
+        let (head, tail) = tail::check(&connection, &path, &secrets, TAIL_CHECKED)?;
         let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
             tenant: tenant.clone(),
@@ -168,6 +183,7 @@ impl Ledger {
             tree,
             secrets,
             streams: HashMap::new(),
+            tail,
             filling: Filling::default(),
             filled: Vec::new(),
             writing: false,
@@ -214,7 +230,7 @@ impl Ledger {
             hash,
             stored_at,
         };
-        if is_alone || self.filling.is_full() {
+        if is_alone || self.filling.is_full_with(&self.tail) {
             self.end_block();
         }
         Ok(Entry {
@@ -291,7 +307,7 @@ impl Ledger {
                 into.insert_range(*first, *last);
             }
         };
-        let filled = self.filled.iter().map(|(_, filled)| filled);
+        let filled = self.filled.iter().map(|filled| &filled.filling);
         let waiting = filled
             .chain([&self.filling])
             .flat_map(|filling| filling.index().numbers())
@@ -303,33 +319,68 @@ impl Ledger {
 
     /// The next entry begins another block.
     fn end_block(&mut self) {
-        if self.filling.records() > 0 {
-            let filled = std::mem::take(&mut self.filling);
-            self.filled.push((self.head.position, filled));
+        if self.filling.records() + self.tail.records() > 0 {
+            self.filled.push(Filled {
+                last: self.head.position,
+                tail: std::mem::take(&mut self.tail),
+                filling: std::mem::take(&mut self.filling),
+            });
         }
     }
 
-    /// Writes the blocks that were filled, the last of which may not be full.
+    /// Writes the blocks that were filled, and what is left as a small one.
     fn write(&mut self) -> Result<(), LedgerError> {
-        self.end_block();
-        for (position, filling) in std::mem::take(&mut self.filled) {
-            self.put(position, filling)?;
+        for filled in std::mem::take(&mut self.filled) {
+            let Filled {
+                last,
+                mut tail,
+                filling,
+            } = filled;
+            if filling.records() == 0 {
+                // Small blocks that stay: what comes next has a block of its own.
+                continue;
+            }
+            let put_over = tail.records() > 0;
+            tail.absorb(filling);
+            self.put(last, &tail, put_over)?;
         }
-        Ok(())
+        let small = std::mem::take(&mut self.filling);
+        self.put(self.head.position, &small, false)?;
+        self.tail.absorb(small);
+        self.gather()
     }
 
     /// Writes one, which ends with this position; nothing where it is empty.
-    fn put(&mut self, last: u64, mut filling: Filling) -> Result<(), LedgerError> {
+    /// The small blocks that hold its beginning go.
+    fn put(&mut self, last: u64, filling: &Filling, put_over: bool) -> Result<(), LedgerError> {
         let full = filling.end(last);
         let full = full.map_err(|error| LedgerError::broken(&self.path, last, error))?;
         let Some(full) = full else {
             return Ok(());
         };
         let streams = &mut self.streams;
-        full.put(&self.connection, &self.secrets, |connection, stream| {
-            known_stream(streams, connection, stream)
-        })
-        .map_err(|error| LedgerError::put(&self.path, last, error))
+        let number =
+            |connection: &Connection, stream: &Stream| known_stream(streams, connection, stream);
+        let put = if put_over {
+            full.put_over(&self.connection, &self.secrets, number)
+        } else {
+            full.put(&self.connection, &self.secrets, number)
+        };
+        put.map_err(|error| LedgerError::put(&self.path, last, error))
+    }
+
+    /// Makes a run of the blocks whose terms wait for it, where they are enough;
+    /// not of the small ones at the end.
+    fn gather(&mut self) -> Result<(), LedgerError> {
+        let small = u64::try_from(self.tail.records()).unwrap_or(u64::MAX);
+        let before = (self.head.position + 1).saturating_sub(small);
+        let gather = || {
+            if postings::waiting(&self.connection, before)? < RUN_BLOCKS {
+                return Ok(());
+            }
+            postings::gather(&self.connection, before)
+        };
+        gather().map_err(|source| LedgerError::sqlite(&self.path, source))
     }
 }
 
@@ -397,6 +448,9 @@ fn open_file(
     durable(&connection)
         // What is removed is not to be found on disk.
         .and_then(|()| connection.pragma_update(None, "secure_delete", "ON"))
+        // What belongs to a block goes with it. To look for more, SQLite would
+        // read all numbers for every block that goes.
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", "OFF"))
         .map_err(sqlite)?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -409,6 +463,7 @@ fn open_file(
             .map_err(|error| LedgerError::seal(path, error))?;
         transaction
             .execute_batch(SCHEMA)
+            .and_then(|()| transaction.execute_batch(SCHEMA_TERMS))
             .and_then(|()| transaction.execute_batch(SCHEMA_TREE))
             .map_err(sqlite)?;
         let says = [

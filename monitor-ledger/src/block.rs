@@ -54,11 +54,11 @@ pub struct Filling {
 
 /// A block that is to be put into a file.
 #[derive(Debug)]
-pub struct Full {
+pub struct Full<'a> {
     /// The block.
     pub block: Block,
     /// What its records are found by.
-    pub index: Index,
+    pub index: &'a Index,
 }
 
 impl Filling {
@@ -81,35 +81,58 @@ impl Filling {
         &self.index
     }
 
+    /// Adds the records of another, which follow.
+    pub fn absorb(&mut self, other: Self) {
+        if self.hashes.is_empty() {
+            *self = other;
+            return;
+        }
+        self.plain.extend(other.plain);
+        self.hashes.extend(other.hashes);
+        self.index.absorb(other.index);
+    }
+
     /// Whether the next record belongs into another block.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.records() >= BLOCK_RECORDS_MAX || self.plain.len() >= BLOCK_BYTES_ABOUT
+        is_full(self.records(), self.plain.len())
+    }
+
+    /// The same, if it had the records of another as well.
+    #[must_use]
+    pub const fn is_full_with(&self, other: &Self) -> bool {
+        is_full(
+            self.records() + other.records(),
+            self.plain.len() + other.plain.len(),
+        )
     }
 
     /// The block, its last record being at this position; none when there are
-    /// no records. It is empty then.
+    /// no records.
     ///
     /// # Errors
     /// [`BlockError::Compression`] when there is no memory for it.
-    pub fn end(&mut self, last: u64) -> Result<Option<Full>, BlockError> {
+    pub fn end(&self, last: u64) -> Result<Option<Full<'_>>, BlockError> {
         let count = u64::try_from(self.records()).unwrap_or(u64::MAX);
         if count == 0 {
             return Ok(None);
         }
         let content = zstd::bulk::compress(&self.plain, LEVEL)?;
-        self.plain.clear();
-        let index = std::mem::take(&mut self.index);
+        let index = &self.index;
         let block = Block {
             first: (last + 1).saturating_sub(count),
             count,
             stored: index.stored(),
             at: index.at(),
-            hashes: std::mem::take(&mut self.hashes),
+            hashes: self.hashes.clone(),
             content: Content::Kept(content),
         };
         Ok(Some(Full { block, index }))
     }
+}
+
+const fn is_full(records: usize, bytes: usize) -> bool {
+    records >= BLOCK_RECORDS_MAX || bytes >= BLOCK_BYTES_ABOUT
 }
 
 fn write(parts: &Parts<'_>, into: &mut Vec<u8>) {
@@ -268,7 +291,7 @@ mod tests {
         assert_eq!((full.block.first, full.block.count), (45, 256));
         assert_eq!((full.block.stored, full.block.at), ((1, 256), (1, 256)));
         assert_eq!(full.block.hashes().len(), 256);
-        assert_eq!(filling.records(), 0);
+        let mut filling = Filling::default();
         let large = (1, vec![0; BLOCK_BYTES_ABOUT], vec![]);
         filling.push(&parts(&large), &event(1), VerdictKind::Exempt, &[7; 32]);
         assert!(filling.is_full());

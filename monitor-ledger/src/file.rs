@@ -12,21 +12,23 @@ use crate::{
     index::{Numbers, Span},
     leaf::{LEAF_BYTES, Leaf, Parts},
     merkle::{Hash, Kept},
+    postings,
     proof::{Hashes, Missing},
     seal::Secrets,
     sequences::Stream,
 };
 
 /// Version of the layout.
-pub const LAYOUT: &str = "3";
+pub const LAYOUT: &str = "4";
 /// Checkpoints that are kept: the newest. Older ones say nothing that these do not.
 pub const CHECKPOINTS_MAX: u64 = 1_024;
 
-/// The tables, but for those of the tree.
+/// The tables, but for those of the tree and of terms.
 ///
-/// A block has the position of its first record for a name. `numbers` and
-/// `posting` say what is in it: everything there follows from `content`. Where
-/// that was removed, `leaves` are what the hashes are of, and nothing is searched.
+/// A block has the position of its first record for a name. `numbers` and the
+/// tables of [`crate::postings`] say what is in it: everything there follows from
+/// `content`. Where that was removed, `leaves` are what the hashes are of, and
+/// nothing is searched.
 pub const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE stream (
@@ -51,10 +53,6 @@ CREATE TABLE numbers (
     block INTEGER NOT NULL REFERENCES block (first),
     ranges BLOB NOT NULL,
     PRIMARY KEY (stream, low, block)
-) WITHOUT ROWID;
-CREATE TABLE posting (
-    term INTEGER NOT NULL, block INTEGER NOT NULL REFERENCES block (first),
-    PRIMARY KEY (term, block)
 ) WITHOUT ROWID;
 ";
 
@@ -143,12 +141,7 @@ impl Block {
         connection
             .prepare_cached("UPDATE block SET content = NULL, leaves = ?2 WHERE first = ?1")?
             .execute(params![first, leaves])?;
-        let sql = "DELETE FROM posting WHERE term = ?1 AND block = ?2";
-        let mut posting = connection.prepare_cached(sql)?;
-        for term in terms {
-            posting.execute([*term, first])?;
-        }
-        Ok(())
+        postings::forget(connection, self.first, terms)
     }
 
     /// The hashes of its records.
@@ -158,7 +151,38 @@ impl Block {
     }
 }
 
-impl Full {
+impl Full<'_> {
+    /// Puts it in the place of the blocks that hold a beginning of its records;
+    /// none of them is in a run.
+    ///
+    /// # Errors
+    /// As [`Full::put`].
+    pub fn put_over(
+        self,
+        connection: &Connection,
+        secrets: &Secrets,
+        mut stream_number: impl FnMut(&Connection, &Stream) -> rusqlite::Result<i64>,
+    ) -> Result<(), PutError> {
+        let first = integer(self.block.first);
+        postings::cut(connection, self.block.first)?;
+        for (stream, numbers) in self.index.numbers() {
+            let (low, high) = numbers.span();
+            let stream = stream_number(connection, stream)?;
+            let sql = "DELETE FROM numbers
+                       WHERE stream = ?1 AND low >= ?2 AND low <= ?3 AND block >= ?4";
+            connection.prepare_cached(sql)?.execute(params![
+                stream,
+                integer(low),
+                integer(high),
+                first
+            ])?;
+        }
+        connection
+            .prepare_cached("DELETE FROM block WHERE first >= ?1")?
+            .execute([first])?;
+        self.put(connection, secrets, stream_number)
+    }
+
     /// Puts it into a file, sealed where the ledger is, with what its records
     /// are found by.
     ///
@@ -202,10 +226,7 @@ impl Full {
                     numbers.to_bytes()
                 ])?;
         }
-        let mut posting = connection.prepare_cached("INSERT INTO posting VALUES (?1, ?2)")?;
-        for term in index.terms(secrets.blinding()) {
-            posting.execute([term, first])?;
-        }
+        postings::put(connection, block.first, &index.terms(secrets.blinding()))?;
         Ok(())
     }
 }

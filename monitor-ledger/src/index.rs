@@ -127,6 +127,25 @@ impl Index {
         }
     }
 
+    /// Takes the records of another, which follow.
+    pub fn absorb(&mut self, other: Self) {
+        for (span, theirs) in [(&mut self.stored, other.stored), (&mut self.at, other.at)] {
+            if let Some((low, high)) = theirs {
+                widen(span, low);
+                widen(span, high);
+            }
+        }
+        for (stream, numbers) in other.numbers {
+            let known = self.numbers.iter_mut().find(|(known, _)| *known == stream);
+            match known {
+                Some((_, known)) => known.extend(numbers),
+                None => self.numbers.push((stream, numbers)),
+            }
+        }
+        self.terms.extend(other.terms);
+        self.objects.extend(other.objects);
+    }
+
     fn term(&mut self, term: Term<'_>) {
         self.scratch.clear();
         term.write(&mut self.scratch);

@@ -13,7 +13,7 @@
 //! - [`checkpoint`]: the tree's size and root, signed; [`key`]: who signs.
 //! - [`cosignature`]: a witness's signature beside the log's.
 //! - [`file`](mod@file): a tenant's SQLite file, of [`block`]s; [`index`]: what their
-//!   records are found by; [`bundle`]: what is handed out.
+//!   records are found by, [`postings`]: in which blocks; [`bundle`]: what is handed out.
 //! - [`receipt`]: what became of a revocation order, signed.
 //! - [`chain`]: how ledgers of layout 1 were linked, for taking them over.
 //! - [`seal`]: encryption at rest.
@@ -33,6 +33,7 @@ pub mod intervals;
 pub mod key;
 pub mod leaf;
 pub mod merkle;
+pub mod postings;
 pub mod proof;
 pub mod receipt;
 pub mod seal;

@@ -218,11 +218,13 @@ impl Reader {
     /// # Errors
     /// As [`Reader::page`].
     pub fn find(&self, id: &EventId) -> Result<Option<Entry>, LedgerError> {
-        let Some(block) = self.block_of(id).map_err(|error| self.sqlite(error))? else {
-            return Ok(None);
-        };
-        let mut entries = self.block(block)?.into_iter();
-        Ok(entries.find(|entry| entry.judged.event.id == *id))
+        self.steady(|| {
+            let Some(block) = self.block_of(id).map_err(|error| self.sqlite(error))? else {
+                return Ok(None);
+            };
+            let mut entries = self.block(block)?.into_iter();
+            Ok(entries.find(|entry| entry.judged.event.id == *id))
+        })
     }
 
     /// The block that holds an event of this name.
@@ -250,9 +252,4 @@ impl Reader {
 
 fn each<T>(list: &[T], code: impl Fn(&T) -> i64) -> Vec<i64> {
     list.iter().map(code).collect()
-}
-
-/// A list as SQLite's `json_each` takes it.
-pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
-    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use monitor_ledger::{
-    block::Opened,
+    block::{Filling, Opened},
     file::{self, Block, SELECT},
     index::Index,
     leaf::Leaf,
@@ -73,6 +73,8 @@ impl Ledger {
                     self.begin()
                         .and_then(|()| block.remove(&self.connection, &leaves, &terms))
                         .map_err(|source| LedgerError::sqlite(&self.path, source))?;
+                    // Nothing of it is put into another block again.
+                    self.tail = Filling::default();
                     let begin = swept.removed.map_or(block.first, |(begin, _)| begin);
                     swept.removed = Some((begin, last));
                 }

@@ -5,22 +5,20 @@
 //! entry is wanted its reader says. Bound: one block in memory, and the names
 //! of [`BLOCKS_AT_ONCE`].
 
-use std::{
-    fmt::Write as _,
-    ops::{ControlFlow, Range},
-};
+use std::ops::{ControlFlow, Range};
 
 use monitor_ledger::{
     file::{self, Block, SELECT},
     leaf::Parts,
+    postings::{self, Wanted},
 };
 use monitor_model::clock::UnixNs;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Entry, Judged, LedgerError, integer, read::Reader};
+use super::{Entry, Judged, LedgerError, integer, number, read::Reader};
 
 /// Names of blocks that are looked up at once.
-const BLOCKS_AT_ONCE: i64 = 256;
+const BLOCKS_AT_ONCE: usize = 256;
 
 /// Whenever it happened.
 const ALWAYS: Range<UnixNs> = UnixNs(0)..UnixNs::MAX;
@@ -35,7 +33,7 @@ pub(super) struct Scan {
     /// They happened within this span, by their host's clock; its end is not in
     /// it, but that the largest has none.
     pub(super) happened: Range<UnixNs>,
-    /// Each a list of which an entry has one; the first leads.
+    /// Each a list of which an entry has one.
     pub(super) terms: Vec<Vec<i64>>,
     /// The newest first.
     pub(super) backwards: bool,
@@ -62,8 +60,32 @@ impl Scan {
 }
 
 impl Reader {
+    /// Asks several things of one state of the file, though its writer goes on:
+    /// a small block may be part of a larger one in the next.
+    pub(super) fn steady<T>(
+        &self,
+        ask: impl FnOnce() -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        if !self.connection.is_autocommit() {
+            return ask();
+        }
+        let transaction = self.connection.unchecked_transaction();
+        let transaction = transaction.map_err(|error| self.sqlite(error))?;
+        let answer = ask()?;
+        transaction.commit().map_err(|error| self.sqlite(error))?;
+        Ok(answer)
+    }
+
     /// Goes through entries for as long as they are wanted.
     pub(super) fn scan(
+        &self,
+        scan: &Scan,
+        take: impl FnMut(Entry) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        self.steady(|| self.go_through(scan, take))
+    }
+
+    fn go_through(
         &self,
         scan: &Scan,
         mut take: impl FnMut(Entry) -> ControlFlow<()>,
@@ -109,59 +131,53 @@ impl Reader {
 
     /// Names of the next blocks that have the terms.
     fn names(&self, scan: &Scan, low: i64, high: i64) -> rusqlite::Result<Vec<i64>> {
-        let order = if scan.backwards { "DESC" } else { "ASC" };
-        let mut lists = scan.terms.iter().map(|terms| super::read::json(terms));
-        let leads = lists.next();
-        let is_always = scan.happened == ALWAYS;
-        let from = match (leads.is_some(), is_always) {
-            (true, true) => {
-                "SELECT DISTINCT block AS name FROM posting
-                 WHERE term IN (SELECT value FROM json_each(?6)) AND block >= ?1 AND block <= ?2"
-            }
-            (true, false) => {
-                "SELECT DISTINCT block AS name FROM posting
-                 WHERE term IN (SELECT value FROM json_each(?6)) AND block >= ?1 AND block <= ?2
-                 AND EXISTS (SELECT 1 FROM block AS its WHERE its.first = posting.block
-                             AND its.at_to >= ?4 AND its.at_from <= ?5)"
-            }
-            // Rows of blocks are far apart, the index is not.
-            (false, false) => {
-                "SELECT first AS name FROM block INDEXED BY block_at
-                 WHERE first >= ?1 AND first <= ?2 AND at_to >= ?4 AND at_from <= ?5"
-            }
-            (false, true) => {
-                "SELECT first AS name FROM block
-                 WHERE first >= ?1 AND first <= ?2 AND ?4 <= ?5"
-            }
-        };
-        let mut values: Vec<Box<dyn rusqlite::ToSql>> =
-            vec![Box::new(low), Box::new(high), Box::new(BLOCKS_AT_ONCE)];
-        let happened = [scan.happened.start, scan.happened.end].map(|at| integer(at.0));
-        values.extend(happened.map(|at| -> Box<dyn rusqlite::ToSql> { Box::new(at) }));
-        values.extend(leads.map(|list| -> Box<dyn rusqlite::ToSql> { Box::new(list) }));
-        let mut others = String::new();
-        for list in lists {
-            values.push(Box::new(list));
-            // Writing to a string cannot fail.
-            _ = write!(
-                others,
-                " AND EXISTS (SELECT 1 FROM posting AS also WHERE also.block = name
-                  AND also.term IN (SELECT value FROM json_each(?{})))",
-                values.len()
-            );
+        if scan.terms.is_empty() {
+            return self.names_by_time(scan, low, high);
         }
-        let sql = format!("{from}{others} ORDER BY name {order} LIMIT ?3");
+        let wanted = Wanted {
+            lists: &scan.terms,
+            low: number(low),
+            high: number(high),
+            backwards: scan.backwards,
+            limit: BLOCKS_AT_ONCE,
+        };
+        if high < low {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT 1 FROM block WHERE first = ?1 AND at_to >= ?2 AND at_from <= ?3";
+        let mut happened = self.connection.prepare_cached(sql)?;
+        let is_always = scan.happened == ALWAYS;
+        let (start, end) = (integer(scan.happened.start.0), integer(scan.happened.end.0));
+        let names = postings::find(&self.connection, &wanted, |block| {
+            Ok(is_always || happened.exists([integer(block), start, end])?)
+        })?;
+        Ok(names.into_iter().map(integer).collect())
+    }
+
+    /// Names of the next blocks, whatever terms they have.
+    fn names_by_time(&self, scan: &Scan, low: i64, high: i64) -> rusqlite::Result<Vec<i64>> {
+        let order = if scan.backwards { "DESC" } else { "ASC" };
+        let from = if scan.happened == ALWAYS {
+            "SELECT first FROM block WHERE first >= ?1 AND first <= ?2 AND ?3 <= ?4"
+        } else {
+            // Rows of blocks are far apart, the index is not.
+            "SELECT first FROM block INDEXED BY block_at
+             WHERE first >= ?1 AND first <= ?2 AND at_to >= ?3 AND at_from <= ?4"
+        };
+        let sql = format!("{from} ORDER BY first {order} LIMIT ?5");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let names = statement.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        let (start, end) = (integer(scan.happened.start.0), integer(scan.happened.end.0));
+        let limit = i64::try_from(BLOCKS_AT_ONCE).unwrap_or(i64::MAX);
+        let names = statement.query_map([low, high, start, end, limit], |row| row.get(0))?;
         names.collect()
     }
 
     /// The entries of the block that a position is in; none where there is no such block.
     pub(super) fn block_at(&self, position: u64) -> Result<Vec<Entry>, LedgerError> {
-        let Some(name) = self.name_at(position)? else {
-            return Ok(Vec::new());
-        };
-        self.block(name)
+        self.steady(|| {
+            let name = self.name_at(position)?;
+            name.map_or_else(|| Ok(Vec::new()), |name| self.block(name))
+        })
     }
 
     /// The name of the block that a position is in, or is after.

@@ -1,25 +1,27 @@
-//! Checks the end of a file when it is opened: a whole check would keep a start waiting.
+//! Checks the end of a file when it is opened, and reads the small blocks that
+//! it ends with: a whole check would keep a start waiting.
 
 use std::path::Path;
 
 use monitor_ledger::{
+    block::Filling,
     file::{self, Block, Content, SELECT},
-    index::Index,
     leaf::Leaf,
     seal::Secrets,
 };
-use monitor_model::clock::UnixNs;
+use monitor_model::{clock::UnixNs, event::Kind};
 use rusqlite::Connection;
 
 use super::{Head, LedgerError, integer};
 
-/// Checks the blocks of about the last entries, and says where the ledger ends.
+/// Checks the blocks of about the last entries, says where the ledger ends, and
+/// gives what lies in the small blocks there that may still become one.
 pub(super) fn check(
     connection: &Connection,
     path: &Path,
     secrets: &Secrets,
     entries: u64,
-) -> Result<Head, LedgerError> {
+) -> Result<(Head, Filling), LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
     let begin = "SELECT coalesce((SELECT first FROM block WHERE first <=
                      (SELECT max(first + count) FROM block) - ?1 ORDER BY first DESC LIMIT 1), 1)";
@@ -31,6 +33,7 @@ pub(super) fn check(
         hash: [0; 32],
         stored_at: UnixNs(0),
     };
+    let mut tail = Filling::default();
     let sql = format!("{SELECT} WHERE first >= ?1 ORDER BY first");
     let mut statement = connection.prepare(&sql).map_err(sqlite)?;
     let mut rows = statement.query([begin]).map_err(sqlite)?;
@@ -42,24 +45,35 @@ pub(super) fn check(
             let cause = format!("the next entry found is {found}; entries are missing");
             return Err(LedgerError::broken(path, next, cause));
         }
-        head = whole(&block, path, secrets, head)?;
+        let (next, filling) = whole(&block, path, secrets, head)?;
+        head = next;
+        tail = match filling {
+            Some(small) if !small.is_full_with(&tail) => {
+                tail.absorb(small);
+                tail
+            }
+            Some(small) if !small.is_full() => small,
+            Some(_) | None => Filling::default(),
+        };
     }
-    Ok(head)
+    Ok((head, tail))
 }
 
-/// Checks a block that follows a head, and gives the next.
+/// Checks a block that follows a head, and gives the next, with its entries
+/// where others may be added to them.
 fn whole(
     block: &Block,
     path: &Path,
     secrets: &Secrets,
     mut head: Head,
-) -> Result<Head, LedgerError> {
-    let (mut index, mut hashes) = (Index::default(), block.hashes().iter());
+) -> Result<(Head, Option<Filling>), LedgerError> {
+    let (mut filling, mut hashes) = (Filling::default(), block.hashes().iter());
+    let mut is_alone = false;
     let opened = block
         .open(secrets)
         .map_err(|error| LedgerError::broken(path, block.first, error))?;
     let Some(opened) = opened else {
-        return removed(block, path, head);
+        return Ok((removed(block, path, head)?, None));
     };
     for parts in opened.records() {
         let position = head.position + 1;
@@ -77,13 +91,15 @@ fn whole(
             ));
         }
         let (event, judgement) = file::decode(&parts).map_err(|error| broken(error.to_string()))?;
-        index.take(stored_at.0, &event, judgement.verdict.kind());
+        filling.push(&parts, &event, judgement.verdict.kind(), &hash);
+        is_alone |= event.action.kind() == Kind::Removed;
         head = Head {
             position,
             hash,
             stored_at,
         };
     }
+    let index = filling.index();
     let is_as_told = block.first + block.count == head.position + 1
         && block.hashes.len() == 32 * block.hashes().len()
         && hashes.next().is_none()
@@ -92,7 +108,7 @@ fn whole(
         let cause = "its columns do not say what its entries say";
         return Err(LedgerError::broken(path, block.first, cause));
     }
-    Ok(head)
+    Ok((head, (!is_alone).then_some(filling)))
 }
 
 /// Checks a block whose records were removed by their leaves.

@@ -1,12 +1,13 @@
 //! Brings files of the layouts before to this one: 1, rows in a chain of
-//! hashes; 2, rows under a tree.
+//! hashes; 2, rows under a tree; 3, blocks, with a row for each term of each.
 //!
 //! Every row is checked, the chain from its first link to its last, the tree
 //! by the hashes of its leaves; its newest checkpoint is checked when the file
 //! is opened. Where something is wrong, the file is left as it is. Everything
-//! happens in one transaction.
+//! happens in one transaction. Blocks stay as they are, and what they are found by
+//! is not made anew: the check does that.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use monitor_ledger::{
     Hash,
@@ -15,6 +16,7 @@ use monitor_ledger::{
     file::{self, LAYOUT, SCHEMA, SCHEMA_TREE},
     leaf::{Leaf, Parts},
     merkle::Frontier,
+    postings::{self, RUN_BLOCKS, SCHEMA_TERMS},
     seal::{SealKey, Secrets},
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -30,15 +32,16 @@ pub(super) fn older(
     key: Option<&SealKey>,
 ) -> Result<(), LedgerError> {
     let layout = meta(connection, path, "layout")?;
-    let is_chain = layout == "1";
-    if !(is_chain || layout == "2") || meta(connection, path, "tenant")? != fresh.tenant() {
+    if meta(connection, path, "tenant")? != fresh.tenant() {
         return Ok(());
     }
+    let is_chain = layout == "1";
+    match layout.as_str() {
+        "1" | "2" => {}
+        "3" => return postings_of_blocks(connection, path),
+        _ => return Ok(()),
+    }
     let sqlite = |source| LedgerError::sqlite(path, source);
-    // Rows of the new tables name others before these are dropped.
-    connection
-        .pragma_update(None, "foreign_keys", "OFF")
-        .map_err(sqlite)?;
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(sqlite)?;
@@ -67,7 +70,6 @@ pub(super) fn older(
         .execute("UPDATE meta SET value = ?1 WHERE key = 'layout'", [LAYOUT])
         .and_then(|_| transaction.execute_batch("DROP TABLE old_entry; DROP TABLE old_stream"))
         .and_then(|()| transaction.commit())
-        .and_then(|()| connection.pragma_update(None, "foreign_keys", "ON"))
         .map_err(sqlite)?;
     info!(
         tenant = fresh.tenant(),
@@ -83,7 +85,60 @@ fn renew_tables(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )?;
     // `meta` stays as it is.
     let (_, others) = SCHEMA.split_once(';').unwrap_or_default();
-    transaction.execute_batch(others)
+    transaction.execute_batch(others)?;
+    transaction.execute_batch(SCHEMA_TERMS)
+}
+
+/// Turns the terms of layout 3 around: a row for each term and block.
+fn postings_of_blocks(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    let turn = |connection: &mut Connection| -> rusqlite::Result<u64> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch("ALTER TABLE posting RENAME TO old_posting")?;
+        transaction.execute_batch(SCHEMA_TERMS)?;
+        let blocks = turn_around(&transaction)?;
+        transaction.execute_batch("DROP TABLE old_posting")?;
+        transaction.execute("UPDATE meta SET value = ?1 WHERE key = 'layout'", [LAYOUT])?;
+        transaction.commit()?;
+        Ok(blocks)
+    };
+    let blocks = turn(connection).map_err(|source| LedgerError::sqlite(path, source))?;
+    info!(
+        path = %path.display(),
+        blocks, "Ledger taken over: which blocks have a term is kept in runs now."
+    );
+    Ok(())
+}
+
+/// Puts the terms of each block, in order; says of how many.
+fn turn_around(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let (mut blocks, mut waiting) = (0, 0);
+    let mut put = |block: u64, terms: &mut BTreeSet<i64>| -> rusqlite::Result<()> {
+        if terms.is_empty() {
+            return Ok(());
+        }
+        postings::put(transaction, block, terms)?;
+        terms.clear();
+        (blocks, waiting) = (blocks + 1, waiting + 1);
+        if waiting >= RUN_BLOCKS {
+            postings::gather(transaction, block + 1)?;
+            waiting = 0;
+        }
+        Ok(())
+    };
+    let mut statement =
+        transaction.prepare("SELECT block, term FROM old_posting ORDER BY block, term")?;
+    let mut rows = statement.query([])?;
+    let (mut block, mut terms) = (0, BTreeSet::new());
+    while let Some(row) = rows.next()? {
+        let next = number(row.get(0)?);
+        if next != block {
+            put(block, &mut terms)?;
+            block = next;
+        }
+        terms.insert(row.get(1)?);
+    }
+    put(block, &mut terms)?;
+    Ok(blocks)
 }
 
 /// A row as the layouts before had it.
@@ -215,6 +270,7 @@ impl Rows<'_> {
         size: u64,
         filling: &mut Filling,
     ) -> Result<(), LedgerError> {
+        let filling = std::mem::take(filling);
         let full = filling
             .end(size)
             .map_err(|error| LedgerError::broken(self.path, size, error))?;

@@ -11,6 +11,7 @@ mod coverage;
 mod older;
 mod removal;
 mod sealed;
+mod small;
 mod tampering;
 
 fn tenant() -> TenantId {

@@ -5,6 +5,7 @@ use std::path::Path;
 use monitor_model::event::Event;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use self::terms::Terms;
 use super::{CheckError, Fault, Report, Trust, Walk, prove};
 use crate::{
     cosignature,
@@ -12,6 +13,7 @@ use crate::{
     index::{Index, Span},
     leaf::Leaf,
     merkle::{Hash, Kept},
+    postings::SCHEMA_TERMS,
     proof::Tree,
     seal::{Secrets, SecretsError},
     tile,
@@ -115,6 +117,8 @@ macro_rules! sound {
     };
 }
 
+mod terms;
+
 fn whole(
     connection: &Connection,
     secrets: &Secrets,
@@ -145,6 +149,7 @@ fn tables(connection: &Connection, secrets: &Secrets) -> Checked<()> {
     let tenant = secrets.tenant();
     let made = Connection::open_in_memory()?;
     made.execute_batch(SCHEMA)?;
+    made.execute_batch(SCHEMA_TERMS)?;
     made.execute_batch(SCHEMA_TREE)?;
     if schema(&made)? != schema(connection)? {
         return Ok(Err(Fault::at(
@@ -322,27 +327,31 @@ fn columns(block: &Block, index: &Index) -> Result<(), Fault> {
 #[derive(Default)]
 struct Found {
     numbers: u64,
-    postings: u64,
+    terms: Terms,
 }
 
 impl Found {
     /// There is no more than belongs to some record.
-    fn compare(&self, connection: &Connection, size: u64) -> Checked<()> {
+    fn compare(self, connection: &Connection, size: u64) -> Checked<()> {
         // Of a block whose records were removed nothing is left to make its
         // numbers from again.
         let known = "numbers WHERE block NOT IN (SELECT first FROM block WHERE content IS NULL)";
-        for (table, found) in [(known, self.numbers), ("posting", self.postings)] {
-            let sql = format!("SELECT count(*) FROM {table}");
-            let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
-            if file::number(count) != found {
-                let table = table.split(' ').next().unwrap_or_default();
-                let cause = format!("{count} rows of {table} are kept where {found} belong");
-                let (first, last) = (1, size.max(1));
-                return Ok(Err(Fault { first, last, cause }));
-            }
-        }
-        Ok(Ok(()))
+        sound!(count(connection, known, self.numbers, size)?);
+        self.terms.end(connection, size)
     }
+}
+
+/// A table has as many rows as belong to some record.
+fn count(connection: &Connection, table: &str, belong: u64, size: u64) -> Checked<()> {
+    let sql = format!("SELECT count(*) FROM {table}");
+    let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+    if file::number(count) == belong {
+        return Ok(Ok(()));
+    }
+    let table = table.split(' ').next().unwrap_or_default();
+    let cause = format!("{count} rows of {table} are kept where {belong} belong");
+    let (first, last) = (1, size.max(1));
+    Ok(Err(Fault { first, last, cause }))
 }
 
 /// What records are searched by is there, for each block.
@@ -374,16 +383,8 @@ fn found(
         }
         kept.numbers += 1;
     }
-    let sql = "SELECT 1 FROM posting WHERE term = ?1 AND block = ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    for term in index.terms(secrets.blinding()) {
-        if !statement.exists([term, file::integer(block.first)])? {
-            let cause = "a search would not find its records: a term is not kept";
-            return Ok(Err(of_block(block, cause)));
-        }
-        kept.postings += 1;
-    }
-    Ok(Ok(()))
+    let terms = index.terms(secrets.blinding());
+    kept.terms.take(connection, block, terms)
 }
 
 /// Compares the root of a subtree with what is kept of it.

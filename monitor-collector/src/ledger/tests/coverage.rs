@@ -34,8 +34,8 @@ impl Scene {
         }
     }
 
-    /// Stores an event; those with odd numbers lie in acme's ledger. Each is
-    /// put on disk by itself, so that blocks have times of their own.
+    /// Stores an event; those with odd numbers lie in acme's ledger. Each is a
+    /// block by itself, so that blocks have times of their own.
     fn store(&mut self, event: Event) {
         self.stamp += 1;
         let stamp = UnixNs(1_000 + self.stamp);
@@ -45,6 +45,7 @@ impl Scene {
             &mut self.globex
         };
         ledger.append(judged(event), stamp).unwrap();
+        ledger.end_block();
         ledger.commit(UnixNs(0)).unwrap();
     }
 

@@ -4,6 +4,7 @@ use monitor_ledger::{
     block::Opened,
     chain,
     file::{Block, Content},
+    postings,
 };
 
 use super::*;
@@ -64,7 +65,7 @@ fn make(folder: &Path, layout: &str) {
         }
     }
     let mut drop = format!(
-        "DROP TABLE posting; DROP TABLE numbers; DROP TABLE block; UPDATE meta SET value = '{layout}' WHERE key = 'layout';"
+        "DROP TABLE posting; DROP TABLE run; DROP TABLE terms; DROP TABLE numbers; DROP TABLE block; UPDATE meta SET value = '{layout}' WHERE key = 'layout';"
     );
     if layout == "1" {
         drop += "DROP TABLE node; DROP TABLE checkpoint; DELETE FROM meta WHERE key = 'blinding'";
@@ -92,6 +93,64 @@ fn an_older_ledger_is_taken_over_and_goes_on() {
         assert_eq!(whole(folder.path(), "acme"), 601);
         assert_eq!(sizes(folder.path()), [601]);
     }
+}
+
+/// Makes a file what it was in layout 3: a row for each term of each block.
+fn make_postings(folder: &Path) {
+    let connection = Connection::open(Ledger::path(folder, &tenant())).unwrap();
+    let blocks: Vec<u64> = {
+        let mut statement = connection.prepare("SELECT first FROM block").unwrap();
+        let blocks = statement.query_map([], |row| Ok(number(row.get(0)?)));
+        blocks.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let mut rows = Vec::new();
+    for block in blocks {
+        let terms = postings::of_block(&connection, block).unwrap();
+        rows.extend(terms.into_iter().flatten().map(|term| (term, block)));
+        if let Some((run, _)) = postings::run_of(&connection, block).unwrap() {
+            let lists = postings::lists(&connection, run).unwrap();
+            let its = lists.into_iter().filter(|(_, list)| list.contains(&block));
+            rows.extend(its.map(|(term, _)| (term, block)));
+        }
+    }
+    connection
+        .execute_batch(
+            "DROP TABLE posting; DROP TABLE run; DROP TABLE terms;
+             UPDATE meta SET value = '3' WHERE key = 'layout';
+             CREATE TABLE posting (
+                 term INTEGER NOT NULL, block INTEGER NOT NULL REFERENCES block (first),
+                 PRIMARY KEY (term, block)
+             ) WITHOUT ROWID;",
+        )
+        .unwrap();
+    for (term, block) in rows {
+        let values = params![term, integer(block)];
+        connection
+            .execute("INSERT INTO posting VALUES (?1, ?2)", values)
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_blocks_of_an_older_ledger_are_found_by_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = {
+        // Blocks of one entry, but that none becomes part of a larger one.
+        let mut ledger = signing(folder.path());
+        for sequence in 1..=300 {
+            add(&mut ledger, sequence);
+            ledger.end_block();
+            ledger.commit(UnixNs(sequence)).unwrap();
+        }
+        add(&mut ledger, 301);
+        ledger.commit(UnixNs::MAX).unwrap();
+        ledger.head().clone()
+    };
+    make_postings(folder.path());
+    let ledger = signing(folder.path());
+    assert_eq!(ledger.head(), &root);
+    drop(ledger);
+    assert_eq!(whole(folder.path(), "acme"), 301);
 }
 
 #[test]

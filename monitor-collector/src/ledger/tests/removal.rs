@@ -23,6 +23,7 @@ fn scene(folder: &Path) -> Ledger {
         let stored_at = UnixNs(1_000 + sequence);
         ledger.append(judged(event), stored_at).unwrap();
         if sequence % 100 == 0 {
+            ledger.end_block();
             ledger.seal(UnixNs(sequence)).unwrap();
         }
     }

@@ -14,6 +14,7 @@ use monitor_ledger::{
     key::LogKey,
     leaf::{Blinding, Leaf, Parts},
     merkle::Frontier,
+    postings,
     seal::Secrets,
 };
 
@@ -237,7 +238,8 @@ fn rewrite(connection: &Connection, mut records: Vec<Record>, fit: Fit) {
     let blinding = file_blinding(connection);
     connection
         .execute_batch(
-            "DELETE FROM block; DELETE FROM numbers; DELETE FROM posting; DELETE FROM stream",
+            "DELETE FROM block; DELETE FROM numbers; DELETE FROM stream;
+             DELETE FROM terms; DELETE FROM run; DELETE FROM posting",
         )
         .unwrap();
     if fit == Fit::Hashes {
@@ -256,7 +258,8 @@ fn rewrite(connection: &Connection, mut records: Vec<Record>, fit: Fit) {
         let parts = record.parts();
         let (event, judgement) = monitor_ledger::file::decode(&parts).unwrap();
         filling.push(&parts, &event, judgement.verdict.kind(), &record.hash);
-        if filling.is_full() || SIGNED.contains(&position) || position == last {
+        if filling.is_full() || position == last {
+            let filling = std::mem::take(&mut filling);
             let full = filling.end(position).unwrap().unwrap();
             let secrets = file_secrets(connection);
             full.put(connection, &secrets, monitor_ledger::file::stream_number)
@@ -344,12 +347,35 @@ fn changes_of_block() -> Vec<(&'static str, Act)> {
         found("UPDATE numbers SET stream = 77 THIS"),
         found("UPDATE numbers SET block = block + 1 THIS"),
         found("INSERT INTO numbers SELECT stream, low + 1, high, block, ranges FROM numbers THIS"),
-        found("DELETE FROM posting THIS"),
-        found("DELETE FROM posting THIS AND term = (SELECT min(term) FROM posting THIS)"),
-        found("INSERT INTO posting SELECT 7, block FROM posting THIS LIMIT 1"),
-        found("UPDATE posting SET block = block + 1 THIS"),
+        found("DELETE FROM terms THIS"),
+        found("UPDATE terms SET codes = substr(codes, 9) THIS"),
+        found("UPDATE terms SET codes = substr(codes, 2) THIS"),
+        found("UPDATE terms SET codes = CAST(codes || X'7fffffffffffffff' AS BLOB) THIS"),
+        found("UPDATE terms SET codes = 'text' THIS"),
+        found("UPDATE terms SET block = block + 1 THIS"),
+        found("INSERT INTO terms SELECT block + 1, codes FROM terms THIS"),
     ]
 }
+
+/// Changes of a run, and of which there are.
+const OF_RUNS: [&str; 16] = [
+    "DELETE FROM posting",
+    "DELETE FROM posting WHERE term = (SELECT min(term) FROM posting)",
+    "INSERT INTO posting SELECT run, 7, blocks FROM posting LIMIT 1",
+    "UPDATE posting SET term = 7 WHERE term = (SELECT min(term) FROM posting)",
+    "UPDATE posting SET blocks = X'01' WHERE term = (SELECT min(term) FROM posting)",
+    "UPDATE posting SET blocks = X'' WHERE term = (SELECT min(term) FROM posting)",
+    "UPDATE posting SET blocks = CAST(blocks || X'ff' AS BLOB) WHERE term = (SELECT max(term) FROM posting)",
+    "UPDATE posting SET blocks = 'text' WHERE term = (SELECT max(term) FROM posting)",
+    "UPDATE posting SET run = 257",
+    "UPDATE run SET first = 2",
+    "UPDATE run SET last = 1",
+    "UPDATE run SET last = 258",
+    "UPDATE run SET last = 513",
+    "DELETE FROM run",
+    "INSERT INTO run VALUES (513, 513)",
+    "INSERT INTO terms VALUES (1, X'')",
+];
 
 /// What moves, adds or removes records, or rewrites hashes along: by name.
 fn moves() -> Vec<(String, Act)> {
@@ -413,10 +439,8 @@ fn moves() -> Vec<(String, Act)> {
         let leaves: Vec<Leaf> = places
             .map(|(at, record)| Leaf::new(secrets.blinding(), at, record.parts()))
             .collect();
-        let sql = "SELECT term FROM posting WHERE block = ?1";
-        let mut terms = connection.prepare(sql).unwrap();
-        let terms = terms.query_map([integer(block.first)], |row| row.get(0));
-        let terms = terms.unwrap().collect::<Result<_, _>>().unwrap();
+        let terms = postings::of_block(connection, block.first).unwrap();
+        let terms = terms.into_iter().flatten().collect();
         block.remove(connection, &leaves, &terms).unwrap();
     };
     let name = "content removed as the collector does, and no entry says so";
@@ -446,7 +470,8 @@ fn besides() -> Vec<(String, Act)> {
         "CREATE TRIGGER hide AFTER INSERT ON block BEGIN DELETE FROM block; END",
         "ALTER TABLE block ADD COLUMN more TEXT",
         "ALTER TABLE block RENAME TO hidden; CREATE VIEW block AS SELECT * FROM hidden",
-        "INSERT INTO posting VALUES (7, 900)",
+        "INSERT INTO posting VALUES (1, 7, X'00')",
+        "INSERT INTO terms VALUES (900, X'0000000000000007')",
         "INSERT INTO numbers VALUES (1, 9000, 9000, 900, X'A84600')",
         "UPDATE stream SET agent = 'jump-2'",
         "UPDATE stream SET boot = 'b'",
@@ -515,9 +540,9 @@ fn every_kind_of_tampering_with_a_ledger_is_found() {
             );
             kinds += 1;
         }
-        // Blocks end where checkpoints were made.
-        let last = SIGNED.into_iter().find(|last| *last >= place).unwrap();
-        let first = SIGNED.into_iter().rfind(|last| *last < place).unwrap_or(0) + 1;
+        // What checkpoints ended as small blocks became part of full ones.
+        let first = (place - 1) / 256 * 256 + 1;
+        let last = SIZE.min(first + 255);
         for (name, act) in changes_of_block() {
             let error = scene.check(|connection| act(connection, place));
             let error = error.expect_err(&format!("{name} at {place}"));
@@ -531,6 +556,16 @@ fn every_kind_of_tampering_with_a_ledger_is_found() {
     for (name, act) in besides() {
         let found = scene.check(|connection| act(connection, 0));
         assert!(found.is_err(), "{name}: {found:?}");
+        kinds += 1;
+    }
+    let gather = |connection: &Connection| postings::gather(connection, 513).unwrap();
+    scene.check(gather).unwrap();
+    for sql in OF_RUNS {
+        let found = scene.check(|connection| {
+            gather(connection);
+            connection.execute_batch(sql).unwrap();
+        });
+        assert!(found.is_err(), "{sql}: {found:?}");
         kinds += 1;
     }
     assert!(kinds >= 200, "{kinds}");
