@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command;
+use crate::equation;
 use crate::poll;
 use crate::scene::SEEN_WITHIN;
 use crate::stage::{Stage, config};
@@ -121,14 +122,16 @@ pub fn settle(stage: &Stage) -> Result<Holdings> {
         last = now.missing(&bounds);
         Ok(last.is_empty().then_some(now))
     });
-    settled.with_context(|| {
+    let holdings = settled.with_context(|| {
         let some: Vec<&str> = last.iter().take(20).map(String::as_str).collect();
         format!(
             "{} numbers are neither stored nor named as a gap: {}",
             last.len(),
             some.join(", ")
         )
-    })
+    })?;
+    equation::holds(&stage.folder)?;
+    Ok(holdings)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //! - `scene`: the main job, step by step; `steps`: what happened of it
 //! - `timeline`: one line an event on the screen
 //! - `test_stage`: a stage for one end-to-end test
-//! - `completeness`: whether the ledgers hold every number, once
+//! - `completeness`: whether the ledgers hold every number, once; `equation`: the same, from the kernel's counters on
 //! - `cases`: cases as data, played one after another
 //! - `watch`: the real sessions of this machine instead of a scene
 //! - `bench`: the loop from kernel event to refused login, many times
@@ -25,6 +25,7 @@ pub mod clock;
 pub mod command;
 pub mod completeness;
 pub mod engineer;
+pub mod equation;
 pub mod facts;
 pub mod interrupt;
 pub mod poll;

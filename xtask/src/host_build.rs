@@ -33,8 +33,8 @@ impl Profile {
 pub(crate) struct Built {
     /// The BPF object.
     pub(crate) object: PathBuf,
-    /// The folder of `monitor-agent`, `monitor-collector`, `monitor-broker`, `monitor-witness`
-    /// and `monitorctl`.
+    /// The folder of `monitor-agent`, `monitor-collector`, `monitor-broker`, `monitor-witness`,
+    /// `monitor-verify` and `monitorctl`.
     pub(crate) programs: PathBuf,
 }
 

@@ -15,11 +15,12 @@ pub const PARENT: &str = "/var/lib";
 /// How their names begin.
 pub const PREFIX: &str = "monitor-demo";
 /// The programs that are copied onto the stage.
-pub const PROGRAMS: [&str; 5] = [
+pub const PROGRAMS: [&str; 6] = [
     "monitor-agent",
     "monitor-collector",
     "monitor-broker",
     "monitorctl",
+    "monitor-verify",
     "monitor-tenant-service",
 ];
 /// The private sshd's file name, which is also its PAM service.

@@ -53,7 +53,7 @@ impl Terms {
             return missing();
         };
         if self.run.as_ref().is_none_or(|run| run.first != first) {
-            sound!(self.end_run(connection)?);
+            sound!(self.end_run(connection));
         }
         let made = Lists::new();
         let run = self.run.get_or_insert(Run { first, last, made });
@@ -64,15 +64,15 @@ impl Terms {
     }
 
     /// Compares the run that its blocks made with what is kept.
-    fn end_run(&mut self, connection: &Connection) -> Checked<()> {
+    fn end_run(&mut self, connection: &Connection) -> Result<(), Fault> {
         let Some(Run { first, last, made }) = self.run.take() else {
-            return Ok(Ok(()));
+            return Ok(());
         };
         // What cannot be read is not what was written.
         let kept = postings::lists(connection, first).unwrap_or_default();
         if kept == made {
             self.lists += u64::try_from(made.len()).unwrap_or(u64::MAX);
-            return Ok(Ok(()));
+            return Ok(());
         }
         let terms: BTreeSet<&i64> = made.keys().chain(kept.keys()).collect();
         let differ = |term: &i64| {
@@ -90,16 +90,16 @@ impl Terms {
         let cause = format!(
             "a search would not find the records of block {block}: its terms in the run of {first} are not those that are kept"
         );
-        Ok(Err(Fault {
+        Err(Fault {
             first: block,
             last: last.max(block),
             cause,
-        }))
+        })
     }
 
     /// There is no more than belongs to some block.
     pub(super) fn end(mut self, connection: &Connection, size: u64) -> Checked<()> {
-        sound!(self.end_run(connection)?);
+        sound!(self.end_run(connection));
         sound!(count(connection, "terms", self.rows, size)?);
         sound!(count(connection, "posting", self.lists, size)?);
         runs(connection, size)
