@@ -207,6 +207,14 @@ fn emptied(path: &Path, boot: BootId, earlier: usize) -> Spool {
     spool
 }
 
+/// Who has this table has looked at its spool before.
+fn first_table() -> stream_response::Message {
+    stream_response::Message::Deny(v1::DenyTable {
+        serials: vec![FIRST_DENIED],
+        principals: Vec::new(),
+    })
+}
+
 /// An agent that starts again after so many batches, all of them acked.
 async fn bench_after(role: &str, earlier: usize) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -216,12 +224,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let client = tls(folder.path(), &authority, &name);
     let collected = Arc::new(Collected::default());
     collected.acks.store(true, Ordering::SeqCst);
-    // Who has this table has looked at its spool before.
-    let deny = v1::DenyTable {
-        serials: vec![FIRST_DENIED],
-        principals: Vec::new(),
-    };
-    *collected.first.lock().unwrap() = vec![stream_response::Message::Deny(deny)];
+    *collected.first.lock().unwrap() = vec![first_table()];
     let port = serve(&collected, &server).await;
     let path = folder.path().join("spool.db");
     let boot = BootId::from_parts(UnixNs(1), 1);
