@@ -11,7 +11,7 @@
 //!
 //! - `freeze`: what stands still, and goes on. [`keeper`]: what stays so.
 //! - [`foreign`]: what the agent decides alone. [`tell`]: what the person is told.
-//! - `receipts`: what was done already.
+//! - `receipts`: what was done already. [`turns`]: in which order.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -22,7 +22,7 @@ use monitor_model::{
     id::{GrantId, OrderId, SessionId, TenantId},
     session::Session,
 };
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -38,8 +38,10 @@ mod freeze;
 pub mod keeper;
 mod receipts;
 pub mod tell;
+pub mod turns;
 
 pub use receipts::Receipts;
+use turns::{LineFull, Ticket, Turns};
 
 /// An order about one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +85,8 @@ impl Command {
     }
 }
 
-/// Carries orders out, one at a time.
+/// Carries orders out: one session's in the order in which they came, sessions
+/// side by side.
 #[derive(Debug)]
 pub struct Containment {
     /// Grants and denials.
@@ -102,14 +105,56 @@ pub struct Containment {
     pub clock: Arc<dyn Clock>,
     /// What was done already.
     pub receipts: Receipts,
+    /// In which order.
+    pub turns: Arc<Turns>,
     /// Whom people are told to call; empty: nobody.
     pub contact: String,
 }
 
 impl Containment {
-    /// Carries out an order, or says what was done for it before.
-    pub async fn carry_out(&self, command: &Command, received_at: UnixNs) -> Receipt {
-        let _turn = self.receipts.turn().await;
+    /// Carries out an order after all that came before it for its session, or
+    /// says what was done for it before.
+    ///
+    /// # Errors
+    /// [`LineFull`]: nothing was done.
+    pub async fn carry_out(
+        &self,
+        command: &Command,
+        received_at: UnixNs,
+    ) -> Result<Receipt, LineFull> {
+        let ticket = self.turns.line_up(command.session)?;
+        Ok(self.in_turn(ticket, command, received_at).await)
+    }
+
+    /// Carries out orders side by side, until all are done.
+    pub async fn carry_out_all(self: &Arc<Self>, commands: Vec<Command>) {
+        let mut running = JoinSet::new();
+        for command in commands {
+            let Some(ticket) = self.line_up(&command) else {
+                continue;
+            };
+            let (this, now) = (Arc::clone(self), self.clock.now());
+            running.spawn(async move { this.in_turn(ticket, &command, now).await });
+        }
+        running.join_all().await;
+    }
+
+    /// A place for an order in the line of its session. None, and told, when
+    /// the line is full: whoever wants it wants it again.
+    pub fn line_up(&self, command: &Command) -> Option<Ticket> {
+        let lined_up = self.turns.line_up(command.session);
+        lined_up
+            .inspect_err(|error| {
+                error!(%error, order = %command.order, session = %command.session, mode = %command.mode,
+                    "An order about a session is not taken now; it is tried again when it is repeated.");
+            })
+            .ok()
+    }
+
+    /// Carries out an order when its turn has come, or says what was done for
+    /// it before.
+    pub async fn in_turn(&self, ticket: Ticket, command: &Command, received_at: UnixNs) -> Receipt {
+        let _turn = ticket.turn().await;
         if let Some(receipt) = self.receipts.get(command).filter(Receipt::is_done) {
             return receipt;
         }
@@ -120,6 +165,7 @@ impl Containment {
             (Some(session), ContainMode::Release) => self.release(session, command, received_at),
             (None, _) => self.refuse(command, received_at),
         };
+        self.keep_denials();
         self.receipts.put(&receipt);
         self.tell(session, &receipt).await;
         receipt
@@ -133,11 +179,17 @@ impl Containment {
         }
     }
 
+    /// In force at once; on disk before the receipt, since nobody who is to be
+    /// stopped waits for a disk.
     fn deny(&self, session: &Session) {
-        if let Some(serial) = session.credential.serial()
-            && let Err(error) = self.standing.deny_serial(serial)
-        {
-            error!(%error, serial, "A denied certificate is not on disk; it is denied until the agent stops.");
+        if let Some(serial) = session.credential.serial() {
+            self.standing.deny_serial(serial);
+        }
+    }
+
+    fn keep_denials(&self) {
+        if let Err(error) = block_in_place(|| self.standing.keep_denials()) {
+            error!(%error, "Which certificates are denied here is not on disk; after the agent's next start it is as it was before.");
         }
     }
 

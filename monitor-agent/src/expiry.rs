@@ -93,21 +93,22 @@ impl Expiry {
 
     async fn look(&mut self) {
         let now = self.clock.now();
+        let mut commands = Vec::new();
         for due in self.due(now) {
             let tried = self.tried.get(&due.session);
             if tried.is_some_and(|at| at.elapsed() < RETRY) {
                 continue;
             }
             self.tried.insert(due.session, Instant::now());
-            let command = Command {
+            commands.push(Command {
                 order: order_of(&due),
                 session: due.session,
                 mode: ContainMode::Kill,
                 reason: format!("grant {} is over", due.grant),
                 origin: Origin::Expiry(due.grant),
-            };
-            self.containment.carry_out(&command, now).await;
+            });
         }
+        self.containment.carry_out_all(commands).await;
     }
 
     /// Living sessions none of whose grants holds any more.

@@ -164,7 +164,11 @@ impl Marks for Probes {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{collections::HashMap, sync::Mutex, time::Duration};
+    use std::{
+        collections::HashMap,
+        sync::{Condvar, Mutex},
+        time::Duration,
+    };
 
     use super::*;
 
@@ -178,6 +182,37 @@ pub(crate) mod tests {
         /// Processes cannot be listed.
         pub(crate) blind: Mutex<bool>,
         pub(crate) states: Mutex<HashMap<SessionId, SessionState>>,
+        /// Kills wait until so many are at work.
+        pub(crate) together: Option<Together>,
+    }
+
+    /// Waits until so many wait, at most [`Self::MOST`].
+    #[derive(Debug)]
+    pub(crate) struct Together {
+        wanted: usize,
+        here: Mutex<usize>,
+        came: Condvar,
+    }
+
+    impl Together {
+        const MOST: Duration = Duration::from_secs(20);
+
+        pub(crate) fn of(wanted: usize) -> Self {
+            Self {
+                wanted,
+                here: Mutex::default(),
+                came: Condvar::new(),
+            }
+        }
+
+        fn wait(&self) {
+            let mut here = self.here.lock().unwrap();
+            *here += 1;
+            self.came.notify_all();
+            let alone = |here: &mut usize| *here < self.wanted;
+            let waited = self.came.wait_timeout_while(here, Self::MOST, alone);
+            assert!(!waited.unwrap().1.timed_out(), "one waits for another");
+        }
     }
 
     impl FakeMarks {
@@ -274,6 +309,9 @@ pub(crate) mod tests {
 
         fn kill(&self, session: SessionId) -> Result<Killed, KernelError> {
             self.ask("kill", session);
+            if let Some(together) = &self.together {
+                together.wait();
+            }
             let mut states = self.states.lock().unwrap();
             states.insert(session, SessionState::Killed);
             drop(states);

@@ -2,10 +2,12 @@
 //!
 //! In: records of both rings, notes of the agent itself. Out: batches on disk,
 //! for the uplink to read. One reading is what lies in the rings at one
-//! moment; it is on disk before the rings are freed. Between the first event
+//! moment; it is on disk before the rings are freed. While one is written the
+//! next is taken: attributed, and answered by the agent alone where that is
+//! configured; it is written when the first is on disk. Between the first event
 //! after a pause and the disk there is no timer; under load readings wait for
 //! each other ([`pace`]). Bound: [`LIMITS`] for each ring and reading,
-//! and the spool. Loss: when the spool is full the rings are left alone; the
+//! [`AHEAD_MAX`] taken ahead, and the spool. Loss: when the spool is full the rings are left alone; the
 //! kernel counts what they cannot hold.
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -22,7 +24,8 @@ use crate::{
     attribute::Host,
     counters::Counters,
     kernel::{
-        Batch, BatchLimits, Counters as KernelCounters, KernelError, Probes, Rings, TimeOffset,
+        Batch, BatchLimits, Counters as KernelCounters, Cursor, KernelError, Probes, Rings,
+        TimeOffset,
     },
     note::Note,
     sequence::Counted,
@@ -36,13 +39,15 @@ pub mod worker;
 
 use pace::Pace;
 use told::Told;
-pub use worker::Worker;
+pub use worker::{Closed, Worker};
 
 /// Most of one reading from one ring.
 pub const LIMITS: BatchLimits = BatchLimits {
     records_max: 4_096,
     bytes_max: 2 << 20,
 };
+/// Most records of the priority ring that are taken while the disk is written.
+const AHEAD_MAX: usize = LIMITS.records_max;
 /// How often counters are compared, and the bulk ring is read though it is
 /// not half full.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,6 +62,11 @@ pub enum PipelineError {
     /// The rings.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The thread that writes to disk ended by a panic.
+    #[error(
+        "the thread that writes the spool ended badly; what was read comes again at the next start"
+    )]
+    Writer,
     /// The disk failed when the agent stopped; what was read comes again.
     #[error("the last events could not be written, and are read again at the next start: {0}")]
     Disk(#[from] SpoolError),
@@ -79,6 +89,15 @@ pub struct Pipeline<H> {
     pub newest: watch::Sender<u64>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Up to where the rings were taken; nothing at first.
+    pub taken: Taken,
+}
+
+/// Up to where the rings were taken, and not freed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    priority: Option<Cursor>,
+    bulk: Option<Cursor>,
 }
 
 /// What there is to do.
@@ -104,7 +123,7 @@ impl<H: Host> Pipeline<H> {
         let mut counted = None;
         // What lies in the rings is of before this start: sessions that ended
         // meanwhile tell it there. The others are looked for afterwards.
-        self.read(&mut stop).await?;
+        self.read(&mut stop, &mut pace).await?;
         self.worker.close_dead_sessions();
         loop {
             match self.wake(&mut stop, &mut look, pace).await? {
@@ -124,17 +143,16 @@ impl<H: Host> Pipeline<H> {
                 }
                 Wake::Read => {}
             }
-            let records = self.read(&mut stop).await?;
-            pace.read(records, Instant::now());
+            self.read(&mut stop, &mut pace).await?;
             if !self.rings.priority.has_records()
                 && !self.rings.bulk.has_records()
                 && let Some(counted) = counted.take()
             {
                 self.worker.settle(&counted);
-                self.commit(&mut stop).await?;
+                self.commit(&mut stop, &mut pace).await?;
             }
         }
-        self.drain().await
+        self.drain(&mut pace).await
     }
 
     async fn wake(
@@ -144,6 +162,8 @@ impl<H: Host> Pipeline<H> {
         pace: Pace,
     ) -> Result<Wake, KernelError> {
         let room = self.worker.room();
+        // What was read ahead waits for nothing more.
+        let has_taken = self.worker.has_taken();
         tokio::select! {
             biased;
             () = stop => Ok(Wake::Stop),
@@ -151,22 +171,30 @@ impl<H: Host> Pipeline<H> {
             // Before the rings: a flood keeps those ready for ever.
             _ = look.tick() => Ok(Wake::Look),
             Ok(()) = self.acked.changed() => Ok(Wake::Acked),
+            () = std::future::ready(()), if has_taken => Ok(Wake::Read),
             ready = self.rings.priority.ready(pace.pause()), if room != Room::Own => ready.map(|()| Wake::Read),
             ready = self.rings.bulk.ready(None), if room == Room::All => ready.map(|()| Wake::Read),
         }
     }
 
-    /// One reading: everything that is there now, to disk, then free. How many
-    /// records of the priority ring it had.
+    /// One reading: everything that is there now, to disk, then free.
     async fn read(
         &mut self,
         stop: &mut (impl Future<Output = ()> + Unpin),
-    ) -> Result<usize, PipelineError> {
+        pace: &mut Pace,
+    ) -> Result<(), PipelineError> {
         while let Ok(note) = self.notes.try_recv() {
             self.worker.take_note(note);
         }
-        let offset = TimeOffset::now();
         let room = self.worker.room();
+        let records = self.take(room)?;
+        pace.read(records, Instant::now());
+        self.commit(stop, pace).await
+    }
+
+    /// Takes what lies in the rings; how many records of the priority ring.
+    fn take(&mut self, room: Room) -> Result<usize, KernelError> {
+        let offset = TimeOffset::now();
         // The priority ring first: then all births before its records are there.
         let priority = (room != Room::Own).then(|| self.rings.priority.read_batch(LIMITS));
         let bulk = (room == Room::All).then(|| self.rings.bulk.read_batch(LIMITS));
@@ -178,37 +206,39 @@ impl<H: Host> Pipeline<H> {
                 self.worker.take_records(batch.records(), offset);
             }
         });
+        let taken = &mut self.taken;
+        taken.priority = priority.as_ref().map(Batch::cursor).or(taken.priority);
+        taken.bulk = bulk.as_ref().map(Batch::cursor).or(taken.bulk);
         if self.worker.is_overdue() {
             let kernel = self.probes.counters()?;
             self.worker.overdue(&streams(&kernel));
         }
-        self.commit(stop).await?;
-        let records = priority.as_ref().map_or(0, Batch::len);
-        if let Some(batch) = priority {
-            self.rings.priority.commit(batch.cursor());
-        }
-        if let Some(batch) = bulk {
-            self.rings.bulk.commit(batch.cursor());
-        }
-        Ok(records)
+        Ok(priority.as_ref().map_or(0, Batch::len))
     }
 
     /// Writes until it is written or the agent is to stop: while the disk fails
     /// the kernel's rings hold what comes, and count what they cannot hold.
+    /// Frees what is written.
     async fn commit(
         &mut self,
         stop: &mut (impl Future<Output = ()> + Unpin),
+        pace: &mut Pace,
     ) -> Result<(), PipelineError> {
         let mut failed = false;
+        let room = self.worker.room();
+        let (mut closed, taken) = (self.worker.close(), std::mem::take(&mut self.taken));
         loop {
-            match tokio::task::block_in_place(|| self.worker.commit()) {
+            let may_read = room == Room::All && !failed;
+            let (back, newest) = self.write(closed, (may_read, pace)).await?;
+            closed = back;
+            match newest {
                 Ok(newest) => {
                     if failed {
                         info!("The spool can be written again.");
                     }
                     self.newest
                         .send_if_modified(|known| std::mem::replace(known, newest) != newest);
-                    return Ok(());
+                    break;
                 }
                 Err(error) => {
                     self.counters.spool_errors.add(1);
@@ -222,6 +252,47 @@ impl<H: Host> Pipeline<H> {
                 }
             }
         }
+        self.worker.finish(closed);
+        if let Some(cursor) = taken.priority {
+            self.rings.priority.commit(cursor);
+        }
+        if let Some(cursor) = taken.bulk {
+            self.rings.bulk.commit(cursor);
+        }
+        Ok(())
+    }
+
+    /// Writes one reading, and takes the next one meanwhile: who is to be held
+    /// back does not wait for the disk. Once [`AHEAD_MAX`] records of the priority
+    /// ring are taken ahead no more are; none with little room, or after a write
+    /// that failed.
+    async fn write(
+        &mut self,
+        mut closed: Closed,
+        (may_read, pace): (bool, &mut Pace),
+    ) -> Result<(Closed, Result<u64, SpoolError>), PipelineError> {
+        if closed.is_empty() {
+            let newest = closed.write();
+            return Ok((closed, newest));
+        }
+        let mut writing = tokio::task::spawn_blocking(move || {
+            let newest = closed.write();
+            (closed, newest)
+        });
+        let mut ahead = 0;
+        while may_read && ahead < AHEAD_MAX {
+            tokio::select! {
+                biased;
+                written = &mut writing => return written.map_err(|_| PipelineError::Writer),
+                ready = self.rings.priority.ready(pace.pause()) => {
+                    ready?;
+                    let records = self.take(Room::All)?;
+                    pace.read(records, Instant::now());
+                    ahead += records;
+                }
+            }
+        }
+        writing.await.map_err(|_| PipelineError::Writer)
     }
 
     fn forget_acked(&mut self) {
@@ -236,12 +307,15 @@ impl<H: Host> Pipeline<H> {
         }
     }
 
-    async fn drain(mut self) -> Result<(), PipelineError> {
+    async fn drain(mut self, pace: &mut Pace) -> Result<(), PipelineError> {
         let began = tokio::time::Instant::now();
         let mut enough = std::pin::pin!(tokio::time::sleep(DRAIN));
         while began.elapsed() < DRAIN && self.worker.room() == Room::All {
-            self.read(&mut enough).await?;
-            if !self.rings.priority.has_records() && !self.rings.bulk.has_records() {
+            self.read(&mut enough, pace).await?;
+            if !self.worker.has_taken()
+                && !self.rings.priority.has_records()
+                && !self.rings.bulk.has_records()
+            {
                 break;
             }
         }

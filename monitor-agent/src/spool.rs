@@ -16,7 +16,12 @@
 //! `spool.db`: SQLite, WAL, `synchronous=FULL`; acked batches are deleted with
 //! `NORMAL`, because a deletion that is lost only means a batch sent again.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use monitor_model::{
     event::Receipt,
@@ -121,6 +126,23 @@ pub enum Room {
     Priority,
     /// The agent's own events.
     Own,
+}
+
+/// The writer for those that share it: one writes while another reads ahead.
+#[derive(Clone, Debug)]
+pub struct SharedSpool(Arc<Mutex<Spool>>);
+
+impl From<Spool> for SharedSpool {
+    fn from(spool: Spool) -> Self {
+        Self(Arc::new(Mutex::new(spool)))
+    }
+}
+
+impl SharedSpool {
+    /// Waits for whoever writes.
+    pub fn lock(&self) -> MutexGuard<'_, Spool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The writer; there is one.

@@ -1,7 +1,8 @@
 //! Grants and denials in force, kept for logins without a collector.
 //!
-//! In: whole tables from the collector. Out: answers for logins. On disk in
-//! `state.db` before they count, as the collector sent them. Bound: what one
+//! In: whole tables from the collector. Out: answers for logins. In `state.db` as
+//! the collector sent them: grants before they count, denials soon after, since
+//! nobody who is to be kept out waits for a disk. Bound: what one
 //! message can hold. Loss: a grant that makes no sense to this agent is
 //! counted and opens nothing.
 
@@ -51,6 +52,8 @@ pub struct Tables {
     /// Those of them that this agent denied by itself, since the collector's
     /// last table.
     denied_here: BTreeSet<u64>,
+    /// Whether the disk does not have them yet.
+    is_changed: bool,
     /// Principals that open no session.
     pub denied_principals: BTreeSet<PrincipalId>,
 }
@@ -100,81 +103,97 @@ impl Standing {
     /// # Errors
     /// [`StandingError`]; the old ones are in force then.
     pub fn replace_grants(&self, message: v1::GrantTable) -> Result<usize, StandingError> {
-        self.keep(GRANTS, &message)?;
+        keep(&self.database(), GRANTS, &message)?;
         Ok(take_grants(&mut self.lock(), message))
     }
 
-    /// Replaces the denials.
-    ///
-    /// # Errors
-    /// [`StandingError`]; the old ones are in force then.
-    pub fn replace_denied(&self, message: &v1::DenyTable) -> Result<(), StandingError> {
-        self.keep(DENIED, message)?;
-        self.keep(DENIED_HERE, &v1::DenyTable::default())?;
-        take_denied(&mut self.lock(), message);
-        Ok(())
+    /// Replaces the denials. They count at once; a restart knows of them after
+    /// [`Self::keep_denials`].
+    pub fn replace_denied(&self, message: &v1::DenyTable) {
+        let mut tables = self.lock();
+        take_denied(&mut tables, message);
+        tables.is_changed = true;
     }
 
     /// Denies one more certificate, until the collector's next table says
-    /// otherwise. It counts at once, also when the disk fails.
-    ///
-    /// # Errors
-    /// [`StandingError`]: a restart would not know of it.
-    pub fn deny_serial(&self, serial: u64) -> Result<(), StandingError> {
-        let tables = {
-            let mut tables = self.lock();
-            if !tables.denied_serials.insert(serial) {
-                return Ok(());
-            }
+    /// otherwise. It counts at once; a restart knows of it after
+    /// [`Self::keep_denials`].
+    pub fn deny_serial(&self, serial: u64) {
+        let mut tables = self.lock();
+        if tables.denied_serials.insert(serial) {
             tables.denied_here.insert(serial);
-            tables.clone()
-        };
-        self.keep_denied(&tables)
+            tables.is_changed = true;
+        }
     }
 
     /// Takes back what [`Self::deny_serial`] did. What the collector denies
     /// stays denied.
+    pub fn allow_serial(&self, serial: u64) {
+        let mut tables = self.lock();
+        if tables.denied_here.remove(&serial) {
+            tables.denied_serials.remove(&serial);
+            tables.is_changed = true;
+        }
+    }
+
+    /// Puts on disk what is denied, unless another caller has just done so: many
+    /// at a time share one transaction.
     ///
     /// # Errors
     /// [`StandingError`]: a restart would not know of it.
-    pub fn allow_serial(&self, serial: u64) -> Result<(), StandingError> {
+    pub fn keep_denials(&self) -> Result<(), StandingError> {
+        let mut database = self.database();
         let tables = {
             let mut tables = self.lock();
-            if !tables.denied_here.remove(&serial) {
+            if !std::mem::take(&mut tables.is_changed) {
                 return Ok(());
             }
-            tables.denied_serials.remove(&serial);
-            tables.clone()
+            tables.denials()
         };
-        self.keep_denied(&tables)
+        keep_denied(&mut database, &tables).inspect_err(|_| self.lock().is_changed = true)
     }
 
-    fn keep_denied(&self, tables: &Tables) -> Result<(), StandingError> {
+    fn database(&self) -> MutexGuard<'_, Connection> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// What is denied, as it is kept: by this agent alone, and all.
+    fn denials(&self) -> [v1::DenyTable; 2] {
         let here = v1::DenyTable {
-            serials: tables.denied_here.iter().copied().collect(),
+            serials: self.denied_here.iter().copied().collect(),
             principals: Vec::new(),
         };
         let all = v1::DenyTable {
-            serials: tables.denied_serials.iter().copied().collect(),
-            principals: tables
+            serials: self.denied_serials.iter().copied().collect(),
+            principals: self
                 .denied_principals
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
         };
-        self.keep(DENIED_HERE, &here)?;
-        self.keep(DENIED, &all)
+        [here, all]
     }
+}
 
-    fn keep(&self, name: &str, message: &impl Message) -> Result<(), StandingError> {
-        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.execute(
-            "INSERT INTO tables (name, message) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET message = excluded.message",
-            params![name, message.encode_to_vec()],
-        )?;
-        Ok(())
-    }
+fn keep_denied(
+    database: &mut Connection,
+    [here, all]: &[v1::DenyTable; 2],
+) -> Result<(), StandingError> {
+    let transaction = database.transaction()?;
+    keep(&transaction, DENIED_HERE, here)?;
+    keep(&transaction, DENIED, all)?;
+    Ok(transaction.commit()?)
+}
+
+fn keep(database: &Connection, name: &str, message: &impl Message) -> Result<(), StandingError> {
+    database.execute(
+        "INSERT INTO tables (name, message) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET message = excluded.message",
+        params![name, message.encode_to_vec()],
+    )?;
+    Ok(())
 }
 
 fn kept<M: Message + Default>(
@@ -261,16 +280,18 @@ pub(crate) mod tests {
             serials: vec![7],
             principals: vec!["mallory".into()],
         };
-        standing.replace_denied(&denied).unwrap();
+        standing.replace_denied(&denied);
         for serial in [7, 8, 9] {
-            standing.deny_serial(serial).unwrap();
+            standing.deny_serial(serial);
         }
+        standing.keep_denials().unwrap();
         drop(standing);
         let standing = Standing::open(&path).unwrap();
         // Of the collector's, its own, and nobody's.
         for serial in [7, 8, 10] {
-            standing.allow_serial(serial).unwrap();
+            standing.allow_serial(serial);
         }
+        standing.keep_denials().unwrap();
         let standing = Standing::open(&path).unwrap();
         let tables = standing.lock();
         assert_eq!(tables.grants.len(), 1);

@@ -16,7 +16,10 @@ use monitor_proto::{
     v1::{self, agent_service_client::AgentServiceClient, stream_request, stream_response},
 };
 use monitor_transport::{causes, tls::Tls, tls::TlsError};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tracing::{debug, error, info, warn};
@@ -114,6 +117,8 @@ struct Flight {
     sent: u64,
     acked: u64,
     receipts: (mpsc::Sender<v1::Receipt>, mpsc::Receiver<v1::Receipt>),
+    /// Tables on their way to disk.
+    keeping: JoinSet<Result<(), StandingError>>,
 }
 
 impl Flight {
@@ -180,6 +185,7 @@ impl Uplink {
             sent: acked,
             acked,
             receipts,
+            keeping: JoinSet::new(),
         })
     }
 
@@ -199,6 +205,12 @@ impl Uplink {
                     Ok(None) => return Lost::Ended,
                     Err(status) => return status.into(),
                 },
+                Some(kept) = flight.keeping.join_next() => {
+                    // One that panicked has kept nothing: it is logged where it did.
+                    if let Ok(Err(error)) = kept {
+                        return error.into();
+                    }
+                }
                 Some(receipt) = flight.receipts.1.recv() => {
                     // No room: the order is repeated, and its receipt with it.
                     let _ = flight.up.try_send(request(stream_request::Message::Receipt(receipt)));
@@ -263,7 +275,12 @@ impl Uplink {
                 }
             }
             Some(stream_response::Message::Deny(denied)) => {
-                tokio::task::block_in_place(|| self.standing.replace_denied(&denied))?;
+                self.standing.replace_denied(&denied);
+                // Orders that follow do not wait for the disk.
+                let standing = self.standing.clone();
+                flight
+                    .keeping
+                    .spawn_blocking(move || standing.keep_denials());
             }
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
@@ -271,7 +288,8 @@ impl Uplink {
         Ok(())
     }
 
-    /// Off the stream: acks and other orders do not wait for this one.
+    /// Off the stream: acks and orders about other sessions do not wait for this
+    /// one, and one session's are carried out in the order of the stream.
     fn contain(&self, message: &v1::ContainCommand, flight: &Flight) {
         let received_at = self.clock.now();
         let parsed = (
@@ -293,10 +311,14 @@ impl Uplink {
             reason: message.reason.clone(),
             origin: Origin::Collector,
         };
+        // Lined up here, in the order in which the collector sent them.
+        let Some(ticket) = self.containment.line_up(&command) else {
+            return;
+        };
         let containment = Arc::clone(&self.containment);
         let receipts = flight.receipts.0.clone();
         tokio::spawn(async move {
-            let receipt = containment.carry_out(&command, received_at).await;
+            let receipt = containment.in_turn(ticket, &command, received_at).await;
             // The stream is gone: the order is repeated on the next.
             let _ = receipts.send(v1::Receipt::from(&receipt)).await;
         });

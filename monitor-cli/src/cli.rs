@@ -15,6 +15,7 @@ use monitor_model::{
 pub mod alerts;
 pub mod complete;
 pub mod conformance;
+pub mod contain;
 pub mod events;
 pub mod export;
 pub mod grants;
@@ -25,6 +26,7 @@ pub mod verify;
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
 pub use complete::Complete;
 pub use conformance::{Conformance, ConformanceBroker};
+pub use contain::{Contain, Release};
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
@@ -152,6 +154,10 @@ pub enum Command {
     },
     /// Revokes at the broker, and ends or freezes the live sessions on their hosts
     Revoke(Revoke),
+    /// Freezes or ends one live session on its host
+    Contain(Contain),
+    /// Has a frozen session go on
+    Release(Release),
     /// Says whether everything of a session or a host is in the ledgers, or what is missing
     Complete(Complete),
     /// Writes a tenant's ledger into a folder that anybody can check

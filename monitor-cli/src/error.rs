@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use monitor_ledger::{bundle::BundleError, check::CheckError, key::KeyError};
-use monitor_model::id::{InvalidId, OrderId};
+use monitor_model::id::{InvalidId, OrderId, SessionId};
 use monitor_proto::InvalidMessage;
 use monitor_transport::{pki::PkiError, tls::TlsError};
 
@@ -79,6 +79,18 @@ pub enum CliError {
         waited: String,
         /// Who has not confirmed.
         missing: String,
+    },
+    /// A session was let go on, and its host has not confirmed it in time.
+    #[error(
+        "order {order} is lifted, but within {waited} no word came that session {session} goes on; its host is told when it comes: monitorctl order {order}"
+    )]
+    Unreleased {
+        /// The order.
+        order: OrderId,
+        /// The session.
+        session: SessionId,
+        /// How long was waited.
+        waited: String,
     },
     /// An order waits for a second person.
     #[error(
@@ -195,6 +207,7 @@ impl CliError {
             Self::NotFound(_) => 3,
             Self::Unconfirmed { .. }
             | Self::Proposed { .. }
+            | Self::Unreleased { .. }
             | Self::Incomplete { .. }
             | Self::Unsigned { .. }
             | Self::Unwitnessed { .. }

@@ -4,19 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
 use crate::scene::Scene;
 use crate::stage::Stage;
-use crate::steps::Times;
+use crate::steps::{Times, in_words};
 use crate::timeline::Timeline;
 
 /// One part of the loop over all runs, in milliseconds from the kernel event.
-#[derive(Debug, Clone, Serialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct Part {
     /// What had happened then.
-    pub name: &'static str,
+    pub name: String,
     /// Runs in which it did.
     pub runs: usize,
     /// Half of the runs were at most this.
@@ -28,7 +28,7 @@ pub struct Part {
 }
 
 /// All runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Loop {
     /// Version of this shape.
     pub schema_version: u32,
@@ -36,6 +36,12 @@ pub struct Loop {
     pub kernel: String,
     /// Processors.
     pub processors: usize,
+    /// What the processors are called.
+    #[serde(default)]
+    pub machine: String,
+    /// The best tier of hooks that the agent had.
+    #[serde(default)]
+    pub tier: String,
     /// The parts, in the order they should happen.
     pub parts: Vec<Part>,
     /// Every run.
@@ -50,6 +56,34 @@ impl Loop {
     pub fn write(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)?;
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Milliseconds from the kernel event of one part; none where it did not
+    /// happen in any run.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// Refuses what is not a whole loop, however long it took.
+    ///
+    /// # Errors
+    /// A part did not happen in each run, or happened before the kernel's event.
+    pub fn check(&self) -> Result<()> {
+        ensure!(!self.runs.is_empty(), "there is no run");
+        for (number, times) in self.runs.iter().enumerate() {
+            let event = times.kernel_event_unix_ns;
+            let event = event.with_context(|| format!("run {number}: no kernel event"))?;
+            for (name, at) in times.later() {
+                let at = at.with_context(|| format!("run {number}: {name} did not happen"))?;
+                ensure!(
+                    at >= event,
+                    "run {number}: {name} is {} ns before the kernel's event",
+                    event - at
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -89,6 +123,8 @@ pub fn run(
             .trim()
             .to_owned(),
         processors: std::thread::available_parallelism()?.get(),
+        machine: machine(),
+        tier: tier(facts),
         parts: parts(&all),
         runs: all,
     })
@@ -101,9 +137,40 @@ pub fn print(result: &Loop, timeline: &Timeline) {
     for part in &result.parts {
         timeline.says(&format!(
             "  {:<40} {:>6} {:>7.1} {:>7.1} {:>7.1}",
-            part.name, part.runs, part.p50_ms, part.p99_ms, part.max_ms
+            in_words(&part.name),
+            part.runs,
+            part.p50_ms,
+            part.p99_ms,
+            part.max_ms
         ));
     }
+}
+
+/// What the first processor is called.
+fn machine() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    let name = line.and_then(|line| line.split_once(':'));
+    name.map_or("unknown", |(_, name)| name.trim()).to_owned()
+}
+
+/// The tiers of hooks, the best first.
+const TIERS: [&str; 3] = ["lsm", "fentry", "tracepoint"];
+
+/// The best that the agent has.
+fn tier(facts: &Facts) -> String {
+    let started = facts.all(|fact| fact.is_event("agent_started"));
+    let hooks = started
+        .first()
+        .and_then(|fact| fact.value.pointer("/event/action/hooks")?.as_array());
+    let has = |tier: &&&str| {
+        let mut hooks = hooks.into_iter().flatten();
+        hooks.any(|hook| hook.get("tier").and_then(serde_json::Value::as_str) == Some(**tier))
+    };
+    let best = TIERS.iter().find(has).copied();
+    best.unwrap_or("unknown").to_owned()
 }
 
 fn parts(runs: &[Times]) -> Vec<Part> {
@@ -119,7 +186,7 @@ fn parts(runs: &[Times]) -> Vec<Part> {
             figures.get(rank.saturating_sub(1)).copied()
         };
         Some(Part {
-            name,
+            name: name.to_owned(),
             runs: figures.len(),
             p50_ms: rank(50)?,
             p99_ms: rank(99)?,
@@ -150,5 +217,45 @@ mod tests {
             (25.0, 50.0, 50.0)
         );
         assert_eq!(alert.runs, 50);
+    }
+
+    #[test]
+    fn a_loop_that_is_not_whole_or_runs_backwards_is_refused() {
+        let whole = Times {
+            kernel_event_unix_ns: Some(10),
+            alert_unix_ns: Some(11),
+            ordered_unix_ns: Some(12),
+            broker_asked_unix_ns: Some(13),
+            host_told_unix_ns: Some(13),
+            held_unix_ns: Some(14),
+            broker_answered_unix_ns: Some(17),
+            krl_published_unix_ns: Some(16),
+            last_process_gone_unix_ns: Some(15),
+            login_refused_unix_ns: Some(18),
+        };
+        let of = |runs: Vec<Times>| Loop {
+            schema_version: 1,
+            kernel: "6".to_owned(),
+            processors: 2,
+            machine: "m".to_owned(),
+            tier: "lsm".to_owned(),
+            parts: parts(&runs),
+            runs,
+        };
+        let good = of(vec![whole]);
+        good.check().unwrap();
+        assert_eq!(good.parts.len(), 9);
+        assert_eq!(good.part("held").unwrap().runs, 1);
+        let backwards = Times {
+            alert_unix_ns: Some(9),
+            ..whole
+        };
+        let said = of(vec![whole, backwards]).check().unwrap_err().to_string();
+        assert_eq!(said, "run 1: alert is 1 ns before the kernel's event");
+        let cut = Times {
+            broker_answered_unix_ns: None,
+            ..whole
+        };
+        assert!(of(vec![cut]).check().is_err() && of(Vec::new()).check().is_err());
     }
 }

@@ -331,7 +331,7 @@ impl Scene {
             .tells(&format!("the next login is refused: {}", refused.said));
         let (facts, session, order) = (&self.facts, &self.session, &self.order);
         let about = "broker and host have both confirmed the order";
-        let times = self.report.step("order_confirmed", about, || {
+        let (times, receipt) = self.report.step("order_confirmed", about, || {
             let times = confirmed_times(stage, order)?;
             let receipt = facts.wait("the agent's receipt", SEEN_WITHIN, |fact| {
                 fact.is_event("contained") && fact.text("/event/action/receipt/session") == session
@@ -341,9 +341,15 @@ impl Scene {
                 "processes are left: {}",
                 receipt.text("/what")
             );
-            Ok((times, receipt.text("/what").to_owned()))
+            let what = receipt.text("/what").to_owned();
+            Ok(((times, receipt), what))
         })?;
         let time = |name: &str| times.get(name).and_then(Value::as_u64);
+        let of_host = |name: &str| receipt.number(&format!("/event/action/receipt/{name}"));
+        self.report.times.ordered_unix_ns = time("ordered");
+        self.report.times.broker_asked_unix_ns = time("delivered");
+        self.report.times.host_told_unix_ns = of_host("received_at");
+        self.report.times.held_unix_ns = of_host("denied_at");
         self.report.times.broker_answered_unix_ns = time("broker_answered");
         self.report.times.krl_published_unix_ns = time("krl_published");
         self.report.times.last_process_gone_unix_ns = time("last_process_gone");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::now_unix_ns;
 
@@ -24,12 +24,21 @@ pub struct Step {
 
 /// When each thing happened, nanoseconds since 1970. The last is observed from
 /// outside, the others are what the collector recorded.
-#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Times {
     /// The kernel saw the event that revoked.
     pub kernel_event_unix_ns: Option<u64>,
     /// The alert was raised.
     pub alert_unix_ns: Option<u64>,
+    /// The order was given; the broker is asked once it is on disk.
+    pub ordered_unix_ns: Option<u64>,
+    /// The broker was asked.
+    pub broker_asked_unix_ns: Option<u64>,
+    /// The order had come to the host.
+    pub host_told_unix_ns: Option<u64>,
+    /// The host let no login in with the certificate, and the kernel no
+    /// connection of the session out.
+    pub held_unix_ns: Option<u64>,
     /// The broker answered.
     pub broker_answered_unix_ns: Option<u64>,
     /// The broker's revocation list was in place.
@@ -40,15 +49,36 @@ pub struct Times {
     pub login_refused_unix_ns: Option<u64>,
 }
 
+/// A later time in words.
+#[must_use]
+pub fn in_words(name: &str) -> &'static str {
+    match name {
+        "alert" => "alert raised",
+        "ordered" => "order given",
+        "broker_asked" => "broker asked, the order being on disk",
+        "host_told" => "order at the host",
+        "held" => "kernel refuses the session's connections",
+        "last_process_gone" => "last process of the session gone",
+        "krl_published" => "serial on the revocation list",
+        "broker_answered" => "broker answered",
+        "login_refused" => "next login refused",
+        _ => "a time that has no name here",
+    }
+}
+
 impl Times {
     /// Each later time with its name.
     #[must_use]
-    pub fn later(&self) -> [(&'static str, Option<u64>); 5] {
+    pub fn later(&self) -> [(&'static str, Option<u64>); 9] {
         [
             ("alert", self.alert_unix_ns),
-            ("broker_answered", self.broker_answered_unix_ns),
-            ("krl_published", self.krl_published_unix_ns),
+            ("ordered", self.ordered_unix_ns),
+            ("broker_asked", self.broker_asked_unix_ns),
+            ("host_told", self.host_told_unix_ns),
+            ("held", self.held_unix_ns),
             ("last_process_gone", self.last_process_gone_unix_ns),
+            ("krl_published", self.krl_published_unix_ns),
+            ("broker_answered", self.broker_answered_unix_ns),
             ("login_refused", self.login_refused_unix_ns),
         ]
     }
@@ -159,6 +189,15 @@ mod tests {
                 .unwrap()
                 .contains("step a (something): it rained")
         );
+    }
+
+    #[test]
+    fn every_time_has_words_of_its_own() {
+        let times = Times::default().later();
+        let words: std::collections::BTreeSet<_> =
+            times.iter().map(|(name, _)| in_words(name)).collect();
+        assert_eq!(words.len(), times.len());
+        assert!(!words.contains(in_words("")));
     }
 
     #[test]

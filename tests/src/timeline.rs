@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::clock::{now_unix_ns, time_of_day};
 use crate::facts::Fact;
-use crate::steps::Times;
+use crate::steps::{Times, in_words};
 
 /// Which events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,18 +120,11 @@ impl Timeline {
     pub fn table(&self, times: &Times) {
         self.line("");
         self.line(&self.paint(Look::Bold, "From the kernel event that revoked to"));
-        let words = |name: &str| match name {
-            "alert" => "alert raised",
-            "broker_answered" => "broker answered",
-            "krl_published" => "serial on the revocation list",
-            "last_process_gone" => "last process of the session gone",
-            _ => "next login refused",
-        };
         for (name, at) in times.later() {
             let time = times
                 .since_event_ms(at)
                 .map_or_else(|| "not seen".to_owned(), |ms| format!("{ms:.1} ms"));
-            self.line(&format!("  {:<36} {time:>12}", words(name)));
+            self.line(&format!("  {:<40} {time:>12}", in_words(name)));
         }
     }
 

@@ -6,13 +6,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use monitor_tests::command;
 use monitor_tests::engineer::{Engineer, Grant, Login};
 use monitor_tests::poll;
-use monitor_tests::stage::{ACCOUNT, config};
+use monitor_tests::stage::{ACCOUNT, certificates, config};
 use monitor_tests::test_stage::{self, TestStage};
 use serde_json::Value;
 
@@ -68,6 +69,46 @@ fn revoke(ground: &TestStage, session: &str, mode: &str) -> String {
     id.context(order.to_string()).unwrap().to_owned()
 }
 
+/// Freezes a session by the command of that name.
+fn contain(ground: &TestStage, session: &str) -> String {
+    let arguments = [
+        "contain",
+        "--session",
+        session,
+        "--reason",
+        "looks odd",
+        "--yes",
+        "--timeout",
+        "30s",
+    ];
+    let order = monitorctl(ground, &arguments);
+    let id = order.pointer("/order/id").and_then(Value::as_str);
+    id.context(order.to_string()).unwrap().to_owned()
+}
+
+/// Releases a session, as the analyst or as somebody else with that role.
+fn release(ground: &TestStage, session: &str, other: Option<&str>) -> Output {
+    let folder = &ground.stage.folder;
+    let arguments = [
+        "release",
+        "--session",
+        session,
+        "--reason",
+        "it was her",
+        "--yes",
+        "--timeout",
+        "30s",
+    ];
+    let mut command = config::monitorctl(folder, arguments).unwrap();
+    if let Some(name) = other {
+        certificates::issue(folder, "soc", name, &[]).unwrap();
+        for (variable, end) in [("MONITOR_CERTIFICATE", "pem"), ("MONITOR_KEY", "key")] {
+            command.env(variable, folder.at(format!("pki/{name}.{end}")));
+        }
+    }
+    command::output(&mut command).unwrap()
+}
+
 fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
@@ -95,7 +136,7 @@ fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() 
     assert_eq!(typed.unwrap().code, 0);
     grows(&file);
 
-    let order = revoke(&ground, &session, "freeze");
+    let order = contain(&ground, &session);
     let still = length(&file);
     of_alice.sends("/bin/echo back").unwrap();
     for n in 0..20 {
@@ -112,8 +153,17 @@ fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() 
     assert!(of_alice.lives().unwrap());
     assert!(alice.tries_to_log_in(ACCOUNT).unwrap().was_refused());
 
-    monitorctl(&ground, &["orders", "lift", &order, "--note", "it was her"]);
+    // Whose session it is does not release it, whatever role they have.
+    let code = release(&ground, &session, Some("alice")).status.code();
+    assert_eq!(code, Some(5));
+    assert_eq!(length(&file), still);
+    let released = release(&ground, &session, None);
+    assert!(released.status.success(), "{}", command::said(&released));
     grows(&file);
+    let lifted = monitorctl(&ground, &["orders", "show", &order]);
+    assert_eq!(lifted["state"], "lifted", "{lifted:#}");
+    let again = release(&ground, &session, None).status.code();
+    assert_eq!(again, Some(3), "nothing freezes it any more");
     let said = of_alice.types("/bin/echo again").unwrap();
     assert!(said.text.contains("again"), "{}", said.text);
     poll::until("the next login", SOON, || {

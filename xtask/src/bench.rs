@@ -1,8 +1,9 @@
-//! What watching and judging cost: `cargo xtask bench kernel`, `bench judge`,
-//! `bench collector`.
+//! What watching and judging cost, and how fast sessions are cut off: `cargo xtask
+//! bench kernel`, `bench judge`, `bench collector`, `bench revoke`.
 //!
 //! [`judge`]: events a second on one core, memory of live grants. [`collector`]:
-//! ingest, recovery, questions, subscribers. The rest is what watching costs:
+//! ingest, recovery, questions, subscribers. [`revoke`]: from a kernel event to a
+//! refused login. The rest is what watching costs:
 //!
 //! The same operations (`tests/cost/load.rs`) without the agent, with it, and
 //! with the agent running but its probes detached. In a machine of QEMU whose
@@ -27,9 +28,11 @@ mod host;
 mod judge;
 mod programs;
 mod report;
+mod revoke;
 
 pub(crate) use collector::smoke as smoke_of_collector;
 pub(crate) use programs::smoke;
+pub(crate) use revoke::smoke as smoke_of_revoke;
 
 /// What is measured.
 #[derive(Debug, clap::Args)]
@@ -46,12 +49,15 @@ enum Subject {
     Collector(collector::CollectorArgs),
     /// Events that the judge judges, and memory that live grants take.
     Judge(judge::JudgeArgs),
+    /// From an event in the kernel to the end of its session, and to the broker.
+    Revoke(revoke::RevokeArgs),
 }
 
 impl BenchArgs {
     /// The steps whose needs it has.
     pub(crate) fn steps(&self) -> &'static [&'static str] {
-        match self.subject {
+        match &self.subject {
+            Subject::Revoke(args) => args.steps(),
             Subject::Kernel(_) => &["vm-6.1", "vm-6.12"],
             Subject::Judge(_) | Subject::Collector(_) => &[],
         }
@@ -108,6 +114,7 @@ pub(crate) fn run(project: &Project, args: &BenchArgs) -> Result<ExitCode> {
         Subject::Kernel(args) => kernel(project, args),
         Subject::Judge(args) => judge::run(project, args),
         Subject::Collector(args) => collector::run(project, args),
+        Subject::Revoke(args) => revoke::run(project, args),
     }
 }
 

@@ -30,6 +30,7 @@ mod cache;
 mod cases;
 mod demo;
 mod document;
+mod errand;
 mod host_build;
 mod initramfs;
 mod jump_host;

@@ -126,13 +126,14 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         name: "bench",
-        about: "the loads of the benches run, and what they say can be read",
+        about: "the loads of the benches run, and what they say can be read (root)",
         run: |suite| {
             bench::smoke(suite.project)?;
             let (built, artifacts) = suite.built()?;
             bench::smoke_of_collector(suite.project, &built.programs, artifacts)?;
+            bench::smoke_of_revoke(suite.project, &built.programs)?;
             Ok(Counts {
-                passed: 2,
+                passed: 3,
                 ..Counts::default()
             })
         },

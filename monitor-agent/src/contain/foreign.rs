@@ -16,7 +16,7 @@ use monitor_model::{
     id::{OrderId, TenantId},
 };
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
 use super::{Command, Containment, Origin};
@@ -151,12 +151,21 @@ pub struct CarryOut {
 }
 
 impl CarryOut {
-    /// Goes on until nothing can come any more.
+    /// Goes on until nothing can come any more, and all is done.
     pub async fn run(mut self) {
+        let mut running = JoinSet::new();
         while let Some(command) = self.waiting.recv().await {
-            let now = self.containment.clock.now();
-            self.containment.carry_out(&command, now).await;
+            while running.len() >= COMMANDS_MAX {
+                running.join_next().await;
+            }
+            while running.try_join_next().is_some() {}
+            let Some(ticket) = self.containment.line_up(&command) else {
+                continue;
+            };
+            let (containment, now) = (Arc::clone(&self.containment), self.containment.clock.now());
+            running.spawn(async move { containment.in_turn(ticket, &command, now).await });
         }
+        running.join_all().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keeps sessions as orders want them: what runs again is stopped again, what a
 //! daemon starts late for a session that was ended is ended, and what a crash
-//! left half done is finished.
+//! left half done is finished. A session for which an order waits is left to
+//! that order.
 //!
 //! In: the newest receipt of each session, and the kernel's states. Out: the
 //! same by the way of orders. Bound: the table of sessions, and as many
@@ -46,10 +47,11 @@ impl Keeper {
 
     pub(super) async fn look(&self) {
         let newest = self.0.receipts.newest();
-        for command in self.unfinished(&newest) {
+        let unfinished = self.unfinished(&newest);
+        for command in &unfinished {
             info!(session = %command.session, mode = %command.mode, "What was begun before is finished.");
-            self.0.carry_out(&command, self.0.clock.now()).await;
         }
+        self.0.carry_out_all(unfinished).await;
         for receipt in &newest {
             match receipt.mode {
                 ContainMode::Freeze if receipt.is_done() => self.still(receipt).await,
@@ -93,7 +95,10 @@ impl Keeper {
 
     /// Stops again what somebody let go on.
     async fn still(&self, receipt: &Receipt) {
-        let _turn = self.0.receipts.turn().await;
+        let Some(ticket) = self.0.turns.alone(receipt.session) else {
+            return;
+        };
+        let _turn = ticket.turn().await;
         // An order may have come meanwhile.
         let is_newest = self.0.receipts.newest().contains(receipt);
         let is_frozen = matches!(
@@ -110,7 +115,10 @@ impl Keeper {
         if self.0.jobs.of_session(session).is_empty() {
             return;
         }
-        let _turn = self.0.receipts.turn().await;
+        let Some(ticket) = self.0.turns.alone(session) else {
+            return;
+        };
+        let _turn = ticket.turn().await;
         let (killed, left) = self.0.end_jobs(session);
         info!(%session, killed, left, "A job of a session that was ended began, and was ended.");
     }

@@ -2,14 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use monitor_model::{
     contain::{ContainMode, Receipt},
     id::{OrderId, SessionId},
 };
-use tokio::sync::{Mutex as Turn, MutexGuard};
 
 use super::Command;
 use crate::spool::RECEIPTS_MAX;
@@ -20,8 +19,6 @@ type Key = (OrderId, SessionId, ContainMode);
 #[derive(Debug, Default)]
 pub struct Receipts {
     given: Mutex<Given>,
-    /// One order at a time, so that a repeated one waits for the first.
-    turn: Turn<()>,
 }
 
 #[derive(Debug, Default)]
@@ -40,11 +37,6 @@ impl Receipts {
             resumed.put(receipt);
         }
         resumed
-    }
-
-    /// Waits for the turn of an order.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().await
     }
 
     pub(super) fn get(&self, command: &Command) -> Option<Receipt> {
@@ -76,7 +68,7 @@ impl Receipts {
             .collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Given> {
+    fn lock(&self) -> MutexGuard<'_, Given> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

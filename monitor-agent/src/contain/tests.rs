@@ -2,13 +2,17 @@ use monitor_model::{clock::SystemClock, contain::Frozen};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{attribute::sessions::tests::session, marks::tests::FakeMarks, spool::RECEIPTS_MAX};
+use crate::{
+    attribute::sessions::tests::session,
+    marks::tests::{FakeMarks, Together},
+    spool::RECEIPTS_MAX,
+};
 
 pub(crate) struct Bench {
     pub(crate) containment: Containment,
     pub(crate) marks: Arc<FakeMarks>,
     pub(crate) notes: mpsc::Receiver<Note>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn bench() -> Bench {
@@ -28,13 +32,14 @@ pub(crate) fn bench_at(clock: Arc<dyn Clock>) -> Bench {
         counters: Arc::default(),
         clock,
         receipts: Receipts::default(),
+        turns: Arc::default(),
         contact: String::new(),
     };
     Bench {
         containment,
         marks,
         notes,
-        _folder: folder,
+        folder,
     }
 }
 
@@ -65,7 +70,8 @@ async fn a_session_is_denied_then_killed_and_the_receipt_says_so() {
     let receipt = bench
         .containment
         .carry_out(&command(1, id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (receipt.killed, receipt.left, receipt.received_at),
         (2, 0, UnixNs(5))
@@ -99,7 +105,8 @@ async fn a_session_is_denied_then_killed_and_the_receipt_says_so() {
         bench
             .containment
             .carry_out(&command(1, id), UnixNs(9))
-            .await,
+            .await
+            .unwrap(),
         receipt
     );
     assert!(bench.marks.take_asked().is_empty() && bench.notes.try_recv().is_err());
@@ -127,7 +134,8 @@ async fn a_receipt_of_before_a_restart_is_given_again() {
     assert_eq!(
         containment
             .carry_out(&command(1, session(1).id), UnixNs(9))
-            .await,
+            .await
+            .unwrap(),
         receipt
     );
     assert!(bench.marks.take_asked().is_empty());
@@ -145,7 +153,8 @@ async fn a_mark_that_is_not_in_the_table_is_not_touched() {
     let receipt = bench
         .containment
         .carry_out(&command(1, session(1).id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (receipt.killed, receipt.left, receipt.gone_at),
         (0, 1, None)
@@ -154,7 +163,8 @@ async fn a_mark_that_is_not_in_the_table_is_not_touched() {
     let receipt = bench
         .containment
         .carry_out(&command(1, session(2).id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (receipt.killed, receipt.left, receipt.gone_at.is_some()),
         (0, 0, true)
@@ -163,7 +173,8 @@ async fn a_mark_that_is_not_in_the_table_is_not_touched() {
     let receipt = bench
         .containment
         .carry_out(&command(1, session(3).id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!((receipt.left, receipt.gone_at), (1, None), "nobody looked");
 }
 
@@ -182,7 +193,8 @@ async fn processes_that_are_left_are_tried_again_when_the_order_is_repeated() {
     let receipt = bench
         .containment
         .carry_out(&command(1, id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!(
         (receipt.killed, receipt.left, receipt.gone_at),
         (2, 1, None)
@@ -190,7 +202,8 @@ async fn processes_that_are_left_are_tried_again_when_the_order_is_repeated() {
     let receipt = bench
         .containment
         .carry_out(&command(1, id), UnixNs(5))
-        .await;
+        .await
+        .unwrap();
     assert_eq!((receipt.left, receipt.gone_at.is_some()), (0, true));
 }
 
@@ -222,7 +235,11 @@ async fn a_session_is_frozen_with_its_jobs_and_goes_on_when_it_is_released() {
     let mut bench = bench();
     let (id, job) = at_work(&bench);
     let freeze = wanting(ContainMode::Freeze, 1, id);
-    let receipt = bench.containment.carry_out(&freeze, UnixNs(5)).await;
+    let receipt = bench
+        .containment
+        .carry_out(&freeze, UnixNs(5))
+        .await
+        .unwrap();
     assert_eq!((receipt.frozen, receipt.left), (3, 0));
     assert_eq!((receipt.sockets_closed, receipt.gone_at), (2, None));
     let since = receipt.frozen_at.unwrap();
@@ -238,12 +255,20 @@ async fn a_session_is_frozen_with_its_jobs_and_goes_on_when_it_is_released() {
     assert!(denies(&bench));
     assert!(bench.notes.try_recv().is_ok());
     // Again: the same receipt, and nothing is done.
-    let again = bench.containment.carry_out(&freeze, UnixNs(9)).await;
+    let again = bench
+        .containment
+        .carry_out(&freeze, UnixNs(9))
+        .await
+        .unwrap();
     assert_eq!(again, receipt);
     assert!(bench.marks.take_asked().is_empty());
     // The order that froze it may also be the one that is taken back.
     let release = wanting(ContainMode::Release, 1, id);
-    let receipt = bench.containment.carry_out(&release, UnixNs(9)).await;
+    let receipt = bench
+        .containment
+        .carry_out(&release, UnixNs(9))
+        .await
+        .unwrap();
     assert_eq!((receipt.released, receipt.left), (3, 0));
     assert!(receipt.released_at.is_some());
     assert_eq!((frozen(&bench), denies(&bench)), (None, false));
@@ -255,11 +280,15 @@ async fn a_session_that_is_killed_is_not_released() {
     let (id, _) = at_work(&bench);
     *bench.marks.stubborn.lock().unwrap() = 1;
     let kill = wanting(ContainMode::Kill, 1, id);
-    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await;
+    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await.unwrap();
     assert_eq!((receipt.left, receipt.gone_at), (1, None));
     assert!(receipt.sockets_closed > 0, "what it holds open is cut");
     let release = wanting(ContainMode::Release, 2, id);
-    let receipt = bench.containment.carry_out(&release, UnixNs(6)).await;
+    let receipt = bench
+        .containment
+        .carry_out(&release, UnixNs(6))
+        .await
+        .unwrap();
     assert!(receipt.left > 0 && receipt.released_at.is_none());
 }
 
@@ -290,6 +319,7 @@ async fn what_a_crash_left_half_frozen_is_finished_and_kept_still() {
     let receipts = Receipts::resume(&newest);
     let restarted = Containment {
         receipts,
+        turns: Arc::default(),
         sessions: SharedSessions::default(),
         standing: containment.standing.clone(),
         jobs: containment.jobs.clone(),
@@ -310,7 +340,7 @@ async fn a_job_that_begins_after_its_session_was_ended_is_ended() {
     let (id, job) = at_work(&bench);
     assert!(bench.containment.jobs.remove(job).is_some());
     let kill = wanting(ContainMode::Kill, 1, id);
-    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await;
+    let receipt = bench.containment.carry_out(&kill, UnixNs(5)).await.unwrap();
     assert_eq!(receipt.killed, 2);
     let containment = Arc::new(bench.containment);
     let keeper = keeper::Keeper::new(Arc::clone(&containment));
@@ -326,6 +356,51 @@ async fn a_job_that_begins_after_its_session_was_ended_is_ended() {
     let asked = bench.marks.take_asked();
     assert!(asked.contains(&format!("kill {job}")), "{asked:?}");
     assert!(!asked.contains(&format!("kill {id}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_ended_side_by_side() {
+    const SESSIONS: usize = 8;
+    let mut bench = bench();
+    bench.marks = Arc::new(FakeMarks {
+        together: Some(Together::of(SESSIONS)),
+        ..FakeMarks::default()
+    });
+    let ids: Vec<SessionId> = (1..=SESSIONS)
+        .map(|number| {
+            let session = session(u128::try_from(number).unwrap());
+            let id = session.id;
+            bench.containment.sessions.lock().put(session).unwrap();
+            bench
+                .marks
+                .marked
+                .lock()
+                .unwrap()
+                .insert(id, vec![4_000_001]);
+            id
+        })
+        .collect();
+    let containment = Arc::new(Containment {
+        marks: bench.marks.clone(),
+        ..bench.containment
+    });
+    let commands = ids.iter().map(|id| command(1, *id)).collect();
+    // Each waits in the kernel until all are there.
+    containment.carry_out_all(commands).await;
+    let newest = containment.receipts.newest();
+    assert_eq!(newest.len(), SESSIONS);
+    assert!(newest.iter().all(|receipt| receipt.killed == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_denied_here_is_on_disk_before_the_receipt_is() {
+    let bench = bench();
+    let (id, _) = at_work(&bench);
+    let kill = wanting(ContainMode::Kill, 1, id);
+    bench.containment.carry_out(&kill, UnixNs(5)).await.unwrap();
+    let state = bench.folder.path().join("state.db");
+    let kept = Standing::open(&state).unwrap();
+    assert!(kept.lock().denied_serials.contains(&7));
 }
 
 #[test]

@@ -245,7 +245,7 @@ async fn refused_logins_are_told_to_the_person_and_as_events() {
         ("alice", Some(7), "deploy")
     );
     bench.grant();
-    bench.standing.deny_serial(7).unwrap();
+    bench.standing.deny_serial(7);
     let said = bench.pam("open_session", &auth_info).await;
     assert!(
         said.output[0].contains("certificate 7 is revoked"),

@@ -28,7 +28,7 @@ use crate::{
     note::{Keep, Note},
     redact::Redactor,
     sequence::{Counted, Gap, Seen, Sequences},
-    spool::{Reading, Recovered, Room, Spool, SpoolError},
+    spool::{Reading, Recovered, Room, SharedSpool, SpoolError},
 };
 
 /// What the stages are made of.
@@ -36,8 +36,8 @@ use crate::{
 pub struct Parts<H> {
     /// Under which name events go out.
     pub origin: Origin,
-    /// The queue.
-    pub spool: Spool,
+    /// The queue; written while the next reading is made.
+    pub spool: SharedSpool,
     /// Attribution.
     pub attributor: Attributor<H>,
     /// Secrets out.
@@ -111,13 +111,13 @@ impl<H: Host> Worker<H> {
 
     /// What may still be written; told when it begins to be less than all.
     pub fn room(&mut self) -> Room {
-        let room = self.parts.spool.room();
+        let room = self.parts.spool.lock().room();
         if room == Room::All {
             self.full = false;
         } else if !std::mem::replace(&mut self.full, true) {
             self.parts.counters.spool_full.add(1);
             warn!(
-                bytes = self.parts.spool.bytes(),
+                bytes = self.spool_bytes(),
                 "The spool is full: the rings are left alone, and the kernel drops what they cannot hold, until the collector takes events again."
             );
         }
@@ -126,8 +126,8 @@ impl<H: Host> Worker<H> {
 
     /// Bytes that wait for the collector.
     #[must_use]
-    pub const fn spool_bytes(&self) -> u64 {
-        self.parts.spool.bytes()
+    pub fn spool_bytes(&self) -> u64 {
+        self.parts.spool.lock().bytes()
     }
 
     /// Learns of births from records that are taken later in this reading.
@@ -474,38 +474,60 @@ impl<H: Host> Worker<H> {
     /// # Errors
     /// [`SpoolError`].
     pub fn commit(&mut self) -> Result<u64, SpoolError> {
+        let mut written = self.close();
+        let newest = written.write();
+        if newest.is_ok() {
+            self.finish(written);
+        } else {
+            self.take_back(written);
+        }
+        newest
+    }
+
+    /// Whether something was taken that is not closed.
+    #[must_use]
+    pub fn has_taken(&self) -> bool {
+        !self.reading.events.is_empty()
+    }
+
+    /// Closes what was taken, to be written; what is taken from here on is the
+    /// next reading.
+    pub fn close(&mut self) -> Closed {
         self.reading.own_sequence = self.own_sequence;
         self.reading.streams.extend(self.sequences.take_changed());
-        let nothing = self.reading.events.is_empty()
-            && self.reading.streams.is_empty()
-            && self.reading.epoch.is_none();
-        if !nothing {
-            for kept in &mut self.reading.keep {
-                let secrets = self.parts.redactor.redact_kept(kept);
-                self.parts.counters.secrets_removed.add(secrets.into());
-            }
-            let before = self.parts.spool.newest();
-            self.parts.spool.append(&self.reading)?;
-            self.parts
-                .counters
-                .events_spooled
-                .add_len(self.reading.events.len());
-            self.parts
-                .counters
-                .batches_spooled
-                .add(self.parts.spool.newest() - before);
-            self.reading = Reading::default();
+        let mut reading = std::mem::take(&mut self.reading);
+        for kept in &mut reading.keep {
+            let secrets = self.parts.redactor.redact_kept(kept);
+            self.parts.counters.secrets_removed.add(secrets.into());
         }
-        for waiting in self.waiting.drain(..) {
+        Closed {
+            reading,
+            waiting: std::mem::take(&mut self.waiting),
+            ended: std::mem::take(&mut self.ended),
+            spool: self.parts.spool.clone(),
+            counters: Arc::clone(&self.parts.counters),
+        }
+    }
+
+    /// What follows once a reading is on disk.
+    pub fn finish(&mut self, written: Closed) {
+        for waiting in written.waiting {
             // Who waited may have gone.
             let _ = waiting.send(());
         }
-        for id in self.ended.drain(..) {
+        for id in written.ended {
             if let Err(error) = self.parts.marks.forget(id) {
                 warn!(%error, session = %id, "The kernel keeps the row of a session that ended.");
             }
         }
-        Ok(self.parts.spool.newest())
+    }
+
+    /// A reading that could not be written is the present one again; nothing
+    /// was taken since.
+    fn take_back(&mut self, unwritten: Closed) {
+        self.reading = unwritten.reading;
+        self.waiting = unwritten.waiting;
+        self.ended = unwritten.ended;
     }
 
     /// Deletes what the collector has.
@@ -513,7 +535,47 @@ impl<H: Host> Worker<H> {
     /// # Errors
     /// [`SpoolError`].
     pub fn acked(&mut self, number: u64) -> Result<(), SpoolError> {
-        self.parts.spool.acked(number).map(drop)
+        self.parts.spool.lock().acked(number).map(drop)
+    }
+}
+
+/// A reading that is complete, on its way to the disk.
+#[derive(Debug)]
+pub struct Closed {
+    reading: Reading,
+    /// Who waits for it to be on disk.
+    waiting: Vec<oneshot::Sender<()>>,
+    /// Sessions whose end it tells.
+    ended: Vec<SessionId>,
+    spool: SharedSpool,
+    counters: Arc<Counters>,
+}
+
+impl Closed {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.reading.events.is_empty()
+            && self.reading.streams.is_empty()
+            && self.reading.epoch.is_none()
+    }
+
+    /// Writes it; the newest batch. After an error it may be called again.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub fn write(&mut self) -> Result<u64, SpoolError> {
+        let mut spool = self.spool.lock();
+        if !self.is_empty() {
+            let before = spool.newest();
+            spool.append(&self.reading)?;
+            self.counters
+                .events_spooled
+                .add_len(self.reading.events.len());
+            self.counters.batches_spooled.add(spool.newest() - before);
+            self.reading = Reading::default();
+        }
+        Ok(spool.newest())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
     note::{Note, Notes},
-    pipeline::{Pipeline, Worker, worker::Parts},
+    pipeline::{Pipeline, Taken, Worker, worker::Parts},
     redact::Redactor,
     spool::Spool,
     standing::Standing,
@@ -61,6 +61,7 @@ impl Shared {
             counters: Arc::clone(&self.counters),
             clock: Arc::clone(&self.clock),
             receipts: Receipts::resume(receipts),
+            turns: Arc::default(),
         })
     }
 
@@ -123,7 +124,7 @@ impl Shared {
                 .expecting(programs)
                 .with_jobs(Jobs::new(self.jobs.clone(), Arc::clone(&self.directory))),
             origin,
-            spool,
+            spool: spool.into(),
             redactor,
             sessions,
             marks: Arc::clone(&self.marks),
@@ -198,9 +199,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
-    let started = probes::started_note(&report, hooks);
     let worker = Worker::new(parts, recovered, epoch).answering(foreign);
-    let worker = begin(worker, started, &shared);
+    let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
     let others = spawn((door, uplink), enders, lock);
@@ -214,6 +214,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
             acked,
             newest,
             counters,
+            taken: Taken::default(),
         },
         others,
     ))

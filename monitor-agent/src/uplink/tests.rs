@@ -207,6 +207,14 @@ fn emptied(path: &Path, boot: BootId, earlier: usize) -> Spool {
     spool
 }
 
+/// Who has this table has looked at its spool before.
+fn first_table() -> stream_response::Message {
+    stream_response::Message::Deny(v1::DenyTable {
+        serials: vec![FIRST_DENIED],
+        principals: Vec::new(),
+    })
+}
+
 /// An agent that starts again after so many batches, all of them acked.
 async fn bench_after(role: &str, earlier: usize) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -216,12 +224,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let client = tls(folder.path(), &authority, &name);
     let collected = Arc::new(Collected::default());
     collected.acks.store(true, Ordering::SeqCst);
-    // Who has this table has looked at its spool before.
-    let deny = v1::DenyTable {
-        serials: vec![FIRST_DENIED],
-        principals: Vec::new(),
-    };
-    *collected.first.lock().unwrap() = vec![stream_response::Message::Deny(deny)];
+    *collected.first.lock().unwrap() = vec![first_table()];
     let port = serve(&collected, &server).await;
     let path = folder.path().join("spool.db");
     let boot = BootId::from_parts(UnixNs(1), 1);
@@ -242,6 +245,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         counters: Arc::default(),
         clock: Arc::clone(&clock),
         receipts: Receipts::default(),
+        turns: Arc::default(),
         contact: String::new(),
     };
     let uplink = Uplink {
@@ -468,6 +472,51 @@ async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
         .filter(|asked| asked.starts_with("kill"))
         .count();
     assert_eq!(kills, 1);
+}
+
+/// The orders of a session come within microseconds: to freeze it, to let it go
+/// on, again, and to end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_about_one_session_are_carried_out_in_the_order_of_the_stream() {
+    const SESSIONS: u128 = 20;
+    use v1::ContainMode::{Freeze, Kill, Release};
+    let modes = [Freeze, Release, Freeze, Release, Kill];
+    let bench = bench("agent").await;
+    let mut commands = Vec::new();
+    for number in 1..=SESSIONS {
+        let session = session(number);
+        for (at, mode) in (1_u128..).zip(modes) {
+            commands.push(stream_response::Message::Contain(v1::ContainCommand {
+                order: OrderId::from_parts(UnixNs(1), at).to_bytes().to_vec(),
+                session: session.id.to_bytes().to_vec(),
+                reason: "out of scope".into(),
+                mode: mode.into(),
+            }));
+        }
+        let mut marked = bench.marks.marked.lock().unwrap();
+        marked.insert(session.id, vec![4_000_001]);
+        drop(marked);
+        bench.sessions.lock().put(session).unwrap();
+    }
+    let wanted = commands.len();
+    *bench.collected.first.lock().unwrap() = commands;
+    bench.collected.cut.notify_one();
+    until("every receipt came", || {
+        bench.collected.receipts.lock().unwrap().len() >= wanted
+    })
+    .await;
+    let asked = bench.marks.take_asked();
+    for number in 1..=SESSIONS {
+        let id = session(number).id;
+        let of_it = asked
+            .iter()
+            .filter_map(|asked| asked.strip_suffix(&format!(" {id}")))
+            .filter(|what| ["hold", "release", "kill"].contains(what));
+        assert_eq!(
+            of_it.collect::<Vec<_>>(),
+            ["hold", "release", "hold", "release", "kill"]
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,7 +86,7 @@ fn worker(rig: &Rig, folder: &Path, counters: &Arc<Counters>) -> Worker<ThisHost
     let parts = Parts {
         attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
         origin,
-        spool,
+        spool: spool.into(),
         redactor: Redactor::open(&folder.join("redaction.key")).unwrap(),
         sessions,
         marks: rig.probes.clone(),

@@ -1,7 +1,12 @@
 //! From the kernel's event to a frozen session, without a collector: through
 //! the worker, the agent's own decision, and the way of orders.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use monitor_agent::{
     attribute::{Attributor, Origin, SharedJobs, SharedSessions, ThisHost},
@@ -9,10 +14,14 @@ use monitor_agent::{
         Containment, Receipts,
         foreign::{CarryOut, Foreign, OnForeign},
     },
-    kernel::{FileIdentity, TimeOffset, WatchEntry},
+    counters::Counters,
+    kernel::{FileIdentity, SessionState as Held, TimeOffset, WatchEntry},
     marks,
     note::{Note, Notes},
-    pipeline::worker::{Parts, Worker},
+    pipeline::{
+        Pipeline, Taken,
+        worker::{Parts, Worker},
+    },
     redact::Redactor,
     spool::Spool,
     standing::Standing,
@@ -28,11 +37,11 @@ use monitor_model::{
     session::{Binding, Credential, Session, SessionState},
 };
 use monitor_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     actor::Actor,
-    rig::{DEADLINE, LIMITS, Rig},
+    rig::{DEADLINE, LIMITS, Rig, until},
 };
 
 /// How often a session uses another tenant's credential;
@@ -44,6 +53,7 @@ struct Alone {
     worker: Worker<ThisHost>,
     sessions: SharedSessions,
     carries_out: CarryOut,
+    counters: Arc<Counters>,
     notes: mpsc::Receiver<Note>,
 }
 
@@ -67,21 +77,24 @@ fn alone(rig: &Rig, folder: &Path, labels: SharedLabels) -> Alone {
         counters: Arc::default(),
         clock: Arc::new(SystemClock),
         receipts: Receipts::default(),
+        turns: Arc::default(),
         contact: String::new(),
     });
     let (foreign, carries_out) = Foreign::new(OnForeign::Freeze, &containment).unwrap();
     let host = ThisHost::open(rig.probes.clone()).unwrap();
+    let counters = Arc::<Counters>::default();
     let parts = Parts {
         attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
         origin,
-        spool,
+        spool: spool.into(),
         redactor: Redactor::open(&folder.join("redaction.key")).unwrap(),
         sessions: sessions.clone(),
         marks: rig.probes.clone(),
-        counters: Arc::default(),
+        counters: Arc::clone(&counters),
         clock: Arc::new(SystemClock),
     };
     Alone {
+        counters,
         worker: Worker::new(parts, recovered, "e1".to_owned()).answering(Some(foreign)),
         sessions,
         carries_out,
@@ -142,18 +155,9 @@ fn a_session_stands_still_milliseconds_after_it_used_a_foreign_credential() {
     let wanted = std::env::var("MONITOR_TEST_FOREIGN");
     let wanted = wanted.map_or(USES, |number| number.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("kubeconfig");
-    std::fs::write(&file, "secret").unwrap();
-    let labels = SharedLabels::open(&folder.path().join("labels.db")).unwrap();
-    let mut label = Label::of_class("kubeconfig");
-    label.tenant = Some("globex".parse().unwrap());
-    let watch = WatchEntry::all(FileIdentity::of(&file).unwrap(), labels.id(&label).unwrap());
-    rig.probes.watch_set(&[watch]).unwrap();
+    let (labels, file) = watched(&rig, folder.path());
     let mut alone = alone(&rig, folder.path(), labels);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     runtime.spawn(alone.carries_out.run());
     let (mut held, mut frozen) = (Vec::new(), Vec::new());
     for number in 0..wanted {
@@ -183,6 +187,84 @@ fn a_session_stands_still_milliseconds_after_it_used_a_foreign_credential() {
         told(held),
         told(frozen)
     );
+}
+
+/// A credential of another tenant's.
+fn watched(rig: &Rig, folder: &Path) -> (SharedLabels, PathBuf) {
+    let file = folder.join("kubeconfig");
+    std::fs::write(&file, "secret").unwrap();
+    let labels = SharedLabels::open(&folder.join("labels.db")).unwrap();
+    let mut label = Label::of_class("kubeconfig");
+    label.tenant = Some("globex".parse().unwrap());
+    let watch = WatchEntry::all(FileIdentity::of(&file).unwrap(), labels.id(&label).unwrap());
+    rig.probes.watch_set(&[watch]).unwrap();
+    (labels, file)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_session_is_held_while_the_disk_is_busy() {
+    let Some(rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (labels, file) = watched(&rig, folder.path());
+    let alone = alone(&rig, folder.path(), labels);
+    let (probes, mark, pins) = (Arc::clone(&rig.probes), rig.mark, rig.pins);
+    let runtime = runtime();
+    runtime.spawn(alone.carries_out.run());
+    let busy = rusqlite::Connection::open(folder.path().join("spool.db")).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (newest, _newest) = watch::channel(0);
+    let (_acked, acked) = watch::channel(0);
+    let pipeline = Pipeline {
+        worker: alone.worker,
+        rings: rig.rings,
+        probes: rig.probes,
+        notes: alone.notes,
+        acked,
+        newest,
+        counters: Arc::clone(&alone.counters),
+        taken: Taken::default(),
+    };
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = runtime.spawn(pipeline.run(async {
+        let _ = stopped.await;
+    }));
+    let mut other = mark.0;
+    other[8] ^= 0xff;
+    let mut first = Actor::shell("/bin/true")
+        .marked(&probes, SessionMark(other))
+        .go();
+    first.wait().unwrap();
+    // From now on a reading waits for the disk.
+    until("a reading that waits for the disk", || {
+        alone.counters.records_read.get() > 0
+    });
+    let script = format!("read secret < {}; while :; do :; done", file.display());
+    let actor = Actor::shell(&script).marked(&probes, mark);
+    alone
+        .sessions
+        .lock()
+        .put(session(mark, actor.child.id()))
+        .unwrap();
+    let mut child = actor.go();
+    until("the session is held", || {
+        let row = probes.session(mark).unwrap();
+        row.is_some_and(|row| row.state == Held::Frozen)
+    });
+    assert_eq!(alone.counters.events_spooled.get(), 0, "nothing is on disk");
+    busy.execute_batch("ROLLBACK").unwrap();
+    until("it is on disk", || alone.counters.events_spooled.get() > 0);
+    probes.kill_session(mark).unwrap();
+    child.wait().unwrap();
+    stop.send(()).unwrap();
+    runtime.block_on(running).unwrap().unwrap();
+    drop((runtime, probes, pins));
 }
 
 /// Reads as the agent does until the credential was used; when it was.

@@ -24,6 +24,7 @@ pub mod hosts;
 pub mod investigate;
 pub mod orders;
 pub mod pki;
+pub mod release;
 pub mod revoke;
 pub mod rules;
 pub mod search;
@@ -103,6 +104,8 @@ async fn dispatch(
         Command::Orders(asked) => orders::run(asked, connection, screen).await,
         Command::Order { order } => orders::show(order, connection, screen).await,
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
+        Command::Contain(contain) => revoke::run(&contain.into(), connection, screen).await,
+        Command::Release(release) => release::run(release, connection, screen).await,
         // Carried out above, without a connection.
         Command::Pki { .. }
         | Command::Completions { .. }
@@ -131,6 +134,8 @@ fn has_columns(command: &Command) -> bool {
         | Command::Explain { .. }
         | Command::Order { .. }
         | Command::Revoke(_)
+        | Command::Contain(_)
+        | Command::Release(_)
         | Command::Complete(_)
         | Command::Export(_)
         | Command::Verify(_)

@@ -29,7 +29,7 @@ use crate::{
 pub mod radius;
 
 /// How often the order is looked at while waiting.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// Gives the order, or shows what it would reach.
 ///
@@ -42,11 +42,8 @@ pub async fn run(
     screen: &mut Screen,
 ) -> Result<(), CliError> {
     let asks = !revoke.dry_run && !revoke.yes;
-    if asks && !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-        return Err(CliError::Usage(
-            "nobody can be asked, since this is no terminal: give --yes to revoke, or --dry-run to see what it would reach"
-                .to_owned(),
-        ));
+    if asks {
+        needs_terminal("--yes to revoke, or --dry-run to see what it would reach")?;
     }
     let target = target(revoke, connection).await?;
     if revoke.dry_run {
@@ -60,7 +57,11 @@ pub async fn run(
         if radius.needs_second_person() {
             note(radius::SECOND_PERSON);
         }
-        if !confirmed(&target)? {
+        let verb = match revoke.mode {
+            Mode::Kill => "Revoke",
+            Mode::Freeze => "Freeze",
+        };
+        if !confirmed(&format!("{verb} {}", safe(&target.to_string())))? {
             note("nothing was revoked");
             return Ok(());
         }
@@ -134,9 +135,20 @@ async fn target(revoke: &Revoke, connection: &Connection) -> Result<Target, CliE
     })
 }
 
-fn confirmed(target: &Target) -> Result<bool, CliError> {
+/// Refuses to ask where nobody can answer; `instead` says what would do.
+pub(super) fn needs_terminal(instead: &str) -> Result<(), CliError> {
+    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "nobody can be asked, since this is no terminal: give {instead}"
+    )))
+}
+
+/// Asks the person at the terminal.
+pub(super) fn confirmed(question: &str) -> Result<bool, CliError> {
     let mut err = std::io::stderr();
-    write!(err, "Revoke {}? [y/N] ", safe(&target.to_string()))?;
+    write!(err, "{question}? [y/N] ")?;
     err.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -277,7 +289,7 @@ fn missing(order: &Order, wait: Wait) -> String {
     parts.join(" and ")
 }
 
-fn read(order: Option<monitor_proto::v1::Order>) -> Result<Order, CliError> {
+pub(super) fn read(order: Option<monitor_proto::v1::Order>) -> Result<Order, CliError> {
     let order = order.ok_or_else(|| CliError::Answer("it gave no order back".to_owned(), None))?;
     Ok(order.try_into()?)
 }

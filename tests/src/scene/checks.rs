@@ -1,15 +1,19 @@
 //! What a step is checked against: events, alerts and orders as they are told.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use super::SEEN_WITHIN;
-use crate::clock::now_unix_ns;
 use crate::command::{self, command};
 use crate::engineer::{Engineer, Grant};
 use crate::facts::{Fact, Facts};
 use crate::poll;
 use crate::stage::{Stage, config, network};
+
+/// How long broker and host may take to confirm.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The command that connects to a tenant.
 #[must_use]
@@ -96,7 +100,7 @@ pub(super) fn bound_session(fact: &Fact, engineer: &Engineer, grant: &Grant) -> 
 /// One of them has not in time.
 pub fn confirmed_times(stage: &Stage, order: &str) -> Result<Value> {
     let variables = config::variables(&stage.folder, "monitorctl.env")?;
-    let start = now_unix_ns();
+    let start = Instant::now();
     poll::until(
         "the order confirmed by broker and host",
         SEEN_WITHIN,
@@ -113,7 +117,7 @@ pub fn confirmed_times(stage: &Stage, order: &str) -> Result<Value> {
                 .with_context(|| format!("times in {text}"))?;
             let has = |name: &str| times.get(name).and_then(Value::as_u64).is_some();
             let complete = has("broker_answered") && has("last_process_gone");
-            if !complete && now_unix_ns().saturating_sub(start) > 10_000_000_000 {
+            if !complete && start.elapsed() > poll::allowed(CONFIRMED_WITHIN) {
                 bail!("the order is not confirmed: {text}");
             }
             Ok(complete.then(|| times.clone()))

@@ -31,7 +31,8 @@ fn start(folder: &Path, epoch: &str) -> Bench {
         agent: "jump-1".parse().unwrap(),
         boot: BootId::from_parts(UnixNs(1), 1),
     };
-    let (spool, recovered) = Spool::open(&folder.join("spool.db"), origin.boot, 1 << 30).unwrap();
+    let (spool, recovered) =
+        crate::spool::Spool::open(&folder.join("spool.db"), origin.boot, 1 << 30).unwrap();
     let sessions = SharedSessions::default();
     let labels = SharedLabels::open(&folder.join("state.db")).unwrap();
     let marks = Arc::new(FakeMarks::default());
@@ -44,7 +45,7 @@ fn start(folder: &Path, epoch: &str) -> Bench {
             FakeHost::default(),
         ),
         origin,
-        spool,
+        spool: spool.into(),
         redactor: Redactor::new(&[1; 32]).unwrap(),
         sessions,
         marks: marks.clone(),

@@ -1,8 +1,11 @@
-//! In a whole jump host in QEMU.
+//! Something played in a whole jump host in QEMU, by one program of ours.
 //!
 //! In: the disks of `jump_host`, and one made for this run, with the programs
-//! and the cases. Out: the table line by line from the console, the results
-//! from a disk of their own. Bound: a time limit, after which QEMU is killed.
+//! and what they play. Out: the player's words line by line from the console,
+//! its results from a disk of their own. Bound: a time limit, after which QEMU
+//! is killed.
+
+mod system;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,10 +16,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use monitor_tests::cases::report::Report;
 use monitor_tests::stage::folder::PROGRAMS;
 
-use super::{PLAYER, Play, arguments, read_report, system};
 use crate::cache::Project;
 use crate::jump_host::{self, pack};
 use crate::kernels::{self, Kernel, Series};
@@ -26,44 +27,61 @@ use crate::vm::{COMMAND_LINE, started_again};
 
 /// From power-on until the stage is set, in emulation, on a busy host.
 const START_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// For each case, on the average, in emulation, on a busy host: 36 s were
-/// measured while up to five machines shared two cores. One that hangs is ended by
-/// the player, long before.
-const CASE_LIMIT: Duration = Duration::from_secs(40);
 /// How much slower things may be there.
-const SLOWNESS: u32 = 12;
+pub(crate) const SLOWNESS: u32 = 12;
 const MEMORY_MIB: &str = "2048";
 /// How much the results may be.
 const RESULT_BYTES: u64 = 16 << 20;
 /// What the lines of the player begin with, on the serial console.
-const MARK: &str = "CASES| ";
+const MARK: &str = "PLAYER| ";
 /// Lines of the console that wait to be read.
 const LINES_MAX: usize = 1_000;
 
-pub(super) fn play(project: &Project, play: &Play, series: Series) -> Result<Report> {
+/// What is played.
+pub(crate) struct Errand<'a> {
+    /// Its short name, for the log of the console.
+    pub(crate) name: &'static str,
+    /// The program; it takes `--programs`, `--sshd` and `--json`.
+    pub(crate) player: &'a str,
+    /// Where it and the programs of the stage are.
+    pub(crate) programs: &'a Path,
+    /// Folders that it finds below `/monitor`, by name, as far as they are there.
+    pub(crate) folders: &'a [(&'a Path, &'a str)],
+    /// The rest of its command line: words that mean nothing to a shell.
+    pub(crate) words: String,
+    /// From the set stage to its end.
+    pub(crate) limit: Duration,
+}
+
+/// Plays it; the bytes that it left as its result.
+///
+/// # Errors
+/// It could not be played to its end.
+pub(crate) fn run(project: &Project, errand: &Errand<'_>, series: Series) -> Result<Vec<u8>> {
     let start = Instant::now();
     let kernel = kernels::fetch(&Machine::here(project), series)?;
-    let disks = Disks::make(project, play, &kernel)?;
+    let disks = Disks::make(project, errand, &kernel)?;
     process::say(&format!(
         "{} boots ({} for its disks)",
         kernel.release,
         time_text(start.elapsed())
     ));
-    let log = project.log(&format!("cases-{}", series.name()));
+    let log = project.log(&format!("{}-{}", errand.name, series.name()));
     let ended = started_again(&log, MARK, || {
         let mut machine = boot(project, &kernel, &disks)?;
-        let ended = follow(
-            &mut machine,
-            &log,
-            time_limit(play.cases, play.seconds_more),
-        );
+        let limit = START_LIMIT.saturating_add(errand.limit);
+        let ended = follow(&mut machine, &log, limit);
         let _ = machine.kill();
         let _ = machine.wait();
         ended
     });
     ended.with_context(|| format!("the console is in {}", log.display()))?;
     process::say(&format!("{} in all", time_text(start.elapsed())));
-    read_report(&disks.result)
+    let mut bytes = fs::read(&disks.result).context("reading the results")?;
+    // A disk is filled with zeros behind what was written.
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    Ok(bytes)
 }
 
 /// The files that are the machine's disks; those of this run alone are removed
@@ -77,7 +95,7 @@ struct Disks {
 }
 
 impl Disks {
-    fn make(project: &Project, play: &Play, kernel: &Kernel) -> Result<Self> {
+    fn make(project: &Project, errand: &Errand<'_>, kernel: &Kernel) -> Result<Self> {
         let root = jump_host::root(project)?;
         let modules = jump_host::modules(project, kernel)?;
         sweep(&project.jump_host());
@@ -91,14 +109,14 @@ impl Disks {
         let disks = Self {
             root,
             modules,
-            content: at("cases.ext4"),
+            content: at("errand.ext4"),
             result: at("result"),
             initrd: at("initrd"),
         };
         jump_host::write_initrd(project, kernel, &disks.initrd)?;
         let tree = at("tree");
         let _ = fs::remove_dir_all(&tree);
-        fill(&tree, play)?;
+        fill(&tree, errand)?;
         pack(&tree, &disks.content)?;
         fs::remove_dir_all(&tree)?;
         fs::File::create(&disks.result)?.set_len(RESULT_BYTES)?;
@@ -131,33 +149,31 @@ fn sweep(folder: &Path) {
 fn run_of(name: &str) -> Option<&str> {
     let (before, last) = name.rsplit_once('-')?;
     let (_, run) = before.rsplit_once('-')?;
-    let is_own = matches!(last, "cases.ext4" | "result" | "initrd" | "tree");
+    let is_own = matches!(last, "errand.ext4" | "result" | "initrd" | "tree");
     let is_number = !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_digit());
     (is_own && is_number).then_some(run)
 }
 
 /// What the machine sees as `/monitor`.
-fn fill(tree: &Path, play: &Play) -> Result<()> {
+fn fill(tree: &Path, errand: &Errand<'_>) -> Result<()> {
     let programs = tree.join("programs");
     fs::create_dir_all(&programs)?;
-    for name in PROGRAMS.into_iter().chain([PLAYER]) {
+    for name in PROGRAMS.into_iter().chain([errand.player]) {
         let mut strip = Command::new("strip");
         strip
             .args(["--strip-debug", "-o"])
             .arg(programs.join(name))
-            .arg(play.programs.join(name));
+            .arg(errand.programs.join(name));
         process::quiet_stdout_of(&mut strip)?;
     }
-    for (from, name) in [(&play.folder, "cases"), (&play.built, "built")] {
+    for (from, name) in errand.folders {
         if from.is_dir() {
             let mut copy = Command::new("cp");
             process::quiet_stdout_of(copy.arg("-rL").arg(from).arg(tree.join(name)))?;
         }
     }
     fs::write(tree.join("is-a-test-machine"), "")?;
-    // Ids are checked: nothing of it means anything to a shell.
-    let more = format!("--slowness {SLOWNESS} {}", arguments(play).join(" "));
-    system::write(tree, &more)
+    system::write(tree, errand.player, &errand.words)
 }
 
 fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
@@ -209,15 +225,6 @@ fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
         .with_context(|| format!("`{}` could not be started", process::shown(&command)))
 }
 
-/// From power-on to the last line of so many cases, some of which may take
-/// longer than others.
-fn time_limit(cases: usize, seconds_more: u64) -> Duration {
-    let cases = u32::try_from(cases).unwrap_or(u32::MAX);
-    START_LIMIT
-        .saturating_add(CASE_LIMIT.saturating_mul(cases))
-        .saturating_add(Duration::from_secs(seconds_more).saturating_mul(SLOWNESS))
-}
-
 /// Shows the player's lines as they come, until the machine is over.
 fn follow(machine: &mut Child, log: &Path, limit: Duration) -> Result<()> {
     if let Some(folder) = log.parent() {
@@ -234,20 +241,20 @@ fn follow(machine: &mut Child, log: &Path, limit: Duration) -> Result<()> {
                 writeln!(file, "{line}")?;
                 if let Some((_, said)) = line.split_once(MARK) {
                     process::say(said);
-                } else if line.ends_with("CASES-OVER") {
+                } else if line.ends_with("PLAYER-OVER") {
                     return Ok(());
                 }
                 last.push(line);
             }
             Err(RecvTimeoutError::Disconnected) => bail!(
-                "the machine stopped before the cases were over; its last words:\n{}",
+                "the machine stopped before what it plays was over; its last words:\n{}",
                 process::last_lines(&last.join("\n"))
             ),
             Err(RecvTimeoutError::Timeout) => {}
         }
         if start.elapsed() > limit {
             bail!(
-                "the cases were not over within {}; the last words of the machine:\n{}",
+                "what it plays was not over within {}; the last words of the machine:\n{}",
                 time_text(limit),
                 process::last_lines(&last.join("\n"))
             );
@@ -282,16 +289,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_cases_have_more_time() {
-        let minutes = |cases| time_limit(cases, 0).as_secs() / 60;
-        assert_eq!((minutes(0), minutes(3), minutes(150)), (10, 12, 110));
-        assert!(time_limit(usize::MAX, 0) > time_limit(150, 0));
-        assert_eq!(time_limit(3, 10), time_limit(6, 0));
-    }
-
-    #[test]
     fn files_of_a_run_are_told_from_those_that_stay() {
-        assert_eq!(run_of("6.1.0-56-cloud-amd64-4711-cases.ext4"), Some("4711"));
+        assert_eq!(
+            run_of("6.1.0-56-cloud-amd64-4711-errand.ext4"),
+            Some("4711")
+        );
         assert_eq!(run_of("7.2.13+deb14-cloud-amd64-9-initrd"), Some("9"));
         assert_eq!(run_of("modules-2-6.1.0-56-cloud-amd64.ext4"), None);
         assert_eq!(run_of("root-bookworm-2-19f5ad2c320fe6eb.ext4"), None);

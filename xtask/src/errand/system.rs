@@ -1,7 +1,7 @@
 //! What the jump host in QEMU starts: systemd, and one service that plays.
 //!
 //! In: nothing. Out: files that lie on the disk of one run, beside programs and
-//! cases, and that are laid over the machine's `/etc` before systemd starts. So
+//! what they play, and that are laid over the machine's `/etc` before systemd starts. So
 //! the root disk stays as Debian made it. What nobody needs there, and takes
 //! seconds where a processor is emulated, does not start.
 
@@ -28,13 +28,12 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 exec >/dev/ttyS0 2>&1 </dev/null
 dmesg -n 1
 read -r up _ </proc/uptime
-echo CASES\| the jump host is up after $up s
+echo PLAYER\| the jump host is up after $up s
 echo 0 > /proc/sys/kernel/yama/ptrace_scope
-/monitor/programs/monitor-cases --cases /monitor/cases --built /monitor/built \
-  --programs /monitor/programs --sshd /usr/sbin/sshd --json /dev/vdd --own-machine @MORE@ 2>&1 |
-  sed -u 's/^/CASES| /'
+/monitor/programs/@PLAYER@ --programs /monitor/programs --sshd /usr/sbin/sshd \
+  --json /dev/vdd @MORE@ 2>&1 | sed -u 's/^/PLAYER| /'
 sync
-echo CASES-OVER
+echo PLAYER-OVER
 echo o > /proc/sysrq-trigger
 sleep 60
 ";
@@ -42,7 +41,7 @@ sleep 60
 /// As soon as there are logins; the boot does not wait for its end. What runs
 /// in it is the host's, so it is told nothing when memory is short.
 const SERVICE: &str = "[Unit]
-Description=Plays cases
+Description=Plays
 After=dbus.service systemd-logind.service
 
 [Service]
@@ -96,22 +95,23 @@ const MASKED: [&str; 36] = [
     "systemd-update-utmp.service",
 ];
 
-/// Writes them; `more` is added to the player's command line.
+/// Writes them, for a program of `/monitor/programs`; `more` is added to its
+/// command line.
 ///
 /// # Errors
 /// The disk refused.
-pub(super) fn write(tree: &Path, more: &str) -> Result<()> {
+pub(super) fn write(tree: &Path, player: &str, more: &str) -> Result<()> {
     let units = tree.join("etc/systemd/system");
     let wanted = units.join("multi-user.target.wants");
     let journal = tree.join("etc/systemd/journald.conf.d");
     for folder in [&wanted, &journal] {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
-    fs::write(units.join("monitor-cases.service"), SERVICE)?;
-    fs::write(journal.join("cases.conf"), JOURNAL)?;
+    fs::write(units.join("monitor-player.service"), SERVICE)?;
+    fs::write(journal.join("player.conf"), JOURNAL)?;
     symlink(
-        "../monitor-cases.service",
-        wanted.join("monitor-cases.service"),
+        "../monitor-player.service",
+        wanted.join("monitor-player.service"),
     )?;
     symlink(
         "/lib/systemd/system/multi-user.target",
@@ -122,7 +122,8 @@ pub(super) fn write(tree: &Path, more: &str) -> Result<()> {
     }
     for (name, text) in [("init", INIT), ("play", PLAY)] {
         let file = tree.join(name);
-        fs::write(&file, text.replace("@MORE@", more))?;
+        let text = text.replace("@PLAYER@", player).replace("@MORE@", more);
+        fs::write(&file, text)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
