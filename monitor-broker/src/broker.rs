@@ -16,6 +16,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     grant::{CERTIFICATE_GRANTS_MAX, Grant, GrantState, Life},
     id::{GrantId, PrincipalId},
+    revocation::Revoked,
 };
 use tracing::{error, info, warn};
 
@@ -26,7 +27,7 @@ use crate::{
         Krl, KrlError,
         file::{self, FileError},
     },
-    store::{Answer, Given, Held, Issued, RevokeOrder, Store, StoreError},
+    store::{Answer, Ending, Given, Held, Issued, RevokeOrder, Store, StoreError},
 };
 
 mod error;
@@ -262,6 +263,20 @@ impl Broker {
             warn!(order = %order.id, target = %order.target, "The order reached nothing here.");
         }
         Ok(answer)
+    }
+
+    /// Ends what somebody who left, or a ticket that was closed, holds: grants,
+    /// certificates, and the list that says so is in place. The collector is
+    /// told by the courier.
+    ///
+    /// # Errors
+    /// [`RevokeError`]; after `Publish` it is stored and will be published.
+    pub fn end_subject(&self, ending: &Ending) -> Result<Vec<Revoked>, RevokeError> {
+        let revoked = self.store.end_subject(ending, self.clock.now())?;
+        self.publish_pending()?;
+        info!(ending = %ending.id, subject = %ending.subject, initiator = %ending.initiator,
+            entries = revoked.len(), "Ended what a subject held.");
+        Ok(revoked)
     }
 
     /// Everything a principal holds or held.

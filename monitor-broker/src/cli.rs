@@ -28,8 +28,9 @@ use crate::{
 };
 
 mod args;
+mod ending;
 
-pub use args::{Cli, Command, Dial, GrantCommand, RevokeArgs, RunArgs};
+pub use args::{Cli, Command, Dial, EndingArgs, GrantCommand, RevokeArgs, RunArgs};
 
 const NOT_FOUND: u8 = 3;
 const NOT_ALLOWED: u8 = 5;
@@ -95,7 +96,9 @@ pub fn execute(command: Command) -> Result<ExitCode, CliError> {
         | Command::Grant(_)
         | Command::Issue { .. }
         | Command::Describe { .. }
-        | Command::Revoke(_) => {}
+        | Command::Revoke(_)
+        | Command::Left { .. }
+        | Command::Close { .. } => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -153,6 +156,12 @@ async fn ask(command: Command, out: &mut impl io::Write) -> Result<ExitCode, Cli
             show(&grants, &certificates, now, out)?;
         }
         Command::Revoke(args) => return revoke(args, now, out).await,
+        Command::Left { engineer, ending } => {
+            return ending::tell(ending::left(&engineer), ending, now, out).await;
+        }
+        Command::Close { ticket, ending } => {
+            return ending::tell(ending::closed(ticket), ending, now, out).await;
+        }
         Command::Run(_) | Command::CheckConfig { .. } | Command::Config { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
@@ -200,6 +209,32 @@ fn show(
     Ok(())
 }
 
+/// A name for an order or ending that nobody gave.
+fn new_id(now: UnixNs) -> OrderId {
+    let random = u128::from(OsRng.next_u64()) << 64 | u128::from(OsRng.next_u64());
+    OrderId::from_parts(now, random)
+}
+
+fn show_revoked(revoked: &[Revoked], out: &mut impl io::Write) -> io::Result<()> {
+    for Revoked {
+        serial,
+        grant,
+        outcome,
+        at,
+    } in revoked
+    {
+        let serial = serial
+            .map(|serial| format!("certificate {serial} "))
+            .unwrap_or_default();
+        let grant = grant
+            .as_ref()
+            .map(|grant| format!("grant {grant} "))
+            .unwrap_or_default();
+        writeln!(out, "{serial}{grant}{} {}", outcome.as_str(), moment(*at))?;
+    }
+    Ok(())
+}
+
 async fn revoke(
     args: RevokeArgs,
     now: UnixNs,
@@ -214,8 +249,7 @@ async fn revoke(
         dial,
     } = args;
     let target = target.target().ok_or(CliError::NoTarget)?;
-    let random = u128::from(OsRng.next_u64()) << 64 | u128::from(OsRng.next_u64());
-    let order = order.unwrap_or_else(|| OrderId::from_parts(now, random));
+    let order = order.unwrap_or_else(|| new_id(now));
     let revocation = Revocation {
         order,
         at: now,
@@ -225,22 +259,7 @@ async fn revoke(
         reason,
     };
     let outcome = dial.client(now).await?.revoke(&revocation).await?;
-    for Revoked {
-        serial,
-        grant,
-        outcome,
-        at,
-    } in &outcome.revoked
-    {
-        let serial = serial
-            .map(|serial| format!("certificate {serial} "))
-            .unwrap_or_default();
-        let grant = grant
-            .as_ref()
-            .map(|grant| format!("grant {grant} "))
-            .unwrap_or_default();
-        writeln!(out, "{serial}{grant}{} {}", outcome.as_str(), moment(*at))?;
-    }
+    show_revoked(&outcome.revoked, out)?;
     if let Some(at) = outcome.published_at {
         writeln!(out, "list in place {}", moment(at))?;
     }

@@ -190,6 +190,18 @@ impl Client {
         Ok((grants, answer.certificates))
     }
 
+    /// Says that an engineer left or a ticket was closed.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tell_ending(
+        &mut self,
+        ending: v1::TellEndingRequest,
+    ) -> Result<v1::TellEndingResponse, ClientError> {
+        let answer = self.issuer.tell_ending(in_time(ending)).await?;
+        Ok(answer.into_inner())
+    }
+
     /// Revokes.
     ///
     /// # Errors

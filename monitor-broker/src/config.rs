@@ -31,6 +31,8 @@ pub struct Config {
     pub tls: TlsFiles,
     /// The collector's address, `https://`.
     pub collector: String,
+    /// Whether it dials there for orders, too.
+    pub feed: bool,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,8 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawCollector {
     address: Spanned<String>,
+    #[serde(default)]
+    feed: bool,
 }
 
 impl Config {
@@ -109,6 +113,7 @@ impl Config {
             },
             tls: document.tls_beside(&tls),
             collector: collector.address.into_inner(),
+            feed: collector.feed,
         })
     }
 }

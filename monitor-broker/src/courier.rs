@@ -3,11 +3,14 @@
 //! In: grants whose row says that the collector does not know all (the outbox
 //! is the store). Out: `PutGrant`, then `EndGrant`. Level-triggered: each round
 //! looks at the store anew, so a crash at any point only repeats a call that
-//! is idempotent. Bound: `PENDING_MAX` grants a round. Loss: none.
+//! is idempotent. Endings (`EndSubject`) go the same way. Bound: `PENDING_MAX` grants a round. Loss: none.
 
 use std::{sync::Arc, time::Duration};
 
-use monitor_model::{grant::GrantState, id::GrantId};
+use monitor_model::{
+    grant::GrantState,
+    id::{GrantId, OrderId},
+};
 use monitor_proto::v1::{self, grant_service_client::GrantServiceClient};
 use monitor_transport::{
     causes,
@@ -22,15 +25,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     broker::Broker,
-    store::{Held, StoreError},
+    store::{Ending, Held, StoreError, Subject},
 };
 
 /// Longest wait for one answer of the collector.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// First pause after a failure.
 pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 /// Longest pause.
-const RETRY_MAX: Duration = Duration::from_secs(30);
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// Why the collector does not know a grant yet.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +141,20 @@ impl Courier {
         })
         .await?;
         let pending = pending?;
+        let endings = {
+            let broker = Arc::clone(&self.broker);
+            blocking(move || broker.store().endings_pending()).await??
+        };
+        let more = [pending.len(), endings.len()]
+            .into_iter()
+            .any(|told| u32::try_from(told).is_ok_and(|told| told >= crate::store::PENDING_MAX));
         let mut failed = None;
+        for ending in &endings {
+            match self.tell_ending(ending.id).await {
+                Ok(_) | Err(CourierError::Refused { .. }) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
         for held in &pending {
             match self.tell(&held.grant.id).await {
                 Ok(()) | Err(CourierError::Refused { .. }) => {}
@@ -151,9 +167,7 @@ impl Courier {
             None if published.is_err() => Err(CourierError::Unreachable {
                 text: "the revocation list is not in place".to_owned(),
             }),
-            None => Ok(
-                u32::try_from(pending.len()).is_ok_and(|told| told >= crate::store::PENDING_MAX)
-            ),
+            None => Ok(more),
         }
     }
 
@@ -219,6 +233,59 @@ impl Courier {
         let (broker, id) = (Arc::clone(&self.broker), id.clone());
         blocking(move || broker.store().confirm_end(&id, broker.now())).await??;
         Ok(())
+    }
+
+    /// Tells the collector now that somebody left or a ticket was closed; gives
+    /// its answer. A refusal is kept, so that it is not told the same again.
+    ///
+    /// # Errors
+    /// [`CourierError`] says whether trying again may help.
+    pub async fn tell_ending(
+        &self,
+        id: OrderId,
+    ) -> Result<Option<v1::EndSubjectResponse>, CourierError> {
+        use v1::end_subject_request::Subject as Named;
+        let _turn = self.turn.lock().await;
+        let broker = Arc::clone(&self.broker);
+        let Some(ending) = blocking(move || broker.store().ending(id)).await?? else {
+            return Ok(None);
+        };
+        let Ending {
+            subject,
+            reason,
+            at,
+            ..
+        } = ending;
+        let request = v1::EndSubjectRequest {
+            id: id.to_bytes().to_vec(),
+            subject: Some(match subject {
+                Subject::Engineer(who) => Named::Engineer(who.to_string()),
+                Subject::Ticket(ticket) => Named::Ticket(ticket),
+            }),
+            reason,
+            at_unix_ns: at.0,
+        };
+        let mut client = self.client.clone();
+        let answer = answer(client.end_subject(in_time(request))).await;
+        let refused = match &answer {
+            Ok(answer) => {
+                info!(ending = %id, answer = answer.ending().as_str_name(), grants = answer.grants.len(),
+                    sessions = answer.sessions, "The collector knows of the end.");
+                None
+            }
+            Err(CourierError::Refused { text }) => {
+                error!(ending = %id, %text, "The collector refused the end.");
+                Some(text.clone())
+            }
+            Err(_) => return answer.map(Some),
+        };
+        let broker = Arc::clone(&self.broker);
+        let confirm = move || {
+            let now = broker.now();
+            broker.store().confirm_ending(id, now, refused.as_deref())
+        };
+        blocking(confirm).await??;
+        answer.map(Some)
     }
 
     async fn held(&self, id: &GrantId) -> Result<Option<Held>, CourierError> {

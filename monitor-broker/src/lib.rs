@@ -11,6 +11,7 @@
 //! - [`store`]: grants, certificates and orders on disk.
 //! - [`broker`]: CA, store and list put together, without any network.
 //! - [`courier`]: tells the collector of grants and their ends.
+//! - [`feed`]: watches the collector's feed of orders, and answers them.
 //! - [`service`]: the tonic edge; [`server`]: the running broker.
 //! - [`client`], [`cli`]: the command line.
 //!
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod courier;
+pub mod feed;
 pub mod key_id;
 pub mod krl;
 pub mod server;

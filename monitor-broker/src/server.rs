@@ -20,6 +20,7 @@ use crate::{
     broker::{Broker, OpenError},
     config::Config,
     courier::{Courier, CourierError, blocking},
+    feed::Watcher,
     service::Service,
 };
 
@@ -83,6 +84,7 @@ pub struct Bound {
     tls: Tls,
     courier: Arc<Courier>,
     service: Service,
+    watcher: Option<Watcher>,
 }
 
 /// Checks the TLS files of a configuration.
@@ -120,6 +122,12 @@ impl Bound {
         fs::write(&path, format!("{address}\n"))
             .map_err(|source| ServeError::Address { path, source })?;
         info!(%address, ca = %broker.ca_fingerprint(), krl = %config.places.krl.display(), "The broker is ready.");
+        let watcher = if config.feed {
+            let (broker, courier) = (Arc::clone(&broker), Arc::clone(&courier));
+            Some(Watcher::new(broker, courier, &tls, &config.collector)?)
+        } else {
+            None
+        };
         let service = Service::new(broker, Arc::clone(&courier));
         Ok(Self {
             listener,
@@ -127,6 +135,7 @@ impl Bound {
             tls,
             courier,
             service,
+            watcher,
         })
     }
 
@@ -164,6 +173,12 @@ impl Bound {
         };
         // Else an answer in two parts waits for the caller's delayed ack: 40 ms.
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let watching = async {
+            match &self.watcher {
+                Some(watcher) => watcher.run().await,
+                None => std::future::pending().await,
+            }
+        };
         let limit = MESSAGE_BYTES_MAX;
         let server = Server::builder()
             .tls_config(self.tls.server())
@@ -179,6 +194,7 @@ impl Bound {
         tokio::select! {
             ended = server => ended.map_err(transport),
             () = self.courier.run() => Ok(()),
+            () = watching => Ok(()),
             () = late => {
                 warn!(seconds = DRAIN_MAX.as_secs(), "Some connections did not end in time and are cut.");
                 Ok(())

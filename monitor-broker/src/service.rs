@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use monitor_model::{
+    clock::UnixNs,
     grant::Grant,
     id::{GrantId, OrderId, PrincipalId},
 };
@@ -14,10 +15,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    broker::{Broker, IssueError, RegisterError, RevokeError, TEXT_BYTES_MAX},
+    broker::{Broker, IssueError, RegisterError, RevokeError, TEXT_BYTES_MAX, check_text},
     ca::CertifyError,
     courier::{Courier, CourierError, RETRY_MIN, blocking},
-    store::{Issued, RevokeOrder, StoreError},
+    key_id,
+    store::{Ending, Issued, RevokeOrder, StoreError, Subject},
 };
 
 /// How long a grant is put to the collector when the caller gives no deadline.
@@ -119,6 +121,72 @@ impl IssuerService for Service {
             issued: Some(message(issued)),
         }))
     }
+
+    async fn tell_ending(
+        &self,
+        request: Request<v1::TellEndingRequest>,
+    ) -> Result<Response<v1::TellEndingResponse>, Status> {
+        let caller = Identity::of(&request)?;
+        caller.require(&[Role::Admin])?;
+        let time =
+            deadline(&request).map_or(REGISTER_TIME, |time| time.saturating_sub(ANSWER_TIME));
+        let ending = ending(request.into_inner(), &caller, self.broker.now())?;
+        let (broker, id) = (Arc::clone(&self.broker), ending.id);
+        let revoked = blocking(move || broker.end_subject(&ending))
+            .await
+            .map_err(stopping)?;
+        // Whatever becomes of the list, the collector is told.
+        self.courier.wake();
+        let revoked = revoked.map_err(revoke_status)?;
+        let late = || CourierError::Unreachable {
+            text: "no answer in time".to_owned(),
+        };
+        let told = timeout_at(Instant::now() + time, self.courier.tell_ending(id)).await;
+        let (collector, waits) = match told.unwrap_or_else(|_| Err(late())) {
+            Ok(answer) => (answer, String::new()),
+            Err(error) => (None, error.to_string()),
+        };
+        Ok(Response::new(v1::TellEndingResponse {
+            revoked: revoked.iter().map(Into::into).collect(),
+            collector,
+            waits,
+        }))
+    }
+}
+
+fn ending(
+    message: v1::TellEndingRequest,
+    caller: &Identity,
+    now: UnixNs,
+) -> Result<Ending, Status> {
+    use v1::tell_ending_request::Subject as Named;
+    let v1::TellEndingRequest {
+        id,
+        subject,
+        reason,
+    } = message;
+    let subject = match subject {
+        None => {
+            return Err(Status::invalid_argument(
+                "field subject is missing; give engineer or ticket",
+            ));
+        }
+        Some(Named::Engineer(name)) => {
+            Subject::Engineer(name.parse().map_err(|error| invalid("engineer", &error))?)
+        }
+        Some(Named::Ticket(ticket)) => {
+            key_id::check_ticket(&ticket).map_err(|error| invalid("ticket", &error))?;
+            Subject::Ticket(ticket)
+        }
+    };
+    check_text("reason", &reason).map_err(register_status)?;
+    Ok(Ending {
+        id: OrderId::from_slice(&id).map_err(|error| invalid("id", &error))?,
+        subject,
+        reason,
+        initiator: caller.to_string(),
+        at: now,
+    })
 }
 
 #[tonic::async_trait]
@@ -129,7 +197,8 @@ impl BrokerService for Service {
     ) -> Result<Response<v1::RevokeCredentialsResponse>, Status> {
         let caller = Identity::of(&request)?;
         caller.require(&[Role::Collector, Role::Admin])?;
-        let order = order(request.into_inner(), &caller)?;
+        let order =
+            order(request.into_inner(), caller.to_string()).map_err(Status::invalid_argument)?;
         let broker = Arc::clone(&self.broker);
         let answer = blocking(move || broker.revoke(&order))
             .await
@@ -163,7 +232,11 @@ impl BrokerService for Service {
     }
 }
 
-fn order(message: v1::RevokeCredentialsRequest, caller: &Identity) -> Result<RevokeOrder, Status> {
+/// An order, checked; what is wrong with it otherwise.
+pub(crate) fn order(
+    message: v1::RevokeCredentialsRequest,
+    initiator: String,
+) -> Result<RevokeOrder, String> {
     let v1::RevokeCredentialsRequest {
         order,
         attempt: _,
@@ -173,30 +246,29 @@ fn order(message: v1::RevokeCredentialsRequest, caller: &Identity) -> Result<Rev
         grants,
         reason,
     } = message;
-    let target = target.ok_or_else(|| Status::invalid_argument("field target is missing"))?;
+    let target = target.ok_or("field target is missing")?;
+    let wrong = |field: &str, error: &dyn std::error::Error| format!("field {field}: {error}");
     if serials.len() > NAMED_MAX || grants.len() > NAMED_MAX {
-        return Err(Status::invalid_argument(format!(
+        return Err(format!(
             "an order names at most {NAMED_MAX} serials and {NAMED_MAX} grants"
-        )));
+        ));
     }
     if reason.trim().is_empty() || reason.len() > TEXT_BYTES_MAX {
-        return Err(Status::invalid_argument(format!(
+        return Err(format!(
             "field reason has {} bytes; give 1 to {TEXT_BYTES_MAX}",
             reason.len()
-        )));
+        ));
     }
     let grants: Result<Vec<GrantId>, _> = grants.iter().map(|text| text.parse()).collect();
     Ok(RevokeOrder {
-        id: OrderId::from_slice(&order).map_err(|error| invalid("order", &error))?,
+        id: OrderId::from_slice(&order).map_err(|error| wrong("order", &error))?,
         target: target
             .try_into()
-            .map_err(|error: monitor_proto::InvalidMessage| {
-                Status::invalid_argument(error.to_string())
-            })?,
+            .map_err(|error: monitor_proto::InvalidMessage| error.to_string())?,
         serials,
-        grants: grants.map_err(|error| invalid("grants", &error))?,
+        grants: grants.map_err(|error| wrong("grants", &error))?,
         reason,
-        initiator: caller.to_string(),
+        initiator,
     })
 }
 
@@ -255,7 +327,9 @@ fn store_status(error: StoreError) -> Status {
     match error {
         StoreError::Conflict { .. } => Status::already_exists(text),
         StoreError::Ended { .. } => Status::failed_precondition(text),
-        StoreError::OrderReused { .. } => Status::invalid_argument(text),
+        StoreError::OrderReused { .. } | StoreError::EndingReused { .. } => {
+            Status::invalid_argument(text)
+        }
         StoreError::Sql(_) | StoreError::Newer { .. } | StoreError::Corrupt { .. } => {
             Status::internal(text)
         }

@@ -1,4 +1,4 @@
-//! What the broker remembers: grants, certificates, orders, the list's number.
+//! What the broker remembers: grants, certificates, orders, endings, the list's number.
 //!
 //! SQLite with a write-ahead log and full synchronisation: what a method
 //! returned survives any crash. A grant row also is its own outbox: `put_at`
@@ -21,9 +21,11 @@ use rusqlite::Connection;
 use crate::krl::SerialSet;
 
 mod certificates;
+mod endings;
 mod grants;
 mod orders;
 
+pub use endings::{Ending, Subject};
 pub use orders::{Answer, Given, RevokeOrder};
 
 /// How long an expired serial stays revoked: hosts whose clock lags.
@@ -78,6 +80,16 @@ CREATE TABLE IF NOT EXISTS answers (
     outcome TEXT NOT NULL,
     at INTEGER NOT NULL,
     PRIMARY KEY (order_id, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS endings (
+    id BLOB PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    initiator TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    told_at INTEGER,
+    refused TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS endings_untold ON endings (at) WHERE told_at IS NULL;
 ";
 
 /// Why the store refuses or fails.
@@ -129,6 +141,18 @@ pub enum StoreError {
         stored: String,
         /// The target now.
         asked: String,
+    },
+    /// The id of an ending is taken.
+    #[error(
+        "ending {id} was told for {stored} before and now comes for {told}; an ending's id is never used twice"
+    )]
+    EndingReused {
+        /// The ending.
+        id: OrderId,
+        /// Its first subject.
+        stored: String,
+        /// The subject now.
+        told: String,
     },
 }
 

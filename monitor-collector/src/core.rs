@@ -13,12 +13,14 @@
 //! - [`alerts`]: alerts that follow, and what people do with them.
 //! - [`grants`]: permissions, and what of them was used.
 //! - `commit`: ledgers side by side.
+//! - [`endings`]: engineers that leave and tickets that close, as a broker says.
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`live`]: what lives in sessions.
 //! - [`orders`]: orders as they are given; `reach`: whom they reach; [`standing`]:
 //!   what people and time do with them; `storm`: how much rules may cut off;
-//!   `answers`: what broker and hosts say; [`denials`], `commands`: what is in
+//!   `answers`, [`acks`]: what broker and hosts say; [`book`]: what a broker that
+//!   dials in is told; [`denials`], `commands`: what is in
 //!   force for hosts.
 //! - [`retention`]: content whose time is over.
 //! - [`voice`]: what the collector says of itself.
@@ -50,11 +52,14 @@ use crate::{
     uses::Uses,
 };
 
+pub mod acks;
 pub mod alerts;
 mod answers;
+pub mod book;
 mod commands;
 mod commit;
 pub mod denials;
+pub mod endings;
 pub mod error;
 pub mod grants;
 pub mod live;
@@ -66,6 +71,7 @@ pub mod standing;
 mod storm;
 pub mod voice;
 
+use book::Book;
 pub use error::{CoreError, Refusal};
 use voice::{Said, Voice};
 
@@ -107,6 +113,8 @@ pub struct Core {
     uses: Uses,
     alerter: Alerter,
     orders: BTreeMap<OrderId, Order>,
+    /// What a broker that dials in is told of them, where one does.
+    book: Option<Book>,
     denied: Denied,
     /// The newest place among events and alerts.
     stamp: UnixNs,

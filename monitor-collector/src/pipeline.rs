@@ -20,7 +20,7 @@ use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, evidence_service_server::EvidenceServiceServer,
     grant_service_server::GrantServiceServer, host_service_server::HostServiceServer,
-    process_service_server::ProcessServiceServer,
+    process_service_server::ProcessServiceServer, revocation_feed_server::RevocationFeedServer,
     revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
 };
@@ -48,7 +48,7 @@ use crate::{
     entropy,
     ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
     reads::{COUNTED_MAX, Reads},
-    revoke::{Revoker, way::WayError},
+    revoke::{Revoker, feed::Feed, way::WayError},
     service::{
         AUDITOR_LOOKUPS_MAX, AUDITORS_MAX, Edge, LOOKUPS_MAX, READERS_MAX, Seats, cursor::Seal,
         reads::Counted,
@@ -474,7 +474,7 @@ fn revoker(
         return Ok(None);
     };
     let revoker = Revoker::new(broker, tls, writer.clone(), clock)?;
-    Ok(Some(tokio::spawn(revoker.run(stop.clone()))))
+    Ok(revoker.map(|revoker| tokio::spawn(revoker.run(stop.clone()))))
 }
 
 async fn serve(
@@ -485,6 +485,7 @@ async fn serve(
 ) -> Result<JoinHandle<Result<(), tonic::transport::Error>>, StartError> {
     let failed = |cause: String| StartError::Services { cause };
     let stop = edge.stop.clone();
+    let feed = Feed::new(&edge);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Ingest>>().await;
     health.set_serving::<EventServiceServer<Edge>>().await;
@@ -495,6 +496,7 @@ async fn serve(
     health.set_serving::<HostServiceServer<Edge>>().await;
     health.set_serving::<GrantServiceServer<Edge>>().await;
     health.set_serving::<RevocationServiceServer<Edge>>().await;
+    health.set_serving::<RevocationFeedServer<Feed>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(monitor_proto::DESCRIPTORS)
@@ -521,7 +523,8 @@ async fn serve(
         .add_service(AlertServiceServer::new(edge.clone()))
         .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))
-        .add_service(RevocationServiceServer::new(edge));
+        .add_service(RevocationServiceServer::new(edge))
+        .add_service(RevocationFeedServer::new(feed));
     let secured = if admission.tokens.borrow().is_some() {
         tls.server_for_tokens()
     } else {

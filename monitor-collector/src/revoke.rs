@@ -11,13 +11,14 @@
 //! - [`way`]: what a way to a broker must do, and which there are.
 //! - [`grpc`]: a broker that serves `BrokerService`.
 //! - [`webhook`]: a broker that takes signed webhooks.
+//! - [`feed`]: a broker that dials in and watches.
 //! - [`named`]: the credentials that an order names.
 //! - [`pauses`]: how long is waited between attempts.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use monitor_model::{
-    clock::Clock,
+    clock::{Clock, UnixNs},
     id::OrderId,
     revocation::{Order, Outcome},
 };
@@ -31,7 +32,7 @@ use tracing::{error, info, warn};
 
 use self::{
     pauses::Pauses,
-    way::{Unanswered, Way, WayError},
+    way::{Said, Unanswered, Way, WayError},
 };
 use crate::{
     config::broker::Broker,
@@ -41,6 +42,7 @@ use crate::{
     writer::{Request, Writer},
 };
 
+pub mod feed;
 pub mod grpc;
 pub mod named;
 pub mod pauses;
@@ -70,7 +72,8 @@ struct Link {
 }
 
 impl Revoker {
-    /// A revoker that asks this broker.
+    /// A revoker that asks this broker; none for one that dials in, whose orders
+    /// wait for it in the feed.
     ///
     /// # Errors
     /// [`WayError`] says what of the way cannot be used.
@@ -79,11 +82,13 @@ impl Revoker {
         tls: &Tls,
         writer: Writer,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, WayError> {
-        let way = way::open(&broker.way, tls, &clock)?;
+    ) -> Result<Option<Self>, WayError> {
+        let Some(way) = way::open(&broker.way, tls, &clock)? else {
+            return Ok(None);
+        };
         let tables = writer.tables();
         let calls = Semaphore::new(CALLS_MAX);
-        Ok(Self {
+        Ok(Some(Self {
             link: Arc::new(Link {
                 way,
                 retry: (broker.retry_min, broker.retry_max),
@@ -92,7 +97,7 @@ impl Revoker {
                 calls,
             }),
             tables,
-        })
+        }))
     }
 
     /// Runs until `stop`.
@@ -183,22 +188,7 @@ impl Link {
                     "The broker does not take the order: it is asked again, slowly.");
             }
         })?;
-        let again = said
-            .revoked
-            .iter()
-            .filter(|one| one.outcome == Outcome::Retryable)
-            .count();
-        if again > 0 {
-            let all = said.revoked.len();
-            return Err(Unanswered::soon(format!(
-                "{again} of {all} could not be revoked yet"
-            )));
-        }
-        Ok(BrokerAnswer {
-            revoked: said.revoked,
-            published_at: said.published_at,
-            at: self.clock.now(),
-        })
+        settled(said, self.clock.now())
     }
 
     /// An order that is still to be answered.
@@ -211,6 +201,29 @@ impl Link {
         let (least, most) = self.retry;
         Pauses::new(least, most)
     }
+}
+
+/// What the broker's words come to: an answer, or that it is asked again.
+fn settled(said: Said, at: UnixNs) -> Result<BrokerAnswer, Unanswered> {
+    let Said {
+        revoked,
+        published_at,
+    } = said;
+    let again = revoked
+        .iter()
+        .filter(|one| one.outcome == Outcome::Retryable)
+        .count();
+    if again > 0 {
+        let all = revoked.len();
+        return Err(Unanswered::soon(format!(
+            "{again} of {all} could not be revoked yet"
+        )));
+    }
+    Ok(BrokerAnswer {
+        revoked,
+        published_at,
+        at,
+    })
 }
 
 /// A byte of chance, so that many do not come at once.

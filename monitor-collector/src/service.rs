@@ -15,7 +15,8 @@
 //! - [`processes`]: what lives in sessions, `ProcessService`.
 //! - [`hosts`]: jump hosts, `HostService`.
 //! - [`reads`]: reads by people as entries.
-//! - [`grants`]: `GrantService`. [`revocation`]: `RevocationService`.
+//! - [`grants`]: `GrantService`; [`endings`]: of it, what a broker says of people
+//!   and tickets. [`revocation`]: `RevocationService`.
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ use crate::{
 
 pub mod alerts;
 pub mod cursor;
+pub mod endings;
 pub mod events;
 pub mod evidence;
 pub mod grants;
@@ -191,7 +193,7 @@ pub enum LookUpError {
 }
 
 /// A bad argument, its field first.
-fn bad(field: &str, what: impl std::fmt::Display) -> Status {
+pub(crate) fn bad(field: &str, what: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("{field}: {what}"))
 }
 
@@ -209,7 +211,7 @@ where
 
 /// Why the writer did not do it.
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
-fn denied(denied: Denied) -> Status {
+pub(crate) fn denied(denied: Denied) -> Status {
     match &denied {
         Denied::Reload { .. } => Status::failed_precondition(denied.to_string()),
         Denied::Unavailable => Status::unavailable(denied.to_string()),
@@ -223,6 +225,7 @@ fn denied(denied: Denied) -> Status {
             Refusal::AlertClosed { .. } | Refusal::Review { .. } | Refusal::OrderStands { .. } => {
                 Status::failed_precondition(denied.to_string())
             }
+            Refusal::AckDiffers { .. } => Status::invalid_argument(denied.to_string()),
             Refusal::OtherPerson { .. } => Status::permission_denied(denied.to_string()),
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),
         },

@@ -12,7 +12,7 @@ use monitor_model::{
     revocation::Order,
 };
 
-use crate::{ledger::Head, state::load::Denied};
+use crate::{core::book::Book, ledger::Head, state::load::Denied};
 
 /// An order to end one session that no receipt has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Tables {
     pub commands: Arc<Vec<Command>>,
     /// Orders that the broker has not answered.
     pub unanswered: Arc<Vec<Order>>,
+    /// What a broker that dials in is told of orders; none where none does.
+    pub book: Option<Arc<Book>>,
     /// The newest entry of each ledger.
     pub heads: Arc<HashMap<TenantId, Head>>,
     /// Everything up to this place among events and alerts is on disk.

@@ -67,6 +67,37 @@ pub enum Command {
     },
     /// Revoke certificates and end grants; live sessions are ended through the collector (monitorctl revoke)
     Revoke(RevokeArgs),
+    /// Say that an engineer left: grants end, certificates are revoked, sessions end as policy has it
+    Left {
+        /// Who
+        #[arg(long)]
+        engineer: PrincipalId,
+        /// Why, and whom to tell.
+        #[command(flatten)]
+        ending: EndingArgs,
+    },
+    /// Say that a ticket was closed: its grants end, and sessions that stand on nothing else
+    Close {
+        /// Which, as grants name it
+        #[arg(long)]
+        ticket: String,
+        /// Why, and whom to tell.
+        #[command(flatten)]
+        ending: EndingArgs,
+    },
+}
+
+/// Why, and under which name.
+#[derive(Debug, Args)]
+pub struct EndingArgs {
+    /// Why, in words
+    #[arg(long)]
+    pub(super) reason: String,
+    /// The ending's id, to repeat one safely; a new one if not given
+    #[arg(long)]
+    pub(super) id: Option<OrderId>,
+    #[command(flatten)]
+    pub(super) dial: Dial,
 }
 
 /// Grants.

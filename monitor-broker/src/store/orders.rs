@@ -113,6 +113,19 @@ impl Store {
         })
     }
 
+    /// Whether an order was carried out here.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database failed.
+    pub fn knows_order(&self, id: OrderId) -> Result<bool, StoreError> {
+        let found = self.lock().query_row(
+            "SELECT EXISTS (SELECT 1 FROM orders WHERE id = ?1)",
+            [id.to_bytes()],
+            |row| row.get(0),
+        );
+        Ok(found?)
+    }
+
     /// When the list that an order waits for was in place.
     ///
     /// # Errors
@@ -240,6 +253,20 @@ impl Reach {
         }
         Ok(entries)
     }
+}
+
+/// Ends grants and revokes their certificates.
+pub(super) fn end_grants(
+    tx: &Transaction<'_>,
+    grants: BTreeSet<GrantId>,
+    reason: &str,
+    now: UnixNs,
+) -> Result<Vec<Revoked>, StoreError> {
+    let reach = Reach {
+        grants,
+        serials: BTreeSet::new(),
+    };
+    reach.with_certificates(tx, now)?.carry_out(tx, reason, now)
 }
 
 fn revoke_serial(tx: &Transaction<'_>, serial: u64, now: UnixNs) -> Result<Revoked, StoreError> {

@@ -82,6 +82,7 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
 pub struct Told {
     pub puts: Vec<v1::Grant>,
     pub ends: Vec<(String, String)>,
+    pub endings: Vec<v1::EndSubjectRequest>,
     pub refusal: Option<Status>,
 }
 
@@ -113,6 +114,15 @@ impl server::GrantService for Collector {
         let v1::EndGrantRequest { grant, reason } = request.into_inner();
         self.0.lock().unwrap().ends.push((grant, reason));
         Ok(Response::new(v1::EndGrantResponse::default()))
+    }
+
+    async fn end_subject(
+        &self,
+        request: Request<v1::EndSubjectRequest>,
+    ) -> Result<Response<v1::EndSubjectResponse>, Status> {
+        Identity::of(&request)?.require(&[Role::Broker])?;
+        self.0.lock().unwrap().endings.push(request.into_inner());
+        Ok(Response::new(v1::EndSubjectResponse::default()))
     }
 
     async fn list_grants(

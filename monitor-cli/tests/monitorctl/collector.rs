@@ -384,6 +384,13 @@ impl GrantService for Service {
         Ok(Response::new(v1::EndGrantResponse::default()))
     }
 
+    async fn end_subject(
+        &self,
+        _: Request<v1::EndSubjectRequest>,
+    ) -> Result<Response<v1::EndSubjectResponse>, Status> {
+        Ok(Response::new(v1::EndSubjectResponse::default()))
+    }
+
     async fn list_grants(
         &self,
         request: Request<v1::ListGrantsRequest>,

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use hyper::Uri;
+use monitor_model::id::PrincipalId;
 use monitor_transport::configuration::Document;
 use toml::Spanned;
 
@@ -43,6 +44,22 @@ pub enum BrokerWay {
         /// of the machine's authorities did.
         ca: Option<PathBuf>,
     },
+    /// It dials in, and watches the feed.
+    Feed {
+        /// Its name, as its certificate says.
+        name: PrincipalId,
+    },
+}
+
+impl Broker {
+    /// Whether it is the broker that dials.
+    #[must_use]
+    pub const fn dials_in(&self) -> bool {
+        match self.way {
+            BrokerWay::Feed { .. } => true,
+            BrokerWay::Grpc { .. } | BrokerWay::Webhook { .. } => false,
+        }
+    }
 }
 
 /// The broker, where one is configured.
@@ -58,24 +75,25 @@ fn configured(raw: Spanned<raw::Broker>, document: &Document<'_>) -> Result<Brok
     let raw::Broker {
         address,
         webhook,
+        feed,
         secret,
         ca,
         retry_ms_min,
         retry_ms_max,
     } = raw.into_inner();
-    let way = match (address, webhook) {
-        (Some(address), None) => grpc(address, secret.as_ref().or(ca.as_ref()))?,
-        (None, Some(webhook)) => by_webhook(webhook, secret, ca, document)?,
-        (Some(_), Some(webhook)) => {
-            let wanted = "a broker is reached in one way: give address or webhook";
-            return Err(wrong("broker.webhook", &webhook, wanted));
-        }
-        (None, None) => {
+    let one_way = "a broker is reached in one way: give address, webhook or feed";
+    let way = match (address, webhook, feed) {
+        (Some(address), None, None) => grpc(address, secret.as_ref().or(ca.as_ref()))?,
+        (None, Some(webhook), None) => by_webhook(webhook, secret, ca, document)?,
+        (None, None, Some(feed)) => by_feed(&feed, secret.as_ref().or(ca.as_ref()))?,
+        (Some(_), Some(webhook), _) => return Err(wrong("broker.webhook", &webhook, one_way)),
+        (_, _, Some(feed)) => return Err(wrong("broker.feed", &feed, one_way)),
+        (None, None, None) => {
             return Err(Wrong {
                 span,
                 key: "broker",
-                value: "neither address nor webhook".to_owned(),
-                wanted: "give address = \"https://...\" of a broker that serves BrokerService, or webhook = \"https://...\" and secret".to_owned(),
+                value: "neither address nor webhook nor feed".to_owned(),
+                wanted: "give address = \"https://...\" of a broker that serves BrokerService, webhook = \"https://...\" and secret, or feed = \"NAME\" of a broker that dials in".to_owned(),
             });
         }
     };
@@ -85,6 +103,19 @@ fn configured(raw: Spanned<raw::Broker>, document: &Document<'_>) -> Result<Brok
         retry_min,
         retry_max,
     })
+}
+
+/// A broker that dials in, by the name in its certificate.
+fn by_feed(name: &Spanned<String>, alien: Option<&Spanned<PathBuf>>) -> Result<BrokerWay, Wrong> {
+    if let Some(alien) = alien {
+        let wanted = "secret and ca are a webhook's: a broker that dials in shows its certificate of the authority of [tls], so leave it out";
+        return Err(wrong("broker", alien, wanted));
+    }
+    let wanted = "give the broker's name as its certificate says: NAME of monitor://broker/NAME";
+    match name.get_ref().parse() {
+        Ok(name) => Ok(BrokerWay::Feed { name }),
+        Err(_) => Err(wrong("broker.feed", name, wanted)),
+    }
 }
 
 fn grpc(address: Spanned<String>, alien: Option<&Spanned<PathBuf>>) -> Result<BrokerWay, Wrong> {

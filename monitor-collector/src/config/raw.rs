@@ -110,6 +110,7 @@ pub(super) struct Tokens {
 pub(super) struct Broker {
     pub(super) address: Option<Spanned<String>>,
     pub(super) webhook: Option<Spanned<String>>,
+    pub(super) feed: Option<Spanned<String>>,
     pub(super) secret: Option<Spanned<PathBuf>>,
     pub(super) ca: Option<Spanned<PathBuf>>,
     #[serde(default = "retry_ms_min")]

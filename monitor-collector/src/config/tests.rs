@@ -312,11 +312,23 @@ fn a_broker_is_reached_in_one_way_that_is_whole() {
     let cases: &[(&str, &[&str])] = &[
         (
             "[broker]\nretry_ms_min = 9\n",
-            &[":7: broker", "neither address nor webhook"],
+            &[":7: broker", "neither address nor webhook nor feed"],
         ),
         (
             "[broker]\naddress = \"https://x\"\nwebhook = \"https://y\"\nsecret = \"s\"\n",
             &[":9: broker.webhook", "one way"],
+        ),
+        (
+            "[broker]\naddress = \"https://x\"\nfeed = \"b\"\n",
+            &[":9: broker.feed", "one way"],
+        ),
+        (
+            "[broker]\nfeed = \"no name\"\n",
+            &[":8: broker.feed", "monitor://broker/NAME"],
+        ),
+        (
+            "[broker]\nfeed = \"b\"\nsecret = \"s\"\n",
+            &[":9: broker", "leave it out"],
         ),
         (
             "[broker]\naddress = \"https://x\"\nsecret = \"s\"\n",

@@ -106,6 +106,18 @@ pub enum Refusal {
         /// Why not this one.
         why: &'static str,
     },
+    /// A broker answers for something else.
+    #[error(
+        "order {id} is for {target}; the answer is for {said}: answer with the target that came with the order"
+    )]
+    AckDiffers {
+        /// The order.
+        id: OrderId,
+        /// What it revokes.
+        target: String,
+        /// What the answer says.
+        said: String,
+    },
     /// An order of that name is there and says something else.
     #[error(
         "order {id} is there already for {target}; an order never changes: give another id, or none"

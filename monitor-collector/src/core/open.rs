@@ -20,7 +20,7 @@ use rayon::iter::{
 };
 use tracing::{error, info};
 
-use super::{Core, CoreError, commit};
+use super::{Core, CoreError, book::Book, commit};
 use crate::{
     alert::Alerter,
     config::Config,
@@ -73,6 +73,11 @@ impl Core {
             processes: Processes::restored(state.processes()?),
             alerter: Alerter::new(config),
             orders: state.orders()?,
+            book: config
+                .broker
+                .as_ref()
+                .filter(|broker| broker.dials_in())
+                .map(|_| Book::new(version)),
             denied,
             stamp: last.max(state.last_alert()?),
             unnoted: 0,
@@ -96,6 +101,7 @@ impl Core {
             voices: BTreeMap::new(),
             _lock: lock,
         };
+        core.open_book();
         core.recall_held()?;
         let mut readers = readers(config, &home)?;
         core.remember(&mut readers)?;
@@ -105,6 +111,15 @@ impl Core {
         core.expire()?;
         core.publish()?;
         Ok(core)
+    }
+
+    /// Notes every order for a broker that dials in.
+    fn open_book(&mut self) {
+        if let Some(book) = &mut self.book {
+            for order in self.orders.values() {
+                book.note(order);
+            }
+        }
     }
 
     /// Takes back which numbers the ledgers hold, as of the last note; what came

@@ -209,7 +209,7 @@ impl Core {
     }
 
     /// Keeps an order of which nothing is done.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         mut order: Order,
         to: Standing,
@@ -260,6 +260,9 @@ impl Core {
 
     pub(super) fn put_order(&mut self, order: Order) -> Result<(), CoreError> {
         self.state.put_order(&order)?;
+        if let Some(book) = &mut self.book {
+            book.note(&order);
+        }
         self.orders.insert(order.id, order);
         self.tables_orders_moved = true;
         Ok(())
@@ -276,6 +279,7 @@ impl Core {
             .filter(|order| order.is_in_force() && !order.is_answered());
         self.tables.unanswered = Arc::new(unanswered.cloned().collect());
         self.tables.commands = Arc::new(super::commands::open(&self.orders));
+        self.tables.book = self.book.clone().map(Arc::new);
     }
 
     /// Whether sessions or an agent of that name were ever seen.
@@ -285,7 +289,7 @@ impl Core {
     }
 }
 
-const fn why(asks: Asks) -> &'static str {
+pub(super) const fn why(asks: Asks) -> &'static str {
     match asks {
         Asks::Policy => "policy asks a person first",
         Asks::Storm => "rules cut off as much as they may within the time already",
@@ -293,7 +297,7 @@ const fn why(asks: Asks) -> &'static str {
     }
 }
 
-const fn would_have_been(asks: Option<Asks>) -> &'static str {
+pub(super) const fn would_have_been(asks: Option<Asks>) -> &'static str {
     match asks {
         None => "observe mode: it would have been in force at once",
         Some(Asks::Policy) => {

@@ -101,16 +101,18 @@ pub trait Way: fmt::Debug + Send + Sync {
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Said, Unanswered>;
 }
 
-/// The way that is configured.
+/// The way that is configured; none where the broker dials in.
 pub(super) fn open(
     way: &BrokerWay,
     tls: &Tls,
     clock: &Arc<dyn Clock>,
-) -> Result<Box<dyn Way>, WayError> {
+) -> Result<Option<Box<dyn Way>>, WayError> {
     Ok(match way {
-        BrokerWay::Grpc { address } => Box::new(Grpc::new(address, tls)?),
+        BrokerWay::Feed { .. } => None,
+        BrokerWay::Grpc { address } => Some(Box::new(Grpc::new(address, tls)?)),
         BrokerWay::Webhook { url, secret, ca } => {
-            Box::new(Webhook::new(url, secret, ca.as_deref(), Arc::clone(clock))?)
+            let clock = Arc::clone(clock);
+            Some(Box::new(Webhook::new(url, secret, ca.as_deref(), clock)?))
         }
     })
 }

@@ -8,9 +8,10 @@ use monitor_model::{
     id::{PrincipalId, TenantId},
 };
 use monitor_proto::v1::{
-    self, EndGrantRequest, EndGrantResponse, ListGrantUseRequest, ListGrantUseResponse,
-    ListGrantsRequest, ListGrantsResponse, PutGrantRequest, PutGrantResponse, ReviewGrantRequest,
-    ReviewGrantResponse, grant_service_server::GrantService,
+    self, EndGrantRequest, EndGrantResponse, EndSubjectRequest, EndSubjectResponse,
+    ListGrantUseRequest, ListGrantUseResponse, ListGrantsRequest, ListGrantsResponse,
+    PutGrantRequest, PutGrantResponse, ReviewGrantRequest, ReviewGrantResponse,
+    grant_service_server::GrantService,
 };
 use monitor_transport::identity::Role;
 use tonic::{Request, Response, Status};
@@ -127,6 +128,15 @@ impl GrantService for Edge {
         Ok(Response::new(EndGrantResponse {
             grant: Some((&grant).into()),
         }))
+    }
+
+    async fn end_subject(
+        &self,
+        request: Request<EndSubjectRequest>,
+    ) -> Result<Response<EndSubjectResponse>, Status> {
+        let identity = Self::caller(&request, "EndSubject", &[Role::Broker])?;
+        let answer = self.end(&identity, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn list_grants(

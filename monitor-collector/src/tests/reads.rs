@@ -29,7 +29,7 @@ fn tenant(name: &str) -> TenantId {
 }
 
 /// What the collector itself says in a ledger, in stored order.
-fn told(data_dir: &Path, ledger: &str) -> Vec<Event> {
+pub(super) fn told(data_dir: &Path, ledger: &str) -> Vec<Event> {
     let reader = Reader::open(data_dir, &tenant(ledger)).unwrap();
     let everything = Span {
         after: monitor_model::clock::UnixNs(0),

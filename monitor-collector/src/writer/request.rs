@@ -14,7 +14,9 @@ use crate::{
     config::Config,
     core::{
         Refusal,
+        acks::Acked,
         alerts::Handling,
+        endings::{Ended, Ending},
         grants::GrantUse,
         live,
         orders::{Attempt, Wanted},
@@ -51,6 +53,9 @@ pub enum Request {
     PutGrant(Box<Grant>, Reply<u64>),
     /// End a grant.
     EndGrant(GrantId, String, Reply<(Grant, u64)>),
+    /// End what an engineer or ticket holds; answers with the version of the
+    /// table of grants that shows it.
+    EndSubject(Box<Ending>, Reply<(Ended, u64)>),
     /// Record a review of a grant.
     ReviewGrant(Review, Reply<Grant>),
     /// Say what of grants was used, and how many accesses were not counted.
@@ -67,6 +72,8 @@ pub enum Request {
     Live(Box<live::Asked>, Reply<live::Page>),
     /// Note how an attempt to ask the broker went.
     Attempted(Box<Attempt>, Reply<()>),
+    /// Note the answer of a broker that dials in.
+    Acked(Box<Acked>, Reply<()>),
     /// Note what an agent did.
     Receipt(AgentName, Receipt),
     /// Note what somebody does with an alert.

@@ -89,6 +89,13 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
                 _ = reply.send(result.map(|grant| (grant, version)).map_err(Denied::from));
             })
         }
+        Request::EndSubject(ending, reply) => {
+            let result = core.end_subject(&ending)?;
+            Box::new(move |tables| {
+                let version = tables.grants_version;
+                _ = reply.send(result.map(|ended| (ended, version)).map_err(Denied::from));
+            })
+        }
         Request::ReviewGrant(review, reply) => {
             let Review { grant, by, note } = review;
             answer(reply, core.review_grant(&grant, by, note)?)
@@ -105,6 +112,7 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             core.attempted(*attempt)?;
             answer(reply, Ok(()))
         }
+        Request::Acked(acked, reply) => answer(reply, core.acked(*acked)?),
         Request::Handle(handling, reply) => answer(reply, core.handle(*handling)?),
         Request::Sweep(from, reply) => answer(reply, Ok(core.sweep(from)?)),
         Request::Look(connected, reply) => {
