@@ -24,6 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 const GRANTS: &str = "grants";
 const DENIED: &str = "denied";
 const DENIED_HERE: &str = "denied_here";
+const SCOPES: &str = "scopes";
 
 /// The tables cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,23 @@ impl Standing {
     pub fn replace_grants(&self, message: v1::GrantTable) -> Result<usize, StandingError> {
         self.keep(GRANTS, &message)?;
         Ok(take_grants(&mut self.lock(), message))
+    }
+
+    /// What sessions may reach, as the collector said last; none before it did.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn scopes(&self) -> Result<Option<v1::ScopeTable>, StandingError> {
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        kept::<v1::ScopeTable>(&database, SCOPES)
+    }
+
+    /// Replaces what sessions may reach.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn replace_scopes(&self, message: &v1::ScopeTable) -> Result<(), StandingError> {
+        self.keep(SCOPES, message)
     }
 
     /// Replaces the denials.

@@ -25,6 +25,7 @@ use crate::{
     config::Collector,
     contain::{Command, Containment, Origin},
     counters::Counters,
+    enforce::Enforcer,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
@@ -100,6 +101,8 @@ pub struct Uplink {
     pub standing: Standing,
     /// Who carries orders out.
     pub containment: Arc<Containment>,
+    /// Who holds sessions to their grants.
+    pub enforcer: Arc<Enforcer>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The time.
@@ -265,6 +268,10 @@ impl Uplink {
             Some(stream_response::Message::Deny(denied)) => {
                 tokio::task::block_in_place(|| self.standing.replace_denied(&denied))?;
             }
+            Some(stream_response::Message::Scopes(scopes)) => {
+                tokio::task::block_in_place(|| self.enforcer.replace(scopes))?;
+            }
+            Some(stream_response::Message::ScopeLease(v1::ScopeLease {})) => self.enforcer.renew(),
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
         }
