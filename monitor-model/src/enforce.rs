@@ -111,7 +111,11 @@ impl CompiledGrant {
     #[must_use]
     pub fn is_open(&self) -> bool {
         let mut said = self.cells.iter().flat_map(|cell| &cell.ranges);
-        said.all(|range| range.says == Says::Open)
+        said.all(|range| match range.says {
+            Says::Open => true,
+            Says::Granted => self.over == Mode::Off,
+            Says::Observed | Says::Refused => false,
+        })
     }
 
     /// What it says of a destination at an instant, as the kernel finds it:
