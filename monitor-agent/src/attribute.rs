@@ -335,6 +335,7 @@ impl<H: Host> Attributor<H> {
             Record::Connect(connect) => Action::Connect {
                 destination: self.destination(connect),
                 denied: connect.flags & Connect::DENIED != 0,
+                scope: (connect.scope_version != 0).then_some(connect.scope_version),
             },
             Record::LocalConnect(connect) => self.local_connect(connect),
             Record::Socket(socket) => local::socket(socket),

@@ -13,6 +13,7 @@
 //! - [`login`]: the socket that sshd's hooks ask, and those hooks.
 //! - [`standing`]: grants and denials in force, kept for logins without a collector.
 //! - [`contain`]: ends one session, with a receipt.
+//! - [`enforce`]: holds sessions to their grants in the kernel.
 //! - [`expiry`]: ends sessions whose grants are over.
 //! - [`marks`]: what the agent asks the kernel about sessions.
 //! - [`watch`]: configured patterns to watched files.
@@ -26,6 +27,7 @@ pub mod contain;
 pub mod counters;
 pub mod directory;
 pub mod doctor;
+pub mod enforce;
 pub mod expiry;
 pub mod kernel;
 pub mod login;

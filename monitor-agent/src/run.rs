@@ -10,6 +10,7 @@ use tracing::{error, info};
 
 use crate::{
     config::Config,
+    enforce::ResumeError,
     kernel::{KernelError, Started},
     login::LoginError,
     pipeline::PipelineError,
@@ -100,6 +101,9 @@ pub enum RunError {
     /// Grants and denials.
     #[error(transparent)]
     Standing(#[from] StandingError),
+    /// What sessions may reach.
+    #[error(transparent)]
+    Enforce(#[from] ResumeError),
     /// The login socket.
     #[error(transparent)]
     Login(#[from] LoginError),

@@ -25,6 +25,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 const GRANTS: &str = "grants";
 const DENIED: &str = "denied";
 const DENIED_HERE: &str = "denied_here";
+const SCOPES: &str = "scopes";
 
 /// The tables cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +106,22 @@ impl Standing {
     pub fn replace_grants(&self, message: v1::GrantTable) -> Result<usize, StandingError> {
         keep(&self.database(), GRANTS, &message)?;
         Ok(take_grants(&mut self.lock(), message))
+    }
+
+    /// What sessions may reach, as the collector said last; none before it did.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn scopes(&self) -> Result<Option<v1::ScopeTable>, StandingError> {
+        kept::<v1::ScopeTable>(&self.database(), SCOPES)
+    }
+
+    /// Replaces what sessions may reach.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn replace_scopes(&self, message: &v1::ScopeTable) -> Result<(), StandingError> {
+        keep(&self.database(), SCOPES, message)
     }
 
     /// Replaces the denials. They count at once; a restart knows of them after

@@ -28,6 +28,7 @@ use crate::{
     config::Collector,
     contain::{Command, Containment, Origin},
     counters::Counters,
+    enforce::Enforcer,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
@@ -103,6 +104,8 @@ pub struct Uplink {
     pub standing: Standing,
     /// Who carries orders out.
     pub containment: Arc<Containment>,
+    /// Who holds sessions to their grants.
+    pub enforcer: Arc<Enforcer>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The time.
@@ -282,6 +285,10 @@ impl Uplink {
                     .keeping
                     .spawn_blocking(move || standing.keep_denials());
             }
+            Some(stream_response::Message::Scopes(scopes)) => {
+                tokio::task::block_in_place(|| self.enforcer.replace(scopes))?;
+            }
+            Some(stream_response::Message::ScopeLease(v1::ScopeLease {})) => self.enforcer.renew(),
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
         }

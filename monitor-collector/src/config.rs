@@ -16,7 +16,9 @@ use monitor_ledger::{
 use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
-use self::{broker::Broker, response::ResponsePolicy, retention::Retention};
+use self::{
+    broker::Broker, enforce::EnforcePolicy, response::ResponsePolicy, retention::Retention,
+};
 
 pub use monitor_transport::configuration::ConfigError;
 
@@ -24,6 +26,7 @@ use crate::alert::{rule::Rule, sigma::SigmaFile};
 
 pub mod broker;
 mod check;
+pub mod enforce;
 pub mod names;
 mod policy;
 mod raw;
@@ -112,6 +115,8 @@ pub struct Config {
     pub sigma_files: Vec<SigmaFile>,
     /// What answers alerts.
     pub response: ResponsePolicy,
+    /// What hosts refuse by themselves.
+    pub enforce: EnforcePolicy,
     /// A host of whose agent nothing is heard for this long is silent.
     pub silent: Duration,
     /// A grant that lay unused for this long is dormant.
@@ -160,7 +165,7 @@ impl Config {
     }
 
     /// This configuration with what another says of tenants, inventory, policy,
-    /// grants, alerts, responses and tokens, which a running collector can go on under; and the keys of
+    /// grants, alerts, responses, enforcement and tokens, which a running collector can go on under; and the keys of
     /// the other that take a new start.
     #[must_use]
     pub fn reloaded(&self, other: Self) -> (Self, Vec<&'static str>) {
@@ -181,6 +186,7 @@ impl Config {
             rules,
             sigma_files,
             response,
+            enforce,
             silent,
             dormant,
             heartbeat,
@@ -219,6 +225,7 @@ impl Config {
             rules,
             sigma_files,
             response,
+            enforce,
             silent,
             dormant,
             ..self.clone()

@@ -28,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::{
     core::Batch,
+    scopes::Scopes,
     state::SetAside,
     writer::{Fate, Job, Request as Ask, Writer},
 };
@@ -54,6 +55,7 @@ pub struct Ingest {
     writer: Writer,
     agents: Arc<Agents>,
     clock: Arc<dyn Clock>,
+    scopes: Arc<Scopes>,
     stop: CancellationToken,
 }
 
@@ -72,6 +74,7 @@ impl Ingest {
             writer,
             agents,
             clock,
+            scopes: Arc::default(),
             stop,
         }
     }
@@ -98,6 +101,7 @@ impl AgentService for Ingest {
             writer: self.writer.clone(),
             agents: Arc::clone(&self.agents),
             clock: Arc::clone(&self.clock),
+            scopes: Arc::clone(&self.scopes),
             stop: self.stop.child_token(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             last: 0,
@@ -113,6 +117,7 @@ struct Uplink {
     writer: Writer,
     agents: Arc<Agents>,
     clock: Arc<dyn Clock>,
+    scopes: Arc<Scopes>,
     stop: CancellationToken,
     waiting: Arc<Semaphore>,
     /// Number of the last batch.
@@ -159,6 +164,7 @@ impl Uplink {
             fate: told,
             place,
             clock: Arc::clone(&self.clock),
+            scopes: Arc::clone(&self.scopes),
             down: down.clone(),
             stop: self.stop.clone(),
         };

@@ -17,7 +17,8 @@
 //! - [`reads`]: reads by people, counted.
 //! - [`state`]: what is kept besides the ledgers.
 //! - [`writer`]: the thread that owns the core, and group commit.
-//! - [`tables`]: what the writer tells everybody else.
+//! - [`tables`]: what the writer tells everybody else. [`scopes`]: what hosts are
+//!   given of it to refuse connections by themselves.
 //! - [`service`]: the tonic edge for people and brokers.
 //! - [`pipeline`]: the wiring of all of it.
 //! - [`outside`]: what of an event is about other sessions.
@@ -42,6 +43,7 @@ pub mod processes;
 pub mod reads;
 pub mod rejudge;
 pub mod revoke;
+pub mod scopes;
 pub mod service;
 pub mod sessions;
 pub mod state;

@@ -12,7 +12,7 @@ use monitor_model::{
     revocation::Order,
 };
 
-use crate::{core::book::Book, ledger::Head, state::load::Denied};
+use crate::{config::enforce::EnforcePolicy, core::book::Book, ledger::Head, state::load::Denied};
 
 /// An order to end one session that no receipt has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Tables {
     pub policy: Arc<Policy>,
     /// Rises with every change of the grants.
     pub grants_version: u64,
+    /// What hosts refuse by themselves.
+    pub enforce: Arc<EnforcePolicy>,
     /// The version that `grants` shows.
     pub(crate) grants_shown: u64,
     /// Every grant, ended ones included.

@@ -31,6 +31,7 @@ mod agents;
 mod alerts;
 mod cascades;
 mod endings;
+mod enforce;
 mod evidence;
 mod feed;
 mod hosts;
@@ -222,7 +223,11 @@ impl Agent {
     async fn acked(&mut self, number: u64) {
         self.until(|message| match message {
             DownMessage::Ack(ack) => (ack.number >= number).then_some(()),
-            DownMessage::Grants(_) | DownMessage::Contain(_) | DownMessage::Deny(_) => None,
+            DownMessage::Grants(_)
+            | DownMessage::Contain(_)
+            | DownMessage::Deny(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_) => None,
         })
         .await;
     }
@@ -230,7 +235,11 @@ impl Agent {
     async fn grants(&mut self) -> GrantTable {
         self.until(|message| match message {
             DownMessage::Grants(table) => Some(table),
-            DownMessage::Ack(_) | DownMessage::Contain(_) | DownMessage::Deny(_) => None,
+            DownMessage::Ack(_)
+            | DownMessage::Contain(_)
+            | DownMessage::Deny(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_) => None,
         })
         .await
     }

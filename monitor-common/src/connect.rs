@@ -31,9 +31,13 @@ pub struct Connect {
     pub netns: u32,
     /// Bits of this type's constants.
     pub flags: u32,
+    /// The table of scopes that does not open the peer to the session; 0 where
+    /// none was asked, or it does.
+    pub scope_version: u64,
 }
 
 impl Connect {
-    /// Refused, because the session is contained or killed.
+    /// Refused, because the session is contained or killed, or its grants do not
+    /// open the peer ([`Self::scope_version`]).
     pub const DENIED: u32 = 1;
 }

@@ -32,11 +32,14 @@ pub enum Fault {
     /// The kernel did not run the program that tells starts of programs; its
     /// second look told this one. Nothing is missing.
     StartToldAgain,
+    /// A session stands under a compiled grant of which there is no cell: its
+    /// connection was let through.
+    ScopeMissing,
 }
 
 impl Fault {
     /// All, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ScratchBusy,
         Self::MarkCopyFailed,
         Self::ProcessTableFull,
@@ -47,6 +50,7 @@ impl Fault {
         Self::WatchTooDeep,
         Self::LearnedFull,
         Self::StartToldAgain,
+        Self::ScopeMissing,
     ];
 
     /// The number of the reason.
@@ -63,6 +67,7 @@ impl Fault {
             Self::WatchTooDeep => 7,
             Self::LearnedFull => 8,
             Self::StartToldAgain => 9,
+            Self::ScopeMissing => 10,
         }
     }
 
@@ -80,6 +85,7 @@ impl Fault {
             Self::WatchTooDeep => "watch_too_deep",
             Self::LearnedFull => "learned_full",
             Self::StartToldAgain => "start_told_again",
+            Self::ScopeMissing => "scope_missing",
         }
     }
 }

@@ -13,7 +13,7 @@
 //! - [`process`]: another process that a record speaks of.
 //! - [`file`]: the identity of a file, and the path that labels it.
 //! - [`mark`]: the session mark, and the tables that hold it.
-//! - [`watch`]: the table of watched files.
+//! - [`scope`]: what sessions may reach. [`watch`]: the table of watched files.
 //! - [`syscall`]: which program looks at which system call.
 //! - [`ring`]: the two rings, their counters and their wake-up word.
 //! - [`fault`]: why something that should have been told was not.
@@ -38,6 +38,7 @@ pub mod mark;
 pub mod memory;
 pub mod process;
 pub mod ring;
+pub mod scope;
 pub mod session_ended;
 pub mod signal;
 pub mod socket;
@@ -67,4 +68,4 @@ pub use socket::{Socket, SocketOperation};
 
 /// Version of everything in this crate. Raised by any change of a layout or of
 /// a meaning; probes of one version are never read by an agent of another.
-pub const ABI_VERSION: u16 = 3;
+pub const ABI_VERSION: u16 = 4;

@@ -4,6 +4,7 @@
 //! - [`hooks`]: one program family a file; each says what it sees and misses.
 //! - [`task`]: the header of a record, from the current task.
 //! - [`marks`]: which session a task belongs to, and how marks spread.
+//! - [`scope`]: whether a session's grants open a destination.
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
 //! - [`twice`]: second looks, where the kernel may keep a program back.
 //! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
@@ -32,6 +33,7 @@ mod marks;
 mod offsets;
 mod path;
 mod peer;
+mod scope;
 mod sink;
 mod sock;
 mod task;

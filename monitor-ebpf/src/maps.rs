@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::{
         BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type, bpf_sock,
     },
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     helpers::generated::{bpf_sk_storage_get, bpf_task_storage_get},
     macros::btf_map,
 };
@@ -15,6 +15,7 @@ use monitor_common::{
         PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, Stopped, TaskMark,
     },
     ring::{RingCounters, RingWake},
+    scope::{SCOPE_CELLS_MAX, SCOPED_MARKS_MAX, ScopeCell, ScopeLease, SessionScopes},
     syscall::{SYSCALL_ENTRIES, SYSCALL_SLOTS_MAX},
     watch::{
         Identified, LEARNED_MAX, OPENED_MAX, OpenedKey, WATCH_BITS_WORDS, WATCH_NAMES_MAX,
@@ -56,6 +57,13 @@ pub static STOPPED: HashMap<u32, Stopped, PROCESSES_MAX> = HashMap::new();
 pub static SESSION_CONTROL: HashMap<[u8; 16], SessionControl, SESSIONS_MAX> = HashMap::new();
 #[btf_map]
 pub static SESSION_LIVE: HashMap<[u8; 16], SessionLive, SESSIONS_MAX> = HashMap::new();
+/// What sessions may reach: the number of a compiled grant, and an address.
+#[btf_map]
+pub static SCOPES: LpmTrie<ScopedAddress, ScopeCell, SCOPE_CELLS_MAX> = LpmTrie::new();
+#[btf_map]
+pub static SESSION_SCOPES: HashMap<[u8; 16], SessionScopes, SCOPED_MARKS_MAX> = HashMap::new();
+#[btf_map]
+pub static SCOPE_LEASE: Array<ScopeLease, 1> = Array::new();
 #[btf_map]
 pub static WATCH: HashMap<WatchKey, WatchValue, WATCHES_MAX> = HashMap::new();
 /// One bit for each inode, directory or device that has an entry in the tables
@@ -118,6 +126,16 @@ const FLOWS_MAX: usize = 65_536;
 /// Most programs that are being started at a time.
 const SCRIPTS_MAX: usize = 1_024;
 
+/// What follows the length in [`monitor_common::scope::ScopeKey`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct ScopedAddress {
+    /// Number of the compiled grant.
+    pub scope: u32,
+    /// Network byte order.
+    pub addr: [u32; 4],
+}
+
 /// A socket, who uses it, and where to.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -134,8 +152,9 @@ pub struct FlowKey {
     pub bound_ifindex: u32,
     /// The socket's mark, for the same reason.
     pub so_mark: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 where its datagrams are refused: what is let through later is told
+    /// again, and the other way round.
+    pub refused: u32,
 }
 
 /// What a socket told last. Two processors may write it at a time, so there is a

@@ -272,6 +272,7 @@ fn connect(number: usize, of: usize, address: [u8; 4]) -> Event {
         Action::Connect {
             destination,
             denied,
+            scope: None,
         },
     )
 }

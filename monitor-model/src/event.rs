@@ -148,6 +148,11 @@ pub enum Action {
         destination: Destination,
         /// Whether the kernel refused it on the agent's behalf.
         denied: bool,
+        /// The table of scopes by which no grant of the session opens it, as the
+        /// kernel found before the first packet; none where it asked none, or
+        /// one does. Without `denied` it was told and let through.
+        #[serde(serialize_with = "hexadecimal")]
+        scope: Option<u64>,
     },
     /// Something was done to a watched file.
     Credential {

@@ -17,6 +17,7 @@
 //! - [`verdict`]: the answers of the judgement.
 //! - [`mod@evaluate`]: grants and an access in, a verdict out.
 //! - [`judge`]: an event and the world in, a judgement out.
+//! - [`enforce`]: the same judgement as a table, asked before a connection.
 //! - [`alert`]: verdicts that somebody must act on.
 //! - [`revocation`]: orders to a broker, and their answers.
 //! - [`sentence`]: an event as a person would tell it.
@@ -30,6 +31,7 @@ pub mod alert;
 pub mod bytes;
 pub mod clock;
 pub mod contain;
+pub mod enforce;
 pub mod evaluate;
 pub mod event;
 pub mod grant;

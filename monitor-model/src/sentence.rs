@@ -51,6 +51,7 @@ pub fn what(event: &Event) -> String {
         Action::Connect {
             destination,
             denied: true,
+            ..
         } => {
             format!(
                 "was refused a connection to {}{}",
@@ -61,8 +62,14 @@ pub fn what(event: &Event) -> String {
         Action::Connect {
             destination,
             denied: false,
+            scope,
         } => {
-            format!("connected to {}{}", place(destination), with())
+            let would = if scope.is_some() {
+                ", which enforcement would have refused"
+            } else {
+                ""
+            };
+            format!("connected to {}{}{would}", place(destination), with())
         }
         Action::Credential {
             object,

@@ -121,14 +121,17 @@ struct Fit {
 
 impl Zone {
     const fn is_selective(&self) -> bool {
-        self.interface.is_some()
-            || self.net_ns.is_some()
-            || self.mark.is_some()
-            || self.jump_host.is_some()
+        self.depends_on_socket() || self.jump_host.is_some()
+    }
+
+    /// Whether it takes facts of the socket to tell: interface, namespace, mark.
+    #[must_use]
+    pub const fn depends_on_socket(&self) -> bool {
+        self.interface.is_some() || self.net_ns.is_some() || self.mark.is_some()
     }
 
     /// All of its networks, those of its hosts included.
-    fn all_networks(&self) -> impl Iterator<Item = IpNet> {
+    pub(crate) fn all_networks(&self) -> impl Iterator<Item = IpNet> {
         let of_hosts = self.hosts.iter().flat_map(|host| &host.addresses);
         let networks = self.networks.iter().map(IpNet::trunc);
         networks.chain(of_hosts.map(|address| IpNet::from(*address)))
@@ -257,6 +260,20 @@ impl Zones {
         }
     }
 
+    /// Networks of zones, whoever's: those within a network, itself included.
+    pub fn networks_within(&self, network: &IpNet) -> impl Iterator<Item = IpNet> {
+        let within = self.by_network.children(network);
+        within.map(|(network, _)| network)
+    }
+
+    /// Every zone that has an address among its networks, whatever else it
+    /// states, with its tenant. One may come twice.
+    pub fn covering(&self, address: IpAddr) -> impl Iterator<Item = (&Tenant, &Zone)> {
+        let overlaps = self.by_network.cover(&IpNet::from(address));
+        let places: Vec<Place> = overlaps.flat_map(|(_, overlap)| overlap.all()).collect();
+        places.into_iter().filter_map(|place| self.at(place))
+    }
+
     fn at(&self, (tenant, zone): (usize, usize)) -> Option<(&Tenant, &Zone)> {
         let tenant = self.tenants.get(tenant)?;
         Some((tenant, tenant.zones.get(zone)?))
@@ -284,6 +301,21 @@ impl Overlap {
             &mut self.others
         };
         places.push(place);
+    }
+
+    /// All of them.
+    fn all(&self) -> impl Iterator<Item = Place> {
+        let Self {
+            by_net_ns,
+            by_mark,
+            by_interface,
+            by_jump_host,
+            others,
+        } = self;
+        let stated = by_net_ns.values().chain(by_mark.values());
+        let stated = stated.chain(by_interface.values());
+        let stated = stated.chain(by_jump_host.values());
+        stated.chain([others]).flatten().copied()
     }
 
     /// Zones that may fit: those filed under a fact of the destination, those

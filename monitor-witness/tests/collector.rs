@@ -291,7 +291,15 @@ impl Agent {
             let answer = answer.unwrap().unwrap().unwrap();
             match answer.message {
                 Some(Down::Ack(ack)) if ack.number >= number => return,
-                Some(Down::Ack(_) | Down::Grants(_) | Down::Contain(_) | Down::Deny(_)) | None => {}
+                Some(
+                    Down::Ack(_)
+                    | Down::Grants(_)
+                    | Down::Contain(_)
+                    | Down::Deny(_)
+                    | Down::Scopes(_)
+                    | Down::ScopeLease(_),
+                )
+                | None => {}
             }
         }
     }

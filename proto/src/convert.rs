@@ -14,6 +14,7 @@ mod host;
 mod policy;
 mod process;
 mod revocation;
+mod scope;
 mod session;
 mod verdict;
 mod wire;
@@ -76,6 +77,16 @@ pub enum InvalidMessage {
         value: u64,
         /// The largest that is allowed.
         max: u64,
+    },
+    /// Ranges of ports are none.
+    #[error(
+        "field {field}: ranges of ports begin at 0 and ascend, and there are 1 to {max} of them"
+    )]
+    Ranges {
+        /// The field.
+        field: &'static str,
+        /// The most that are allowed.
+        max: usize,
     },
     /// An address has neither 4 nor 16 bytes.
     #[error("field {field} has {bytes} bytes; an address has 4 or 16")]

@@ -202,6 +202,7 @@ impl Steering {
         } else if let Action::Connect {
             destination,
             denied: false,
+            ..
         } = action
         {
             let place = Place::of(event, destination);

@@ -265,16 +265,19 @@ fn a_connection_has_its_interface_and_namespace_by_name() {
         so_mark: 7,
         netns: OWN_NET_NS,
         flags: Connect::DENIED,
+        scope_version: 9,
     };
     let mut destination = |connect: Connect| {
         let action = bench.event(connect.as_bytes()).action;
         let Action::Connect {
             destination,
             denied,
+            scope,
         } = action
         else {
             panic!("{action:?}")
         };
+        assert_eq!(scope, Some(9));
         (destination, denied)
     };
     let (to, denied) = destination(connect);

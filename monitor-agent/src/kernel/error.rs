@@ -136,6 +136,12 @@ pub enum KernelError {
     /// The session is to be killed, which is not taken back.
     #[error("the session is being killed, which cannot be taken back")]
     BeingKilled,
+    /// All cells of the compiled grants are in use.
+    #[error("the table of scopes is full: it holds {cells_max} networks, over all grants")]
+    ScopesFull {
+        /// Its size.
+        cells_max: usize,
+    },
     /// More watches than the table holds.
     #[error("{given} watches: at most {max} {what} can be watched")]
     TooManyWatches {

@@ -41,7 +41,7 @@
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
 //! - [`sessions`], `process`: marks, states, killing; `freeze`, `groups`: what
 //!   stands still and goes on; `sockets`, `sock_diag`: connections that are cut.
-//! - [`watch`]: watched files; `identify`: who a file is.
+//! - `scopes`: what sessions may reach. [`watch`]: watched files; `identify`: who a file is.
 //! - [`clock`]: time; [`mod@features`]: what `doctor` tells.
 
 use std::path::PathBuf;
@@ -64,6 +64,7 @@ mod offsets;
 mod pins;
 mod process;
 pub mod ring;
+mod scopes;
 pub mod sessions;
 mod sock_diag;
 mod sockets;
@@ -90,6 +91,7 @@ pub use watch::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
 
 use pins::{Found, Pins};
 use process::Process;
+use scopes::ScopeTables;
 use sessions::SessionTables;
 
 /// The kernel programs; empty where the agent was built without them.
@@ -167,6 +169,7 @@ pub struct Started {
 #[derive(Debug)]
 pub struct Probes {
     sessions: SessionTables,
+    scopes: ScopeTables,
     watches: watch::WatchTables,
     identifier: identify::Identifier,
     counters: counters::CounterTables,
@@ -201,6 +204,7 @@ impl Probes {
         let rings = Rings::open(&pins)?;
         let probes = Self {
             sessions: SessionTables::open(&pins)?,
+            scopes: ScopeTables::open(&pins)?,
             watches: watch::WatchTables::open(&pins)?,
             identifier: identify::Identifier::open(&pins)?,
             counters: counters::CounterTables::open(&pins)?,

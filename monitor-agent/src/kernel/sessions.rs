@@ -268,7 +268,7 @@ impl SessionTables {
     }
 
     /// Ends what the kernel remembers of marks and states.
-    fn raise_epoch(&self) -> Result<(), KernelError> {
+    pub(super) fn raise_epoch(&self) -> Result<(), KernelError> {
         let failed = |action| {
             move |error| KernelError::Table {
                 action,

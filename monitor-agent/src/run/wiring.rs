@@ -20,6 +20,7 @@ use crate::{
     },
     counters::Counters,
     directory::Directory,
+    enforce::{Enforcer, marks::ScopedMarks},
     expiry::{AtExpiry, Expiry},
     kernel::{ArmReport, Probes, Rings},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
@@ -50,6 +51,38 @@ struct Shared {
 }
 
 impl Shared {
+    /// Nobody is logged in yet. Also who holds sessions to their grants.
+    fn over(
+        (origin, standing, directory): (Origin, Standing, Arc<Directory>),
+        probes: &Arc<Probes>,
+        notes: Notes,
+        (counters, clock): (Arc<Counters>, Arc<dyn Clock>),
+    ) -> Result<(Self, Arc<Enforcer>), RunError> {
+        let (sessions, jobs) = (SharedSessions::default(), SharedJobs::default());
+        let enforcer = Arc::new(Enforcer::resume(
+            (standing.clone(), sessions.clone(), jobs.clone()),
+            probes.clone(),
+            notes.clone(),
+            Arc::clone(&clock),
+        )?);
+        let marks = Arc::new(ScopedMarks {
+            marks: probes.clone(),
+            enforcer: Arc::clone(&enforcer),
+        });
+        let shared = Self {
+            origin,
+            standing,
+            sessions,
+            jobs,
+            directory,
+            marks,
+            notes,
+            counters,
+            clock,
+        };
+        Ok((shared, enforcer))
+    }
+
     fn containment(&self, receipts: &[Receipt], contact: &str) -> Arc<Containment> {
         Arc::new(Containment {
             contact: contact.to_owned(),
@@ -170,17 +203,12 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let path = config.state_dir.join("spool.db");
     let (spool, recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
     let (notes, notes_in) = Notes::channel();
-    let shared = Shared {
-        origin,
-        standing,
-        sessions: SharedSessions::default(),
-        jobs: SharedJobs::default(),
-        directory,
-        marks: probes.clone(),
+    let (shared, enforcer) = Shared::over(
+        (origin, standing, directory),
+        &probes,
         notes,
-        counters,
-        clock,
-    };
+        (counters, clock),
+    )?;
     let (newest, newest_out) = channel::channel(spool.newest());
     let (acked, acked_out) = channel::channel(0);
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
@@ -195,6 +223,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         acked,
         standing: shared.standing.clone(),
         containment: Arc::clone(&containment),
+        enforcer: Arc::clone(&enforcer),
         counters: Arc::clone(&shared.counters),
         clock: Arc::clone(&shared.clock),
     };
@@ -203,7 +232,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let others = spawn((door, uplink), enders, lock);
+    let mut others = spawn((door, uplink), enders, lock);
+    others.spawn(enforcer.run());
     let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
         Pipeline {

@@ -28,6 +28,7 @@ use super::*;
 use crate::{
     attribute::{SharedSessions, sessions::tests::session},
     contain::Receipts,
+    enforce::tests::FakeScopes,
     marks::tests::FakeMarks,
     note::{Note, Notes},
     spool::{Reading, Spool},
@@ -236,8 +237,15 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let sessions = SharedSessions::default();
     let (way, notes) = Notes::channel();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let jobs = crate::attribute::SharedJobs::default();
+    let enforcer = Enforcer::resume(
+        (standing.clone(), sessions.clone(), jobs.clone()),
+        Arc::new(FakeScopes::default()),
+        way.clone(),
+        Arc::clone(&clock),
+    );
     let containment = Containment {
-        jobs: crate::attribute::SharedJobs::default(),
+        jobs,
         standing: standing.clone(),
         sessions: sessions.clone(),
         marks: marks.clone(),
@@ -265,6 +273,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         acked,
         standing: standing.clone(),
         containment: Arc::new(containment),
+        enforcer: Arc::new(enforcer.unwrap()),
         counters: Arc::default(),
         clock,
     };

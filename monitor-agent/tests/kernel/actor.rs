@@ -79,6 +79,11 @@ impl Actor {
     /// Lets it act once more; gives the line that it says of it.
     pub(crate) fn again(&mut self) -> String {
         self.cue();
+        self.line()
+    }
+
+    /// The next line that it says.
+    pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         let said = self.child.stdout.as_mut().unwrap();
         while line.last() != Some(&b'\n') {
@@ -166,6 +171,7 @@ fn perform(act: &[&str]) {
             };
             UdpSocket::bind(local).unwrap().connect(address).unwrap();
         }
+        ["send each", ref addresses @ ..] => crate::enforce::send_each(addresses),
         ["talk", address] => crate::containment::talk(address),
         ["vfork", fifo] => crate::containment::wait_as_the_parent_of_a_vfork(fifo),
         ["threads"] => {

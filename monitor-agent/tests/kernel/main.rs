@@ -25,6 +25,7 @@ mod connect;
 mod containment;
 mod credential;
 mod deeds;
+mod enforce;
 mod exec;
 mod foreign;
 mod host_change;

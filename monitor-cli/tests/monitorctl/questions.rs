@@ -190,6 +190,7 @@ fn connection(sequence: u64) -> Event {
             mark: 0,
         },
         denied: false,
+        scope: None,
     };
     event
 }

@@ -233,7 +233,13 @@ async fn acked(down: &mut Streaming<StreamResponse>) -> anyhow::Result<u64> {
             .context("the collector ended the stream")?;
         match message.message {
             Some(Down::Ack(ack)) => return Ok(ack.number),
-            Some(Down::Grants(_) | Down::Deny(_) | Down::Contain(_)) => {}
+            Some(
+                Down::Grants(_)
+                | Down::Deny(_)
+                | Down::Contain(_)
+                | Down::Scopes(_)
+                | Down::ScopeLease(_),
+            ) => {}
             None => bail!("an empty message came down"),
         }
     }

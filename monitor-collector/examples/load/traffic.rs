@@ -196,6 +196,7 @@ impl Events {
                     mark: 0,
                 },
                 denied: false,
+                scope: None,
             }),
             credential: event(Action::Credential {
                 object: executable(),

@@ -199,6 +199,7 @@ fn of_reasons(cases: &mut BTreeMap<&'static str, Case>) {
         let action = Action::Connect {
             destination,
             denied: false,
+            scope: None,
         };
         Step::Told(Box::new(base(action)), Some(out(reason)))
     };

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
+use monitor_model::{
+    grant::Grant,
+    id::{AgentName, TenantId},
+    policy::Terms,
+};
 use monitor_transport::{
     configuration::{ConfigError, Document},
     grant_file,
@@ -15,7 +19,7 @@ use toml::Spanned;
 
 use super::{
     AGGREGATE_SECONDS_MAX, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX,
-    Witness, broker, policy::Stated, raw, response, rules, tokens, witness,
+    Witness, broker, enforce, policy::Stated, raw, response, rules, tokens, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -59,6 +63,10 @@ pub(super) fn checked(
     })
 }
 
+fn has_tenant(terms: &Terms, id: &TenantId) -> bool {
+    terms.tenants.iter().any(|tenant| tenant.id == *id)
+}
+
 /// Grants in files, of tenants that are given.
 fn checked_grants(
     folder: Option<&Spanned<PathBuf>>,
@@ -69,8 +77,10 @@ fn checked_grants(
         return Ok(Vec::new());
     };
     let grants = grant_file::load_folder(&document.beside(folder.get_ref()))?;
-    let has = |grant: &Grant| terms.tenants.iter().any(|tenant| tenant.id == grant.tenant);
-    match grants.iter().find(|grant| !has(grant)) {
+    match grants
+        .iter()
+        .find(|grant| !has_tenant(terms, &grant.tenant))
+    {
         None => Ok(grants),
         Some(grant) => {
             let (id, tenant) = (&grant.id, &grant.tenant);
@@ -109,6 +119,7 @@ fn checked_rest(
         ledger,
         alert,
         response: of_response,
+        enforce: of_enforce,
         subscription,
         reads,
         rule: _,
@@ -140,9 +151,8 @@ fn checked_rest(
         broker: broker::checked(of_broker, document)?,
         retention: stated.retention,
         resolve: stated.resolve,
-        response: response::checked(of_response, |id| {
-            stated.terms.tenants.iter().any(|tenant| tenant.id == *id)
-        })?,
+        response: response::checked(of_response, |id| has_tenant(&stated.terms, id))?,
+        enforce: enforce::checked(of_enforce, |id| has_tenant(&stated.terms, id))?,
         rules,
         sigma_files: Vec::new(),
         grants: Vec::new(),

@@ -20,6 +20,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) alert: Alert,
     pub(super) response: Option<super::response::Raw>,
+    pub(super) enforce: Option<super::enforce::Raw>,
     #[serde(default)]
     pub(super) subscription: Subscription,
     #[serde(default)]

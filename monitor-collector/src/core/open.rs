@@ -86,6 +86,7 @@ impl Core {
             raised: Vec::new(),
             tables: Tables {
                 policy,
+                enforce: Arc::new(config.enforce.clone()),
                 grants_version: version,
                 denied_version: version,
                 ..Tables::default()

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use monitor_model::{clock::Clock, id::AgentName};
 use monitor_proto::v1::{
-    Ack, ContainCommand, ContainMode, DenyTable, GrantTable, stream_response::Message,
+    Ack, ContainCommand, ContainMode, DenyTable, GrantTable, ScopeLease, stream_response::Message,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::{Down, agents::Place, response};
 use crate::{
     contain::{CommandDesk, REPEAT_AFTER},
+    scopes::Scopes,
     tables::Tables,
     writer::Fate,
 };
@@ -23,6 +24,7 @@ pub(super) struct Downlink {
     pub(super) fate: watch::Receiver<Fate>,
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) scopes: Arc<Scopes>,
     pub(super) down: Down,
     pub(super) stop: CancellationToken,
 }
@@ -33,6 +35,8 @@ struct Sent {
     grants: u64,
     denied: u64,
     acked: u64,
+    /// When the lease of its scopes is to be renewed; none where none runs.
+    renew: Option<Instant>,
 }
 
 impl Downlink {
@@ -62,12 +66,23 @@ impl Downlink {
                     std::future::pending::<()>().await;
                 }
             };
+            let renew = sent.renew;
+            let renewal = async {
+                match renew {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending::<()>().await,
+                }
+            };
             tokio::select! {
                 changed = self.fate.changed() => if changed.is_err() { return Ok(()) },
                 changed = self.tables.changed() => {
                     changed.map_err(|_| Status::unavailable("the collector is stopping"))?;
                 }
                 () = repeat => {}
+                () = renewal => {
+                    self.send(Message::ScopeLease(ScopeLease {})).await?;
+                    sent.renew = Some(next_renewal(&tables));
+                }
                 () = self.stop.cancelled() => return Err(self.place.why_ended()),
             }
         }
@@ -109,11 +124,26 @@ impl Downlink {
         }
         if sent.grants != tables.grants_version {
             sent.grants = tables.grants_version;
+            // First: who logs in under a new grant is held to it from the start.
+            self.show_scopes(tables, sent).await?;
             let alive = tables.grants_alive(self.clock.now());
             let grants = alive.into_iter().map(Into::into).collect();
             self.send(Message::Grants(GrantTable { grants })).await?;
             self.place.shown(tables.grants_version);
         }
+        Ok(())
+    }
+
+    async fn show_scopes(&self, tables: &Tables, sent: &mut Sent) -> Result<(), Status> {
+        let (scopes, shown) = (Arc::clone(&self.scopes), tables.clone());
+        let (agent, now) = (self.agent.clone(), self.clock.now());
+        let made = tokio::task::spawn_blocking(move || scopes.of(&shown, &agent, now));
+        let table = made
+            .await
+            .map_err(|_| Status::internal("scopes could not be compiled"))?;
+        let is_on = table.version != 0;
+        self.send(Message::Scopes(table.as_ref().clone())).await?;
+        sent.renew = is_on.then(|| next_renewal(tables));
         Ok(())
     }
 
@@ -125,4 +155,9 @@ impl Downlink {
             () = self.stop.cancelled() => Err(self.place.why_ended()),
         }
     }
+}
+
+/// Three times within a lease.
+fn next_renewal(tables: &Tables) -> Instant {
+    Instant::now() + tables.enforce.lease / 3
 }

@@ -46,7 +46,11 @@ pub(super) async fn played(scene: &Scene) -> Collector {
     agent
         .until(|message| match message {
             DownMessage::Contain(_) => Some(()),
-            DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => None,
+            DownMessage::Ack(_)
+            | DownMessage::Grants(_)
+            | DownMessage::Deny(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_) => None,
         })
         .await;
     collector

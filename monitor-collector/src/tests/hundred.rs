@@ -56,7 +56,11 @@ async fn host(
                     };
                     agent.say(Up::Receipt(receipt)).await;
                 }
-                DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => {}
+                DownMessage::Ack(_)
+                | DownMessage::Grants(_)
+                | DownMessage::Deny(_)
+                | DownMessage::Scopes(_)
+                | DownMessage::ScopeLease(_) => {}
             },
         }
     }

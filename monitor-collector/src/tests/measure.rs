@@ -99,7 +99,11 @@ async fn measure_event_to_command() {
                 DownMessage::Contain(command) => {
                     (command.session == session.to_bytes()).then_some(())
                 }
-                DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => None,
+                DownMessage::Ack(_)
+                | DownMessage::Grants(_)
+                | DownMessage::Deny(_)
+                | DownMessage::Scopes(_)
+                | DownMessage::ScopeLease(_) => None,
             })
             .await;
         times.push(began.elapsed());

@@ -211,7 +211,10 @@ async fn a_freeze_is_lifted_and_the_host_lets_the_session_go_on() {
                     assert!(table.serials.is_empty() && table.principals.is_empty());
                     None
                 }
-                DownMessage::Ack(_) | DownMessage::Grants(_) => None,
+                DownMessage::Ack(_)
+                | DownMessage::Grants(_)
+                | DownMessage::Scopes(_)
+                | DownMessage::ScopeLease(_) => None,
             })
             .await;
         assert_eq!(command.mode(), ContainMode::Release);

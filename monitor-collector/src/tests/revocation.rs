@@ -107,7 +107,11 @@ pub(super) async fn command(agent: &mut Agent) -> ContainCommand {
     agent
         .until(|message| match message {
             DownMessage::Contain(command) => Some(command),
-            DownMessage::Ack(_) | DownMessage::Grants(_) | DownMessage::Deny(_) => None,
+            DownMessage::Ack(_)
+            | DownMessage::Grants(_)
+            | DownMessage::Deny(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_) => None,
         })
         .await
 }
@@ -313,7 +317,7 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
             ),
             // The table of grants is the last of what a new stream is shown.
             DownMessage::Grants(table) => break assert!(table.grants.is_empty()),
-            DownMessage::Ack(_) => {}
+            DownMessage::Ack(_) | DownMessage::Scopes(_) | DownMessage::ScopeLease(_) => {}
         }
     }
     request.reason = "  ".into();

@@ -1,6 +1,7 @@
 //! Sees: every connect of a TCP or UDP socket, over IPv4 and IPv6, after the
 //! kernel copied the address and before the first packet; io_uring's too.
-//! Refuses it for a session that is contained.
+//! Refuses it for a session that is contained, and where the session's grants do
+//! not open the peer ([`crate::scope`]).
 //! Misses: other protocols, which [`super::local`] tells; datagrams sent without
 //! connecting, which [`super::send`] tells.
 //! Minimum kernel: 5.8 (ring buffer). Attached to the root of cgroup v2.
@@ -15,7 +16,9 @@ use monitor_common::{Connect, Kind, Ring, SessionMark, mark::SessionControl};
 
 use crate::{
     kernel::{Object, current_task, has, probe},
-    marks, offsets as at, sink, task,
+    marks, offsets as at,
+    scope::{self, Ruling},
+    sink, task,
 };
 
 /// Go on.
@@ -68,10 +71,29 @@ unsafe fn on_connect(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
     let current = current_task();
     // SAFETY: `current` is the current task.
     let session = unsafe { marks::of_process(current) };
-    let refuse = !session.is_none() && marks::state(session) != SessionControl::STATE_OPEN;
     // SAFETY: the context is valid.
-    unsafe { tell(ctx.sock_addr, current, session, peer, refuse) };
-    if refuse { DENY } else { ALLOW }
+    let ruling = unsafe { rule(ctx.sock_addr, session, peer) };
+    // SAFETY: the context is valid.
+    unsafe { tell(ctx.sock_addr, current, session, peer, ruling) };
+    if ruling.refused { DENY } else { ALLOW }
+}
+
+/// What is said of a peer: nothing, where there is no session.
+///
+/// # Safety
+/// The context must be valid.
+#[inline(always)]
+pub unsafe fn rule(ctx: *mut bpf_sock_addr, session: SessionMark, peer: [u32; 4]) -> Ruling {
+    if session.is_none() {
+        return Ruling::OPEN;
+    }
+    // SAFETY: a field of the context.
+    let port = u16::from_be(unsafe { (*ctx).user_port } as u16);
+    let ruling = scope::ask(session, peer, port);
+    Ruling {
+        refused: ruling.refused || marks::state(session) != SessionControl::STATE_OPEN,
+        ..ruling
+    }
 }
 
 /// Tells where a socket goes.
@@ -84,7 +106,7 @@ pub unsafe fn tell(
     current: Object,
     session: SessionMark,
     peer: [u32; 4],
-    refuse: bool,
+    ruling: Ruling,
 ) {
     let Some(record) = sink::reserve::<Connect>(Ring::Priority) else {
         return;
@@ -95,7 +117,8 @@ pub unsafe fn tell(
     unsafe { task::fill(&raw mut connect.header, Kind::CONNECT, current, session) };
     // SAFETY: sixteen bytes either way; alignment of the record is 8.
     unsafe { (&raw mut connect.addr).cast::<[u32; 4]>().write(peer) };
-    connect.flags = if refuse { Connect::DENIED } else { 0 };
+    connect.flags = if ruling.refused { Connect::DENIED } else { 0 };
+    connect.scope_version = ruling.version;
     // SAFETY: the context is valid.
     unsafe { fill_socket(connect, ctx) };
     // SAFETY: every field is written.

@@ -1,7 +1,8 @@
 //! Sees: connections of a session's sockets that are not TCP or UDP: unix
 //! (path and abstract, with the socket's file and the process that listens),
 //! vsock; and over IP what is neither (SCTP, raw), told as connections.
-//! Refuses them to a session that is contained, where the tier can.
+//! Refuses them to a session that is contained, and those over IP also where the
+//! session's grants do not open the peer, where the tier can.
 //! Misses: unix datagrams sent without connecting; netlink. On the tracepoint
 //! tier the address of a vsock is the caller's own word.
 //! Minimum kernel: 5.12. Cost: each connect of a session.
@@ -22,7 +23,7 @@ use crate::{
     kernel::{Object, probe, probe_at},
     offsets as at,
     path::{NO_FILE, identify},
-    peer, sink,
+    peer, scope, sink,
     sock::{NETLINK, Sock, UNIX, VSOCK, given},
     task,
     watch::{self, Probed},
@@ -68,13 +69,14 @@ fn connected<C: Arguments>(ctx: &C) -> i32 {
         return ALLOW;
     }
     if socket.is_ip() {
-        tell_ip(&actor, &socket, |told| {
-            (told.addr, told.port) = given(address, asked);
-        });
-    } else {
-        let length: u32 = ctx.argument(2);
-        tell_local(&actor, &socket, &Name::Given { address, length });
+        return if tell_ip::<C>(&actor, &socket, given(address, asked)) {
+            DENY
+        } else {
+            ALLOW
+        };
     }
+    let length: u32 = ctx.argument(2);
+    tell_local(&actor, &socket, &Name::Given { address, length });
     if actor.refused { DENY } else { ALLOW }
 }
 
@@ -110,9 +112,7 @@ pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     if socket.is_ip() {
-        tell_ip(&actor, &socket, |told| {
-            (told.addr, told.port) = socket.peer();
-        });
+        tell_ip::<BtfTracePointContext>(&actor, &socket, socket.peer());
     } else if socket.family == UNIX {
         let knows = socket.sk;
         let other: Object = probe(knows, &at::UNIX_PEER).unwrap_or(core::ptr::null());
@@ -123,10 +123,14 @@ pub fn connect_syscall(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Tells a connection over IP; whether it is refused.
 #[inline(always)]
-fn tell_ip(actor: &Actor, socket: &Sock, fill: impl FnOnce(&mut Connect)) {
+fn tell_ip<C: Arguments>(actor: &Actor, socket: &Sock, peer: ([u8; 16], u16)) -> bool {
+    let (addr, port) = peer;
+    let ruling = scope::ask(actor.session, words(&addr), port);
+    let refused = actor.refused || (C::CAN_DENY && ruling.refused);
     let Some(record) = sink::reserve::<Connect>(Ring::Priority) else {
-        return;
+        return refused;
     };
     // SAFETY: the record is ours until it is submitted.
     let told = unsafe { &mut *record };
@@ -139,19 +143,31 @@ fn tell_ip(actor: &Actor, socket: &Sock, fill: impl FnOnce(&mut Connect)) {
             actor.session,
         );
     };
-    told.addr = [0; 16];
+    told.addr = addr;
     told.netns_cookie = 0;
-    told.port = 0;
+    told.port = port;
     told.family = socket.family;
     told.protocol = socket.protocol;
     told.socket_type = socket.kind;
     told.bound_ifindex = probe(socket.sk, &at::SOCK_BOUND_IF).unwrap_or(0);
     told.so_mark = probe(socket.sk, &at::SOCK_MARK).unwrap_or(0);
     told.netns = socket.namespace().unwrap_or(0);
-    told.flags = if actor.refused { Connect::DENIED } else { 0 };
-    fill(told);
+    told.flags = if refused { Connect::DENIED } else { 0 };
+    told.scope_version = ruling.version;
     // SAFETY: every field is written.
     unsafe { sink::submit(Ring::Priority, record) };
+    refused
+}
+
+/// An address as the tables of scopes have it.
+#[inline(always)]
+fn words(addr: &[u8; 16]) -> [u32; 4] {
+    // SAFETY: sixteen bytes either way.
+    unsafe {
+        core::ptr::from_ref(addr)
+            .cast::<[u32; 4]>()
+            .read_unaligned()
+    }
 }
 
 /// Where the name of the other end is.

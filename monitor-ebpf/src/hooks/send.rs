@@ -1,20 +1,21 @@
 //! Sees: the first datagram of a UDP socket to each peer, sent without
 //! connecting, over IPv4 and IPv6, before it leaves. Refuses it for a session
-//! that is contained.
+//! that is contained, and where the session's grants do not open the peer
+//! ([`crate::scope`]).
 //! Misses: raw and packet sockets, unix datagrams. Further datagrams to the
-//! same peer are let through untold, as long as the socket's flow is among the
-//! newest that are remembered. A socket remembers the flow that it told last by
+//! same peer are let through, or refused for want of a grant, untold, as long as
+//! the socket's flow is among the newest that are remembered. A socket remembers the flow that it told last by
 //! itself, which is all that most datagrams need.
 //! Minimum kernel: 5.8. Attached to the root of cgroup v2. Cost: one look-up in
-//! the socket's storage for each datagram that is sent without connecting.
+//! the socket's storage for each datagram that is sent without connecting; a
+//! session whose grants are asked pays for the asking each time.
 
 use aya_ebpf::{
     bindings::bpf_sock, helpers::generated::bpf_get_socket_cookie, macros::cgroup_sock_addr,
     programs::SockAddrContext,
 };
-use monitor_common::mark::SessionControl;
 
-use super::connect::{ALLOW, DENY, peer_v4, peer_v6, socket_of, tell};
+use super::connect::{ALLOW, DENY, peer_v4, peer_v6, rule, socket_of, tell};
 use crate::{
     atomic::Number,
     kernel::{Object, current_task},
@@ -51,7 +52,10 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
     }
     // SAFETY: `current` is the current task.
     let session = unsafe { marks::of_process(current) };
-    let refuse = !session.is_none() && marks::state(session) != SessionControl::STATE_OPEN;
+    // SAFETY: the context is valid.
+    let ruling = unsafe { rule(ctx.sock_addr, session, peer) };
+    // What is refused because the session is contained is told each time.
+    let is_contained = ruling.refused && ruling.version == 0;
     let key = FlowKey {
         // SAFETY: the helper takes the context.
         cookie: unsafe { bpf_get_socket_cookie(ctx.sock_addr.cast()) },
@@ -60,22 +64,25 @@ unsafe fn on_send(ctx: &SockAddrContext, peer: [u32; 4]) -> i32 {
         port: flow.port,
         bound_ifindex: flow.bound_ifindex,
         so_mark: flow.so_mark,
-        reserved: 0,
+        refused: u32::from(ruling.refused),
     };
-    let is_told = !refuse && FLOWS.get_ptr(key).is_some();
+    let is_told = !is_contained && FLOWS.get_ptr(key).is_some();
     if !is_told {
         // SAFETY: the context is valid.
-        unsafe { tell(ctx.sock_addr, current, session, peer, refuse) };
+        unsafe { tell(ctx.sock_addr, current, session, peer, ruling) };
     }
-    if refuse {
-        return DENY;
-    }
-    if !is_told {
+    if !is_told && !is_contained {
         // A flow that cannot be remembered is told again: none is lost.
         let _ = FLOWS.insert(key, 1, 0);
     }
-    // SAFETY: the context's socket.
-    unsafe { remember(socket, flow) };
+    if ruling.refused {
+        return DENY;
+    }
+    // What a table says ends with its grants, and is asked each time.
+    if !ruling.is_scoped {
+        // SAFETY: the context's socket.
+        unsafe { remember(socket, flow) };
+    }
     ALLOW
 }
 

@@ -197,6 +197,7 @@ mod tests {
                 mark: 0,
             },
             denied: false,
+            scope: None,
         };
         assert_eq!(texts(to("192.0.2.7")), ["192.0.2.7", "192.0.2.7:443"]);
         assert_eq!(

@@ -103,6 +103,7 @@ fn connect(address: &str, interface: Option<&str>) -> Event {
             mark: 0,
         },
         denied: false,
+        scope: None,
     })
 }
 

@@ -1,10 +1,15 @@
 //! Everything survives the way there and back; any bytes give an error, never a panic.
 
+use std::time::Duration;
+
 use monitor_model::{
     alert::{Alert, AlertState, AlertStep, Response, Severity},
     bytes::{ByteText, PathLabel},
     clock::UnixNs,
     contain::{ContainMode, Frozen},
+    enforce::{
+        Away, Block, Cell, CompiledGrant, Mode as EnforceMode, Range, Says, ScopeTable, Scoped,
+    },
     event::{
         Action, Attribution, Caller, Carrier, Destination, Event, Evidence, Expected, FileObject,
         GapCause, HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession,
@@ -247,10 +252,12 @@ fn actions() -> Vec<Action> {
         Action::Connect {
             destination: destination("10.0.0.1"),
             denied: true,
+            scope: Some(u64::MAX),
         },
         Action::Connect {
             destination: destination("fd00::1"),
             denied: false,
+            scope: None,
         },
         Action::SessionOpened {
             session: Box::new(session()),
@@ -752,6 +759,7 @@ fn wrong_fields_are_named() {
         action: Action::Connect {
             destination: destination("10.0.0.1"),
             denied: false,
+            scope: None,
         },
     };
     let mut message = v1::Event::from(&event);
@@ -795,4 +803,59 @@ proptest! {
             prop_assert_eq!(decode_event(&encode_event(&event)).unwrap(), event);
         }
     }
+}
+
+#[test]
+fn scopes_survive_and_ranges_that_are_none_are_refused() {
+    let block = |network: &str| Block::of(network.parse().unwrap()).unwrap();
+    let range = |first, says| Range { first, says };
+    let ranges = vec![range(0, Says::Refused), range(443, Says::Granted)];
+    let cells = vec![
+        Cell {
+            block: block("::/0"),
+            ranges: vec![range(0, Says::Open)],
+        },
+        Cell {
+            block: block("10.20.0.0/16"),
+            ranges,
+        },
+    ];
+    let table = ScopeTable {
+        version: 7,
+        lease: Duration::from_millis(1_500),
+        when_away: Away::Tighten,
+        grants: vec![
+            Scoped::Compiled(CompiledGrant {
+                grant: "g1".parse().unwrap(),
+                from: AT,
+                until: UnixNs::MAX,
+                over: EnforceMode::Observe,
+                cells,
+            }),
+            Scoped::Unfit {
+                grant: "g2".parse().unwrap(),
+                why: "too much".to_owned(),
+            },
+        ],
+    };
+    let message = v1::ScopeTable::from(&table);
+    assert_eq!(ScopeTable::try_from(message.clone()).unwrap(), table);
+    let wrong = |change: &dyn Fn(&mut v1::ScopeCell), wanted: &str| {
+        let mut message = message.clone();
+        change(&mut message.grants[0].cells[1]);
+        let error = ScopeTable::try_from(message).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    };
+    wrong(&|cell| cell.bits = 129, "cell.bits is 129; at most 128");
+    wrong(
+        &|cell| cell.address = vec![1; 4],
+        "cell.address has 4 bytes",
+    );
+    wrong(&|cell| cell.ranges.clear(), "ranges of ports begin at 0");
+    wrong(&|cell| cell.ranges.reverse(), "ranges of ports begin at 0");
+    wrong(
+        &|cell| cell.ranges[1].first_port = 65_536,
+        "range.first_port",
+    );
+    wrong(&|cell| cell.ranges[0].answer = 0, "range.answer");
 }

@@ -170,6 +170,7 @@ fn dials(by: u128, to: &str, protocol: Protocol) -> Event {
     let action = Action::Connect {
         destination,
         denied: false,
+        scope: None,
     };
     event(by, process(900, 1), action)
 }

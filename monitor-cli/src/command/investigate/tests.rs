@@ -157,6 +157,7 @@ fn connect(at: u64, process: (u32, u32), denied: bool) -> (Event, Judgement) {
             mark: 0,
         },
         denied,
+        scope: None,
     };
     (event(at, process, action), judged("globex"))
 }

@@ -147,6 +147,7 @@ fn connected(address: &str, port: u16) -> Action {
             mark: 0,
         },
         denied: false,
+        scope: None,
     }
 }
 

@@ -315,6 +315,7 @@ fn connected(id: EventId, who: &Who, address: &str) -> Event {
         Action::Connect {
             destination,
             denied: false,
+            scope: None,
         },
     )
 }

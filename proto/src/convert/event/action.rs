@@ -49,9 +49,11 @@ impl From<&Action> for v1::event::Action {
             Action::Connect {
                 destination,
                 denied,
+                scope,
             } => Self::Connect(v1::Connect {
                 destination: Some(destination.into()),
                 denied: *denied,
+                scope_version: *scope,
             }),
             Action::Credential {
                 object,
@@ -260,6 +262,7 @@ impl TryFrom<v1::event::Action> for Action {
             Message::Connect(connect) => Self::Connect {
                 destination: need("connect.destination", connect.destination)?.try_into()?,
                 denied: connect.denied,
+                scope: connect.scope_version,
             },
             Message::Credential(access) => Self::Credential {
                 object: need("credential.object", access.object)?.try_into()?,
