@@ -85,9 +85,9 @@ fn packets() -> OwnedFd {
 /// IPv4 destinations of packets, until one goes to `marker`.
 fn seen_until(packets: &OwnedFd, marker: &str) -> Vec<String> {
     let mut seen: Vec<String> = Vec::new();
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while seen.last().is_none_or(|last| last != marker) {
-        let (length, _) = recv(packets, &mut bytes, RecvFlags::empty()).unwrap();
+        let (length, _) = recv(packets, &mut *bytes, RecvFlags::empty()).unwrap();
         let packet = bytes.get(..length).unwrap_or_default();
         if let (Some([8, 0]), Some([a, b, c, d])) = (packet.get(12..14), packet.get(30..34)) {
             seen.push(format!("{a}.{b}.{c}.{d}"));

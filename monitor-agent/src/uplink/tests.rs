@@ -216,6 +216,35 @@ fn first_table() -> stream_response::Message {
     })
 }
 
+/// Who ends sessions, and who holds them to their grants.
+fn enders(
+    (standing, sessions): (Standing, SharedSessions),
+    marks: Arc<FakeMarks>,
+    notes: Notes,
+    clock: &Arc<dyn Clock>,
+) -> (Containment, Enforcer) {
+    let jobs = crate::attribute::SharedJobs::default();
+    let enforcer = Enforcer::resume(
+        (standing.clone(), sessions.clone(), jobs.clone()),
+        Arc::new(FakeScopes::default()),
+        notes.clone(),
+        Arc::clone(clock),
+    );
+    let containment = Containment {
+        jobs,
+        standing,
+        sessions,
+        marks,
+        notes,
+        counters: Arc::default(),
+        clock: Arc::clone(clock),
+        receipts: Receipts::default(),
+        turns: Arc::default(),
+        contact: String::new(),
+    };
+    (containment, enforcer.unwrap())
+}
+
 /// An agent that starts again after so many batches, all of them acked.
 async fn bench_after(role: &str, earlier: usize) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -237,25 +266,8 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let sessions = SharedSessions::default();
     let (way, notes) = Notes::channel();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let jobs = crate::attribute::SharedJobs::default();
-    let enforcer = Enforcer::resume(
-        (standing.clone(), sessions.clone(), jobs.clone()),
-        Arc::new(FakeScopes::default()),
-        way.clone(),
-        Arc::clone(&clock),
-    );
-    let containment = Containment {
-        jobs,
-        standing: standing.clone(),
-        sessions: sessions.clone(),
-        marks: marks.clone(),
-        notes: way,
-        counters: Arc::default(),
-        clock: Arc::clone(&clock),
-        receipts: Receipts::default(),
-        turns: Arc::default(),
-        contact: String::new(),
-    };
+    let tables = (standing.clone(), sessions.clone());
+    let (containment, enforcer) = enders(tables, marks.clone(), way, &clock);
     let uplink = Uplink {
         collector: Collector {
             address: format!("https://localhost:{port}"),
@@ -273,7 +285,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         acked,
         standing: standing.clone(),
         containment: Arc::new(containment),
-        enforcer: Arc::new(enforcer.unwrap()),
+        enforcer: Arc::new(enforcer),
         counters: Arc::default(),
         clock,
     };

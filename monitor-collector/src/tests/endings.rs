@@ -161,7 +161,10 @@ async fn who_left_is_denied_and_every_session_ends() {
         match agent.next().await.unwrap().unwrap() {
             DownMessage::Contain(command) => _ = ended.insert(of(&command)),
             DownMessage::Deny(table) => denied = table.principals,
-            DownMessage::Ack(_) | DownMessage::Grants(_) => {}
+            DownMessage::Ack(_)
+            | DownMessage::Grants(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_) => {}
         }
     }
     assert_eq!(

@@ -205,16 +205,14 @@ async fn a_freeze_is_lifted_and_the_host_lets_the_session_go_on() {
     let mut denied = None;
     for _ in 0..2 {
         let command = agent
-            .until(|message| match message {
-                DownMessage::Contain(command) => Some(command),
-                DownMessage::Deny(table) => {
+            .until(|message| {
+                if let DownMessage::Deny(table) = &message {
                     assert!(table.serials.is_empty() && table.principals.is_empty());
-                    None
                 }
-                DownMessage::Ack(_)
-                | DownMessage::Grants(_)
-                | DownMessage::Scopes(_)
-                | DownMessage::ScopeLease(_) => None,
+                let DownMessage::Contain(command) = message else {
+                    return None;
+                };
+                Some(command)
             })
             .await;
         assert_eq!(command.mode(), ContainMode::Release);
