@@ -160,6 +160,16 @@ async fn a_bulk_order_waits_for_a_second_person_and_is_then_carried_out() {
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
 }
 
+fn command_and_no_denial(message: DownMessage) -> Option<ContainCommand> {
+    if let DownMessage::Deny(table) = &message {
+        assert!(table.serials.is_empty() && table.principals.is_empty());
+    }
+    let DownMessage::Contain(command) = message else {
+        return None;
+    };
+    Some(command)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_freeze_is_lifted_and_the_host_lets_the_session_go_on() {
     let scene = Scene::new();
@@ -204,17 +214,7 @@ async fn a_freeze_is_lifted_and_the_host_lets_the_session_go_on() {
     let mut agent = Agent::connect(&scene, &collector, "jump-1").await;
     let mut denied = None;
     for _ in 0..2 {
-        let command = agent
-            .until(|message| {
-                if let DownMessage::Deny(table) = &message {
-                    assert!(table.serials.is_empty() && table.principals.is_empty());
-                }
-                let DownMessage::Contain(command) = message else {
-                    return None;
-                };
-                Some(command)
-            })
-            .await;
+        let command = agent.until(command_and_no_denial).await;
         assert_eq!(command.mode(), ContainMode::Release);
         agent.say(done(&command)).await;
         denied.get_or_insert(command.session);
