@@ -85,18 +85,19 @@ pub fn ask(session: SessionMark, peer: [u32; 4], port: u16) -> Ruling {
     // One bit for each answer. It begins with a zero that the verifier cannot
     // know: of numbers that it knows it follows every way by itself.
     // SAFETY: a field of a map value.
-    let mut said = u64::from(unsafe { (&raw const (*row).reserved).read_volatile() });
+    let zero = unsafe { &raw const (*row).reserved };
+    // SAFETY: as above.
+    let mut said = u64::from(unsafe { zero.read_volatile() });
     for at in 0..SCOPE_GRANTS_MAX {
         if at >= count {
             break;
         }
-        // SAFETY: a field of a map value, within its bounds.
-        let grant = unsafe {
-            (&raw const (*row).grants)
-                .cast::<GrantScope>()
-                .add(at)
-                .read()
-        };
+        // SAFETY: a field of a map value.
+        let grants = unsafe { &raw const (*row).grants }.cast::<GrantScope>();
+        // SAFETY: within its bounds.
+        let grant = unsafe { grants.add(at) };
+        // SAFETY: a part of it.
+        let grant = unsafe { grant.read() };
         let Some(answer) = say(&grant, peer, port, now.unix_ns) else {
             fault(Fault::ScopeMissing);
             return open;
@@ -151,7 +152,9 @@ fn of_port(cell: &ScopeCell, port: u16) -> u8 {
     while half > 0 {
         let middle = ((at + half) & LAST) as usize;
         // SAFETY: within the array, which the mask shows.
-        let begins = unsafe { first.add(middle).read_volatile() };
+        let begins = unsafe { first.add(middle) };
+        // SAFETY: a part of the cell.
+        let begins = unsafe { begins.read_volatile() };
         // All bits where the range begins behind the port, else none.
         let behind = opaque(u64::from(port).wrapping_sub(u64::from(begins)));
         let behind = (behind >> 63).wrapping_neg();
@@ -159,8 +162,10 @@ fn of_port(cell: &ScopeCell, port: u16) -> u8 {
         half /= 2;
     }
     let answer = (&raw const cell.answer).cast::<u8>();
-    // SAFETY: as above.
-    unsafe { answer.add((at & LAST) as usize).read_volatile() }
+    // SAFETY: within the array, which the mask shows.
+    let answer = unsafe { answer.add((at & LAST) as usize) };
+    // SAFETY: a part of the cell.
+    unsafe { answer.read_volatile() }
 }
 
 /// The same number, of which the compiler knows nothing: it would make a branch
