@@ -206,8 +206,8 @@ mod tests {
         };
         assert!(said(&bootless).contains("--spool"), "{}", said(&bootless));
         let host = Asked {
-            agent,
             spool,
+            agent,
             ..bootless
         };
         let none = "0 versions of probes are pinned there";

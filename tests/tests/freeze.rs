@@ -162,6 +162,16 @@ fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() 
     grows(&file);
     let lifted = monitorctl(&ground, &["orders", "show", &order]);
     assert_eq!(lifted["state"], "lifted", "{lifted:#}");
+    // What hosts say of sessions comes as events, after the receipt.
+    poll::until("the session shown as one that goes on", SOON, || {
+        let mut sessions = config::monitorctl(&ground.stage.folder, ["sessions", "-o", "ndjson"])?;
+        let shown = command::stdout(&mut sessions)?;
+        let mut lines = shown.lines().filter(|line| line.contains(&session));
+        Ok(lines
+            .any(|line| !line.contains("\"frozen\":{"))
+            .then_some(()))
+    })
+    .unwrap();
     let again = release(&ground, &session, None).status.code();
     assert_eq!(again, Some(3), "nothing freezes it any more");
     let said = of_alice.types("/bin/echo again").unwrap();

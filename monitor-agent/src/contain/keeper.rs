@@ -15,7 +15,7 @@ use monitor_model::{
     session::Session,
 };
 use sha2::{Digest as _, Sha256};
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
 use super::{Command, Containment, Origin};
@@ -47,11 +47,7 @@ impl Keeper {
 
     pub(super) async fn look(&self) {
         let newest = self.0.receipts.newest();
-        let unfinished = self.unfinished(&newest);
-        for command in &unfinished {
-            info!(session = %command.session, mode = %command.mode, "What was begun before is finished.");
-        }
-        self.0.carry_out_all(unfinished).await;
+        self.finish(&newest).await;
         for receipt in &newest {
             match receipt.mode {
                 ContainMode::Freeze if receipt.is_done() => self.still(receipt).await,
@@ -61,36 +57,33 @@ impl Keeper {
         }
     }
 
-    /// Sessions that the kernel holds or kills, and of which no receipt tells.
-    fn unfinished(&self, newest: &[Receipt]) -> Vec<Command> {
-        let sessions = self.0.sessions.lock();
-        let living: Vec<Session> = sessions
-            .living()
-            .into_iter()
-            .filter_map(|id| sessions.get(id).cloned())
-            .collect();
-        drop(sessions);
-        let unfinished = |session: Session| {
-            let told = newest.iter().find(|receipt| receipt.session == session.id);
-            let told = told.map(|receipt| receipt.mode);
-            let mode = match self.0.marks.state(session.id) {
-                Ok(Some(SessionState::Frozen)) => ContainMode::Freeze,
-                Ok(Some(SessionState::Killed)) => ContainMode::Kill,
-                Ok(Some(SessionState::Open | SessionState::Contained) | None) => return None,
-                Err(error) => {
-                    warn!(%error, session = %session.id, "What the kernel does with a session cannot be read.");
-                    return None;
-                }
+    /// Finishes what was begun before, side by side.
+    async fn finish(&self, newest: &[Receipt]) {
+        let mut running = JoinSet::new();
+        for session in self.living() {
+            if unfinished(&self.0, newest, &session).is_none() {
+                continue;
+            }
+            let Some(ticket) = self.0.turns.alone(session.id) else {
+                continue;
             };
-            (told != Some(mode)).then(|| Command {
-                order: order_of(&session, mode),
-                session: session.id,
-                mode,
-                reason: "it was begun before".to_owned(),
-                origin: Origin::Unfinished,
-            })
-        };
-        living.into_iter().filter_map(unfinished).collect()
+            // Nobody else is at work now, but the order may have been that was:
+            // it changes the kernel's state first, and then puts its receipt.
+            let newest = self.0.receipts.newest();
+            let Some(command) = unfinished(&self.0, &newest, &session) else {
+                continue;
+            };
+            info!(session = %command.session, mode = %command.mode, "What was begun before is finished.");
+            let (containment, now) = (Arc::clone(&self.0), self.0.clock.now());
+            running.spawn(async move { containment.in_turn(ticket, &command, now).await });
+        }
+        running.join_all().await;
+    }
+
+    fn living(&self) -> Vec<Session> {
+        let sessions = self.0.sessions.lock();
+        let living = sessions.living().into_iter();
+        living.filter_map(|id| sessions.get(id).cloned()).collect()
     }
 
     /// Stops again what somebody let go on.
@@ -122,6 +115,28 @@ impl Keeper {
         let (killed, left) = self.0.end_jobs(session);
         info!(%session, killed, left, "A job of a session that was ended began, and was ended.");
     }
+}
+
+/// What the kernel does to a session and the newest receipt does not tell.
+fn unfinished(containment: &Containment, newest: &[Receipt], session: &Session) -> Option<Command> {
+    let told = newest.iter().find(|receipt| receipt.session == session.id);
+    let told = told.map(|receipt| receipt.mode);
+    let mode = match containment.marks.state(session.id) {
+        Ok(Some(SessionState::Frozen)) => ContainMode::Freeze,
+        Ok(Some(SessionState::Killed)) => ContainMode::Kill,
+        Ok(Some(SessionState::Open | SessionState::Contained) | None) => return None,
+        Err(error) => {
+            warn!(%error, session = %session.id, "What the kernel does with a session cannot be read.");
+            return None;
+        }
+    };
+    (told != Some(mode)).then(|| Command {
+        order: order_of(session, mode),
+        session: session.id,
+        mode,
+        reason: "it was begun before".to_owned(),
+        origin: Origin::Unfinished,
+    })
 }
 
 /// The name of what finishes: the same however often it is tried.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use monitor_model::{clock::SystemClock, contain::Frozen};
 use tokio::sync::mpsc;
 
@@ -356,6 +358,27 @@ async fn a_job_that_begins_after_its_session_was_ended_is_ended() {
     let asked = bench.marks.take_asked();
     assert!(asked.contains(&format!("kill {job}")), "{asked:?}");
     assert!(!asked.contains(&format!("kill {id}")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_order_is_doing_is_left_to_it() {
+    let bench = bench();
+    let (id, _) = at_work(&bench);
+    let containment = Arc::new(bench.containment);
+    let keeper = keeper::Keeper::new(Arc::clone(&containment));
+    // An order has told the kernel, and has no receipt yet.
+    let ticket = containment.turns.line_up(id).unwrap();
+    bench.marks.hold(id).unwrap();
+    // To wait for it, and then hold the session anew, would hold it for good.
+    let looked = tokio::time::timeout(Duration::from_secs(5), keeper.look()).await;
+    assert!(looked.is_ok());
+    drop(ticket);
+    let receipts = containment.receipts.newest();
+    assert_eq!(receipts, []);
+    // An order that ended without a receipt, as at a crash, is finished.
+    keeper.look().await;
+    let newest = containment.receipts.newest();
+    assert_eq!((newest.len(), newest[0].mode), (1, ContainMode::Freeze));
 }
 
 #[tokio::test(flavor = "multi_thread")]
