@@ -330,7 +330,9 @@ impl Ledger {
 
     /// Writes the blocks that were filled, and what is left as a small one.
     fn write(&mut self) -> Result<(), LedgerError> {
-        for filled in std::mem::take(&mut self.filled) {
+        let filled = std::mem::take(&mut self.filled);
+        let has_filled = !filled.is_empty();
+        for filled in filled {
             let Filled {
                 last,
                 mut tail,
@@ -347,7 +349,8 @@ impl Ledger {
         let small = std::mem::take(&mut self.filling);
         self.put(self.head.position, &small, false)?;
         self.tail.absorb(small);
-        self.gather()
+        // Small blocks wait for no run.
+        if has_filled { self.gather() } else { Ok(()) }
     }
 
     /// Writes one, which ends with this position; nothing where it is empty.
