@@ -157,7 +157,7 @@ impl Uplink {
         };
         self.greet(&hello)?;
         let (fate, told) = watch::channel(Fate::default());
-        let place = self.agents.enter(&self.agent, &self.stop);
+        let place = self.agents.enter(&self.agent, hello.instance, &self.stop);
         let downlink = downlink::Downlink {
             agent: self.agent.clone(),
             tables: self.writer.tables(),

@@ -25,6 +25,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use monitor_ledger::{
@@ -206,7 +207,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
-    pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
+    pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Arc<Entry>, LedgerError> {
         // What tells of a removal stays when others go: it has a block of its own.
         let is_alone = judged.event.action.kind() == Kind::Removed;
         if is_alone {
@@ -233,13 +234,13 @@ impl Ledger {
         if is_alone || self.filling.is_full_with(&self.tail) {
             self.end_block();
         }
-        Ok(Entry {
+        Ok(Arc::new(Entry {
             ledger: self.tenant.clone(),
             position,
             stored_at,
             hash,
             judged,
-        })
+        }))
     }
 
     /// Whether [`Ledger::commit`] would do anything now.

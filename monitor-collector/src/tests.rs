@@ -165,6 +165,7 @@ impl Agent {
             version: "test".into(),
             boot: vec![1; 16],
             hooks: vec![],
+            instance: Vec::new(),
         };
         let agent = up.clone();
         agent

@@ -217,7 +217,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let uplink = Uplink {
         collector: config.collector.clone(),
         tls,
-        hello: hello(&shared.origin, &hooks),
+        hello: hello(&shared.origin, &hooks)?,
         spool: path,
         newest: newest_out,
         acked,
@@ -284,10 +284,17 @@ fn spawn((door, uplink): (Door, Uplink), enders: Enders, lock: OwnedFd) -> JoinS
     others
 }
 
-fn hello(origin: &Origin, hooks: &[HookState]) -> v1::Hello {
-    v1::Hello {
+fn hello(origin: &Origin, hooks: &[HookState]) -> Result<v1::Hello, RunError> {
+    let mut instance = [0; 16];
+    let drawn = rustix::rand::getrandom(&mut instance, rustix::rand::GetRandomFlags::empty());
+    drawn.map_err(|source| RunError::File {
+        path: "/dev/urandom".into(),
+        source: source.into(),
+    })?;
+    Ok(v1::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot: origin.boot.to_bytes().to_vec(),
         hooks: hooks.iter().map(Into::into).collect(),
-    }
+        instance: instance.to_vec(),
+    })
 }
