@@ -282,12 +282,20 @@ impl Login {
     /// The session ended, or the command did not end in time.
     pub fn types(&mut self, line: &str) -> Result<Said> {
         let mark = self.sends(line)?;
+        self.hears(line, &mark)
+    }
+
+    /// Reads what a command says that was sent, until it is done.
+    ///
+    /// # Errors
+    /// The session ended, or the command did not end in time.
+    pub fn hears(&mut self, line: &str, mark: &str) -> Result<Said> {
         let start = Instant::now();
         let mut text = String::new();
         loop {
             match self.lines.recv_timeout(Duration::from_millis(50)) {
                 Ok(line) => {
-                    if let Some(code) = line.strip_prefix(&mark) {
+                    if let Some(code) = line.strip_prefix(mark) {
                         let code = code.trim().parse().context("reading an exit code")?;
                         return Ok(Said { text, code });
                     }

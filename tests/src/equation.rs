@@ -27,10 +27,37 @@ pub struct Sum {
     pub ring: u64,
     /// Nowhere.
     pub lost: u64,
+    /// Told twice, or told and named as missing.
+    pub twice: u64,
     /// Streams of which the kernel itself said how much there is.
     pub by_kernel: u64,
     /// Whether every number is in one place.
     pub holds: bool,
+}
+
+impl Sum {
+    /// Adds up what it said of each stream, one object each; whether it holds its
+    /// exit code says.
+    #[must_use]
+    pub fn of_rows(rows: &[Value]) -> Self {
+        let mut sum = Self::default();
+        for row in rows {
+            let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
+            sum.produced += number("produced");
+            sum.stored += number("stored");
+            sum.gaps += number("gaps");
+            sum.spool += number("spool");
+            sum.ring += number("ring");
+            sum.twice += number("twice") + number("contradicted");
+            sum.by_kernel += u64::from(row.get("by_kernel") == Some(&Value::Bool(true)));
+            let ranges = row.get("lost").and_then(Value::as_array);
+            for range in ranges.into_iter().flatten() {
+                let end = |at: usize| range.get(at).and_then(Value::as_u64).unwrap_or_default();
+                sum.lost += end(1).saturating_sub(end(0)).saturating_add(1);
+            }
+        }
+        sum
+    }
 }
 
 /// Counts what the host's kernel, its spool and the ledgers in a folder hold.
@@ -47,26 +74,15 @@ pub fn of(folder: &Folder, ledgers: &Path) -> Result<Sum> {
     if code != Some(0) && code != Some(BROKEN) {
         bail!("monitor-verify: {}", command::said(&output));
     }
-    let mut sum = Sum {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rows = text.lines().map(serde_json::from_str::<Value>);
+    let rows: Vec<Value> = rows
+        .collect::<Result<_, _>>()
+        .context("reading monitor-verify")?;
+    Ok(Sum {
         holds: code == Some(0),
-        ..Sum::default()
-    };
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let row: Value = serde_json::from_str(line).context("reading monitor-verify")?;
-        let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
-        sum.produced += number("produced");
-        sum.stored += number("stored");
-        sum.gaps += number("gaps");
-        sum.spool += number("spool");
-        sum.ring += number("ring");
-        sum.by_kernel += u64::from(row.get("by_kernel") == Some(&Value::Bool(true)));
-        let ranges = row.get("lost").and_then(Value::as_array);
-        for range in ranges.into_iter().flatten() {
-            let end = |at: usize| range.get(at).and_then(Value::as_u64).unwrap_or_default();
-            sum.lost += end(1) + 1 - end(0);
-        }
-    }
-    Ok(sum)
+        ..Sum::of_rows(&rows)
+    })
 }
 
 /// The same, with the stage's own ledgers; it must hold.
@@ -79,4 +95,23 @@ pub fn holds(folder: &Folder) -> Result<Sum> {
         bail!("produced = stored + named gaps + on its way does not hold: {sum:?}");
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn streams_add_up_and_ranges_count_by_their_numbers() {
+        let row = json!({"produced": 10, "stored": 5, "gaps": 1, "spool": 0, "ring": 1,
+            "lost": [[3, 4], [7, 7]], "twice": 1, "contradicted": 2, "by_kernel": true});
+        let sum = Sum::of_rows(&[row.clone(), row]);
+        assert_eq!(
+            (sum.produced, sum.stored, sum.gaps, sum.ring),
+            (20, 10, 2, 2)
+        );
+        assert_eq!((sum.lost, sum.twice, sum.by_kernel), (6, 6, 2));
+    }
 }

@@ -17,6 +17,7 @@
 //! - `completeness`: whether the ledgers hold every number, once; `equation`: the same, from the kernel's counters on
 //! - `cases`: cases as data, played one after another
 //! - `watch`: the real sessions of this machine instead of a scene
+//! - `faults`: parts that fail while people work, and what is lost by it: nothing
 //! - `bench`: the loop from kernel event to refused login, many times
 
 pub mod bench;
@@ -27,6 +28,7 @@ pub mod completeness;
 pub mod engineer;
 pub mod equation;
 pub mod facts;
+pub mod faults;
 pub mod interrupt;
 pub mod poll;
 pub mod processes;

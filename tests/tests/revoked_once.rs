@@ -21,8 +21,10 @@ use monitor_tests::clock::now_unix_ns;
 use monitor_tests::command::{self, command};
 use monitor_tests::completeness;
 use monitor_tests::engineer::{Certificate, Engineer, Grant, Login};
+use monitor_tests::faults::chance::Chance;
 use monitor_tests::poll;
 use monitor_tests::processes::Process;
+use monitor_tests::stage::program::Program;
 use monitor_tests::stage::{ACCOUNT, config};
 use monitor_tests::test_stage::{self, TestStage};
 use rusqlite::{Connection, OpenFlags};
@@ -32,34 +34,10 @@ use serde_json::Value;
 const ROUNDS: usize = 3;
 /// Orders of a round, given at once.
 const ORDERS: [&str; 3] = ["bob", "carla", "dave"];
-/// The programs.
-const PROGRAMS: [&str; 3] = ["monitor-agent", "monitor-collector", "monitor-broker"];
 /// Kills come within this after the orders were given, or after one another.
-const MOMENT_MAX_MS: u64 = 250;
+const MOMENT_MAX: Duration = Duration::from_millis(250);
 /// Longest wait for what takes milliseconds, or a start of every program.
 const SOON: Duration = Duration::from_secs(60);
-
-/// Moments, the same for the same seed: xorshift64.
-struct Moments(u64);
-
-impl Moments {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
-    /// The programs in an order of its own.
-    fn shuffled(&mut self) -> [&'static str; 3] {
-        let mut programs = PROGRAMS;
-        for last in (1..programs.len()).rev() {
-            let bound = u64::try_from(last).unwrap() + 1;
-            programs.swap(last, usize::try_from(self.below(bound)).unwrap());
-        }
-        programs
-    }
-}
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -170,15 +148,10 @@ fn opened(ground: &TestStage, certificate: &Certificate) -> String {
     fact.unwrap().session().to_owned()
 }
 
-fn starts_again(ground: &mut TestStage, program: &str) {
+fn starts_again(ground: &mut TestStage, program: Program) {
     let services = &mut ground.stage.services;
-    services.kill(program).unwrap();
-    let started = match program {
-        "monitor-agent" => services.start_agent(),
-        "monitor-collector" => services.start_collector(),
-        _ => services.start_broker(),
-    };
-    started.unwrap();
+    services.kill(program.name()).unwrap();
+    services.start_program(program).unwrap();
 }
 
 /// The order as the collector has it once it is enforced. Who found no collector
@@ -342,7 +315,7 @@ fn each_ended_once(ground: &TestStage, sessions: &BTreeSet<String>) {
 }
 
 struct Rounds {
-    moments: Moments,
+    chance: Chance,
     engineers: Vec<(&'static str, Engineer)>,
     /// The revocation list's number after the last round.
     version: u64,
@@ -364,8 +337,8 @@ impl Rounds {
             .map(|(session, opened)| revoke(ground, session, opened))
             .collect();
         let mut at = Instant::now();
-        for program in self.moments.shuffled() {
-            at += Duration::from_millis(self.moments.below(MOMENT_MAX_MS));
+        for program in self.chance.shuffled(Program::ALL) {
+            at += self.chance.within(MOMENT_MAX);
             poll::until_true("the moment of a kill", SOON, || Instant::now() >= at).unwrap();
             starts_again(ground, program);
             at = at.max(Instant::now());
@@ -396,12 +369,12 @@ fn every_order_is_carried_out_once_whoever_is_killed_and_whenever() {
         return;
     };
     let wanted = number("MONITOR_TEST_KILLS").map_or(ROUNDS, |it| usize::try_from(it).unwrap());
-    let seed = number("MONITOR_TEST_SEED").unwrap_or_else(now_unix_ns) | 1;
+    let seed = number("MONITOR_TEST_SEED").unwrap_or_else(now_unix_ns);
     eprintln!("{wanted} rounds with seed {seed}");
     let engineer = |name: &'static str| (name, Engineer::new(&ground.stage, name).unwrap());
     let (_, alice) = engineer("alice");
     let mut rounds = Rounds {
-        moments: Moments(seed),
+        chance: Chance::new(seed),
         engineers: ORDERS.into_iter().map(engineer).collect(),
         version: krl(&ground).0,
         revoked: BTreeMap::new(),
@@ -417,7 +390,7 @@ fn every_order_is_carried_out_once_whoever_is_killed_and_whenever() {
     let took = started.elapsed();
     eprintln!(
         "{wanted} rounds, {} kills and {} orders in {:.0} s",
-        wanted * PROGRAMS.len(),
+        wanted * Program::ALL.len(),
         wanted * ORDERS.len(),
         took.as_secs_f64()
     );

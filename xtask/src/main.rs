@@ -13,6 +13,7 @@
 //! - `suite`, `steps`: runs and reports the steps of `test`; what each does
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
 //! - `jump_host`: the disks of a whole jump host; `cases`: what is played on it
+//! - `faults`: what is lost when parts fail; `fuzz`: decoders under libFuzzer
 //! - `bench`: what watching costs
 //! - `verified`: how much of the verifier's patience each program takes
 //! - `demo`: the scene
@@ -31,6 +32,8 @@ mod cases;
 mod demo;
 mod document;
 mod errand;
+mod faults;
+mod fuzz;
 mod host_build;
 mod initramfs;
 mod jump_host;
@@ -107,6 +110,10 @@ enum Task {
     },
     /// Play cases, each in a real session, and check what is seen of them.
     Cases(cases::CasesArgs),
+    /// Have parts fail for real while people work; nothing may be lost by it.
+    Faults(faults::FaultsArgs),
+    /// Give every decoder bytes that nobody meant, under libFuzzer.
+    Fuzz(fuzz::FuzzArgs),
     /// Measure what watching costs.
     Bench(bench::BenchArgs),
     /// Play the main job on this machine: a real ssh session is seen, judged, cut off.
@@ -159,6 +166,11 @@ fn dispatch(args: Args) -> Result<ExitCode> {
             setup::ensure_steps(&project, &args.steps())?;
             return cases::run(&project, &args);
         }
+        Task::Faults(args) => {
+            setup::ensure_steps(&project, args.steps())?;
+            return faults::run(&project, &args);
+        }
+        Task::Fuzz(args) => return fuzz::run(&project, &args),
         Task::Bench(args) => {
             setup::ensure_steps(&project, args.steps())?;
             return bench::run(&project, &args);

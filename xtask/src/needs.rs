@@ -183,6 +183,14 @@ pub(crate) const NEEDS: &[Need] = &[
         fix: Fix::Make("debootstrap, into the cache folder", jump_host::make),
     },
     Need {
+        what: "strace",
+        why: "it has single calls of the programs fail",
+        goal: Goal::Test,
+        steps: &["faults"],
+        present: |machine| machine.program("strace").is_some(),
+        fix: Fix::Packages(&["strace"]),
+    },
+    Need {
         what: "npm",
         why: "buf, which checks the .proto files, comes as an npm package",
         goal: Goal::Test,

@@ -14,6 +14,7 @@ fn a_bare_machine_lacks_every_system_program_and_has_them_once_they_are_put() {
         ("curl", &["curl"]),
         ("ssh and ssh-keygen", &["ssh", "ssh-keygen"]),
         ("QEMU", &["qemu-system-x86_64"]),
+        ("strace", &["strace"]),
         ("npm", &["npm"]),
     ] {
         let root = tempfile::tempdir().unwrap();

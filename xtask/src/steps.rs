@@ -16,7 +16,7 @@ use crate::kernels::{NotInArchive, Series};
 use crate::machine::Machine;
 use crate::process;
 use crate::test_run::{self, Counts};
-use crate::{bench, bpf, tools, vm};
+use crate::{bench, bpf, faults, tools, vm};
 
 /// The longest that one test binary may run.
 const TEST_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -136,6 +136,14 @@ pub(crate) const STEPS: &[Step] = &[
                 passed: 3,
                 ..Counts::default()
             })
+        },
+    },
+    Step {
+        name: "faults",
+        about: "two rounds of each family of faults, and what is lost by them (root)",
+        run: |suite| {
+            let (built, _) = suite.built()?;
+            faults::step(suite.project, &built.programs)
         },
     },
     Step {

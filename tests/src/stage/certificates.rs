@@ -10,6 +10,8 @@ use crate::command::{self, command};
 pub const AGENT: &str = "jump-1";
 /// The analyst at the second terminal.
 pub const ANALYST: &str = "soc";
+/// What a server of the stage is dialled by.
+pub const LOCAL: &[&str] = &["--host", "localhost", "--host", "127.0.0.1"];
 /// Who registers grants and asks for certificates.
 pub const ADMIN: &str = "admin";
 
@@ -20,11 +22,10 @@ pub const ADMIN: &str = "admin";
 pub fn make(folder: &Folder) -> Result<()> {
     let pki = folder.at("pki");
     command::stdout(command(folder.program("monitorctl"), ["pki", "init", "--dir"]).arg(&pki))?;
-    let local = &["--host", "localhost", "--host", "127.0.0.1"];
     let roles: [(&str, &str, &[&str]); 5] = [
         ("agent", AGENT, &[]),
-        ("collector", "collector", local),
-        ("broker", "broker", local),
+        ("collector", "collector", LOCAL),
+        ("broker", "broker", LOCAL),
         ("soc", ANALYST, &[]),
         ("admin", ADMIN, &[]),
     ];

@@ -7,7 +7,7 @@
 //! - `accounts`: a shared account that only the private sshd knows
 //! - `certificates`: mTLS, made on the spot
 //! - `config`: the configuration files of the three programs
-//! - `services`: the programs as child processes, with their logs
+//! - `program`: the three programs; `services`: all of them as child processes, with their logs
 //! - `sshd`: a private sshd on loopback
 //! - `own_machine`: the same on a machine that is the stage's own
 //! - `cleanup`: takes everything down, also what an earlier stage left
@@ -20,6 +20,7 @@ pub mod folder;
 pub mod lock;
 pub mod network;
 pub mod own_machine;
+pub mod program;
 pub mod services;
 pub mod sshd;
 

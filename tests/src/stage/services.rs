@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
+use super::program::Program;
 use super::{Folder, TENANTS, network};
 use crate::command::{self, command, shown};
 use crate::{interrupt, poll};
@@ -44,6 +46,7 @@ struct Service {
 pub struct Services {
     folder: Folder,
     running: Vec<Service>,
+    ports: Option<Ports>,
 }
 
 impl Services {
@@ -53,6 +56,7 @@ impl Services {
         Self {
             folder: folder.clone(),
             running: Vec::new(),
+            ports: None,
         }
     }
 
@@ -61,6 +65,7 @@ impl Services {
     /// # Errors
     /// One ended or was not ready in time: its last words.
     pub fn start_core(&mut self, ports: Ports) -> Result<()> {
+        self.ports = Some(ports);
         self.start_broker()?;
         self.start_collector()?;
         let (ca, krl) = (self.folder.user_ca(), self.folder.krl());
@@ -80,7 +85,7 @@ impl Services {
     /// # Errors
     /// It could not be started.
     pub fn start_broker(&mut self) -> Result<()> {
-        self.start_daemon("monitor-broker", "broker.toml")
+        self.start_program(Program::Broker)
     }
 
     /// Starts the collector, without waiting.
@@ -88,7 +93,7 @@ impl Services {
     /// # Errors
     /// It could not be started.
     pub fn start_collector(&mut self) -> Result<()> {
-        self.start_daemon("monitor-collector", "collector.toml")
+        self.start_program(Program::Collector)
     }
 
     /// Starts the agent, without waiting.
@@ -96,7 +101,41 @@ impl Services {
     /// # Errors
     /// It could not be started.
     pub fn start_agent(&mut self) -> Result<()> {
-        self.start_daemon("monitor-agent", "agent.toml")
+        self.start_program(Program::Agent)
+    }
+
+    /// Starts one of the three, without waiting.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start_program(&mut self, program: Program) -> Result<()> {
+        let mut daemon = command(self.folder.program(program.name()), ["run", "--config"]);
+        daemon.arg(self.folder.at(program.config()));
+        self.start(program.name(), daemon)
+    }
+
+    /// Waits until each of the three can be used again, once they were started.
+    ///
+    /// # Errors
+    /// One ended or was not ready in time: its last words.
+    pub fn core_is_ready(&mut self) -> Result<()> {
+        let ports = self.ports()?;
+        for (program, port) in [
+            (Program::Broker, ports.broker),
+            (Program::Collector, ports.collector),
+        ] {
+            let what = format!("the {} listening", program.word());
+            self.wait_for(program.name(), &what, || listens(port))?;
+        }
+        self.agent_is_ready()
+    }
+
+    /// The ports of collector and broker.
+    ///
+    /// # Errors
+    /// They were never started.
+    pub fn ports(&self) -> Result<Ports> {
+        self.ports.context("the programs were never started")
     }
 
     /// Waits until the agent answers on its socket.
@@ -186,6 +225,36 @@ impl Services {
         Ok(())
     }
 
+    /// Asks a program to end, and waits until it has drained.
+    ///
+    /// # Errors
+    /// It does not run, or did not end in time: its last words.
+    pub fn end(&mut self, name: &str) -> Result<()> {
+        let at = self.running.iter().position(|service| service.name == name);
+        let at = at.with_context(|| format!("{name} does not run"))?;
+        let mut service = self.running.remove(at);
+        kill_process(Pid::from_child(&service.child), Signal::TERM)?;
+        let ended = poll::until("its end", READY_WITHIN, || {
+            Ok(service.child.try_wait()?.map(drop))
+        });
+        if ended.is_err() {
+            let _ = service.child.kill();
+            let _ = service.child.wait();
+        }
+        ended.with_context(|| format!("{name} was asked to end; {}", last_lines(&service.log)))
+    }
+
+    /// Sends a program a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
+        let service = self.running.iter().find(|service| service.name == name);
+        let service = service.with_context(|| format!("{name} does not run"))?;
+        let pid = Pid::from_child(&service.child);
+        kill_process(pid, signal).with_context(|| format!("sending {signal:?} to {name}"))
+    }
+
     /// Says which program has ended by itself, with its last words.
     ///
     /// # Errors
@@ -214,9 +283,7 @@ impl Services {
     /// that do not.
     pub fn stop(&mut self) {
         while let Some(mut service) = self.running.pop() {
-            if let Some(pid) = rustix::process::Pid::from_child(&service.child).into() {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+            let _ = kill_process(Pid::from_child(&service.child), Signal::TERM);
             let ended = poll::until_ignoring_interrupts(DRAINED_WITHIN, || {
                 Ok(service.child.try_wait()?.map(drop))
             });
@@ -229,12 +296,6 @@ impl Services {
                 let _ = service.child.wait();
             }
         }
-    }
-
-    fn start_daemon(&mut self, name: &str, config: &str) -> Result<()> {
-        let mut daemon = command(self.folder.program(name), ["run", "--config"]);
-        daemon.arg(self.folder.at(config));
-        self.start(name, daemon)
     }
 
     /// A group of its own: Ctrl-C on the terminal is for us, who end it in order.
