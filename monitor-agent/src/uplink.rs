@@ -29,6 +29,7 @@ use crate::{
     contain::{Command, Containment, Origin},
     counters::Counters,
     enforce::Enforcer,
+    krl::Lists,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
@@ -41,6 +42,8 @@ pub use backoff::Backoff;
 pub const IN_FLIGHT_MAX: usize = 32;
 /// Most receipts that wait for the stream; orders are repeated until theirs came.
 const RECEIPTS_WAITING_MAX: usize = 64;
+/// Room for tellings of the list in place, which are rare.
+const LISTS_WAITING_MAX: usize = 4;
 /// Largest message that is read: a table of many thousand grants.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// A stream that lived so long makes the next pause short again.
@@ -108,6 +111,8 @@ pub struct Uplink {
     pub enforcer: Arc<Enforcer>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Revocation lists, where the agent keeps one.
+    pub lists: Option<Lists>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -171,7 +176,8 @@ impl Uplink {
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         // Room for all that may be under way: sending never waits.
-        let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + RECEIPTS_WAITING_MAX + 1);
+        let (up, requests) =
+            mpsc::channel(IN_FLIGHT_MAX + RECEIPTS_WAITING_MAX + LISTS_WAITING_MAX + 1);
         let hello = stream_request::Message::Hello(self.hello.clone());
         up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
         let down = client
@@ -194,6 +200,9 @@ impl Uplink {
 
     /// Sends and receives until the stream is lost.
     async fn fly(&mut self, mut flight: Flight) -> Lost {
+        if let Some(lists) = &mut self.lists {
+            lists.again();
+        }
         loop {
             if let Err(lost) = self.send(&mut flight) {
                 return lost;
@@ -217,6 +226,12 @@ impl Uplink {
                 Some(receipt) = flight.receipts.1.recv() => {
                     // No room: the order is repeated, and its receipt with it.
                     let _ = flight.up.try_send(request(stream_request::Message::Receipt(receipt)));
+                }
+                place = in_place(&mut self.lists) => {
+                    // No room: the stream is taken up anew, and begins with it.
+                    if flight.up.try_send(request(stream_request::Message::List(place))).is_err() {
+                        return Lost::Ended;
+                    }
                 }
                 changed = self.newest.changed() => {
                     if changed.is_err() {
@@ -289,6 +304,14 @@ impl Uplink {
                 tokio::task::block_in_place(|| self.enforcer.replace(scopes))?;
             }
             Some(stream_response::Message::ScopeLease(v1::ScopeLease {})) => self.enforcer.renew(),
+            Some(stream_response::Message::List(list)) => match &self.lists {
+                Some(lists) => lists.take(list),
+                None => {
+                    debug!(
+                        "A revocation list came, and no [krl] path is configured to keep it at."
+                    );
+                }
+            },
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
         }
@@ -329,6 +352,14 @@ impl Uplink {
             // The stream is gone: the order is repeated on the next.
             let _ = receipts.send(v1::Receipt::from(&receipt)).await;
         });
+    }
+}
+
+/// The list in place when that is to be told; never where none is kept.
+async fn in_place(lists: &mut Option<Lists>) -> v1::ListInPlace {
+    match lists {
+        Some(lists) => lists.changed().await,
+        None => std::future::pending().await,
     }
 }
 

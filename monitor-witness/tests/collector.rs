@@ -247,6 +247,7 @@ impl Agent {
             version: "test".into(),
             boot: vec![1; 16],
             hooks: vec![],
+            keeps_list: false,
         };
         up.send(StreamRequest {
             message: Some(Up::Hello(hello)),
@@ -297,7 +298,8 @@ impl Agent {
                     | Down::Contain(_)
                     | Down::Deny(_)
                     | Down::Scopes(_)
-                    | Down::ScopeLease(_),
+                    | Down::ScopeLease(_)
+                    | Down::List(_),
                 )
                 | None => {}
             }

@@ -170,6 +170,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         version: "load".into(),
         boot: host.boot(),
         hooks: Vec::new(),
+        keeps_list: false,
     });
     up.send(StreamRequest {
         message: Some(hello),
@@ -238,7 +239,8 @@ async fn acked(down: &mut Streaming<StreamResponse>) -> anyhow::Result<u64> {
                 | Down::Deny(_)
                 | Down::Contain(_)
                 | Down::Scopes(_)
-                | Down::ScopeLease(_),
+                | Down::ScopeLease(_)
+                | Down::List(_),
             ) => {}
             None => bail!("an empty message came down"),
         }
