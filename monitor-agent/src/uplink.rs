@@ -20,7 +20,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Streaming;
 use tracing::{debug, error, info, warn};
 
@@ -40,7 +40,7 @@ pub use backoff::Backoff;
 
 /// Most batches without an ack.
 pub const IN_FLIGHT_MAX: usize = 32;
-/// Most receipts that wait for the stream; orders are repeated until theirs came.
+/// Most receipts that wait for the stream; who has one more waits with it.
 const RECEIPTS_WAITING_MAX: usize = 64;
 /// Room for tellings of the list in place, which are rare.
 const LISTS_WAITING_MAX: usize = 4;
@@ -124,7 +124,8 @@ struct Flight {
     reader: SpoolReader,
     sent: u64,
     acked: u64,
-    receipts: (mpsc::Sender<v1::Receipt>, mpsc::Receiver<v1::Receipt>),
+    /// Receipts, on a way of their own: they never take the room of batches.
+    receipts: mpsc::Sender<v1::StreamRequest>,
     /// Tables on their way to disk.
     keeping: JoinSet<Result<(), StandingError>>,
 }
@@ -175,18 +176,18 @@ impl Uplink {
         let channel = self.tls.connect(&self.collector.address).await?;
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        // Room for all that may be under way: sending never waits.
-        let (up, requests) =
-            mpsc::channel(IN_FLIGHT_MAX + RECEIPTS_WAITING_MAX + LISTS_WAITING_MAX + 1);
+        // Room for all batches that may be under way, and what is told of lists:
+        // sending them never waits.
+        let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + LISTS_WAITING_MAX + 1);
+        let (receipts, told) = mpsc::channel(RECEIPTS_WAITING_MAX);
         let hello = stream_request::Message::Hello(self.hello.clone());
         up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
         let down = client
-            .stream(ReceiverStream::new(requests))
+            .stream(ReceiverStream::new(requests).merge(ReceiverStream::new(told)))
             .await?
             .into_inner();
         let reader = tokio::task::block_in_place(|| SpoolReader::open(&self.spool))?;
         let acked = *self.acked.borrow();
-        let receipts = mpsc::channel(RECEIPTS_WAITING_MAX);
         Ok(Flight {
             up,
             down,
@@ -222,10 +223,6 @@ impl Uplink {
                     if let Ok(Err(error)) = kept {
                         return error.into();
                     }
-                }
-                Some(receipt) = flight.receipts.1.recv() => {
-                    // No room: the order is repeated, and its receipt with it.
-                    let _ = flight.up.try_send(request(stream_request::Message::Receipt(receipt)));
                 }
                 place = in_place(&mut self.lists) => {
                     // No room: the stream is taken up anew, and begins with it.
@@ -346,11 +343,12 @@ impl Uplink {
             return;
         };
         let containment = Arc::clone(&self.containment);
-        let receipts = flight.receipts.0.clone();
+        let receipts = flight.receipts.clone();
         tokio::spawn(async move {
             let receipt = containment.in_turn(ticket, &command, received_at).await;
+            let receipt = stream_request::Message::Receipt(v1::Receipt::from(&receipt));
             // The stream is gone: the order is repeated on the next.
-            let _ = receipts.send(v1::Receipt::from(&receipt)).await;
+            let _ = receipts.send(request(receipt)).await;
         });
     }
 }

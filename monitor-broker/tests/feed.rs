@@ -382,8 +382,8 @@ async fn the_list_reaches_a_host_and_the_order_says_when() {
     let hello = Hello {
         version: "test".into(),
         boot: vec![1; 16],
-        hooks: vec![],
         keeps_list: true,
+        ..Hello::default()
     };
     up.send(say(Up::Hello(hello))).await.unwrap();
     let mut agent = AgentServiceClient::new(channel.unwrap());

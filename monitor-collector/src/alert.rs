@@ -1,6 +1,6 @@
 //! Verdicts that somebody must act on, by rules that are data. Pure.
 //!
-//! In: judged events in stored order, and who is connected. Out: at most one
+//! In: judged events in stored order, and who is present. Out: at most one
 //! alert an event, or a count on an earlier one. Bound:
 //! [`SUBJECTS_MAX`] counted subjects, as many revoked
 //! sessions, [`FOLDS_MAX`] remembered alerts, and what [`hosts`], [`grants`] and
@@ -15,17 +15,13 @@
 //!   stands out over time, as a [`sign`]. [`sigma`]: rules of the community. [`kept`]: all of it over a restart.
 //! - `raising`: what an alert says; [`telling`]: the same as a sentence.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::HashMap, time::Duration};
 
 use monitor_model::{
     alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
     event::{Action, Event},
-    id::{AgentName, SessionId},
+    id::SessionId,
     revocation::{Mode, Order, Target, life::Asks},
     verdict::Verdict,
 };
@@ -54,11 +50,11 @@ pub mod telling;
 
 use counting::{Counters, Mark, SUBJECTS_MAX};
 use grants::Uses;
-use hosts::{Found, Hosts};
+use hosts::{Found, Hosts, OfHost, Present};
 use kept::{Kept, KeptKind};
 use keys::Keys;
 use matching::{Sight, fold_key, subject, touched};
-use raising::{alert, response, silence_alert, stands_out, tenants};
+use raising::{alert, host_alert, host_fold, response, stands_out, tenants};
 use rule::Rule;
 use sign::Sign;
 
@@ -83,10 +79,10 @@ pub enum Answer {
     Fold(Raised),
 }
 
-/// What a look at who is connected comes to.
+/// What a look at who is present comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
-    /// Alerts of hosts that fell silent.
+    /// Alerts of hosts that fell silent, or are there twice.
     pub raised: Vec<Raised>,
     /// Whether a host fell silent or was heard again: to be kept.
     pub moved: bool,
@@ -286,31 +282,40 @@ impl Alerter {
         Answer::Raise(raised)
     }
 
-    /// Looks who is connected; an alert for each host that fell silent.
-    pub fn look(&mut self, connected: &HashSet<AgentName>, moment: &Moment<'_>) -> Looked {
-        let (silences, heard_again) = self.hosts.look(connected, moment.at, self.silent);
-        let moved = heard_again || !silences.is_empty();
-        let fits = |rule: &&Rule| rule.conditions.signs.contains(&Sign::AgentSilent);
+    /// Looks who is present; an alert for each host that fell silent, or is there
+    /// twice.
+    pub fn look(&mut self, present: &Present, moment: &Moment<'_>) -> Looked {
+        let (found, heard_again) = self.hosts.look(present, moment.at, self.silent);
+        let moved = heard_again || !found.is_empty();
+        let mut moment = moment.clone();
+        let mut raised = Vec::with_capacity(found.len());
+        for of in found {
+            if let Some(alert) = self.of_host(of, &moment) {
+                moment.stamp = UnixNs(moment.stamp.0.saturating_add(1));
+                raised.push(alert);
+            }
+        }
+        Looked { raised, moved }
+    }
+
+    /// An alert about what a host shows, where a rule looks for it. Being silent
+    /// is told each time, all else once within what the rule folds.
+    pub fn of_host(&mut self, of: OfHost, moment: &Moment<'_>) -> Option<Raised> {
         let best = self
             .rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| fits(rule))
+            .filter(|(_, rule)| rule.conditions.signs.contains(&of.sign))
             .max_by_key(|(place, rule)| (rule.severity, Reverse(*place)));
-        let Some(rule) = best.map(|(_, rule)| rule.clone()) else {
-            return Looked {
-                moved,
-                ..Looked::default()
-            };
-        };
-        let mut stamp = moment.stamp;
-        let mut raised = Vec::with_capacity(silences.len());
-        for silence in silences {
-            let alert = silence_alert(&rule, silence, moment, stamp);
-            raised.push(alert);
-            stamp = UnixNs(stamp.0.saturating_add(1));
+        let rule = best.map(|(_, rule)| rule)?;
+        let known = self.folds.get(&host_fold(rule, &of));
+        let is_told = known.is_some_and(|fold| moment.at.since(fold.raised.alert.at) < fold.dedupe);
+        if is_told && of.sign != Sign::AgentSilent {
+            return None;
         }
-        Looked { raised, moved }
+        let raised = host_alert(rule, of, moment, moment.stamp);
+        self.remember(raised.clone());
+        Some(raised)
     }
 
     /// The rules that an event matches by itself: counts and what shows over

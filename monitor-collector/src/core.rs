@@ -3,11 +3,12 @@
 //! In: batches of decoded events, grants, orders, answers, receipts. Out:
 //! stored entries and raised alerts, and [`Tables`] for everybody else.
 //!
-//! An event goes two steps. [`Core::store`] drops what is known, judges and
-//! puts the rest into the ledgers: after it, a batch may be acked.
-//! [`Core::follow`] lets sessions, alerts and orders follow from what was
-//! stored, in one transaction of the state with the place up to which it went.
-//! A crash between the two is made good at the next start, from the ledgers.
+//! An event goes three steps. [`Core::take_in`] drops what is known, judges and
+//! puts the rest into the ledgers. [`Core::settle`] puts these on disk, after
+//! which a batch may be acked, and beside that lets sessions, alerts and orders
+//! follow. [`Core::publish`] puts what followed on disk, in one transaction of
+//! the state with the place up to which it went; nobody hears of it before.
+//! A crash before that is made good at the next start, from the ledgers.
 //!
 //! # Layout
 //! - [`alerts`]: alerts that follow, and what people do with them.
@@ -24,6 +25,7 @@
 //!   dials in is told; [`denials`], `commands`: what is in
 //!   force for hosts.
 //! - [`retention`]: content whose time is over.
+//! - `reused`: numbers that are given to other events.
 //! - [`voice`]: what the collector says of itself.
 
 use std::{
@@ -45,7 +47,7 @@ use crate::{
     alert::Alerter,
     config::{response::ResponsePolicy, retention::Retention},
     dedupe::{Dedupe, Intervals, Stream},
-    ledger::{Entry, Judged, Ledger},
+    ledger::{Entry, Home, Judged, Ledger},
     processes::Processes,
     sessions::Sessions,
     state::{QUARANTINED_MAX, Raised, SetAside, State, load::Denied},
@@ -69,6 +71,7 @@ pub mod open;
 pub mod orders;
 mod reach;
 pub mod retention;
+mod reused;
 pub mod standing;
 mod storm;
 pub mod voice;
@@ -105,9 +108,13 @@ pub struct Stored {
 #[derive(Debug)]
 pub struct Core {
     clock: Arc<dyn Clock>,
+    /// Away while they are put on disk: nothing that follows from an entry asks
+    /// a ledger.
     ledgers: BTreeMap<TenantId, Ledger>,
     /// Works on several of them.
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
+    /// Where they are, and the key to them.
+    home: Home,
     dedupe: Dedupe,
     state: State,
     world: World,
@@ -153,12 +160,12 @@ impl Core {
         &self.tables
     }
 
-    /// Puts what was said, and what is new in the batches, on disk, in the
-    /// ledgers and nowhere else.
+    /// Puts what was said, and what is new in the batches, into the ledgers. On
+    /// disk after [`Core::settle`].
     ///
     /// # Errors
     /// [`CoreError`]; nothing may be acked and the core must be opened anew.
-    pub fn store(&mut self, batches: Vec<Batch>) -> Result<Stored, CoreError> {
+    pub fn take_in(&mut self, batches: Vec<Batch>) -> Result<Stored, CoreError> {
         // What requests changed goes before: a ledger must never hold a judgement
         // under a grant that a crash can undo.
         self.state.commit()?;
@@ -167,7 +174,7 @@ impl Core {
         for batch in batches {
             for (event, event_bytes) in batch.events {
                 match self.append(event, event_bytes)? {
-                    Some(entry) => stored.entries.push(Arc::new(entry)),
+                    Some(entry) => stored.entries.push(entry),
                     None => stored.duplicates += 1,
                 }
             }
@@ -177,9 +184,23 @@ impl Core {
                 self.state.put_aside(&aside)?;
             }
         }
-        let now = self.clock.now();
-        commit::all(&self.pool, self.ledgers.values_mut(), now)?;
         Ok(stored)
+    }
+
+    /// Puts what was taken in on disk, and lets sessions, alerts and orders
+    /// follow from it, which is on disk after [`Core::publish`].
+    ///
+    /// # Errors
+    /// [`CoreError`]; nothing may be acked and the core must be opened anew:
+    /// nothing of what followed is on disk then.
+    pub fn settle(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Arc<Raised>>, CoreError> {
+        let (now, pool) = (self.clock.now(), Arc::clone(&self.pool));
+        let mut ledgers = std::mem::take(&mut self.ledgers);
+        let (committed, raised) =
+            commit::beside(&pool, ledgers.values_mut(), now, || self.follow(entries));
+        self.ledgers = ledgers;
+        committed?;
+        raised
     }
 
     /// Whether a ledger holds entries that it could sign and has not.
@@ -218,12 +239,9 @@ impl Core {
         self.state.is_changed()
     }
 
-    /// Lets sessions, alerts and orders follow from stored entries. On disk
-    /// after [`Core::publish`].
-    ///
-    /// # Errors
-    /// [`CoreError`]; the core must be opened anew.
-    pub fn follow(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Arc<Raised>>, CoreError> {
+    /// Lets sessions, alerts and orders follow from entries. On disk after
+    /// [`Core::publish`].
+    fn follow(&mut self, entries: &[Arc<Entry>]) -> Result<Vec<Arc<Raised>>, CoreError> {
         let mut raised = Vec::new();
         for entry in entries {
             if entry.judged.event.id.source == Source::Collector {
@@ -237,11 +255,18 @@ impl Core {
         if let Some(last) = entries.last() {
             self.followed = last.stored_at;
             self.unnoted += u64::try_from(entries.len()).unwrap_or(u64::MAX);
-            if self.state.is_changed() || self.unnoted >= FOLLOWED_EVERY {
-                self.note_followed()?;
-            }
         }
         Ok(raised)
+    }
+
+    /// Notes how far it followed where that is due: with every change, and now
+    /// and then without.
+    fn note_when_due(&mut self) -> Result<(), CoreError> {
+        let changed = self.unnoted > 0 && self.state.is_changed();
+        if changed || self.unnoted >= FOLLOWED_EVERY {
+            self.note_followed()?;
+        }
+        Ok(())
     }
 
     /// Notes how far it followed, and what is known as of there: a start goes
@@ -277,22 +302,20 @@ impl Core {
     /// # Errors
     /// [`CoreError`]; the core must be opened anew.
     pub fn publish(&mut self) -> Result<(), CoreError> {
+        self.note_when_due()?;
         self.state.commit()?;
         self.refresh();
         Ok(())
     }
 
     /// Stores one event unless it is known.
-    fn append(&mut self, event: Event, event_bytes: Vec<u8>) -> Result<Option<Entry>, CoreError> {
+    fn append(
+        &mut self,
+        event: Event,
+        event_bytes: Vec<u8>,
+    ) -> Result<Option<Arc<Entry>>, CoreError> {
         let stream = Stream::from(&event.id);
-        if self.dedupe.is_unknown(&stream) {
-            let mut known = Intervals::default();
-            for ledger in self.ledgers.values() {
-                ledger.sequences(&stream, &mut known)?;
-            }
-            self.dedupe.load(stream.clone(), known);
-        }
-        if !self.dedupe.insert(&stream, event.id.sequence) {
+        if !self.is_new(&stream, event.id.sequence)? {
             return Ok(None);
         }
         let mut judgement = judge(&self.world, &event);
@@ -311,6 +334,25 @@ impl Core {
             },
             stored_at,
         )?))
+    }
+
+    /// Takes a number of a stream, which no ledger held before; false where one did.
+    fn is_new(&mut self, stream: &Stream, sequence: u64) -> Result<bool, CoreError> {
+        if let Some(is_new) = self.dedupe.insert(stream, sequence) {
+            return Ok(is_new);
+        }
+        self.load(stream)?;
+        Ok(self.dedupe.insert(stream, sequence) == Some(true))
+    }
+
+    /// Learns from the ledgers which numbers of a stream they hold.
+    fn load(&mut self, stream: &Stream) -> Result<(), CoreError> {
+        let mut known = Intervals::default();
+        for ledger in self.ledgers.values() {
+            ledger.sequences(stream, &mut known)?;
+        }
+        self.dedupe.load(stream.clone(), known);
+        Ok(())
     }
 
     /// The next place among events and alerts: now, but always after the last.

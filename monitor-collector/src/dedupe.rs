@@ -40,7 +40,7 @@ impl Dedupe {
         }
     }
 
-    /// Whether the stream has to be loaded before it can be asked.
+    /// Whether the stream has to be loaded before numbers of it are taken.
     #[must_use]
     pub fn is_unknown(&self, stream: &Stream) -> bool {
         !self.streams.contains_key(stream)
@@ -77,20 +77,23 @@ impl Dedupe {
         self.streams.insert(stream, known);
     }
 
-    /// Takes a number of a loaded stream; false when it was there. A stream
-    /// that was never loaded counts as empty.
-    pub fn insert(&mut self, stream: &Stream, sequence: u64) -> bool {
-        if self.is_unknown(stream) {
-            self.load(stream.clone(), Intervals::default());
-        }
+    /// Whether a number of a stream was taken; none when the stream has to be
+    /// loaded first.
+    #[must_use]
+    pub fn holds(&self, stream: &Stream, sequence: u64) -> Option<bool> {
+        let known = self.streams.get(stream)?;
+        Some(known.stored.contains(sequence))
+    }
+
+    /// Takes a number of a stream; false when it was there, and none when the
+    /// stream has to be loaded first.
+    pub fn insert(&mut self, stream: &Stream, sequence: u64) -> Option<bool> {
         self.tick += 1;
-        let tick = self.tick;
-        self.streams.get_mut(stream).is_some_and(|known| {
-            known.used = tick;
-            let is_new = known.stored.insert(sequence);
-            known.is_changed |= is_new;
-            is_new
-        })
+        let known = self.streams.get_mut(stream)?;
+        known.used = self.tick;
+        let is_new = known.stored.insert(sequence);
+        known.is_changed |= is_new;
+        Some(is_new)
     }
 
     /// The streams of which more is known than was noted, with all they have.
@@ -147,7 +150,7 @@ mod tests {
                     }
                     dedupe.load(stream(cpu), stored);
                 }
-                prop_assert_eq!(dedupe.insert(&stream(cpu), sequence), oracle.insert((cpu, sequence)));
+                prop_assert_eq!(dedupe.insert(&stream(cpu), sequence), Some(oracle.insert((cpu, sequence))));
                 prop_assert!(dedupe.len() <= 2);
             }
         }

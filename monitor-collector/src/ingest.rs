@@ -162,7 +162,7 @@ impl Uplink {
             self.keeps_no_list().await?;
         }
         let (fate, told) = watch::channel(Fate::default());
-        let place = self.agents.enter(&self.agent, &self.stop);
+        let place = self.agents.enter(&self.agent, hello.instance, &self.stop);
         let downlink = downlink::Downlink {
             agent: self.agent.clone(),
             tables: self.writer.tables(),

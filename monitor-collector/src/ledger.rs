@@ -25,6 +25,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use monitor_ledger::{
@@ -206,7 +207,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`]; the ledger must then be opened anew.
-    pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Entry, LedgerError> {
+    pub fn append(&mut self, judged: Judged, stored_at: UnixNs) -> Result<Arc<Entry>, LedgerError> {
         // What tells of a removal stays when others go: it has a block of its own.
         let is_alone = judged.event.action.kind() == Kind::Removed;
         if is_alone {
@@ -233,13 +234,13 @@ impl Ledger {
         if is_alone || self.filling.is_full_with(&self.tail) {
             self.end_block();
         }
-        Ok(Entry {
+        Ok(Arc::new(Entry {
             ledger: self.tenant.clone(),
             position,
             stored_at,
             hash,
             judged,
-        })
+        }))
     }
 
     /// Whether [`Ledger::commit`] would do anything now.
@@ -330,7 +331,9 @@ impl Ledger {
 
     /// Writes the blocks that were filled, and what is left as a small one.
     fn write(&mut self) -> Result<(), LedgerError> {
-        for filled in std::mem::take(&mut self.filled) {
+        let filled = std::mem::take(&mut self.filled);
+        let has_filled = !filled.is_empty();
+        for filled in filled {
             let Filled {
                 last,
                 mut tail,
@@ -347,7 +350,8 @@ impl Ledger {
         let small = std::mem::take(&mut self.filling);
         self.put(self.head.position, &small, false)?;
         self.tail.absorb(small);
-        self.gather()
+        // Small blocks wait for no run.
+        if has_filled { self.gather() } else { Ok(()) }
     }
 
     /// Writes one, which ends with this position; nothing where it is empty.

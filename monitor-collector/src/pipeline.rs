@@ -405,16 +405,16 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), StartError
     }
 }
 
-/// Tells the writer whose agents are connected, until `stop`. One look at a time.
+/// Tells the writer whose agents are there, until `stop`. One look at a time.
 async fn look(writer: Writer, agents: Arc<Agents>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let connected = agents.connected();
+        let present = agents.present();
         // A writer that cannot answer tells why, and is asked again.
-        _ = writer.ask(|reply| Request::Look(connected, reply)).await;
+        _ = writer.ask(|reply| Request::Look(present, reply)).await;
     }
 }
 

@@ -179,6 +179,7 @@ impl Agent {
             version: "test".into(),
             boot: vec![1; 16],
             hooks: vec![],
+            instance: Vec::new(),
             keeps_list,
         };
         let agent = up.clone();

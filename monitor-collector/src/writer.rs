@@ -23,7 +23,7 @@ use tracing::{debug, error};
 
 use crate::{
     config::Config,
-    core::{Batch, Core, CoreError, voice::Said},
+    core::{Batch, Core, CoreError, Stored, voice::Said},
     ledger::{CHECKPOINT_EVERY, Entry},
     state::{QUARANTINED_MAX, Raised},
     tables::Tables,
@@ -34,7 +34,7 @@ mod turn;
 
 use request::Reply;
 pub use request::{Denied, Request, Review};
-use turn::{Answer, ack, admitted, fail, fail_waiting, serve};
+use turn::{Answer, Waiting, ack, admitted, fail, fail_waiting, serve};
 
 /// Most batches that wait.
 pub const BATCHES_MAX: usize = 256;
@@ -447,44 +447,18 @@ impl Worker {
         for request in requests {
             answers.extend(serve(core, request)?);
         }
-        let early_alerts = core.take_raised();
         let (batches, waiting) = admitted(core, jobs)?;
+        let early_alerts = core.take_raised();
         core.name(&mut self.unsaid)?;
         core.say(self.unsaid.iter().cloned());
-        let stored = match core.store(batches) {
-            Ok(stored) => {
-                self.unsaid.clear();
-                stored
-            }
+        let (stored, raised) = match Self::settled(core, batches, &waiting) {
+            Ok(settled) => settled,
             Err(error) => {
                 fail_waiting(&waiting);
                 return Err(error);
             }
         };
-        let early = !core.ack_waits_for_state();
-        if early {
-            ack(&waiting);
-        }
-        debug!(
-            events = stored.entries.len(),
-            duplicates = stored.duplicates,
-            "Stored."
-        );
-        let done = core
-            .follow(&stored.entries)
-            .and_then(|raised| core.publish().map(|()| raised));
-        let raised = match done {
-            Ok(raised) => raised,
-            Err(error) => {
-                if !early {
-                    fail_waiting(&waiting);
-                }
-                return Err(error);
-            }
-        };
-        if !early {
-            ack(&waiting);
-        }
+        self.unsaid.clear();
         let tables = core.tables();
         self.tables.send_replace(tables.clone());
         // By their places: what was looked for before what was stored.
@@ -499,6 +473,31 @@ impl Worker {
             answer(tables);
         }
         Ok(())
+    }
+
+    /// Everything on disk, and who may be acked acked.
+    fn settled(
+        core: &mut Core,
+        batches: Vec<Batch>,
+        waiting: &[Waiting],
+    ) -> Result<(Stored, Vec<Arc<Raised>>), CoreError> {
+        let stored = core.take_in(batches)?;
+        // Events alone are safe in the ledgers; what was set aside is in the state.
+        let in_ledgers = !core.ack_waits_for_state();
+        let raised = core.settle(&stored.entries)?;
+        if in_ledgers {
+            ack(waiting);
+        }
+        debug!(
+            events = stored.entries.len(),
+            duplicates = stored.duplicates,
+            "Stored."
+        );
+        core.publish()?;
+        if !in_ledgers {
+            ack(waiting);
+        }
+        Ok((stored, raised))
     }
 }
 

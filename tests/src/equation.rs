@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use crate::command::{self, command};
 use crate::stage::Folder;
+use crate::stage::certificates::AGENT;
 
-/// The host of a stage, as its certificate says.
-const HOST: &str = "jump-1";
 /// The exit code when it does not hold.
 const BROKEN: i32 = 4;
 
@@ -39,7 +38,7 @@ pub struct Sum {
 /// # Errors
 /// `monitor-verify` could not say.
 pub fn of(folder: &Folder, ledgers: &Path) -> Result<Sum> {
-    let mut verify = command(folder.program("monitor-verify"), ["--agent", HOST]);
+    let mut verify = command(folder.program("monitor-verify"), ["--agent", AGENT]);
     verify.args(["-o", "ndjson", "--ledgers"]).arg(ledgers);
     verify.arg("--spool").arg(folder.at("agent/spool.db"));
     verify.arg("--pins").arg(folder.at("bpf"));

@@ -11,12 +11,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use aya::Pod;
+use aya::maps::{HashMap, Map, MapData};
+use monitor_common::mark::{ProcessMark, SessionControl, SessionLive, Stopped};
+use monitor_common::scope::SessionScopes;
 use monitor_tests::command;
 use monitor_tests::engineer::{Engineer, Grant};
 use monitor_tests::facts::{Fact, Facts};
 use monitor_tests::poll;
 use monitor_tests::stage::{ACCOUNT, config};
 use monitor_tests::test_stage::{self, TestStage};
+use rusqlite::Connection;
 
 /// How many, when nobody asks for more.
 const LOGINS: usize = 40;
@@ -27,6 +32,9 @@ const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(60);
 /// Most that the agent may grow between the middle and the end, in KiB. What is
 /// remembered of ended sessions is bounded, and fills up first.
 const GROWTH_KIB_MAX: u64 = 8 * 1_024;
+
+/// Most ended sessions that the agent's spool remembers.
+const ENDED_MAX: u32 = 1_024;
 
 /// By session: how often its beginning and its end were told.
 type Told = BTreeMap<String, (u32, u32)>;
@@ -61,6 +69,40 @@ fn memory_kib(ground: &TestStage) -> u64 {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = resident.unwrap().trim().trim_end_matches("kB").trim();
     kib.parse().unwrap()
+}
+
+/// Entries of one of the probes' tables, whose key and value are of this size.
+fn entries<K: Pod, const VALUE: usize>(ground: &TestStage, table: &str) -> usize {
+    let mut versions = fs::read_dir(ground.stage.folder.at("bpf")).unwrap();
+    let version = versions.next().unwrap().unwrap().path();
+    let map = MapData::from_pin(version.join("maps").join(table)).unwrap();
+    let map = HashMap::<_, K, [u8; VALUE]>::try_from(Map::HashMap(map)).unwrap();
+    map.keys().count()
+}
+
+/// What the kernel keeps of sessions and their processes, by table.
+fn kept(ground: &TestStage) -> BTreeMap<&'static str, usize> {
+    let marked = |table| entries::<u32, { size_of::<ProcessMark>() }>(ground, table);
+    let stopped = |table| entries::<u32, { size_of::<Stopped>() }>(ground, table);
+    let held = |table| entries::<[u8; 16], { size_of::<SessionControl>() }>(ground, table);
+    let live = |table| entries::<[u8; 16], { size_of::<SessionLive>() }>(ground, table);
+    let scoped = |table| entries::<[u8; 16], { size_of::<SessionScopes>() }>(ground, table);
+    BTreeMap::from([
+        ("PROCESS_MARKS", marked("PROCESS_MARKS")),
+        ("STOPPED", stopped("STOPPED")),
+        ("SESSION_CONTROL", held("SESSION_CONTROL")),
+        ("SESSION_LIVE", live("SESSION_LIVE")),
+        ("SESSION_SCOPES", scoped("SESSION_SCOPES")),
+    ])
+}
+
+/// Sessions in the agent's spool: those that have not ended, and all.
+fn spooled(ground: &TestStage) -> (u32, u32) {
+    let spool = Connection::open(ground.stage.folder.at("agent/spool.db")).unwrap();
+    let count = "SELECT count(*) FILTER (WHERE ended_at IS NULL), count(*) FROM sessions";
+    spool
+        .query_row(count, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
 }
 
 fn living(ground: &TestStage) -> String {
@@ -100,6 +142,14 @@ fn many_logins_are_told_once_each_and_leave_nothing() {
     });
     assert!(all_ended.is_ok(), "{:?}", told.lock().unwrap());
     assert_eq!(living(&ground), "");
+    let left = kept(&ground);
+    assert!(left.values().all(|entries| *entries == 0), "{left:?}");
+    let (open, remembered) = spooled(&ground);
+    assert_eq!(open, 0);
+    assert!(
+        remembered <= ENDED_MAX,
+        "{remembered} sessions in the spool"
+    );
     assert!(
         end.saturating_sub(middle) <= GROWTH_KIB_MAX,
         "the agent grew from {middle} to {end} KiB"

@@ -98,8 +98,11 @@ enum Task {
         /// print `VM-CHECK ok` or `VM-CHECK failed: why`.
         #[arg(long, value_name = "FILE")]
         program: Option<PathBuf>,
+        /// Run those of the agent's tests that load probes whose name holds this.
+        #[arg(long, value_name = "NAME", conflicts_with = "program")]
+        tests: Option<String>,
         /// Write down how much of each program the verifier went through.
-        #[arg(long, conflicts_with = "program")]
+        #[arg(long, conflicts_with_all = ["program", "tests"])]
         record: bool,
     },
     /// Play cases, each in a real session, and check what is seen of them.
@@ -140,10 +143,17 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         Task::Vm {
             kernel,
             program,
+            tests,
             record,
         } => {
             setup::ensure_steps(&project, &["vm-6.1", "vm-6.12", "vm-sid"])?;
-            return vm::run_command(&project, kernel, program.as_deref(), record);
+            let what = match (&program, &tests, record) {
+                (Some(program), _, _) => vm::What::Program(program),
+                (None, Some(tests), _) => vm::What::Tests(tests),
+                (None, None, true) => vm::What::Record,
+                (None, None, false) => vm::What::Check,
+            };
+            return vm::run_command(&project, kernel, &what);
         }
         Task::Cases(args) => {
             setup::ensure_steps(&project, &args.steps())?;

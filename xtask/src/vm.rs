@@ -1,8 +1,8 @@
 //! Loads the probes in Debian's kernels, in QEMU, and reads what they saw.
 //!
-//! In: the program `vm_probe_check` of this workspace, with the libraries it
-//! needs. Out: the `VM-CHECK ok` or `VM-CHECK failed` line of the serial
-//! console. Bound: a time limit, after which QEMU is killed.
+//! In: the program `vm_probe_check` of this workspace, or the agent's kernel
+//! tests, with the libraries it needs. Out: the `VM-CHECK ok` or `VM-CHECK failed`
+//! line of the serial console. Bound: a time limit, after which QEMU is killed.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -26,6 +26,8 @@ use crate::{bpf, test_run, verified};
 const CHECK_PROGRAM: &str = "vm_probe_check";
 /// The program that acts on watched files in all ways that a tier sees.
 const FILES_PROGRAM: &str = "vm_files_check";
+/// The agent's tests that load probes, and whose they are.
+const KERNEL_TESTS: (&str, &str) = ("monitor-agent", "kernel");
 /// From power-on to power-off, in emulation: 56 s were measured in 7.2.
 const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 const MEMORY_MIB: &str = "1024";
@@ -52,28 +54,90 @@ mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
 echo VM-INIT
-/check/program
-echo "VM-EXIT $?"
+/check/program $(cat /check/arguments)
+CODE=$?
+echo "VM-EXIT $CODE"
+# Tests say by their exit code alone whether they passed.
+if grep -q -- --test-threads /check/arguments; then
+    if [ $CODE = 0 ]; then echo "VM-CHECK ok: tests passed"; else echo "VM-CHECK failed: tests, exit code $CODE"; fi
+fi
 sync
 poweroff -f
 "#;
+
+/// What is run in a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What<'a> {
+    /// The workspace's own check.
+    Check,
+    /// The same, and what the verifier went through is written down.
+    Record,
+    /// Another program.
+    Program(&'a Path),
+    /// Of the agent's tests that load probes those whose name holds this.
+    Tests(&'a str),
+}
+
+/// A program and what it is given.
+#[derive(Debug)]
+struct Program {
+    file: PathBuf,
+    arguments: String,
+}
+
+impl Program {
+    const fn of(file: PathBuf) -> Self {
+        Self {
+            file,
+            arguments: String::new(),
+        }
+    }
+}
+
+/// The agent's tests in the kernel of a machine, and which of them.
+fn kernel_tests(project: &Project, object: &Path, filter: &str) -> Result<Program> {
+    if filter.is_empty()
+        || !filter
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
+    {
+        bail!("--tests {filter:?}: give (a part of) the name of tests, such as enforce::");
+    }
+    let (package, target) = KERNEL_TESTS;
+    let mut build = process::cargo();
+    // The whole workspace is chosen, as for the tests: see `example`.
+    build
+        .args(["test", "--workspace", "--no-run"])
+        .env(OBJECT_VARIABLE, object)
+        .current_dir(project.root());
+    let folder = project.root().join(package);
+    let mut artifacts = artifacts::build(&mut build)?.into_iter();
+    let found = artifacts.find(|found| found.name == target && found.package_dir == folder);
+    let found = found.with_context(|| format!("cargo built no tests {target} of {package}"))?;
+    Ok(Program {
+        file: found.executable,
+        arguments: format!("{filter} --test-threads=1"),
+    })
+}
 
 /// `cargo xtask vm`: the workspace's own check, or another program, in one
 /// series or in all.
 pub(crate) fn run_command(
     project: &Project,
     only: Option<Series>,
-    program: Option<&Path>,
-    record: bool,
+    what: &What<'_>,
 ) -> Result<ExitCode> {
-    let counts = match (program, record) {
-        (Some(_), _) => Counts::Ignore,
-        (None, true) => Counts::Record,
-        (None, false) => Counts::Compare,
+    let counts = match what {
+        What::Program(_) | What::Tests(_) => Counts::Ignore,
+        What::Record => Counts::Record,
+        What::Check => Counts::Compare,
     };
-    let program = match program {
-        Some(program) => program.to_path_buf(),
-        None => example(project, &bpf::build(project)?, CHECK_PROGRAM)?,
+    let program = match what {
+        What::Program(file) => Program::of(file.to_path_buf()),
+        What::Tests(filter) => kernel_tests(project, &bpf::build(project)?, filter)?,
+        What::Record | What::Check => {
+            Program::of(example(project, &bpf::build(project)?, CHECK_PROGRAM)?)
+        }
     };
     let mut failed = 0_u32;
     for series in Series::ALL
@@ -112,14 +176,14 @@ enum Counts {
 /// Boots a kernel of the series and runs both checks in it; returns their
 /// closing lines.
 pub(crate) fn check(project: &Project, object: &Path, series: Series) -> Result<String> {
-    let probes = example(project, object, CHECK_PROGRAM)?;
-    let files = example(project, object, FILES_PROGRAM)?;
+    let probes = Program::of(example(project, object, CHECK_PROGRAM)?);
+    let files = Program::of(example(project, object, FILES_PROGRAM)?);
     let said = run_in(project, &probes, series, Counts::Compare)?;
     let of_files = run_in(project, &files, series, Counts::Ignore)?;
     Ok(format!("{said}; {of_files}"))
 }
 
-fn run_in(project: &Project, program: &Path, series: Series, counts: Counts) -> Result<String> {
+fn run_in(project: &Project, program: &Program, series: Series, counts: Counts) -> Result<String> {
     let kernel = kernels::fetch(&Machine::here(project), series)?;
     let log = project.log(&format!("vm-{}", series.name()));
     let (said, console) = started_again(&log, STARTED, || boot(project, &kernel, program, series))?;
@@ -171,7 +235,7 @@ fn emulator_broke(console: &str, started: &str) -> bool {
 fn boot(
     project: &Project,
     kernel: &Kernel,
-    program: &Path,
+    program: &Program,
     series: Series,
 ) -> Result<(String, String)> {
     let machine = Machine::here(project);
@@ -232,7 +296,7 @@ fn boot(
 }
 
 /// busybox, the check with its libraries, and `/init`.
-fn write_initrd(file: &Path, busybox: &Path, program: &Path) -> Result<()> {
+fn write_initrd(file: &Path, busybox: &Path, program: &Program) -> Result<()> {
     let out = fs::File::create(file).with_context(|| format!("writing {}", file.display()))?;
     let mut archive = Initramfs::new(BufWriter::new(out));
     for folder in [
@@ -243,8 +307,9 @@ fn write_initrd(file: &Path, busybox: &Path, program: &Path) -> Result<()> {
     archive.console()?;
     archive.program("bin/busybox", &read(busybox)?)?;
     archive.program("init", INIT.as_bytes())?;
-    archive.program("check/program", &stripped(program, file)?)?;
-    add_libraries(&mut archive, program)?;
+    archive.program("check/program", &stripped(&program.file, file)?)?;
+    archive.program("check/arguments", program.arguments.as_bytes())?;
+    add_libraries(&mut archive, &program.file)?;
     archive.finish()?;
     Ok(())
 }

@@ -468,22 +468,6 @@ impl<H: Host> Worker<H> {
         self.parts.counters.sessions_evicted.add(evicted);
     }
 
-    /// Writes what was taken; the newest batch. After an error it may be
-    /// called again.
-    ///
-    /// # Errors
-    /// [`SpoolError`].
-    pub fn commit(&mut self) -> Result<u64, SpoolError> {
-        let mut written = self.close();
-        let newest = written.write();
-        if newest.is_ok() {
-            self.finish(written);
-        } else {
-            self.take_back(written);
-        }
-        newest
-    }
-
     /// Whether something was taken that is not closed.
     #[must_use]
     pub fn has_taken(&self) -> bool {
@@ -520,14 +504,6 @@ impl<H: Host> Worker<H> {
                 warn!(%error, session = %id, "The kernel keeps the row of a session that ended.");
             }
         }
-    }
-
-    /// A reading that could not be written is the present one again; nothing
-    /// was taken since.
-    fn take_back(&mut self, unwritten: Closed) {
-        self.reading = unwritten.reading;
-        self.waiting = unwritten.waiting;
-        self.ended = unwritten.ended;
     }
 
     /// Deletes what the collector has.

@@ -229,7 +229,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let uplink = Uplink {
         collector: config.collector.clone(),
         tls,
-        hello: hello(&shared.origin, &hooks, lists.as_ref()),
+        hello: hello(&shared.origin, &hooks, lists.as_ref())?,
         spool: path,
         newest: newest_out,
         acked,
@@ -304,11 +304,22 @@ fn spawn(
     others
 }
 
-fn hello(origin: &Origin, hooks: &[HookState], lists: Option<&Lists>) -> v1::Hello {
-    v1::Hello {
+fn hello(
+    origin: &Origin,
+    hooks: &[HookState],
+    lists: Option<&Lists>,
+) -> Result<v1::Hello, RunError> {
+    let mut instance = [0; 16];
+    let drawn = rustix::rand::getrandom(&mut instance, rustix::rand::GetRandomFlags::empty());
+    drawn.map_err(|source| RunError::File {
+        path: "/dev/urandom".into(),
+        source: source.into(),
+    })?;
+    Ok(v1::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         boot: origin.boot.to_bytes().to_vec(),
         hooks: hooks.iter().map(Into::into).collect(),
+        instance: instance.to_vec(),
         keeps_list: lists.is_some(),
-    }
+    })
 }

@@ -53,6 +53,9 @@ struct Collected {
     cut_after: AtomicUsize,
     /// Cuts a stream now.
     cut: tokio::sync::Notify,
+    /// Reads nothing after a greeting until it `hears` again.
+    deaf: AtomicBool,
+    hears: tokio::sync::Notify,
     /// Sent after each hello.
     first: Mutex<Vec<stream_response::Message>>,
 }
@@ -116,6 +119,9 @@ impl AgentService for Service {
                             message: Some(message),
                         }))
                         .await;
+                }
+                if collected.deaf.load(Ordering::SeqCst) {
+                    collected.hears.notified().await;
                 }
                 let cut = collected.cut_after.load(Ordering::SeqCst);
                 if cut > 0 && batches >= cut {
@@ -183,7 +189,11 @@ async fn serve(collected: &Arc<Collected>, tls: &Tls) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let service = AgentServiceServer::new(Service(Arc::clone(collected)));
-    let mut builder = Server::builder().tls_config(tls.server()).unwrap();
+    // What is not read is soon not taken either.
+    let mut builder = Server::builder()
+        .initial_stream_window_size(4_096)
+        .tls_config(tls.server())
+        .unwrap();
     tokio::spawn(
         builder
             .add_service(service)
@@ -282,6 +292,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             version: "0".into(),
             boot: boot.to_bytes().to_vec(),
             hooks: Vec::new(),
+            instance: Vec::new(),
             keeps_list: false,
         },
         spool: path,
@@ -499,16 +510,13 @@ async fn an_order_is_carried_out_once_and_its_receipt_is_sent_each_time() {
     assert_eq!(kills, 1);
 }
 
-/// The orders of a session come within microseconds: to freeze it, to let it go
-/// on, again, and to end it.
-#[tokio::test(flavor = "multi_thread")]
-async fn orders_about_one_session_are_carried_out_in_the_order_of_the_stream() {
-    const SESSIONS: u128 = 20;
+/// For each of so many sessions: to freeze it, to let it go on, again, and to
+/// end it.
+fn ordered(bench: &Bench, sessions: u128) -> Vec<stream_response::Message> {
     use v1::ContainMode::{Freeze, Kill, Release};
     let modes = [Freeze, Release, Freeze, Release, Kill];
-    let bench = bench("agent").await;
     let mut commands = Vec::new();
-    for number in 1..=SESSIONS {
+    for number in 1..=sessions {
         let session = session(number);
         for (at, mode) in (1_u128..).zip(modes) {
             commands.push(stream_response::Message::Contain(v1::ContainCommand {
@@ -523,6 +531,16 @@ async fn orders_about_one_session_are_carried_out_in_the_order_of_the_stream() {
         drop(marked);
         bench.sessions.lock().put(session).unwrap();
     }
+    commands
+}
+
+/// The orders of a session come within microseconds: to freeze it, to let it go
+/// on, again, and to end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_about_one_session_are_carried_out_in_the_order_of_the_stream() {
+    const SESSIONS: u128 = 20;
+    let bench = bench("agent").await;
+    let commands = ordered(&bench, SESSIONS);
     let wanted = commands.len();
     *bench.collected.first.lock().unwrap() = commands;
     bench.collected.cut.notify_one();
@@ -542,6 +560,33 @@ async fn orders_about_one_session_are_carried_out_in_the_order_of_the_stream() {
             ["hold", "release", "hold", "release", "kill"]
         );
     }
+}
+
+/// More receipts than the stream has room for, and a collector that takes none
+/// for as long as orders are carried out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_for_which_there_is_no_room_waits() {
+    const SESSIONS: usize = 50;
+    let bench = bench("agent").await;
+    let commands = ordered(&bench, 50);
+    let wanted = commands.len();
+    *bench.collected.first.lock().unwrap() = commands;
+    bench.collected.deaf.store(true, Ordering::SeqCst);
+    bench.collected.cut.notify_one();
+    let mut killed = 0;
+    until("every session is ended", || {
+        let asked = bench.marks.take_asked();
+        let kills = asked.iter().filter(|asked| asked.starts_with("kill "));
+        killed += kills.count();
+        killed >= SESSIONS
+    })
+    .await;
+    bench.collected.deaf.store(false, Ordering::SeqCst);
+    bench.collected.hears.notify_one();
+    until("every receipt came", || {
+        bench.collected.receipts.lock().unwrap().len() >= wanted
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,7 +117,9 @@ fn read(rig: &mut Rig, worker: &mut Worker<ThisHost>) -> usize {
             let is_end = |bytes: &&[u8]| matches!(decode(bytes), Ok(Record::SessionEnded(_)));
             ended |= ours.iter().any(is_end);
             worker.take_records(ours.into_iter(), TimeOffset::now());
-            worker.commit().unwrap();
+            let mut closed = worker.close();
+            closed.write().unwrap();
+            worker.finish(closed);
             let cursor = batch.cursor();
             ring.commit(cursor);
         }

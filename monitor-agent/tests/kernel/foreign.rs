@@ -285,7 +285,9 @@ fn used(rig: &mut Rig, worker: &mut Worker<ThisHost>, mark: SessionMark) -> Unix
                     at.insert(header.session, UnixNs(u64::try_from(unix_ns).unwrap()));
                 }
             }
-            worker.commit().unwrap();
+            let mut closed = worker.close();
+            closed.write().unwrap();
+            worker.finish(closed);
             ring.commit(batch.cursor());
         }
     }

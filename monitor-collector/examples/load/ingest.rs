@@ -170,6 +170,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         version: "load".into(),
         boot: host.boot(),
         hooks: Vec::new(),
+        instance: Vec::new(),
         keeps_list: false,
     });
     up.send(StreamRequest {

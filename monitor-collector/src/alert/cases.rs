@@ -1,7 +1,7 @@
 //! Every rule that comes with the collector: something inside, something
 //! outside, something on the border. A rule that lacks one fails.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use monitor_model::{
     event::{
@@ -13,7 +13,9 @@ use monitor_model::{
 };
 
 use super::{
-    Answer, Moment,
+    Alerter, Answer, Moment,
+    hosts::{OfHost, Present},
+    sign::Sign,
     tests::{DEDUPE, alerter_of, host_change, memory, socket, target},
 };
 use crate::{
@@ -29,9 +31,13 @@ enum Step {
     Found(Box<Event>, Fact),
     /// Somebody looks, this many seconds after the base; nobody is connected.
     Look(u64),
+    /// The same, and of these agents two spoke in turns.
+    Twice(&'static str),
+    /// Numbers of this host are given again.
+    Reused,
 }
 
-use Step::Look;
+use Step::{Look, Reused, Twice};
 
 /// What a rule must and must not fire at: at the last step, and at no other.
 struct Case {
@@ -471,6 +477,23 @@ fn of_hosts(cases: &mut BTreeMap<&'static str, Case>) {
         ),
     );
     cases.insert(
+        "agent-twice",
+        case(
+            vec![here(), Twice("jump-3")],
+            vec![here(), Look(0)],
+            // Told once; and a host of which nothing is stored is none.
+            (vec![here(), Twice("jump-4")], false),
+        ),
+    );
+    cases.insert(
+        "numbers-reused",
+        case(
+            vec![here(), Reused],
+            vec![here(), here()],
+            (vec![Reused], true),
+        ),
+    );
+    cases.insert(
         "probes-reloaded",
         case(
             vec![here(), here()],
@@ -585,6 +608,15 @@ fn cases() -> BTreeMap<&'static str, Case> {
     cases
 }
 
+/// How many alerts a look raises, when nobody is connected and this agent spoke twice.
+fn looked(alerter: &mut Alerter, twice: &str, moment: &Moment<'_>) -> usize {
+    let present = Present {
+        twice: twice.parse().into_iter().collect(),
+        ..Present::default()
+    };
+    alerter.look(&present, moment).raised.len()
+}
+
 /// How many alerts the rule alone raises at each step.
 fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
     let mut rules = standard(DEDUPE).unwrap();
@@ -599,7 +631,17 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
             granted_from: Some(BASE),
         };
         raised.push(match step {
-            Look(seconds) => alerter.look(&HashSet::new(), &moment(seconds)).raised.len(),
+            Look(seconds) => looked(&mut alerter, "", &moment(seconds)),
+            Twice(name) => looked(&mut alerter, name, &moment(0)),
+            Reused => {
+                let of = OfHost {
+                    sign: Sign::NumbersReused,
+                    event: base(started(false, None)).id,
+                    since: BASE,
+                    sentence: "jump-3 gives numbers again".to_owned(),
+                };
+                alerter.of_host(of, &moment(0)).into_iter().count()
+            }
             Step::Found(mut event, fact) => {
                 event.id.sequence = at;
                 let mut entry = entry_of(*event, at);

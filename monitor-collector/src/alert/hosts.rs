@@ -1,10 +1,10 @@
 //! What stands out of a host over time: its clock, its probes, its silence.
 //!
-//! In: events in stored order; who is connected. Out: signs. Bound:
+//! In: events in stored order; who is present. Out: signs. Bound:
 //! [`HOSTS_MAX`] hosts, one a certificate; the longest unheard is forgotten.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -35,13 +35,26 @@ pub(super) struct Found {
     pub(super) others: Vec<TenantId>,
 }
 
-/// A host that fell silent.
+/// Whose agents are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Those that are connected.
+    pub connected: HashSet<AgentName>,
+    /// Those of which two spoke in turns since the last look.
+    pub twice: BTreeSet<AgentName>,
+}
+
+/// What a host shows that no event tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Silence {
-    /// The last that was stored of it.
-    pub(super) last: EventId,
-    /// Since when nothing is heard.
-    pub(super) since: UnixNs,
+pub struct OfHost {
+    /// The sign.
+    pub sign: Sign,
+    /// The event that it is about; the last that was stored, where it is about none.
+    pub event: EventId,
+    /// Since when.
+    pub since: UnixNs,
+    /// What happened; names no tenant.
+    pub sentence: String,
 }
 
 #[derive(Clone, Debug)]
@@ -94,17 +107,28 @@ impl Hosts {
         found
     }
 
-    /// Looks who is connected, and names those that fell silent; each once,
-    /// until it is heard again. Also says whether one was.
+    /// Looks who is present, and names those that fell silent, each once until
+    /// it is heard again, and those that are there twice. Also says whether one
+    /// was heard again.
     pub(super) fn look(
         &mut self,
-        connected: &HashSet<AgentName>,
+        present: &Present,
         now: UnixNs,
         silent: Duration,
-    ) -> (Vec<Silence>, bool) {
+    ) -> (Vec<OfHost>, bool) {
         let (mut found, mut heard_again) = (Vec::new(), false);
         for (name, host) in &mut self.table {
-            if connected.contains(name) {
+            if present.twice.contains(name) {
+                found.push(OfHost {
+                    sign: Sign::AgentTwice,
+                    event: host.last.clone(),
+                    since: now,
+                    sentence: format!(
+                        "two agents speak in the name of {name}, in turns: its key is in two places"
+                    ),
+                });
+            }
+            if present.connected.contains(name) {
                 host.heard = Some(now);
                 if std::mem::take(&mut host.silent) {
                     heard_again = true;
@@ -116,11 +140,16 @@ impl Hosts {
             if !host.silent && now.since(since) >= silent {
                 host.silent = true;
                 self.changed.insert(name.clone());
-                let last = host.last.clone();
-                found.push(Silence { last, since });
+                let seconds = now.since(since).as_secs();
+                found.push(OfHost {
+                    sign: Sign::AgentSilent,
+                    event: host.last.clone(),
+                    since,
+                    sentence: format!("nothing is heard of {name} for {seconds} s"),
+                });
             }
         }
-        found.sort_by(|one, two| one.last.agent.cmp(&two.last.agent));
+        found.sort_by(|one, two| one.event.agent.cmp(&two.event.agent));
         (found, heard_again)
     }
 

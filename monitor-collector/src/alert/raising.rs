@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Firing, Moment,
     counting::Mark,
-    hosts::{Found, Silence},
+    hosts::{Found, OfHost},
     rule::{Counted, Rule},
 };
 use crate::{ledger::Entry, state::Raised};
@@ -88,27 +88,26 @@ pub(super) fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment
     }
 }
 
-/// Of a silence no event tells: the last before it is named.
-pub(super) fn silence_alert(
-    rule: &Rule,
-    silence: Silence,
-    moment: &Moment<'_>,
-    stamp: UnixNs,
-) -> Raised {
-    let Silence { last, since } = silence;
-    let seconds = moment.at.since(since).as_secs();
-    let host = last.agent.clone();
-    let sentence = format!("nothing is heard of {host} for {seconds} s");
-    let digest = name_bits("silence", &last);
+/// What alerts about the same of a host share.
+pub(super) fn host_fold(rule: &Rule, of: &OfHost) -> String {
+    format!("{}\nhost {}\n{}", rule.id, of.event.agent, of.sign.as_str())
+}
+
+/// Of what a host shows no event tells: the one that it is about is named.
+pub(super) fn host_alert(rule: &Rule, of: OfHost, moment: &Moment<'_>, stamp: UnixNs) -> Raised {
+    let fold = host_fold(rule, &of);
+    let OfHost {
+        sign,
+        event,
+        since,
+        sentence,
+    } = of;
+    let host = event.agent.clone();
+    let digest = name_bits(sign.as_str(), &event);
     Raised {
         stamp,
         outside: sentence.clone(),
-        fold: format!(
-            "{}
-host {host}
-silence",
-            rule.id
-        ),
+        fold,
         of_event: false,
         alert: Alert {
             id: AlertId::from_parts(stamp, digest),
@@ -121,8 +120,8 @@ silence",
             severity: rule.severity,
             at: moment.at,
             event_at: since,
-            events: vec![last.clone()],
-            event: last,
+            events: vec![event.clone()],
+            event,
             host,
             session: None,
             principal: None,

@@ -8,6 +8,10 @@ use serde::Serialize;
 pub enum Sign {
     /// Nothing is heard of a host's agent.
     AgentSilent,
+    /// Two agents speak in one host's name.
+    AgentTwice,
+    /// A host's agent gives numbers to events that others have.
+    NumbersReused,
     /// A host's real-time clock was set, forward or back.
     ClockMoved,
     /// The probes of a host were gone while it ran, and were loaded anew.
@@ -20,8 +24,10 @@ pub enum Sign {
 
 impl Sign {
     /// Every sign.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::AgentSilent,
+        Self::AgentTwice,
+        Self::NumbersReused,
         Self::ClockMoved,
         Self::ProbesReloaded,
         Self::DormantGrant,
@@ -33,6 +39,8 @@ impl Sign {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AgentSilent => "agent_silent",
+            Self::AgentTwice => "agent_twice",
+            Self::NumbersReused => "numbers_reused",
             Self::ClockMoved => "clock_moved",
             Self::ProbesReloaded => "probes_reloaded",
             Self::DormantGrant => "dormant_grant",
@@ -45,6 +53,12 @@ impl Sign {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::AgentSilent => "Nothing is heard of a host's agent.",
+            Self::AgentTwice => {
+                "Two agents speak in one host's name, in turns: one of them is a copy."
+            }
+            Self::NumbersReused => {
+                "A host's agent gives numbers to events that others have: it was set back, or is a copy."
+            }
             Self::ClockMoved => "A host's real-time clock was set, forward or back.",
             Self::ProbesReloaded => {
                 "The probes of a host were gone while it ran, and were loaded anew."

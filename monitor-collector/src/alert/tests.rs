@@ -530,18 +530,21 @@ fn tables_of_what_is_counted_do_not_grow_without_end() {
 fn a_host_is_silent_once_until_it_is_heard_again_also_over_a_restart() {
     let mut alerter = default_alerter();
     answer(&mut alerter, &read(1, "/srv/acme/a", 0));
-    let here: HashSet<AgentName> = ["jump-3".parse().unwrap()].into();
-    let look = |alerter: &mut Alerter, connected: &HashSet<AgentName>, seconds| {
+    let here = Present {
+        connected: ["jump-3".parse().unwrap()].into(),
+        ..Present::default()
+    };
+    let look = |alerter: &mut Alerter, present: &Present, seconds| {
         let moment = Moment {
             at: at_seconds(seconds),
             stamp: at_seconds(seconds),
             standing: None,
             granted_from: None,
         };
-        let looked = alerter.look(connected, &moment);
+        let looked = alerter.look(present, &moment);
         (looked.raised.len(), looked.moved)
     };
-    let nobody = HashSet::new();
+    let nobody = Present::default();
     assert_eq!(look(&mut alerter, &here, 10), (0, false));
     assert_eq!(look(&mut alerter, &nobody, 69), (0, false));
     assert_eq!(look(&mut alerter, &nobody, 70), (1, true));

@@ -271,6 +271,18 @@ pub(super) fn parsed<T: std::str::FromStr>(
         .map_err(|_| wrong(key, value, wanted))
 }
 
+/// A tenant that is given; `has` tells those.
+pub(super) fn known(
+    key: &'static str,
+    tenant: &Spanned<String>,
+    has: impl Fn(&TenantId) -> bool,
+) -> Result<TenantId, Wrong> {
+    let found: Option<TenantId> = tenant.get_ref().parse().ok();
+    found
+        .filter(|id| has(id))
+        .ok_or_else(|| wrong(key, tenant, "no tenant of that name is given"))
+}
+
 pub(super) fn each<T: std::str::FromStr>(
     key: &'static str,
     values: &[Spanned<String>],

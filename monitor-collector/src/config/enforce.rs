@@ -11,7 +11,7 @@ use monitor_model::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::check::{Wrong, one, unstated, wrong};
+use super::check::{Wrong, known, one, seconds, unstated, wrong};
 
 /// Most rules.
 pub const ENFORCE_RULES_MAX: usize = 1_000;
@@ -108,17 +108,14 @@ pub(super) fn checked(
         return Err(wrong("enforce.rule.mode", &beyond.mode, &wanted));
     }
     let leases = LEASE_SECONDS_MIN..=LEASE_SECONDS_MAX;
-    if !leases.contains(lease_seconds.get_ref()) {
-        let wanted = format!("give {LEASE_SECONDS_MIN} to {LEASE_SECONDS_MAX} seconds");
-        return Err(wrong("enforce.lease_seconds", &lease_seconds, &wanted));
-    }
+    let lease = seconds("enforce.lease_seconds", &lease_seconds, leases)?;
     let rules = rule.into_iter().map(|raw| checked_rule(raw, &has));
     Ok(EnforcePolicy {
         modes: Modes {
             otherwise: one("enforce.mode", &mode, &Mode::ALL, Mode::as_str)?,
             rules: rules.collect::<Result<_, _>>()?,
         },
-        lease: Duration::from_secs(lease_seconds.into_inner()),
+        lease,
         when_away: one("enforce.when_away", &when_away, &Away::ALL, Away::as_str)?,
     })
 }
@@ -129,13 +126,7 @@ fn checked_rule(raw: RawRule, has: impl Fn(&TenantId) -> bool) -> Result<ModeRul
         reason,
         mode,
     } = raw;
-    let known = |name: &Spanned<String>| {
-        let found: Option<TenantId> = name.get_ref().parse().ok();
-        let wanted = "no tenant of that name is given";
-        found
-            .filter(|id| has(id))
-            .ok_or_else(|| wrong("enforce.rule.tenant", name, wanted))
-    };
+    let known = |name| known("enforce.rule.tenant", name, &has);
     let reasons =
         |name: &Spanned<String>| one("enforce.rule.reason", name, &REASONS, OutReason::as_str);
     Ok(ModeRule {

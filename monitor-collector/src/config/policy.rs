@@ -18,7 +18,7 @@ use toml::Spanned;
 
 use super::{
     INCLUDES_MAX, RESOLVE_MINUTES_MAX, TENANTS_MAX, ZONES_MAX,
-    check::{Wrong, each, parsed, wrong},
+    check::{Wrong, each, known, parsed, wrong},
     names::{NAMES_MAX, Names as _, SystemNames},
     raw,
     retention::Retention,
@@ -271,14 +271,7 @@ impl Draft {
     }
 
     fn known(&self, tenant: &Spanned<String>) -> Result<TenantId, Wrong> {
-        let found = tenant.get_ref().parse().ok();
-        found.filter(|id| self.has(id)).ok_or_else(|| {
-            wrong(
-                "credential.tenant",
-                tenant,
-                "no tenant of that name is given",
-            )
-        })
+        known("credential.tenant", tenant, |id| self.has(id))
     }
 }
 

@@ -9,7 +9,7 @@ use monitor_model::{alert::Response, grant::Tier, id::TenantId};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::check::{Wrong, one, parsed, unstated, wrong};
+use super::check::{Wrong, known, one, parsed, unstated, wrong};
 
 /// Most limits.
 pub const LIMITS_MAX: usize = 1_000;
@@ -201,13 +201,7 @@ fn checked_limit(raw: RawLimit, has: impl Fn(&TenantId) -> bool) -> Result<Limit
         tier,
         at_most,
     } = raw;
-    let known = |name: &Spanned<String>| {
-        let found: Option<TenantId> = name.get_ref().parse().ok();
-        let wanted = "no tenant of that name is given";
-        found
-            .filter(|id| has(id))
-            .ok_or_else(|| wrong("response.limit.tenant", name, wanted))
-    };
+    let known = |name| known("response.limit.tenant", name, &has);
     Ok(Limit {
         tenant: tenant.as_ref().map(known).transpose()?,
         tier: tier

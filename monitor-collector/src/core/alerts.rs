@@ -1,11 +1,11 @@
 //! Alerts that follow from stored entries, and what people do with them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use monitor_model::{
     alert::{AlertState, AlertStep, STEPS_MAX},
     clock::UnixNs,
-    id::{AgentName, AlertId},
+    id::AlertId,
     revocation::life::Standing,
     verdict::Verdict,
 };
@@ -13,7 +13,11 @@ use tracing::info;
 
 use super::{Core, CoreError, Refusal};
 use crate::{
-    alert::{Answer, Looked, Moment, telling},
+    alert::{
+        Answer, Looked, Moment,
+        hosts::{OfHost, Present},
+        telling,
+    },
     ledger::Entry,
     state::Raised,
 };
@@ -101,19 +105,14 @@ impl Core {
         Ok(())
     }
 
-    /// Notes whose agents are connected now, and raises an alert for each host
-    /// that fell silent; orders whose time is over end. On disk after [`Core::publish`].
+    /// Notes whose agents are there now, and raises an alert for each host that
+    /// fell silent or is there twice; orders whose time is over end. On disk after
+    /// [`Core::publish`].
     ///
     /// # Errors
     /// [`CoreError`]; the core must be opened anew.
-    pub fn look(&mut self, connected: &HashSet<AgentName>) -> Result<(), CoreError> {
-        let moment = Moment {
-            at: self.clock.now(),
-            stamp: UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now()),
-            standing: None,
-            granted_from: None,
-        };
-        let Looked { raised, moved } = self.alerter.look(connected, &moment);
+    pub fn look(&mut self, present: &Present) -> Result<(), CoreError> {
+        let Looked { raised, moved } = self.alerter.look(present, &self.no_events_moment());
         for raised in &raised {
             self.raise(raised)?;
         }
@@ -123,6 +122,27 @@ impl Core {
         self.expire()?;
         self.raised.extend(raised.into_iter().map(Arc::new));
         Ok(())
+    }
+
+    /// Raises an alert about what a host shows, unless it was raised. On disk
+    /// after [`Core::publish`].
+    pub(super) fn raise_of_host(&mut self, of: OfHost) -> Result<(), CoreError> {
+        let moment = self.no_events_moment();
+        if let Some(raised) = self.alerter.of_host(of, &moment) {
+            self.raise(&raised)?;
+            self.raised.push(Arc::new(raised));
+        }
+        Ok(())
+    }
+
+    /// The moment of an alert that no stored event raises.
+    fn no_events_moment(&self) -> Moment<'static> {
+        Moment {
+            at: self.clock.now(),
+            stamp: UnixNs(self.stamp.0.saturating_add(1)).max(self.clock.now()),
+            standing: None,
+            granted_from: None,
+        }
     }
 
     /// Alerts that no stored event raised since the last time.

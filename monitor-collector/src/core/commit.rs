@@ -1,4 +1,4 @@
-//! Ledgers side by side.
+//! Ledgers side by side, and beside what follows from their entries.
 //!
 //! Each ledger is a file of its own, and the disk takes several at once better
 //! than one after the other: what is waited for is the disk, not the processor.
@@ -30,22 +30,25 @@ pub(super) fn pool(ledgers: usize) -> Result<ThreadPool, CoreError> {
         })
 }
 
-/// Puts everything that was added to some ledgers on disk.
-///
-/// # Errors
-/// [`LedgerError`] of one that could not be; others may be on disk.
-pub(super) fn all<'a>(
+/// Puts everything that was added to some ledgers on disk, and does something
+/// else meanwhile: what came of both.
+pub(super) fn beside<'a, T>(
     pool: &ThreadPool,
     ledgers: impl Iterator<Item = &'a mut Ledger>,
     now: UnixNs,
-) -> Result<(), LedgerError> {
-    let mut waiting: Vec<&mut Ledger> = ledgers.filter(|ledger| ledger.waits(now)).collect();
-    match waiting.as_mut_slice() {
-        [] => Ok(()),
-        [ledger] => ledger.commit(now),
-        [..] => pool.install(|| {
-            let waiting = waiting.into_par_iter();
-            waiting.try_for_each(|ledger| ledger.commit(now))
-        }),
+    meanwhile: impl FnOnce() -> T,
+) -> (Result<(), LedgerError>, T) {
+    let waiting: Vec<&mut Ledger> = ledgers.filter(|ledger| ledger.waits(now)).collect();
+    let mut committed = Ok(());
+    if waiting.is_empty() {
+        return (committed, meanwhile());
     }
+    let done = pool.in_place_scope(|scope| {
+        scope.spawn(|_| {
+            let waiting = waiting.into_par_iter();
+            committed = waiting.try_for_each(|ledger| ledger.commit(now));
+        });
+        meanwhile()
+    });
+    (committed, done)
 }

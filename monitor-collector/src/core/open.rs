@@ -93,7 +93,8 @@ impl Core {
                 ..Tables::default()
             },
             ledgers,
-            pool,
+            pool: Arc::new(pool),
+            home: home.clone(),
             state,
             tables_orders_moved: true,
             response: config.response.clone(),
@@ -186,12 +187,11 @@ impl Core {
                 let id = &entry.judged.event.id;
                 let stream = Stream::from(id);
                 // One that is not known is read from the ledgers when it speaks.
-                if !self.dedupe.is_unknown(&stream) {
-                    self.dedupe.insert(&stream, id.sequence);
-                }
+                self.dedupe.insert(&stream, id.sequence);
             }
             let entries: Vec<Arc<Entry>> = entries.into_iter().map(Arc::new).collect();
             made_good += self.follow(&entries)?.len();
+            self.note_when_due()?;
             after = seen;
         }
         if made_good > 0 {

@@ -26,7 +26,7 @@ pub struct Place {
 
 impl Core {
     /// Removes what is over from a place on, and says so; gives the place to go
-    /// on from, none at the end. On disk after the next [`Core::store`].
+    /// on from, none at the end. On disk after the next [`Core::settle`].
     ///
     /// # Errors
     /// [`CoreError`]; the core must be opened anew.

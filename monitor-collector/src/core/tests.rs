@@ -16,6 +16,7 @@ use super::{
     *,
 };
 use crate::{
+    alert::hosts::Present,
     config::{Config, DEFAULT, response::ResponseMode},
     state::read::{AlertFilter, StateReader},
     testing::{
@@ -28,6 +29,7 @@ mod life;
 mod past;
 mod policy;
 mod retention;
+mod reused;
 mod voice;
 
 fn config(folder: &Path) -> Config {
@@ -76,9 +78,15 @@ fn read(sequence: u64, tenant: &str) -> Event {
     )
 }
 
+/// Stored: a stop before [`Core::publish`] undoes what followed.
+fn settled(core: &mut Core, batches: Vec<Batch>) -> (Stored, Vec<Arc<Raised>>) {
+    let stored = core.take_in(batches).unwrap();
+    let raised = core.settle(&stored.entries).unwrap();
+    (stored, raised)
+}
+
 fn take(core: &mut Core, events: &[Event]) -> Vec<Arc<Raised>> {
-    let stored = core.store(vec![batch(events)]).unwrap();
-    let raised = core.follow(&stored.entries).unwrap();
+    let (_, raised) = settled(core, vec![batch(events)]);
     core.publish().unwrap();
     raised
 }
@@ -124,15 +132,15 @@ fn replayed_batches_are_stored_once_even_after_a_restart() {
     let events = [read(1, "acme"), read(2, "globex"), read(3, "acme")];
     let mut core = open(folder.path());
     assert_eq!(
-        core.store(vec![batch(&events), batch(&events)])
-            .unwrap()
+        settled(&mut core, vec![batch(&events), batch(&events)])
+            .0
             .entries
             .len(),
         3
     );
     drop(core);
     let mut core = open(folder.path());
-    let stored = core.store(vec![batch(&events)]).unwrap();
+    let (stored, _) = settled(&mut core, vec![batch(&events)]);
     assert_eq!((stored.entries.len(), stored.duplicates), (0, 3));
     drop(core);
     let data = config(folder.path()).data_dir;
@@ -146,8 +154,10 @@ fn alerts_are_raised_exactly_once_when_stopped_between_ledger_and_alert() {
     let mut core = open(folder.path());
     granted(&mut core);
     take(&mut core, &[login(1, session_id(1), 7)]);
-    core.store(vec![batch(&[read(1, "globex"), read(2, "globex")])])
-        .unwrap();
+    settled(
+        &mut core,
+        vec![batch(&[read(1, "globex"), read(2, "globex")])],
+    );
     drop(core);
     assert!(alerts(folder.path()).is_empty());
     let core = open(folder.path());
@@ -213,7 +223,7 @@ fn an_order_ends_grants_denies_certificates_and_commands_hosts() {
     );
     let mut later = read(1, "acme");
     later.at = SystemClock.now();
-    let stored = core.store(vec![batch(&[later])]).unwrap();
+    let (stored, _) = settled(&mut core, vec![batch(&[later])]);
     let verdict = stored.entries[0].judged.judgement.verdict.to_string();
     assert!(verdict.contains("ended"), "{verdict}");
 }
@@ -435,7 +445,7 @@ proptest! {
             let mut core = open(folder.path());
             let mut placed = std::collections::BTreeSet::new();
             for part in events.chunks(cut) {
-                for entry in core.store(vec![batch(part)]).unwrap().entries {
+                for entry in settled(&mut core, vec![batch(part)]).0.entries {
                     assert!(placed.insert((entry.judged.event.id.to_string(), entry.ledger.to_string())));
                 }
             }
@@ -584,8 +594,11 @@ fn what_stood_out_before_a_restart_counts_after_it() {
 #[test]
 fn a_host_that_was_heard_again_can_fall_silent_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let here: std::collections::HashSet<AgentName> = ["jump-1".parse().unwrap()].into();
-    let nobody = std::collections::HashSet::new();
+    let here = Present {
+        connected: ["jump-1".parse().unwrap()].into(),
+        ..Present::default()
+    };
+    let nobody = Present::default();
     let open = || {
         let mut config = config(folder.path());
         config.rules = crate::config::rules::standard(config.silent).unwrap();
@@ -593,8 +606,8 @@ fn a_host_that_was_heard_again_can_fall_silent_again_after_a_restart() {
         config.silent = std::time::Duration::ZERO;
         Core::open(&config, Arc::new(SystemClock)).unwrap()
     };
-    let look = |core: &mut Core, connected: &std::collections::HashSet<AgentName>| {
-        core.look(connected).unwrap();
+    let look = |core: &mut Core, present: &Present| {
+        core.look(present).unwrap();
         core.publish().unwrap();
         core.take_raised().len()
     };

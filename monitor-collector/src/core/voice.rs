@@ -6,7 +6,7 @@
 //! can be said again whole. Nothing follows from these events: no alert, no
 //! session, no use of a grant.
 
-use std::{collections::btree_map::Entry as MapEntry, sync::Arc};
+use std::collections::btree_map::Entry as MapEntry;
 
 use monitor_model::{
     event::{Action, Attribution, Event, Lineage},
@@ -79,7 +79,7 @@ impl Core {
         Ok(())
     }
 
-    /// Says something that has a name; it is on disk after the next [`Core::store`].
+    /// Says something that has a name; it is on disk after the next [`Core::settle`].
     pub fn say(&mut self, said: impl IntoIterator<Item = Said>) {
         self.said.extend(said);
     }
@@ -94,7 +94,7 @@ impl Core {
             };
             let event_bytes = monitor_proto::encode_event(&event);
             match self.append(event, event_bytes)? {
-                Some(entry) => stored.entries.push(Arc::new(entry)),
+                Some(entry) => stored.entries.push(entry),
                 None => stored.duplicates += 1,
             }
         }

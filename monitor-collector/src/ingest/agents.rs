@@ -1,10 +1,11 @@
 //! Which agents are connected, and what each was shown.
 //!
 //! Bound: one stream an agent, as named by its certificate; a newer stream ends
-//! the older.
+//! the older. Of each name the last [`EARLIER_MAX`] agents are remembered that
+//! another took the place of.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,8 +15,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::alert::hosts::Present;
+
 /// How long an answer waits for agents to be shown a table.
 pub const SHOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most earlier agents of one name that are remembered.
+pub const EARLIER_MAX: usize = 8;
+
+/// What an agent drew when it started; empty where it draws nothing.
+pub type Instance = Vec<u8>;
 
 /// Agents that are connected.
 #[derive(Debug, Default)]
@@ -27,6 +36,35 @@ pub struct Agents {
 struct Table {
     streams: HashMap<AgentName, Stream>,
     next: u64,
+    spoke: HashMap<AgentName, Spoke>,
+    /// Of whom an earlier one came back, since the last look.
+    twice: BTreeSet<AgentName>,
+}
+
+/// Which agents spoke in one name.
+#[derive(Debug, Default)]
+struct Spoke {
+    last: Instance,
+    earlier: VecDeque<Instance>,
+}
+
+impl Spoke {
+    /// Notes who speaks now; whether another one took its place before. An agent
+    /// that was started anew never comes back as who it was.
+    fn again(&mut self, instance: Instance) -> bool {
+        if instance.is_empty() || instance == self.last {
+            return false;
+        }
+        let came_back = self.earlier.contains(&instance);
+        let before = std::mem::replace(&mut self.last, instance);
+        if !before.is_empty() && !self.earlier.contains(&before) {
+            if self.earlier.len() >= EARLIER_MAX {
+                self.earlier.pop_front();
+            }
+            self.earlier.push_back(before);
+        }
+        came_back
+    }
 }
 
 #[derive(Debug)]
@@ -46,12 +84,25 @@ pub struct Place {
 }
 
 impl Agents {
-    /// Takes an agent's new stream; an older one of the same agent is ended.
+    /// Takes an agent's new stream; an older one of the same name is ended.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, agent: &AgentName, stop: &CancellationToken) -> Place {
+    pub fn enter(
+        self: &Arc<Self>,
+        agent: &AgentName,
+        instance: Instance,
+        stop: &CancellationToken,
+    ) -> Place {
         let (shown, seen) = watch::channel(0);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.next += 1;
+        if table
+            .spoke
+            .entry(agent.clone())
+            .or_default()
+            .again(instance)
+        {
+            table.twice.insert(agent.clone());
+        }
         let number = table.next;
         let stream = Stream {
             number,
@@ -74,6 +125,16 @@ impl Agents {
     pub fn connected(&self) -> HashSet<AgentName> {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.streams.keys().cloned().collect()
+    }
+
+    /// Who is connected now, and of whom two spoke in turns since the last time.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        Present {
+            connected: table.streams.keys().cloned().collect(),
+            twice: std::mem::take(&mut table.twice),
+        }
     }
 
     /// Waits until every connected agent was shown this version of the grants,
@@ -138,5 +199,33 @@ impl Drop for Place {
         {
             table.streams.remove(&self.agent);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_comes_back_after_another_took_its_place_is_there_twice() {
+        let agents = Arc::new(Agents::default());
+        let name: AgentName = "jump-1".parse().unwrap();
+        let enter = |instance: &[u8]| {
+            drop(agents.enter(&name, instance.to_vec(), &CancellationToken::new()));
+            agents.present().twice
+        };
+        // One that connects again, restarts, and agents that draw nothing.
+        for instance in [&b"a"[..], b"a", b"", b"b", b"", b"b", b"c"] {
+            assert_eq!(enter(instance), BTreeSet::new());
+        }
+        assert_eq!(enter(b"b"), BTreeSet::from([name.clone()]));
+        assert_eq!(enter(b"b"), BTreeSet::new(), "told once a turn");
+        assert_eq!(enter(b"c"), BTreeSet::from([name.clone()]));
+        // Restarts for years are remembered in bounds.
+        for number in 0_u32..100 {
+            assert_eq!(enter(&number.to_be_bytes()), BTreeSet::new());
+        }
+        assert_eq!(enter(b"c"), BTreeSet::new(), "long forgotten");
+        assert_eq!(enter(&98_u32.to_be_bytes()), BTreeSet::from([name.clone()]));
     }
 }

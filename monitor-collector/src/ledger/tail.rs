@@ -14,6 +14,11 @@ use rusqlite::Connection;
 
 use super::{Head, LedgerError, integer};
 
+/// The first block of the last so many entries. It looks at two rows, however
+/// many there are.
+const BEGIN: &str = "SELECT coalesce((SELECT first FROM block WHERE first <=
+    (SELECT first + count FROM block ORDER BY first DESC LIMIT 1) - ?1 ORDER BY first DESC LIMIT 1), 1)";
+
 /// Checks the blocks of about the last entries, says where the ledger ends, and
 /// gives what lies in the small blocks there that may still become one.
 pub(super) fn check(
@@ -23,10 +28,8 @@ pub(super) fn check(
     entries: u64,
 ) -> Result<(Head, Filling), LedgerError> {
     let sqlite = |source| LedgerError::sqlite(path, source);
-    let begin = "SELECT coalesce((SELECT first FROM block WHERE first <=
-                     (SELECT max(first + count) FROM block) - ?1 ORDER BY first DESC LIMIT 1), 1)";
     let begin: i64 = connection
-        .query_row(begin, [integer(entries)], |row| row.get(0))
+        .query_row(BEGIN, [integer(entries)], |row| row.get(0))
         .map_err(sqlite)?;
     let mut head = Head {
         position: super::number(begin).saturating_sub(1),
@@ -133,4 +136,28 @@ fn removed(block: &Block, path: &Path, mut head: Head) -> Result<Head, LedgerErr
         return Err(LedgerError::broken(path, block.first, cause));
     }
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn where_the_end_begins_is_found_without_going_through_the_file() {
+        let connection = Connection::open_in_memory().unwrap();
+        let table = "CREATE TABLE block (first INTEGER PRIMARY KEY, count INTEGER NOT NULL)";
+        connection.execute_batch(table).unwrap();
+        for number in 0..1_000 {
+            let row = [number * 256 + 1, 256];
+            let insert = "INSERT INTO block VALUES (?1, ?2)";
+            connection.execute(insert, row).unwrap();
+        }
+        let mut statement = connection.prepare(BEGIN).unwrap();
+        let begin: i64 = statement.query_row([600], |row| row.get(0)).unwrap();
+        assert_eq!(begin, 997 * 256 + 1);
+        let steps = statement.get_status(StatementStatus::FullscanStep);
+        assert!(steps <= 2, "{steps} rows");
+    }
 }

@@ -1,6 +1,6 @@
 //! What others ask of the writer, and why it was not carried out.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use monitor_model::{
     event::Receipt,
@@ -12,6 +12,7 @@ use monitor_model::{
 use tokio::sync::oneshot;
 
 use crate::{
+    alert::hosts::Present,
     config::Config,
     core::{
         Refusal,
@@ -88,8 +89,8 @@ pub enum Request {
     /// Remove content whose time is over, from a place on; answers with the
     /// place to go on from.
     Sweep(Option<Place>, Reply<Option<Place>>),
-    /// Note whose agents are connected.
-    Look(HashSet<AgentName>, Reply<()>),
+    /// Note whose agents are there.
+    Look(Present, Reply<()>),
 }
 
 /// A review as somebody gives it.

@@ -20,18 +20,19 @@ pub(super) struct Waiting {
 
 /// Parts with batches whose set-aside events find no room.
 pub(super) fn admitted(
-    core: &Core,
+    core: &mut Core,
     jobs: Vec<Job>,
 ) -> Result<(Vec<Batch>, Vec<Waiting>), CoreError> {
     let (mut batches, mut waiting) = (
         Vec::with_capacity(jobs.len()),
         Vec::with_capacity(jobs.len()),
     );
-    for job in jobs {
+    for mut job in jobs {
         // After a batch that failed, none of the same stream is taken.
         if job.fate.borrow().failed.is_some() {
             continue;
         }
+        core.aside_reused(job.number, &mut job.batch)?;
         if !core.takes_aside(&job.batch)? {
             fail(&[job], Failed::Quarantine);
             continue;
@@ -115,8 +116,8 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
         Request::Acked(acked, reply) => answer(reply, core.acked(*acked)?),
         Request::Handle(handling, reply) => answer(reply, core.handle(*handling)?),
         Request::Sweep(from, reply) => answer(reply, Ok(core.sweep(from)?)),
-        Request::Look(connected, reply) => {
-            core.look(&connected)?;
+        Request::Look(present, reply) => {
+            core.look(&present)?;
             answer(reply, Ok(()))
         }
         Request::PutList(list, reply) => answer(reply, core.put_list(*list)?),

@@ -60,6 +60,14 @@ fn start(folder: &Path, epoch: &str) -> Bench {
 }
 
 impl Bench {
+    /// Puts what was taken on disk, as the pipeline does.
+    fn commit(&mut self) -> Result<u64, SpoolError> {
+        let mut closed = self.worker.close();
+        let newest = closed.write()?;
+        self.worker.finish(closed);
+        Ok(newest)
+    }
+
     fn take(&mut self, record: &[u8]) {
         aligned(record, |record| {
             self.worker.take_records(std::iter::once(record), OFFSET);
@@ -99,7 +107,7 @@ fn records_read_again_after_a_kill_are_told_once() {
     for sequence in 1..=3 {
         bench.take(&exec(sequence, SessionMark::NONE, &["x"]));
     }
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     // Read, and killed before they were on disk.
     bench.take(&exec(4, SessionMark::NONE, &["x"]));
     drop(bench);
@@ -108,7 +116,7 @@ fn records_read_again_after_a_kill_are_told_once() {
     for sequence in 2..=5 {
         bench.take(&exec(sequence, SessionMark::NONE, &["x"]));
     }
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     assert_eq!(
         numbers(folder.path()),
         (1..=5).map(|number| (CPU, number)).collect::<Vec<_>>()
@@ -122,16 +130,16 @@ fn numbers_go_on_when_the_probes_are_loaded_anew() {
     let mut bench = start(folder.path(), "e1");
     bench.take(&exec(1, SessionMark::NONE, &["x"]));
     bench.take(&exec(3, SessionMark::NONE, &["x"]));
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     drop(bench);
     let mut bench = start(folder.path(), "e2");
     bench.take(&exec(1, SessionMark::NONE, &["x"]));
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     drop(bench);
     let mut bench = start(folder.path(), "e2");
     bench.take(&exec(1, SessionMark::NONE, &["x"]));
     bench.take(&exec(2, SessionMark::NONE, &["x"]));
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     let wanted = [(CPU, 1), (CPU, 3), (Source::Agent, 1), (CPU, 4), (CPU, 5)];
     assert_eq!(numbers(folder.path()), wanted);
     let Action::Gap {
@@ -161,7 +169,7 @@ fn drops_and_unreadable_records_are_named() {
     }];
     bench.worker.settle(&counted);
     bench.worker.settle(&counted);
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     let gaps: Vec<_> = events(folder.path())
         .into_iter()
         .filter_map(|event| {
@@ -205,20 +213,20 @@ fn a_session_is_known_again_and_ends_once() {
     note.kept = Some(kept);
     bench.worker.take_note(note);
     assert!(on_disk.try_recv().is_err());
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     on_disk.try_recv().unwrap();
     drop(bench);
     let mut bench = start(folder.path(), "e1");
     bench.take(&exec(1, mark_of(row.id), &["mysql", "-pS3cret"]));
     bench.take(&session_ended(2, mark_of(row.id)));
     bench.take(&exec(3, mark_of(row.id), &["late"]));
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     assert_eq!(bench.marks.take_asked(), [format!("forget {}", row.id)]);
     drop(bench);
     let mut bench = start(folder.path(), "e1");
     bench.worker.close_dead_sessions();
     bench.take(&exec(4, mark_of(row.id), &["later"]));
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     let events = events(folder.path());
     let kinds: Vec<_> = events
         .iter()
@@ -257,7 +265,7 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
         note.keep = Some(Keep::Session(Box::new(row)));
         bench.worker.take_note(note);
     }
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     drop(bench);
     for _ in 0..2 {
         let mut bench = start(folder.path(), "e1");
@@ -268,7 +276,7 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
             .unwrap()
             .insert(session(2).id, vec![5]);
         bench.worker.close_dead_sessions();
-        bench.worker.commit().unwrap();
+        bench.commit().unwrap();
     }
     let ended: Vec<_> = events(folder.path())
         .into_iter()
@@ -335,14 +343,14 @@ fn what_outlives_a_login_is_told_once() {
     // Not sshd's process: nobody logged out.
     bench.take(&exit(1, mark_of(left.id), 150));
     bench.worker.tell_survivors();
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     assert_eq!(survivors(folder.path()), []);
     // The records are of long ago: what hangs up has settled.
     bench.take(&exit(2, mark_of(left.id), left.leader_pid));
     bench.take(&exit(3, mark_of(clean.id), clean.leader_pid));
     bench.worker.tell_survivors();
     bench.worker.tell_survivors();
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     assert_eq!(survivors(folder.path()), [(left.id, 2, vec![200, 201])]);
 }
 
@@ -360,6 +368,6 @@ fn a_login_that_ended_while_the_agent_was_away_is_looked_at() {
     let later = SystemClock.now().plus(Duration::from_secs(3));
     bench.worker.parts.clock = Arc::new(Stopped(later));
     bench.worker.tell_survivors();
-    bench.worker.commit().unwrap();
+    bench.commit().unwrap();
     assert_eq!(survivors(folder.path()), [(over.id, 1, vec![200])]);
 }

@@ -16,8 +16,7 @@ fn numbers(tenants: &[&str], from: u64) -> Vec<Event> {
 
 /// Events that are stored of these; the others are known.
 fn stored(core: &mut Core, events: &[Event]) -> usize {
-    let stored = core.store(vec![batch(events)]).unwrap();
-    core.follow(&stored.entries).unwrap();
+    let (stored, _) = settled(core, vec![batch(events)]);
     core.publish().unwrap();
     stored.entries.len()
 }
@@ -38,17 +37,16 @@ proptest! {
             let tenant = if of_acme { "acme" } else { "globex" };
             let events: Vec<Event> = (from..from + many).map(|n| read(n, tenant)).collect();
             let fresh = (from..from + many).filter(|number| sent.insert(*number)).count();
-            let entries = core.store(vec![batch(&events)]).unwrap().entries;
+            let entries = settled(&mut core, vec![batch(&events)]).0.entries;
             prop_assert_eq!(entries.len(), fresh);
             match then {
-                // Ends before anything followed.
+                // Ends before anything that followed is on disk.
                 0 => {
                     drop(core);
                     core = open(folder.path());
                 }
                 // Ends after a note.
                 1 => {
-                    core.follow(&entries).unwrap();
                     core.note_followed().unwrap();
                     core.publish().unwrap();
                     drop(core);
@@ -56,7 +54,6 @@ proptest! {
                     prop_assert!(!core.dedupe.is_unknown(&stream()));
                 }
                 _ => {
-                    core.follow(&entries).unwrap();
                     core.publish().unwrap();
                 }
             }
@@ -79,8 +76,7 @@ fn an_older_copy_of_a_ledger_gets_again_what_it_lacks() {
     drop(core);
     let older = std::fs::read(&acme).unwrap();
     let mut core = open(folder.path());
-    let entries = core.store(vec![batch(&events)]).unwrap().entries;
-    core.follow(&entries).unwrap();
+    settled(&mut core, vec![batch(&events)]);
     core.note_followed().unwrap();
     core.publish().unwrap();
     drop(core);

@@ -1,9 +1,6 @@
 //! How orders come into force and end.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Mutex,
-};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use monitor_model::{
     clock::Clock,
@@ -299,7 +296,7 @@ fn an_order_is_over_when_its_time_is_over_also_while_nothing_ran() {
         given(&mut core, wanted);
     }
     clock.to(at_seconds(1_059));
-    core.look(&HashSet::new()).unwrap();
+    core.look(&Present::default()).unwrap();
     assert_eq!(core.denied.serials.len(), 2);
     drop(core);
     clock.to(at_seconds(1_060));

@@ -34,8 +34,7 @@ fn all_the_same(folder: &Path, entries: u64) {
 }
 
 fn verdicts(core: &mut Core, events: &[Event]) -> Vec<Verdict> {
-    let stored = core.store(vec![batch(events)]).unwrap();
-    core.follow(&stored.entries).unwrap();
+    let (stored, _) = settled(core, vec![batch(events)]);
     core.publish().unwrap();
     let verdicts = stored.entries.iter();
     verdicts
@@ -111,7 +110,7 @@ fn a_crash_leaves_no_judgement_under_a_grant_that_is_not_kept() {
     let new = grant("01JG", "alice", "acme");
     assert!(core.put_grant(new).unwrap().unwrap());
     // The ledgers are on disk, and the writer is gone before it publishes.
-    core.store(vec![batch(&[read(1, "acme")])]).unwrap();
+    settled(&mut core, vec![batch(&[read(1, "acme")])]);
     drop(core);
     drop(open(folder.path()));
     all_the_same(folder.path(), 1);
@@ -287,8 +286,8 @@ fn what_of_a_grant_was_used_is_counted_once_whatever_stops_between() {
     drop(core);
     let mut core = open(folder.path());
     assert_eq!(accesses(&core), [1, 0, 2]);
-    // Stored, and gone before anything followed.
-    core.store(vec![batch(&[read(4, "acme")])]).unwrap();
+    // Stored, and gone before anything that followed is on disk.
+    settled(&mut core, vec![batch(&[read(4, "acme")])]);
     drop(core);
     let core = open(folder.path());
     assert_eq!(accesses(&core), [1, 0, 3]);

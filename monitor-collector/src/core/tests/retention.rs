@@ -83,8 +83,7 @@ fn sweep(core: &mut Core) {
     loop {
         place = core.sweep(place).unwrap();
         // As a turn of the writer ends.
-        let stored = core.store(Vec::new()).unwrap();
-        core.follow(&stored.entries).unwrap();
+        settled(core, Vec::new());
         core.publish().unwrap();
         if place.is_none() {
             return;
@@ -115,8 +114,7 @@ fn a_month_of_fifty_tenants_is_kept_as_contracts_say_and_stays_whole() {
     let mut core = Core::open(&config, clock.clone()).unwrap();
     for number in 0..DAYS {
         clock.0.store(begin + number * DAY, Ordering::Relaxed);
-        let stored = core.store(vec![batch(&day(number))]).unwrap();
-        core.follow(&stored.entries).unwrap();
+        settled(&mut core, vec![batch(&day(number))]);
         core.publish().unwrap();
     }
     let whole_month = DAYS * EVENTS_A_DAY;
@@ -149,7 +147,7 @@ fn a_month_of_fifty_tenants_is_kept_as_contracts_say_and_stays_whole() {
     drop(core);
     let mut core = Core::open(&config, clock.clone()).unwrap();
     sweep(&mut core);
-    let stored = core.store(vec![batch(&day(0))]).unwrap();
+    let (stored, _) = settled(&mut core, vec![batch(&day(0))]);
     assert_eq!(
         (stored.entries.len(), stored.duplicates),
         (0, TENANTS * EVENTS_A_DAY)

@@ -47,8 +47,8 @@ fn read_by(ledger: &str, name: &str) -> Said {
 /// Stores what is said, and lets follow.
 fn said(core: &mut Core, said: &[Said]) -> Stored {
     core.say(said.to_vec());
-    let stored = core.store(Vec::new()).unwrap();
-    assert!(core.follow(&stored.entries).unwrap().is_empty());
+    let (stored, raised) = settled(core, Vec::new());
+    assert!(raised.is_empty());
     core.publish().unwrap();
     stored
 }

@@ -387,8 +387,8 @@ impl Play {
             events,
             aside: Vec::new(),
         };
-        let stored = self.core.store(vec![batch]).unwrap();
-        self.core.follow(&stored.entries).unwrap();
+        let stored = self.core.take_in(vec![batch]).unwrap();
+        self.core.settle(&stored.entries).unwrap();
         self.core.publish().unwrap();
     }
 
