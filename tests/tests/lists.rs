@@ -81,7 +81,9 @@ fn revoked(ground: &TestStage, session: &str) {
         assert!(host.get("at")?.as_u64()? >= ordered, "{shown:#}");
         Some((list, host.get("host")?.as_str()?.to_owned()))
     });
-    let (number, newest) = told(ground, "the list of the host", &["hosts"], |status| {
+    let (number, newest) = told(ground, "the list of the host", &["hosts"], |listed| {
+        // One record a line, or an array of them.
+        let status = listed.get(0).unwrap_or(listed);
         let of_host = status.pointer("/host/host")?.as_str()? == host;
         let number = status.pointer("/list/number")?.as_u64()?;
         let newest = status.get("list_newest")?.as_u64()?;
