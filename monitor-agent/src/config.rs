@@ -65,6 +65,8 @@ pub struct Config {
     pub at_expiry: AtExpiry,
     /// What is done to sessions, and who is told to be called.
     pub contain: Contain,
+    /// Where sshd reads the revocation list that the agent keeps; none: it keeps none.
+    pub krl: Option<PathBuf>,
     /// Who stands behind keys, accounts and workloads.
     pub directory: Option<PathBuf>,
     /// What is watched: own rules, then the catalogue's.
@@ -117,6 +119,7 @@ struct Raw {
     at_expiry: AtExpiry,
     #[serde(default)]
     contain: Contain,
+    krl: Option<RawKrl>,
     #[serde(default)]
     watch: Vec<RawWatch>,
     #[serde(default)]
@@ -167,6 +170,12 @@ impl Default for RawSpool {
             bytes_max: given(1 << 30),
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawKrl {
+    path: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -258,6 +267,7 @@ impl Check<'_> {
             break_glass_accounts: raw.ssh.break_glass_accounts,
             at_expiry: raw.at_expiry,
             contain: raw.contain,
+            krl: raw.krl.map(|raw| self.krl(raw)).transpose()?,
             directory: raw.directory.map(|path| self.0.beside(path)),
             watches,
         })
@@ -287,6 +297,15 @@ impl Check<'_> {
             retry_min: Duration::from_millis(min),
             retry_max: Duration::from_millis(max),
         })
+    }
+
+    fn krl(&self, raw: RawKrl) -> Result<PathBuf, ConfigError> {
+        let path = raw.path.get_ref();
+        if path.file_name().is_none() || path.is_relative() {
+            let wanted = "an absolute path that ends in a name: the one of sshd's RevokedKeys, such as \"/var/lib/monitor-agent/revoked.krl\"".to_owned();
+            return Err(self.0.wrong("krl.path", &raw.path, wanted));
+        }
+        Ok(raw.path.into_inner())
     }
 
     fn ring(&self, key: &'static str, bytes: &Spanned<u32>) -> Result<u32, ConfigError> {

@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     enforce::ResumeError,
     kernel::{KernelError, Started},
+    krl::error::ListError,
     login::LoginError,
     pipeline::PipelineError,
     redact::RedactError,
@@ -104,6 +105,9 @@ pub enum RunError {
     /// What sessions may reach.
     #[error(transparent)]
     Enforce(#[from] ResumeError),
+    /// The revocation list.
+    #[error("[krl]: {0}")]
+    List(#[from] ListError),
     /// The login socket.
     #[error(transparent)]
     Login(#[from] LoginError),

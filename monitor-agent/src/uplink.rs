@@ -29,6 +29,7 @@ use crate::{
     contain::{Command, Containment, Origin},
     counters::Counters,
     enforce::Enforcer,
+    krl::Lists,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
@@ -41,6 +42,8 @@ pub use backoff::Backoff;
 pub const IN_FLIGHT_MAX: usize = 32;
 /// Most receipts that wait for the stream; who has one more waits with it.
 const RECEIPTS_WAITING_MAX: usize = 64;
+/// Room for tellings of the list in place, which are rare.
+const LISTS_WAITING_MAX: usize = 4;
 /// Largest message that is read: a table of many thousand grants.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// A stream that lived so long makes the next pause short again.
@@ -108,6 +111,8 @@ pub struct Uplink {
     pub enforcer: Arc<Enforcer>,
     /// What is counted.
     pub counters: Arc<Counters>,
+    /// Revocation lists, where the agent keeps one.
+    pub lists: Option<Lists>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -171,8 +176,9 @@ impl Uplink {
         let channel = self.tls.connect(&self.collector.address).await?;
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        // Room for all batches that may be under way: sending them never waits.
-        let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + 1);
+        // Room for all batches that may be under way, and what is told of lists:
+        // sending them never waits.
+        let (up, requests) = mpsc::channel(IN_FLIGHT_MAX + LISTS_WAITING_MAX + 1);
         let (receipts, told) = mpsc::channel(RECEIPTS_WAITING_MAX);
         let hello = stream_request::Message::Hello(self.hello.clone());
         up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
@@ -195,6 +201,9 @@ impl Uplink {
 
     /// Sends and receives until the stream is lost.
     async fn fly(&mut self, mut flight: Flight) -> Lost {
+        if let Some(lists) = &mut self.lists {
+            lists.again();
+        }
         loop {
             if let Err(lost) = self.send(&mut flight) {
                 return lost;
@@ -213,6 +222,12 @@ impl Uplink {
                     // One that panicked has kept nothing: it is logged where it did.
                     if let Ok(Err(error)) = kept {
                         return error.into();
+                    }
+                }
+                place = in_place(&mut self.lists) => {
+                    // No room: the stream is taken up anew, and begins with it.
+                    if flight.up.try_send(request(stream_request::Message::List(place))).is_err() {
+                        return Lost::Ended;
                     }
                 }
                 changed = self.newest.changed() => {
@@ -286,6 +301,14 @@ impl Uplink {
                 tokio::task::block_in_place(|| self.enforcer.replace(scopes))?;
             }
             Some(stream_response::Message::ScopeLease(v1::ScopeLease {})) => self.enforcer.renew(),
+            Some(stream_response::Message::List(list)) => match &self.lists {
+                Some(lists) => lists.take(list),
+                None => {
+                    debug!(
+                        "A revocation list came, and no [krl] path is configured to keep it at."
+                    );
+                }
+            },
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
         }
@@ -327,6 +350,14 @@ impl Uplink {
             // The stream is gone: the order is repeated on the next.
             let _ = receipts.send(request(receipt)).await;
         });
+    }
+}
+
+/// The list in place when that is to be told; never where none is kept.
+async fn in_place(lists: &mut Option<Lists>) -> v1::ListInPlace {
+    match lists {
+        Some(lists) => lists.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -16,6 +16,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     grant::{CERTIFICATE_GRANTS_MAX, Grant, GrantState, Life},
     id::{GrantId, PrincipalId},
+    krl::RevocationList,
     revocation::Revoked,
 };
 use tracing::{error, info, warn};
@@ -31,6 +32,7 @@ use crate::{
 };
 
 mod error;
+mod list;
 
 pub use error::{IssueError, OpenError, RegisterError, RevokeError};
 
@@ -59,6 +61,8 @@ pub struct Broker {
     certificate_max: Duration,
     clock: Arc<dyn Clock>,
     publishing: Mutex<()>,
+    /// The list as this broker put it in place, whatever became of the file since.
+    list: Mutex<Option<Arc<RevocationList>>>,
     _lock: File,
 }
 
@@ -89,14 +93,18 @@ impl Broker {
             certificate_max: places.certificate_max,
             clock,
             publishing: Mutex::new(()),
+            list: Mutex::new(None),
             _lock: lock,
         };
         broker.check_list()?;
-        broker.publish_pending().map_err(|error| match error {
-            RevokeError::Store(error) => OpenError::Store(error),
-            RevokeError::Publish(error) => OpenError::Krl(error),
-            RevokeError::Ca(error) => OpenError::Ca(error),
-        })?;
+        let published = broker.publish_pending();
+        published
+            .and_then(|()| broker.recall_list())
+            .map_err(|error| match error {
+                RevokeError::Store(error) => OpenError::Store(error),
+                RevokeError::Publish(error) => OpenError::Krl(error),
+                RevokeError::Ca(error) => OpenError::Ca(error),
+            })?;
         Ok(broker)
     }
 
@@ -171,10 +179,12 @@ impl Broker {
             ca: Some(self.ca.public_blob()?),
             serials: state.serials,
         };
-        file::publish(&self.krl, &krl).inspect_err(|error| {
+        let bytes = file::publish(&self.krl, &krl).inspect_err(|error| {
             error!(%error, version = krl.version, "The revocation list is not in place: revoked certificates still open logins.");
         })?;
-        self.store.confirm_list(krl.version, self.clock.now())?;
+        let at = self.clock.now();
+        self.store.confirm_list(krl.version, at)?;
+        self.note_list(krl.version, bytes, at);
         info!(version = krl.version, serials = krl.serials.count(), path = %self.krl.display(), "Published the revocation list.");
         Ok(())
     }
@@ -256,6 +266,9 @@ impl Broker {
         self.publish_pending()?;
         if answer.published_at.is_none() {
             answer.published_at = self.store.order_published_at(order.id)?;
+        }
+        if answer.published_at.is_some() {
+            answer.list = self.store.list_in_place()?.map(|(number, _)| number);
         }
         let (entries, again) = (answer.revoked.len(), answer.given == Given::Again);
         info!(order = %order.id, target = %order.target, initiator = %order.initiator, entries, again, "Carried out a revocation order.");

@@ -28,12 +28,18 @@ use crate::{
     store::{Ending, Held, StoreError, Subject},
 };
 
+mod list;
+
+use list::ListWay;
+
 /// Longest wait for one answer of the collector.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// First pause after a failure.
 pub(crate) const RETRY_MIN: Duration = Duration::from_millis(250);
 /// Longest pause.
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How often the collector is put the list that it has.
+const LIST_AGAIN: Duration = Duration::from_secs(300);
 
 /// Why the collector does not know a grant yet.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +75,7 @@ pub enum CourierError {
 pub struct Courier {
     broker: Arc<Broker>,
     client: GrantServiceClient<Channel>,
+    lists: ListWay,
     /// One call at a time, so that an end never overtakes its grant.
     turn: Mutex<()>,
     wake: Notify,
@@ -83,7 +90,8 @@ impl Courier {
         let channel = tls.endpoint(address)?.connect_lazy();
         Ok(Self {
             broker,
-            client: GrantServiceClient::new(channel),
+            client: GrantServiceClient::new(channel.clone()),
+            lists: ListWay::new(channel),
             turn: Mutex::new(()),
             wake: Notify::new(),
         })
@@ -116,8 +124,8 @@ impl Courier {
             match self.round().await {
                 Ok(more) => {
                     pause = RETRY_MIN;
-                    if !more {
-                        self.wake.notified().await;
+                    if !more && timeout(LIST_AGAIN, self.wake.notified()).await.is_err() {
+                        self.lists.doubt();
                     }
                 }
                 Err(error) => {
@@ -148,7 +156,7 @@ impl Courier {
         let more = [pending.len(), endings.len()]
             .into_iter()
             .any(|told| u32::try_from(told).is_ok_and(|told| told >= crate::store::PENDING_MAX));
-        let mut failed = None;
+        let mut failed = self.lists.put(self.broker.list()).await.err();
         for ending in &endings {
             match self.tell_ending(ending.id).await {
                 Ok(_) | Err(CourierError::Refused { .. }) => {}

@@ -196,6 +196,7 @@ impl Hand {
             Ok(answer) => {
                 ack.revoked = answer.revoked.iter().map(Into::into).collect();
                 ack.published_at_unix_ns = answer.published_at.map(|at| at.0);
+                ack.list_number = answer.list;
             }
             Err(text) => {
                 error!(%text, "An order of the feed is not carried out; it comes again.");

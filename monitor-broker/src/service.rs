@@ -210,6 +210,7 @@ impl BrokerService for Service {
         Ok(Response::new(v1::RevokeCredentialsResponse {
             revoked: answer.revoked.iter().map(Into::into).collect(),
             published_at_unix_ns: answer.published_at.map(|at| at.0),
+            list_number: answer.list,
         }))
     }
 

@@ -18,15 +18,18 @@ use std::{
 use monitor_broker::{client::Client, krl::file::inspect};
 use monitor_model::id::GrantId;
 use monitor_proto::v1::{
-    GetOrderRequest, ListGrantsRequest, Order, OrderState, RevocationOutcome, RevocationTarget,
-    RevokeRequest, grant_service_client::GrantServiceClient,
-    revocation_service_client::RevocationServiceClient, revocation_target::Target,
+    GetOrderRequest, Hello, ListGrantsRequest, ListInPlace, Order, OrderState, RevocationOutcome,
+    RevocationTarget, RevokeRequest, StreamRequest, agent_service_client::AgentServiceClient,
+    grant_service_client::GrantServiceClient, revocation_service_client::RevocationServiceClient,
+    revocation_target::Target, stream_request::Message as Up, stream_response::Message as Down,
 };
+use rusqlite::{Connection, OpenFlags};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 mod scene;
@@ -168,6 +171,15 @@ impl Stage {
         RevocationServiceClient::new(channel.unwrap())
     }
 
+    /// The number of the list that the broker has noted as published.
+    fn noted(&self) -> Option<u64> {
+        let file = self.scene.path().join("data/state.db");
+        let store = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let noted = "SELECT published FROM krl WHERE published_at IS NOT NULL";
+        let number: i64 = store.query_row(noted, [], |row| row.get(0)).ok()?;
+        u64::try_from(number).ok()
+    }
+
     /// A certificate of this person; gives its serial.
     async fn issue(&self, id: &str, who: &str) -> u64 {
         let mut client = self.client().await;
@@ -241,6 +253,8 @@ async fn an_order_is_done_once_when_the_broker_is_killed_before_its_answer() {
     let order = stage.revoke("alice").await;
     until("the broker has done it", || stage.list(serial).is_some()).await;
     let first = stage.list(serial);
+    // The list is there before the broker has noted when.
+    until("the broker has noted it", || stage.noted() == first).await;
     let at_end = now().0;
     drop(stage.broker.take());
     let waits = stage.order(&order).await;
@@ -352,4 +366,79 @@ async fn who_left_and_what_was_closed_ends_here_and_at_the_collector() {
     };
     let wait = tokio::time::timeout(std::time::Duration::from_secs(30), wait);
     wait.await.expect("the collector was not told in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_reaches_a_host_and_the_order_says_when() {
+    let stage = Stage::new().await;
+    let serial = stage.issue("G-6", "finn").await;
+    let port = stage.collector.as_ref().unwrap().1.port();
+    let tls = stage.scene.files("jump-1").load(now()).unwrap();
+    let channel = tls.connect(&format!("https://localhost:{port}")).await;
+    let (up, messages) = tokio::sync::mpsc::channel(4);
+    let say = |message| StreamRequest {
+        message: Some(message),
+    };
+    let hello = Hello {
+        version: "test".into(),
+        boot: vec![1; 16],
+        keeps_list: true,
+        ..Hello::default()
+    };
+    up.send(say(Up::Hello(hello))).await.unwrap();
+    let mut agent = AgentServiceClient::new(channel.unwrap());
+    let down = agent.stream(ReceiverStream::new(messages)).await;
+    let mut down = down.unwrap().into_inner();
+    let order = stage.revoke("finn").await;
+    stage.answered(&order).await;
+    let wanted = stage.list(serial).unwrap();
+    let list = loop {
+        let message = down.message().await.unwrap().unwrap().message;
+        if let Some(Down::List(list)) = message
+            && list.number >= wanted
+        {
+            break list;
+        }
+    };
+    assert_eq!(list.list, fs::read(stage.scene.krl()).unwrap());
+    // sshd's own program reads it, and finds the certificate on it.
+    let file = stage.scene.path().join("host.krl");
+    fs::write(&file, &list.list).unwrap();
+    let public = fs::read_to_string(stage.scene.path().join("finn.pub")).unwrap();
+    assert!(public.starts_with("ssh-ed25519"));
+    let asked = Command::new("ssh-keygen")
+        .args(["-Q", "-l", "-f"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(
+        asked.status.success() && said.contains(&format!("serial: {serial}")),
+        "{said}"
+    );
+    let at_unix_ns = now().0;
+    let place = ListInPlace {
+        number: Some(list.number),
+        at_unix_ns,
+        problem: String::new(),
+    };
+    up.send(say(Up::List(place))).await.unwrap();
+    let wait = async {
+        loop {
+            let told = stage.order(&order).await;
+            assert!(told.list_number.is_some_and(|number| number <= list.number));
+            if let Some(published) = told.published.first() {
+                return published.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let wait = tokio::time::timeout(std::time::Duration::from_secs(30), wait);
+    let published = wait
+        .await
+        .expect("the order does not say that the host has the list");
+    assert_eq!(
+        (published.host.as_str(), published.at_unix_ns),
+        ("jump-1", at_unix_ns)
+    );
 }

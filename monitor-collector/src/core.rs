@@ -17,6 +17,7 @@
 //! - [`endings`]: engineers that leave and tickets that close, as a broker says.
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
+//! - [`krl`]: the broker's revocation list, and which host has it.
 //! - [`live`]: what lives in sessions.
 //! - [`orders`]: orders as they are given; `reach`: whom they reach; [`standing`]:
 //!   what people and time do with them; `storm`: how much rules may cut off;
@@ -64,6 +65,7 @@ pub mod denials;
 pub mod endings;
 pub mod error;
 pub mod grants;
+pub mod krl;
 pub mod live;
 pub mod open;
 pub mod orders;
@@ -76,6 +78,7 @@ pub mod voice;
 
 use book::Book;
 pub use error::{CoreError, Refusal};
+use krl::Lists;
 use voice::{Said, Voice};
 
 /// Events after which the followed place is noted even when nothing changed.
@@ -120,6 +123,8 @@ pub struct Core {
     uses: Uses,
     alerter: Alerter,
     orders: BTreeMap<OrderId, Order>,
+    /// Revocation lists on their way to hosts.
+    lists: Lists,
     /// What a broker that dials in is told of them, where one does.
     book: Option<Book>,
     denied: Denied,
@@ -419,6 +424,7 @@ impl Core {
             self.tables.denied_version += 1;
         }
         self.refresh_orders();
+        self.tables.lists = self.lists.clone();
         let heads: HashMap<_, _> = self
             .ledgers
             .iter()

@@ -46,6 +46,8 @@ pub const BATCH_BYTES_MAX: usize = 8 << 20;
 pub const WAITING_MAX: usize = 16;
 /// Most messages that wait to go down to one agent.
 pub const DOWN_MAX: usize = 64;
+/// Longest text with which an agent says why a list is not in place.
+const PROBLEM_BYTES_MAX: usize = 4_096;
 /// Longest wait for the first message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -156,6 +158,9 @@ impl Uplink {
             ));
         };
         self.greet(&hello)?;
+        if !hello.keeps_list {
+            self.keeps_no_list().await?;
+        }
         let (fate, told) = watch::channel(Fate::default());
         let place = self.agents.enter(&self.agent, hello.instance, &self.stop);
         let downlink = downlink::Downlink {
@@ -165,6 +170,7 @@ impl Uplink {
             place,
             clock: Arc::clone(&self.clock),
             scopes: Arc::clone(&self.scopes),
+            keeps_list: hello.keeps_list,
             down: down.clone(),
             stop: self.stop.clone(),
         };
@@ -200,6 +206,17 @@ impl Uplink {
         Ok(())
     }
 
+    /// What it told before of a list is not true any more.
+    async fn keeps_no_list(&self) -> Result<(), Status> {
+        let lists = self.writer.tables().borrow().lists.clone();
+        if !lists.in_place.contains_key(&self.agent) {
+            return Ok(());
+        }
+        let ask = Ask::ListInPlace(self.agent.clone(), None);
+        let tell = self.writer.tell(ask).await;
+        tell.map_err(|denied| Status::unavailable(denied.to_string()))
+    }
+
     async fn take(
         &mut self,
         message: stream_request::Message,
@@ -227,6 +244,17 @@ impl Uplink {
                     .store(job)
                     .await
                     .map_err(|denied| Status::unavailable(denied.to_string()))
+            }
+            stream_request::Message::List(place) => {
+                if place.problem.len() > PROBLEM_BYTES_MAX {
+                    return Err(Status::invalid_argument(format!(
+                        "list.problem: {} bytes; at most {PROBLEM_BYTES_MAX} are allowed",
+                        place.problem.len()
+                    )));
+                }
+                let ask = Ask::ListInPlace(self.agent.clone(), Some(place.into()));
+                let tell = self.writer.tell(ask).await;
+                tell.map_err(|denied| Status::unavailable(denied.to_string()))
             }
             stream_request::Message::Receipt(receipt) => {
                 let receipt = receipt

@@ -15,12 +15,13 @@ use std::{
 };
 
 use monitor_ledger::key::KeyError;
-use monitor_model::{clock::Clock, id::InvalidId};
+use monitor_model::{clock::Clock, id::InvalidId, krl::LIST_BYTES_MAX};
 use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, evidence_service_server::EvidenceServiceServer,
     grant_service_server::GrantServiceServer, host_service_server::HostServiceServer,
     process_service_server::ProcessServiceServer, revocation_feed_server::RevocationFeedServer,
+    revocation_list_service_server::RevocationListServiceServer,
     revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
 };
@@ -66,6 +67,9 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// Largest message that an agent may send: a batch and its frame.
 const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
+
+/// Largest message that a broker puts a list with.
+const LIST_MESSAGE_BYTES_MAX: usize = LIST_BYTES_MAX + (1 << 16);
 
 /// How often it is looked whose agents are connected.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -497,6 +501,9 @@ async fn serve(
     health.set_serving::<GrantServiceServer<Edge>>().await;
     health.set_serving::<RevocationServiceServer<Edge>>().await;
     health.set_serving::<RevocationFeedServer<Feed>>().await;
+    health
+        .set_serving::<RevocationListServiceServer<Edge>>()
+        .await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(monitor_proto::DESCRIPTORS)
@@ -523,7 +530,11 @@ async fn serve(
         .add_service(AlertServiceServer::new(edge.clone()))
         .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))
-        .add_service(RevocationServiceServer::new(edge))
+        .add_service(RevocationServiceServer::new(edge.clone()))
+        .add_service(
+            RevocationListServiceServer::new(edge)
+                .max_decoding_message_size(LIST_MESSAGE_BYTES_MAX),
+        )
         .add_service(RevocationFeedServer::new(feed));
     let secured = if admission.tokens.borrow().is_some() {
         tls.server_for_tokens()

@@ -208,6 +208,7 @@ fn settled(said: Said, at: UnixNs) -> Result<BrokerAnswer, Unanswered> {
     let Said {
         revoked,
         published_at,
+        list,
     } = said;
     let again = revoked
         .iter()
@@ -222,6 +223,7 @@ fn settled(said: Said, at: UnixNs) -> Result<BrokerAnswer, Unanswered> {
     Ok(BrokerAnswer {
         revoked,
         published_at,
+        list,
         at,
     })
 }

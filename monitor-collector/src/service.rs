@@ -13,7 +13,7 @@
 //! - [`evidence`]: what proves a ledger, `EvidenceService`.
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
-//! - [`hosts`]: jump hosts, `HostService`.
+//! - [`hosts`]: jump hosts, `HostService`. [`krl`]: `RevocationListService`.
 //! - [`reads`]: reads by people as entries.
 //! - [`grants`]: `GrantService`; [`endings`]: of it, what a broker says of people
 //!   and tickets. [`revocation`]: `RevocationService`.
@@ -44,6 +44,7 @@ pub mod events;
 pub mod evidence;
 pub mod grants;
 pub mod hosts;
+pub mod krl;
 pub mod lists;
 pub mod page;
 pub mod processes;
@@ -216,15 +217,16 @@ pub(crate) fn denied(denied: Denied) -> Status {
         Denied::Reload { .. } => Status::failed_precondition(denied.to_string()),
         Denied::Unavailable => Status::unavailable(denied.to_string()),
         Denied::Refused(refusal) => match refusal {
-            Refusal::GrantDiffers { .. } | Refusal::OrderDiffers { .. } => {
-                Status::already_exists(denied.to_string())
-            }
+            Refusal::GrantDiffers { .. }
+            | Refusal::OrderDiffers { .. }
+            | Refusal::ListDiffers { .. } => Status::already_exists(denied.to_string()),
             Refusal::GrantsFull { .. } | Refusal::OrdersFull { .. } | Refusal::StepsFull { .. } => {
                 Status::resource_exhausted(denied.to_string())
             }
-            Refusal::AlertClosed { .. } | Refusal::Review { .. } | Refusal::OrderStands { .. } => {
-                Status::failed_precondition(denied.to_string())
-            }
+            Refusal::AlertClosed { .. }
+            | Refusal::Review { .. }
+            | Refusal::OrderStands { .. }
+            | Refusal::ListOlder { .. } => Status::failed_precondition(denied.to_string()),
             Refusal::AckDiffers { .. } => Status::invalid_argument(denied.to_string()),
             Refusal::OtherPerson { .. } => Status::permission_denied(denied.to_string()),
             Refusal::Unknown { .. } => Status::not_found(denied.to_string()),

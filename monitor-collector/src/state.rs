@@ -29,6 +29,7 @@ mod alerts;
 mod grants;
 mod held;
 mod hosts;
+mod krl;
 pub mod load;
 pub mod policies;
 mod processes;
@@ -206,6 +207,7 @@ impl State {
             .and_then(|()| connection.execute_batch(uses::SCHEMA))
             .and_then(|()| connection.execute_batch(grants::SCHEMA))
             .and_then(|()| connection.execute_batch(held::SCHEMA))
+            .and_then(|()| connection.execute_batch(krl::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])

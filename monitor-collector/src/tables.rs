@@ -12,7 +12,12 @@ use monitor_model::{
     revocation::Order,
 };
 
-use crate::{config::enforce::EnforcePolicy, core::book::Book, ledger::Head, state::load::Denied};
+use crate::{
+    config::enforce::EnforcePolicy,
+    core::{book::Book, krl::Lists},
+    ledger::Head,
+    state::load::Denied,
+};
 
 /// An order to end one session that no receipt has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub struct Tables {
     pub unanswered: Arc<Vec<Order>>,
     /// What a broker that dials in is told of orders; none where none does.
     pub book: Option<Arc<Book>>,
+    /// The broker's revocation list, and which one each host has.
+    pub lists: Lists,
     /// The newest entry of each ledger.
     pub heads: Arc<HashMap<TenantId, Head>>,
     /// Everything up to this place among events and alerts is on disk.

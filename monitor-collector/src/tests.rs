@@ -36,6 +36,7 @@ mod evidence;
 mod feed;
 mod hosts;
 mod hundred;
+mod krl;
 mod leaks;
 mod measure;
 mod orders;
@@ -157,6 +158,19 @@ struct Agent {
 
 impl Agent {
     async fn connect(scene: &Scene, collector: &Collector, name: &str) -> Self {
+        Self::greets(scene, collector, (name, false)).await
+    }
+
+    /// An agent that keeps the revocation list of its host.
+    async fn keeping_list(scene: &Scene, collector: &Collector, name: &str) -> Self {
+        Self::greets(scene, collector, (name, true)).await
+    }
+
+    async fn greets(
+        scene: &Scene,
+        collector: &Collector,
+        (name, keeps_list): (&str, bool),
+    ) -> Self {
         let channel = scene
             .dial(&format!("monitor://agent/{name}"), collector)
             .await;
@@ -166,6 +180,7 @@ impl Agent {
             boot: vec![1; 16],
             hooks: vec![],
             instance: Vec::new(),
+            keeps_list,
         };
         let agent = up.clone();
         agent
@@ -228,7 +243,8 @@ impl Agent {
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => None,
         })
         .await;
     }
@@ -240,7 +256,8 @@ impl Agent {
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => None,
         })
         .await
     }

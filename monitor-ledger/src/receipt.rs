@@ -238,7 +238,8 @@ fn broker(order: &Order) -> Value {
     })
 }
 
-/// Each host that the order reaches or that refused a login by it.
+/// Each host that the order reaches, that refused a login by it, or that has the
+/// broker's list with it.
 fn hosts(order: &Order) -> Vec<Value> {
     let mut by_host: BTreeMap<&str, Vec<&Affected>> = BTreeMap::new();
     for affected in &order.sessions {
@@ -248,8 +249,12 @@ fn hosts(order: &Order) -> Vec<Value> {
     for refused in &order.refused {
         by_host.entry(refused.host.as_str()).or_default();
     }
+    for published in &order.published {
+        by_host.entry(published.host.as_str()).or_default();
+    }
     let told = |(host, sessions): (&str, Vec<&Affected>)| {
         let refused = order.refused.iter().find(|one| one.host.as_str() == host);
+        let published = order.published.iter().find(|one| one.host.as_str() == host);
         let all_gone = sessions.iter().all(|one| one.gone_at.is_some());
         let last = sessions.iter().filter_map(|one| one.gone_at).max();
         let is_confirmed = sessions.iter().all(|one| one.is_confirmed(order.mode));
@@ -259,6 +264,7 @@ fn hosts(order: &Order) -> Vec<Value> {
             "is_retried": order.is_in_force() && !is_confirmed,
             "last_process_gone": moment(last.filter(|_| all_gone)),
             "first_refused_login": moment(refused.map(|one| one.at)),
+            "krl_published": moment(published.map(|one| one.at)),
             "sessions": sessions.iter().map(|one| session(one, order)).collect::<Vec<_>>(),
         })
     };

@@ -20,6 +20,7 @@
 //! - [`enforce`]: the same judgement as a table, asked before a connection.
 //! - [`alert`]: verdicts that somebody must act on.
 //! - [`revocation`]: orders to a broker, and their answers.
+//! - [`krl`]: a broker's revocation list on its way to hosts.
 //! - [`sentence`]: an event as a person would tell it.
 //!
 //! Nothing here does I/O, and nothing knows of tokio, tonic or aya: the
@@ -39,6 +40,7 @@ pub mod host;
 pub mod id;
 pub mod inventory;
 pub mod judge;
+pub mod krl;
 pub mod live;
 pub mod policy;
 pub mod revocation;

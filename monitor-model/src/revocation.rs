@@ -19,6 +19,8 @@ use life::{Asks, OrderStep, Standing, State};
 
 /// Most hosts of which an order keeps the first refused login.
 pub const REFUSED_MAX: usize = 10_000;
+/// Most hosts of which an order says when they had the list.
+pub const PUBLISHED_MAX: usize = 10_000;
 
 /// What is to be revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -149,6 +151,15 @@ pub struct Refused {
     pub at: UnixNs,
 }
 
+/// When a host had the broker's list that an order is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// The host.
+    pub host: AgentName,
+    /// When, as its agent tells.
+    pub at: UnixNs,
+}
+
 /// What a broker did with one credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -271,6 +282,12 @@ pub struct Order {
     pub times: Times,
     /// The first login that failed, by host; at most [`REFUSED_MAX`].
     pub refused: Vec<Refused>,
+    /// Number of the broker's revocation list that it is on, where the broker
+    /// said one.
+    pub list: Option<u64>,
+    /// When each host that the agents carry lists to had that list or a later
+    /// one; at most [`PUBLISHED_MAX`].
+    pub published: Vec<Published>,
 }
 
 impl Order {
@@ -292,6 +309,8 @@ impl Order {
             last_error: String::new(),
             times: Times::default(),
             refused: Vec::new(),
+            list: None,
+            published: Vec::new(),
         }
     }
 

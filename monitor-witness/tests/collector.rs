@@ -248,6 +248,7 @@ impl Agent {
             boot: vec![1; 16],
             hooks: vec![],
             instance: Vec::new(),
+            keeps_list: false,
         };
         up.send(StreamRequest {
             message: Some(Up::Hello(hello)),
@@ -298,7 +299,8 @@ impl Agent {
                     | Down::Contain(_)
                     | Down::Deny(_)
                     | Down::Scopes(_)
-                    | Down::ScopeLease(_),
+                    | Down::ScopeLease(_)
+                    | Down::List(_),
                 )
                 | None => {}
             }

@@ -11,6 +11,7 @@ mod contain;
 mod event;
 mod grant;
 mod host;
+mod list;
 mod policy;
 mod process;
 mod revocation;

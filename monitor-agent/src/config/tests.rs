@@ -55,6 +55,25 @@ fn the_authority_shown_in_the_default_file_is_read() {
 }
 
 #[test]
+fn a_revocation_list_is_kept_only_where_a_path_says_so() {
+    assert_eq!(parse(DEFAULT).unwrap().krl, None);
+    let text = DEFAULT
+        .replace("# [krl]", "[krl]")
+        .replace("# path = ", "path = ");
+    let path = parse(&text).unwrap().krl;
+    assert_eq!(
+        path.as_deref(),
+        Some(Path::new("/var/lib/monitor-agent/revoked.krl"))
+    );
+    for path in ["revoked.krl", "/"] {
+        let error = parse(&format!("{MINIMAL}[krl]\npath = \"{path}\"\n"));
+        let error = error.unwrap_err().to_string();
+        let wanted = format!(":9: krl.path is \"{path}\": an absolute path");
+        assert!(error.contains(&wanted), "{error}");
+    }
+}
+
+#[test]
 fn the_rules_shown_in_the_default_file_parse() {
     let (_, rules) = DEFAULT.split_once("# [[watch]]").unwrap();
     let (rules, _) = rules.split_once("\n\n").unwrap();

@@ -23,6 +23,7 @@ use crate::{
     enforce::{Enforcer, marks::ScopedMarks},
     expiry::{AtExpiry, Expiry},
     kernel::{ArmReport, Probes, Rings},
+    krl::{ListKeeper, Lists, file::ListFile},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
     note::{Note, Notes},
@@ -114,6 +115,16 @@ impl Shared {
             carries_out,
         };
         (enders, foreign)
+    }
+
+    /// Who keeps the revocation list, and the uplink's end of it.
+    fn lists(&self, config: &Config) -> Result<(Option<ListKeeper>, Option<Lists>), RunError> {
+        let Some(path) = &config.krl else {
+            return Ok((None, None));
+        };
+        let file = ListFile::open(path.clone(), config.state_dir.clone())?;
+        let kept = ListKeeper::new(file, self.notes.clone(), Arc::clone(&self.clock));
+        Ok((Some(kept.0), Some(kept.1)))
     }
 
     fn adoption(&self) -> Adoption<'_> {
@@ -214,10 +225,11 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
     let (enders, foreign) = shared.enders(config, &containment);
     let hooks = probes::hook_states(&report);
+    let (list_keeper, lists) = shared.lists(config)?;
     let uplink = Uplink {
         collector: config.collector.clone(),
         tls,
-        hello: hello(&shared.origin, &hooks)?,
+        hello: hello(&shared.origin, &hooks, lists.as_ref())?,
         spool: path,
         newest: newest_out,
         acked,
@@ -225,6 +237,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         containment: Arc::clone(&containment),
         enforcer: Arc::clone(&enforcer),
         counters: Arc::clone(&shared.counters),
+        lists,
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
@@ -232,7 +245,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let mut others = spawn((door, uplink), enders, lock);
+    let mut others = spawn((door, uplink), (enders, list_keeper), lock);
     others.spawn(enforcer.run());
     let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
@@ -266,7 +279,11 @@ struct Enders {
     carries_out: Option<CarryOut>,
 }
 
-fn spawn((door, uplink): (Door, Uplink), enders: Enders, lock: OwnedFd) -> JoinSet<()> {
+fn spawn(
+    (door, uplink): (Door, Uplink),
+    (enders, list_keeper): (Enders, Option<ListKeeper>),
+    lock: OwnedFd,
+) -> JoinSet<()> {
     let mut others = JoinSet::new();
     others.spawn(async move {
         // Given back when the socket is gone.
@@ -281,10 +298,17 @@ fn spawn((door, uplink): (Door, Uplink), enders: Enders, lock: OwnedFd) -> JoinS
     if let Some(carries_out) = enders.carries_out {
         others.spawn(carries_out.run());
     }
+    if let Some(keeper) = list_keeper {
+        others.spawn(keeper.run());
+    }
     others
 }
 
-fn hello(origin: &Origin, hooks: &[HookState]) -> Result<v1::Hello, RunError> {
+fn hello(
+    origin: &Origin,
+    hooks: &[HookState],
+    lists: Option<&Lists>,
+) -> Result<v1::Hello, RunError> {
     let mut instance = [0; 16];
     let drawn = rustix::rand::getrandom(&mut instance, rustix::rand::GetRandomFlags::empty());
     drawn.map_err(|source| RunError::File {
@@ -296,5 +320,6 @@ fn hello(origin: &Origin, hooks: &[HookState]) -> Result<v1::Hello, RunError> {
         boot: origin.boot.to_bytes().to_vec(),
         hooks: hooks.iter().map(Into::into).collect(),
         instance: instance.to_vec(),
+        keeps_list: lists.is_some(),
     })
 }

@@ -110,6 +110,8 @@ impl AgentService for Service {
                         collected.receipts.lock().unwrap().push(receipt);
                         Vec::new()
                     }
+                    // None is kept here.
+                    stream_request::Message::List(_) => Vec::new(),
                 };
                 for message in answer {
                     let _ = down
@@ -279,6 +281,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let tables = (standing.clone(), sessions.clone());
     let (containment, enforcer) = enders(tables, marks.clone(), way, &clock);
     let uplink = Uplink {
+        lists: None,
         collector: Collector {
             address: format!("https://localhost:{port}"),
             retry_min: Duration::from_millis(5),
@@ -290,6 +293,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             boot: boot.to_bytes().to_vec(),
             hooks: Vec::new(),
             instance: Vec::new(),
+            keeps_list: false,
         },
         spool: path,
         newest: newest_out,

@@ -5,6 +5,7 @@ use monitor_model::{
     id::OrderId,
     revocation::{Outcome, Target},
 };
+use sha2::{Digest as _, Sha256};
 use ssh_key::{Algorithm, PrivateKey, rand_core::OsRng};
 
 use super::*;
@@ -512,6 +513,48 @@ fn a_broken_list_is_repaired_and_a_foreign_one_is_left_alone() {
             ..
         })
     ));
+}
+
+#[test]
+fn hosts_are_given_the_list_that_was_written_and_not_what_became_of_the_file() {
+    let scene = Scene::new();
+    let broker = scene.open().unwrap();
+    put(&broker, &grant("G-1", "alice", "acme"));
+    issue(&broker, "G-1").unwrap();
+    let before = broker.list().unwrap();
+    let answer = broker.revoke(&order(1, Target::Serial(1))).unwrap();
+    let list = broker.list().unwrap();
+    assert!(list.number > before.number && answer.list == Some(list.number));
+    assert_eq!(list.bytes, fs::read(&scene.places.krl).unwrap());
+    assert_eq!(list.check(Sha256::digest(&list.bytes).into()), Ok(()));
+    // Somebody gives back what was revoked, under the same number.
+    let found = scene.list();
+    let emptied = Krl {
+        serials: [].into_iter().collect(),
+        ..found
+    };
+    file::publish(&scene.places.krl, &emptied).unwrap();
+    assert_eq!(broker.list(), Some(list.clone()));
+    drop(broker);
+    // A start finds that, and the next one finds its own file.
+    let mended = scene.open().unwrap().list().unwrap();
+    assert!(mended.number > list.number && scene.list().serials.contains(1));
+    assert_eq!(scene.open().unwrap().list(), Some(mended));
+}
+
+#[test]
+fn an_older_file_with_the_same_serials_is_written_anew() {
+    let scene = Scene::new();
+    let broker = scene.open().unwrap();
+    let newest = broker.list().unwrap();
+    drop(broker);
+    let older = Krl {
+        version: newest.number - 1,
+        ..scene.list()
+    };
+    file::publish(&scene.places.krl, &older).unwrap();
+    let list = scene.open().unwrap().list().unwrap();
+    assert!(list.number > newest.number && scene.list().version == list.number);
 }
 
 #[test]

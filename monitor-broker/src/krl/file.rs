@@ -67,12 +67,23 @@ pub fn inspect(path: &Path) -> Result<Krl, FileError> {
     })
 }
 
+/// The list's bytes, as they are.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn bytes(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(|source| FileError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
 /// Puts a list in place: the old one or the new one is there at every instant.
-/// Reads it back afterwards.
+/// Reads it back afterwards; gives what it wrote.
 ///
 /// # Errors
 /// [`FileError`]; unless it is `Differs`, the old list is still in place.
-pub fn publish(path: &Path, krl: &Krl) -> Result<(), FileError> {
+pub fn publish(path: &Path, krl: &Krl) -> Result<Vec<u8>, FileError> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -103,7 +114,7 @@ pub fn publish(path: &Path, krl: &Krl) -> Result<(), FileError> {
         .and_then(|folder| folder.sync_all())
         .map_err(wrong(folder))?;
     if inspect(path)? == *krl {
-        Ok(())
+        Ok(bytes)
     } else {
         Err(FileError::Differs { path: path.into() })
     }

@@ -105,6 +105,21 @@ impl Store {
         })
     }
 
+    /// The number of the list that was put in place last, and when; none before
+    /// the first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database failed.
+    pub fn list_in_place(&self) -> Result<Option<(u64, UnixNs)>, StoreError> {
+        let found =
+            self.lock()
+                .query_row("SELECT published, published_at FROM krl", [], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
+                })?;
+        let (number, at) = found;
+        Ok(at.map(|at| (number.cast_unsigned(), from_sql(at))))
+    }
+
     /// Gives the list a new number, above `floor`: it is to be written again.
     ///
     /// # Errors

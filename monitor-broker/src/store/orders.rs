@@ -45,6 +45,8 @@ pub struct Answer {
     /// When the list was in place; none until it is, and when no certificate
     /// was reached.
     pub published_at: Option<UnixNs>,
+    /// The number of the list that is in place then.
+    pub list: Option<u64>,
 }
 
 impl Store {
@@ -110,6 +112,7 @@ impl Store {
             given,
             revoked,
             published_at,
+            list: None,
         })
     }
 

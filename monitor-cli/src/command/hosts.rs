@@ -1,6 +1,6 @@
 //! `hosts`: jump hosts, and what their agents cannot see.
 
-use monitor_model::{event::HookState, host::Host};
+use monitor_model::{event::HookState, host::Host, krl::ListInPlace};
 use monitor_proto::v1::ListHostsRequest;
 
 use crate::{
@@ -10,13 +10,19 @@ use crate::{
     output::{Listing, Screen, Tone, json::Record, table::Cell},
 };
 
-const COLUMNS: [&str; 7] = ["HOST", "STATE", "AGENT", "KERNEL", "SINCE", "SEEN", "BLIND"];
+const COLUMNS: [&str; 8] = [
+    "HOST", "STATE", "AGENT", "KERNEL", "SINCE", "SEEN", "BLIND", "KRL",
+];
 const COLUMNS_BLIND: [&str; 5] = ["HOST", "KERNEL", "FAMILY", "TIER", "UNSEEN"];
 
 /// A host as it stands now.
 struct Status {
     host: Host,
     connected: bool,
+    /// The revocation list there; none where the agent keeps none.
+    list: Option<ListInPlace>,
+    /// The number of the broker's newest.
+    newest: Option<u64>,
 }
 
 /// Something that a host's agent cannot see.
@@ -56,6 +62,8 @@ pub async fn run(
             page.push(Status {
                 host: status.host.unwrap_or_default().try_into()?,
                 connected: status.connected,
+                list: status.list.map(Into::into),
+                newest: answer.list_number,
             });
         }
         paging.fetched(&mut page, answer.next_page_token);
@@ -72,6 +80,8 @@ pub async fn run(
                 Record::new("host")
                     .with("host", &status.host)
                     .with("connected", status.connected)
+                    .with("list", &status.list)
+                    .with("list_newest", status.newest)
             })?;
         }
     }
@@ -112,7 +122,32 @@ fn row(screen: &Screen, status: &Status) -> Vec<Cell> {
         Cell::new(screen.moment(host.started_at)),
         Cell::new(format!("{seen} of {}", host.hooks.len())),
         Cell::new(blind.join(", ")).tone(Tone::Doubtful),
+        list(status),
     ]
+}
+
+/// Which revocation list a host has, of which newest.
+fn list(status: &Status) -> Cell {
+    let Some(list) = &status.list else {
+        return Cell::new("");
+    };
+    let has = list
+        .number
+        .map_or_else(|| "none".to_owned(), |number| number.to_string());
+    let is_newest = list.number >= status.newest;
+    match (is_newest, list.problem.as_str()) {
+        (true, "") => Cell::new(has).tone(Tone::Good),
+        (true, problem) => Cell::new(format!("{has}: {problem}")).tone(Tone::Bad),
+        (false, problem) => {
+            let newest = status.newest.unwrap_or_default();
+            let why = if problem.is_empty() {
+                String::new()
+            } else {
+                format!(": {problem}")
+            };
+            Cell::new(format!("{has} of {newest}{why}")).tone(Tone::Bad)
+        }
+    }
 }
 
 fn spot_row(_: &Screen, spot: &Spot) -> Vec<Cell> {

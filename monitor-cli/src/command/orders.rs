@@ -259,6 +259,21 @@ fn print_revoked(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
         })
         .collect();
     screen.table(&["SERIAL", "GRANT", "BROKER", "AT"], &rows)?;
+    let start = order.times.ordered;
+    let lists: Vec<Vec<Cell>> = order
+        .published
+        .iter()
+        .map(|published| {
+            vec![
+                Cell::new(published.host.as_str()),
+                Cell::new(screen.exact_moment(published.at)),
+                Cell::new(after(start, published.at)),
+            ]
+        })
+        .collect();
+    if !lists.is_empty() {
+        screen.table(&["LIST ON", "AT", "AFTER"], &lists)?;
+    }
     Ok(())
 }
 

@@ -127,6 +127,7 @@ impl BrokerService for Model {
         Ok(Response::new(RevokeCredentialsResponse {
             revoked: revoked.collect(),
             published_at_unix_ns: None,
+            list_number: None,
         }))
     }
 

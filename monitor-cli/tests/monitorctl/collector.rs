@@ -500,6 +500,7 @@ impl HostService for Service {
         Ok(Response::new(v1::ListHostsResponse {
             hosts,
             next_page_token,
+            list_number: Some(9),
         }))
     }
 }

@@ -17,6 +17,11 @@ fn world() -> World {
         hosts: vec![v1::HostStatus {
             host: Some((&facts::host()).into()),
             connected: true,
+            list: Some(v1::ListInPlace {
+                number: Some(7),
+                at_unix_ns: 5,
+                problem: String::new(),
+            }),
         }],
         orders: [(&facts::enforced(Target::Engineer("alice".parse().unwrap()))).into()].into(),
         explanation: Some(v1::ExplainResponse {
@@ -351,8 +356,8 @@ fn hosts_say_what_their_agents_see_and_what_stays_unseen() {
     assert_eq!(
         shown(&["hosts", "-o", "table"]),
         "\
-HOST    STATE      AGENT  KERNEL  SINCE                SEEN    BLIND
-jump-1  connected  0.1.0  6.12.1  2026-01-02 12:00:00  2 of 3  memory
+HOST    STATE      AGENT  KERNEL  SINCE                SEEN    BLIND   KRL
+jump-1  connected  0.1.0  6.12.1  2026-01-02 12:00:00  2 of 3  memory  7 of 9
 "
     );
     assert_eq!(
@@ -371,6 +376,10 @@ jump-1  6.12.1  exec    tracepoint  scripts
     assert_eq!(
         host["host"]["started_at_rfc3339"],
         "2026-01-02T12:00:00.000000000Z"
+    );
+    assert_eq!(
+        (&host["list"]["number"], &host["list_newest"]),
+        (&7.into(), &9.into())
     );
     let spots = records(&shown(&["hosts", "--blind"]));
     assert_eq!(spots.len(), 2);

@@ -171,6 +171,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         boot: host.boot(),
         hooks: Vec::new(),
         instance: Vec::new(),
+        keeps_list: false,
     });
     up.send(StreamRequest {
         message: Some(hello),
@@ -239,7 +240,8 @@ async fn acked(down: &mut Streaming<StreamResponse>) -> anyhow::Result<u64> {
                 | Down::Deny(_)
                 | Down::Contain(_)
                 | Down::Scopes(_)
-                | Down::ScopeLease(_),
+                | Down::ScopeLease(_)
+                | Down::List(_),
             ) => {}
             None => bail!("an empty message came down"),
         }

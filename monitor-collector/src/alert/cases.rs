@@ -308,7 +308,40 @@ fn of_files(cases: &mut BTreeMap<&'static str, Case>) {
     );
 }
 
-/// The rules about other processes and the host.
+/// The rules about changes of the host.
+fn of_the_host(cases: &mut BTreeMap<&'static str, Case>) {
+    for (rule, inside, border, fires) in [
+        ("kernel-code", HostChange::Module, HostChange::Bpf, false),
+        ("kernel-probe", HostChange::Bpf, HostChange::Perf, true),
+        (
+            "login-id-changed",
+            HostChange::LoginUid,
+            HostChange::Mounted,
+            false,
+        ),
+        (
+            "host-changed",
+            HostChange::Mounted,
+            HostChange::Pivoted,
+            true,
+        ),
+        (
+            "revocation-list-changed",
+            HostChange::RevocationList,
+            HostChange::LoginUid,
+            false,
+        ),
+    ] {
+        let case = case(
+            vec![told(host_change(inside))],
+            vec![told(memory(target(Some(1), false)))],
+            (vec![told(host_change(border))], fires),
+        );
+        cases.insert(rule, case);
+    }
+}
+
+/// The rules about other processes.
 fn of_sessions(cases: &mut BTreeMap<&'static str, Case>) {
     cases.insert(
         "memory-of-a-credential-holder",
@@ -334,29 +367,6 @@ fn of_sessions(cases: &mut BTreeMap<&'static str, Case>) {
             (vec![signal(None, false, 9)], false),
         ),
     );
-    for (rule, inside, border, fires) in [
-        ("kernel-code", HostChange::Module, HostChange::Bpf, false),
-        ("kernel-probe", HostChange::Bpf, HostChange::Perf, true),
-        (
-            "login-id-changed",
-            HostChange::LoginUid,
-            HostChange::Mounted,
-            false,
-        ),
-        (
-            "host-changed",
-            HostChange::Mounted,
-            HostChange::Pivoted,
-            true,
-        ),
-    ] {
-        let case = case(
-            vec![told(host_change(inside))],
-            vec![told(memory(target(Some(1), false)))],
-            (vec![told(host_change(border))], fires),
-        );
-        cases.insert(rule, case);
-    }
     cases.insert(
         "disguise",
         case(
@@ -590,6 +600,7 @@ fn cases() -> BTreeMap<&'static str, Case> {
     of_files(&mut cases);
     of_everyday(&mut cases);
     of_sessions(&mut cases);
+    of_the_host(&mut cases);
     of_marks(&mut cases);
     of_grants(&mut cases);
     of_hosts(&mut cases);

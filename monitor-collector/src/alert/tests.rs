@@ -370,6 +370,10 @@ fn what_stands_out_is_told_by_the_default_rules_and_everyday_work_is_not() {
             host_change(HostChange::Mounted),
             Some(("host-changed", "T1685")),
         ),
+        (
+            host_change(HostChange::RevocationList),
+            Some(("revocation-list-changed", "T1685")),
+        ),
         (socket(made, 17, 3), Some(("raw-socket", "T1205"))),
         (socket(listening, 2, 1), Some(("listener", "T1571"))),
         (

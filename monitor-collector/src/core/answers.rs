@@ -35,6 +35,8 @@ impl Core {
                 order.times.broker_answered.get_or_insert(answer.at);
                 order.times.krl_published = order.times.krl_published.or(answer.published_at);
                 order.revoked = answer.revoked;
+                order.list = order.list.or(answer.list);
+                self.published_before(&mut order);
                 info!(order = %order.id, attempt = order.attempts, revoked = order.revoked.len(), "Broker answered.");
             }
         }

@@ -106,6 +106,24 @@ pub enum Refusal {
         /// Why not this one.
         why: &'static str,
     },
+    /// A list that is older than one that is known.
+    #[error(
+        "revocation list {number} is older than {known}, which is known: hosts never go back; a broker that lost its count goes on above {known}"
+    )]
+    ListOlder {
+        /// Its number.
+        number: u64,
+        /// The number of the newest.
+        known: u64,
+    },
+    /// Another list of the same number.
+    #[error(
+        "another revocation list of number {number} is known; each list has a number of its own"
+    )]
+    ListDiffers {
+        /// The number.
+        number: u64,
+    },
     /// A broker answers for something else.
     #[error(
         "order {id} is for {target}; the answer is for {said}: answer with the target that came with the order"

@@ -20,7 +20,7 @@ use rayon::iter::{
 };
 use tracing::{error, info};
 
-use super::{Core, CoreError, book::Book, commit};
+use super::{Core, CoreError, book::Book, commit, krl::Lists};
 use crate::{
     alert::Alerter,
     config::Config,
@@ -73,6 +73,7 @@ impl Core {
             processes: Processes::restored(state.processes()?),
             alerter: Alerter::new(config),
             orders: state.orders()?,
+            lists: Lists::restored(&state)?,
             book: config
                 .broker
                 .as_ref()

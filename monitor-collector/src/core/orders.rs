@@ -70,6 +70,8 @@ pub struct BrokerAnswer {
     pub revoked: Vec<Revoked>,
     /// When the revocation list was in place.
     pub published_at: Option<UnixNs>,
+    /// The number of that list.
+    pub list: Option<u64>,
     /// When the answer came.
     pub at: UnixNs,
 }

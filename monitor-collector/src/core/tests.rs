@@ -328,6 +328,7 @@ fn broker_receipt_and_refused_login_complete_an_order() {
     let answer = BrokerAnswer {
         revoked,
         published_at: Some(now),
+        list: None,
         at: now,
     };
     core.attempted(Attempt {

@@ -25,6 +25,7 @@ pub(super) struct Downlink {
     pub(super) place: Place,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) scopes: Arc<Scopes>,
+    pub(super) keeps_list: bool,
     pub(super) down: Down,
     pub(super) stop: CancellationToken,
 }
@@ -34,6 +35,7 @@ pub(super) struct Downlink {
 struct Sent {
     grants: u64,
     denied: u64,
+    list: Option<u64>,
     acked: u64,
     /// When the lease of its scopes is to be renewed; none where none runs.
     renew: Option<Instant>,
@@ -121,6 +123,12 @@ impl Downlink {
                 mode: ContainMode::from(command.mode).into(),
             }))
             .await?;
+        }
+        if let Some(list) = tables.lists.newest.as_ref().filter(|_| self.keeps_list)
+            && sent.list != Some(list.number)
+        {
+            sent.list = Some(list.number);
+            self.send(Message::List(list.as_ref().into())).await?;
         }
         if sent.grants != tables.grants_version {
             sent.grants = tables.grants_version;

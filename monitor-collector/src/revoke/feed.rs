@@ -177,6 +177,7 @@ fn acked(message: AckRequest, now: UnixNs) -> Result<Acked, Status> {
         revoked,
         published_at_unix_ns,
         failure,
+        list_number,
     } = message;
     let order = OrderId::from_slice(&order).map_err(|error| bad("order", error))?;
     if attempt == 0 {
@@ -215,6 +216,7 @@ fn acked(message: AckRequest, now: UnixNs) -> Result<Acked, Status> {
         let said = Said {
             revoked,
             published_at: published_at_unix_ns.map(UnixNs),
+            list: list_number,
         };
         settled(said, now).map_err(|again| again.to_string())
     } else {

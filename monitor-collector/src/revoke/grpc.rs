@@ -77,6 +77,7 @@ impl Way for Grpc {
         Ok(Said {
             revoked,
             published_at: response.published_at_unix_ns.map(UnixNs),
+            list: response.list_number,
         })
     }
 }

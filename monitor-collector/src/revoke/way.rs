@@ -24,6 +24,8 @@ pub struct Said {
     pub revoked: Vec<Revoked>,
     /// When the revocation list was in place.
     pub published_at: Option<UnixNs>,
+    /// The number of that list.
+    pub list: Option<u64>,
 }
 
 /// Why an attempt brought no answer, by what is done about it.

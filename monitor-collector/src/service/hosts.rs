@@ -41,16 +41,19 @@ impl HostService for Edge {
             id: host.host.to_string(),
         });
         let connected = self.agents.connected();
+        let lists = self.writer.tables().borrow().lists.clone();
         let hosts = found
             .iter()
             .map(|host| HostStatus {
                 host: Some(host.into()),
                 connected: connected.contains(&host.host),
+                list: lists.in_place.get(&host.host).map(Into::into),
             })
             .collect();
         Ok(Response::new(ListHostsResponse {
             hosts,
             next_page_token,
+            list_number: lists.newest.map(|list| list.number),
         }))
     }
 }

@@ -50,7 +50,8 @@ pub(super) async fn played(scene: &Scene) -> Collector {
             | DownMessage::Grants(_)
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => None,
         })
         .await;
     collector

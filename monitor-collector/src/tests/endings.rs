@@ -164,7 +164,8 @@ async fn who_left_is_denied_and_every_session_ends() {
             DownMessage::Ack(_)
             | DownMessage::Grants(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => {}
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => {}
         }
     }
     assert_eq!(

@@ -36,7 +36,8 @@ async fn scopes(agent: &mut Agent) -> v1::ScopeTable {
             | DownMessage::Ack(_)
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => None,
         })
         .await
 }
@@ -71,7 +72,8 @@ async fn an_agent_has_the_table_of_a_grant_before_the_grant_and_its_lease_is_ren
             DownMessage::Ack(_)
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
-            | DownMessage::ScopeLease(_) => {}
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => {}
         }
     };
     assert_ne!(table.version, empty.version);

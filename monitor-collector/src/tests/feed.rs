@@ -127,6 +127,7 @@ fn ack(order: &FeedOrder, outcome: Outcome) -> AckRequest {
         }],
         published_at_unix_ns: Some(6),
         failure: String::new(),
+        list_number: None,
     }
 }
 

@@ -34,35 +34,36 @@ async fn host(
     let mut batch = 0;
     loop {
         tokio::select! {
-            login = logins.recv() => {
-                let Some(login) = login else { return };
-                batch += 1;
-                agent.send(batch, &[login]).await;
-            }
-            message = agent.down.message() => match message.unwrap().unwrap().message.unwrap() {
-                DownMessage::Ack(ack) if ack.number == batch => opened.send(number).await.unwrap(),
-                DownMessage::Contain(command) => {
-                    assert_eq!(command.mode(), ContainMode::Kill);
-                    let now = SystemClock.now().0;
-                    let receipt = Receipt {
-                        order: command.order,
-                        session: command.session,
-                        mode: command.mode,
-                        killed: 1,
-                        received_at_unix_ns: now,
-                        denied_at_unix_ns: now,
-                        gone_at_unix_ns: Some(now),
-                        ..Receipt::default()
-                    };
-                    agent.say(Up::Receipt(receipt)).await;
+                    login = logins.recv() => {
+                        let Some(login) = login else { return };
+                        batch += 1;
+                        agent.send(batch, &[login]).await;
+                    }
+                    message = agent.down.message() => match message.unwrap().unwrap().message.unwrap() {
+                        DownMessage::Ack(ack) if ack.number == batch => opened.send(number).await.unwrap(),
+                        DownMessage::Contain(command) => {
+                            assert_eq!(command.mode(), ContainMode::Kill);
+                            let now = SystemClock.now().0;
+                            let receipt = Receipt {
+                                order: command.order,
+                                session: command.session,
+                                mode: command.mode,
+                                killed: 1,
+                                received_at_unix_ns: now,
+                                denied_at_unix_ns: now,
+                                gone_at_unix_ns: Some(now),
+                                ..Receipt::default()
+                            };
+                            agent.say(Up::Receipt(receipt)).await;
+                        }
+                        DownMessage::Ack(_)
+                        | DownMessage::Grants(_)
+                        | DownMessage::Deny(_)
+                        | DownMessage::Scopes(_)
+                        | DownMessage::ScopeLease(_)
+        | DownMessage::List(_) => {}
+                    },
                 }
-                DownMessage::Ack(_)
-                | DownMessage::Grants(_)
-                | DownMessage::Deny(_)
-                | DownMessage::Scopes(_)
-                | DownMessage::ScopeLease(_) => {}
-            },
-        }
     }
 }
 

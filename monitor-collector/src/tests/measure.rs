@@ -103,7 +103,8 @@ async fn measure_event_to_command() {
                 | DownMessage::Grants(_)
                 | DownMessage::Deny(_)
                 | DownMessage::Scopes(_)
-                | DownMessage::ScopeLease(_) => None,
+                | DownMessage::ScopeLease(_)
+                | DownMessage::List(_) => None,
             })
             .await;
         times.push(began.elapsed());

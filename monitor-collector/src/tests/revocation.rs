@@ -55,6 +55,7 @@ impl BrokerService for Broker {
         Ok(Response::new(RevokeCredentialsResponse {
             revoked: vec![revoked],
             published_at_unix_ns: Some(6),
+            list_number: None,
         }))
     }
 
@@ -111,7 +112,8 @@ pub(super) async fn command(agent: &mut Agent) -> ContainCommand {
             | DownMessage::Grants(_)
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => None,
         })
         .await
 }
@@ -317,7 +319,10 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
             ),
             // The table of grants is the last of what a new stream is shown.
             DownMessage::Grants(table) => break assert!(table.grants.is_empty()),
-            DownMessage::Ack(_) | DownMessage::Scopes(_) | DownMessage::ScopeLease(_) => {}
+            DownMessage::Ack(_)
+            | DownMessage::Scopes(_)
+            | DownMessage::ScopeLease(_)
+            | DownMessage::List(_) => {}
         }
     }
     request.reason = "  ".into();

@@ -6,6 +6,7 @@ use monitor_model::{
     event::Receipt,
     grant::Grant,
     id::{AgentName, GrantId, PrincipalId},
+    krl::{ListInPlace, RevocationList},
     revocation::Order,
 };
 use tokio::sync::oneshot;
@@ -75,6 +76,10 @@ pub enum Request {
     Attempted(Box<Attempt>, Reply<()>),
     /// Note the answer of a broker that dials in.
     Acked(Box<Acked>, Reply<()>),
+    /// Take the broker's revocation list; answers with the newest number.
+    PutList(Box<RevocationList>, Reply<u64>),
+    /// Note which revocation list a host has; none: its agent keeps none.
+    ListInPlace(AgentName, Option<ListInPlace>),
     /// Note what an agent did.
     Receipt(AgentName, Receipt),
     /// Note what somebody does with an alert.

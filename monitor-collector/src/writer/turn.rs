@@ -120,6 +120,14 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             core.look(&present)?;
             answer(reply, Ok(()))
         }
+        Request::PutList(list, reply) => answer(reply, core.put_list(*list)?),
+        Request::ListInPlace(agent, place) => {
+            match place {
+                Some(place) => core.list_in_place(&agent, &place)?,
+                None => core.no_list_in_place(&agent)?,
+            }
+            return Ok(None);
+        }
         Request::Receipt(agent, receipt) => {
             core.receipt(&agent, &receipt)?;
             return Ok(None);

@@ -42,9 +42,11 @@ impl Fact {
                 Kind::Memory
             }
             Self::DumpOfHolder | Self::SignalToOtherSession => Kind::Signal,
-            Self::HostChanged | Self::KernelCode | Self::KernelProbe | Self::LoginIdChanged => {
-                Kind::Host
-            }
+            Self::HostChanged
+            | Self::KernelCode
+            | Self::KernelProbe
+            | Self::LoginIdChanged
+            | Self::ListChanged => Kind::Host,
             Self::Listener | Self::RawSocket => Kind::Socket,
             Self::BlockDevice
             | Self::PassedDescriptor
@@ -70,6 +72,7 @@ named_facts! {
     KernelCode => "kernel_code", "A session loaded a kernel module or another kernel.";
     KernelProbe => "kernel_probe", "A session used bpf or set a probe.";
     LoginIdChanged => "login_id_changed", "A session opened a login id of the audit system for writing.";
+    ListChanged => "list_changed", "The revocation list that the agent keeps was changed by somebody else.";
     Listener => "listener", "A session made an IP or vsock socket that listens.";
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";
@@ -108,6 +111,11 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         }
         Action::Memory { target, access, .. } => of_memory(target, *access, session),
         Action::Signal { target, number } => of_signal(target, *number, session),
+        // The agent's own word: who did it is not known.
+        Action::Host {
+            change: HostChange::RevocationList,
+            ..
+        } => [Some(Fact::ListChanged), None],
         Action::Host { change, .. } => [
             of_session(Some(Fact::HostChanged)),
             of_session(kind_of_change(*change)),
@@ -209,6 +217,7 @@ const fn kind_of_change(change: HostChange) -> Option<Fact> {
         HostChange::Module | HostChange::Kexec => Some(Fact::KernelCode),
         HostChange::Bpf | HostChange::Perf => Some(Fact::KernelProbe),
         HostChange::LoginUid => Some(Fact::LoginIdChanged),
+        HostChange::RevocationList => Some(Fact::ListChanged),
         HostChange::Mounted
         | HostChange::MountMoved
         | HostChange::Unmounted

@@ -193,4 +193,5 @@ host_changes! {
     Pivoted => "pivoted", "changed the root to", "The root was changed by `pivot_root`.";
     LoginUid => "login_uid", "opened a login id for writing", "`/proc/PID/loginuid` was opened for writing.";
     Kexec => "kexec", "loaded another kernel", "Another kernel was loaded.";
+    RevocationList => "revocation_list", "found the revocation list changed by somebody else:", "The revocation list that the agent keeps was changed by somebody else; the agent put it right, or the detail says why not. The number is that of the right list, the detail what was found.";
 }

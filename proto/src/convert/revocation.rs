@@ -4,7 +4,7 @@ use monitor_model::{
     clock::UnixNs,
     id::{AlertId, OrderId, SessionId},
     revocation::{
-        Affected, Cause, Mode, Order, Outcome, Refused, Revoked, Target, Times,
+        Affected, Cause, Mode, Order, Outcome, Published, Refused, Revoked, Target, Times,
         life::{Asks, OrderStep, Standing, State},
     },
 };
@@ -84,6 +84,8 @@ impl From<&Order> for v1::Order {
             last_error,
             times,
             refused,
+            list,
+            published,
         } = value;
         let Cause {
             text,
@@ -110,6 +112,8 @@ impl From<&Order> for v1::Order {
             asks: asks.map_or(0, number::<v1::OrderAsks, _>),
             steps: steps.iter().map(Into::into).collect(),
             refused: refused.iter().map(Into::into).collect(),
+            list_number: *list,
+            published: published.iter().map(Into::into).collect(),
         }
     }
 }
@@ -142,6 +146,8 @@ impl TryFrom<v1::Order> for Order {
             last_error: value.last_error,
             times: need("order.times", value.times)?.into(),
             refused: all(value.refused)?,
+            list: value.list_number,
+            published: all(value.published)?,
         })
     }
 }
@@ -199,6 +205,27 @@ impl TryFrom<v1::RefusedLogin> for Refused {
         let v1::RefusedLogin { host, at_unix_ns } = value;
         Ok(Self {
             host: name("order.refused.host", &host)?,
+            at: UnixNs(at_unix_ns),
+        })
+    }
+}
+
+impl From<&Published> for v1::PublishedList {
+    fn from(value: &Published) -> Self {
+        let Published { host, at } = value;
+        Self {
+            host: host.to_string(),
+            at_unix_ns: at.0,
+        }
+    }
+}
+
+impl TryFrom<v1::PublishedList> for Published {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::PublishedList) -> Result<Self, InvalidMessage> {
+        let v1::PublishedList { host, at_unix_ns } = value;
+        Ok(Self {
+            host: name("order.published.host", &host)?,
             at: UnixNs(at_unix_ns),
         })
     }

@@ -24,7 +24,7 @@ use monitor_model::{
     inventory::{Item, Template},
     policy::{Admission, Terms},
     revocation::{
-        Affected, Cause, Mode, Order, Outcome, Refused, Revoked, Target, Times,
+        Affected, Cause, Mode, Order, Outcome, Published, Refused, Revoked, Target, Times,
         life::{Asks, OrderStep, Standing, State},
     },
     session::{Credential, Session, SessionState},
@@ -707,6 +707,11 @@ fn orders_survive() {
             not_after: Some(AT),
             supersedes: vec![OrderId::from_parts(AT, 2)],
             refused: vec![Refused {
+                host: AgentName::new("jump-1").unwrap(),
+                at: AT,
+            }],
+            list: Some(9),
+            published: vec![Published {
                 host: AgentName::new("jump-1").unwrap(),
                 at: AT,
             }],

@@ -220,6 +220,7 @@ fn scene_agent_text(folder: &Folder, ports: Ports) -> String {
          pin_dir = \"{root}/bpf\"\n\
          [collector]\naddress = \"https://localhost:{}\"\n\
          {tls}\
+         [krl]\npath = \"{krl}\"\n\
          [ssh]\nprincipals_users = [\"nobody\"]\nbreak_glass_accounts = [\"{BREAK_GLASS_ACCOUNT}\"]\n\
          user_ca = \"{ca}\"\n\
          [[watch]]\npattern = \"{root}/srv/{{tenant}}/kubeconfig\"\nclass = \"kubeconfig\"\n",
@@ -227,6 +228,7 @@ fn scene_agent_text(folder: &Folder, ports: Ports) -> String {
         root = folder.root().display(),
         socket = folder.agent_socket().display(),
         ca = folder.user_ca().display(),
+        krl = folder.host_krl().display(),
         tls = tls(folder, AGENT),
     )
 }

@@ -106,6 +106,12 @@ impl Folder {
         self.at("revoked.krl")
     }
 
+    /// The same as the agent brings it to the host: the one that sshd reads.
+    #[must_use]
+    pub fn host_krl(&self) -> PathBuf {
+        self.at("host.krl")
+    }
+
     /// The broker's CA for user certificates, public part.
     #[must_use]
     pub fn user_ca(&self) -> PathBuf {

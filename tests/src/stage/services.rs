@@ -77,7 +77,12 @@ impl Services {
         self.wait_for("monitor-collector", "the collector listening", || {
             listens(ports.collector)
         })?;
-        self.agent_is_ready()
+        self.agent_is_ready()?;
+        let host_krl = self.folder.host_krl();
+        // Without it sshd refuses everybody.
+        self.wait_for("monitor-agent", "the revocation list on the host", || {
+            host_krl.exists()
+        })
     }
 
     /// Starts the broker, without waiting.

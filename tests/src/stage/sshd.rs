@@ -109,7 +109,7 @@ impl Sshd {
 }
 
 /// Certificates only, checked against the broker's CA, its list of revoked
-/// keys, and the agent.
+/// keys as the agent keeps it, and the agent.
 fn configuration(folder: &Folder, port: u16, shape: Shape) -> String {
     let (root, may_root) = match shape {
         Shape::Cases => (" root".to_owned(), "prohibit-password"),
@@ -143,7 +143,7 @@ fn configuration(folder: &Folder, port: u16, shape: Shape) -> String {
          LogLevel VERBOSE\n",
         place = place.display(),
         ca = folder.user_ca().display(),
-        krl = folder.krl().display(),
+        krl = folder.host_krl().display(),
         agent = folder.program("monitor-agent").display(),
         socket = folder.agent_socket().display(),
         glass = BREAK_GLASS_ACCOUNT,

@@ -233,6 +233,7 @@ fn lifting_brings_no_ended_grant_back_and_a_new_login_is_admitted() {
             at: BASE,
         }],
         published_at: None,
+        list: None,
         at: BASE,
     };
     core.attempted(Attempt {
@@ -399,6 +400,7 @@ fn processes_that_stay_and_brokers_that_refuse_need_a_person() {
             at: BASE,
         }],
         published_at: None,
+        list: None,
         at: BASE,
     };
     let attempt = Attempt {
@@ -488,6 +490,7 @@ fn act(core: Core, act: &Act, number: u64, folder: &Path) -> Core {
                 let answer = BrokerAnswer {
                     revoked: Vec::new(),
                     published_at: None,
+                    list: None,
                     at: at_seconds(number),
                 };
                 let attempt = Attempt {

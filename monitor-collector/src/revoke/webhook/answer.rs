@@ -22,6 +22,7 @@ struct Body {
     schema_version: Option<u32>,
     revoked: Vec<One>,
     published_at: Option<String>,
+    list_number: Option<Serial>,
 }
 
 #[derive(Deserialize)]
@@ -111,18 +112,24 @@ fn said(body: &[u8]) -> Result<Said, String> {
     Ok(Said {
         revoked: revoked.collect::<Result<_, _>>()?,
         published_at: published_at.transpose()?,
+        list: serial("list_number", body.list_number)?,
     })
 }
 
-fn revoked(one: One) -> Result<Revoked, String> {
-    let serial = match one.serial {
-        None => None,
-        Some(Serial::Number(serial)) => Some(serial),
+fn serial(key: &str, serial: Option<Serial>) -> Result<Option<u64>, String> {
+    match serial {
+        None => Ok(None),
+        Some(Serial::Number(serial)) => Ok(Some(serial)),
         Some(Serial::Text(text)) => {
             let serial = text.parse();
-            Some(serial.map_err(|_| format!("serial is {text:?}; give a decimal number"))?)
+            let serial = serial.map_err(|_| format!("{key} is {text:?}; give a decimal number"));
+            serial.map(Some)
         }
-    };
+    }
+}
+
+fn revoked(one: One) -> Result<Revoked, String> {
+    let serial = serial("serial", one.serial)?;
     let grant = one.grant.map(|text| text.parse());
     let grant = grant
         .transpose()
@@ -189,12 +196,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_whole() {
-        let body = r#"{"schema_version":1,"more":[],"published_at":"1970-01-01T00:00:02Z","revoked":[
+        let body = r#"{"schema_version":1,"more":[],"published_at":"1970-01-01T00:00:02Z","list_number":"12","revoked":[
             {"serial":"18446744073709551615","outcome":"revoked","at":"1970-01-01T00:00:01.000000005Z"},
             {"serial":7,"grant":"G-1","outcome":"already_revoked","at":"1970-01-01T01:00:00+01:00"},
             {"grant":"G-2","outcome":"not_found","at":"1970-01-01T00:00:00Z"}]}"#;
         let said = read(&answer(200, &[], body), NOON).unwrap();
         assert_eq!(said.published_at, Some(UnixNs::from_seconds(2)));
+        assert_eq!(said.list, Some(12));
         let told: Vec<_> = said
             .revoked
             .iter()
@@ -213,6 +221,7 @@ mod tests {
         assert_eq!(said.revoked[2].grant.as_ref().unwrap().as_str(), "G-2");
         let nothing = read(&answer(200, &[], r#"{"revoked":[]}"#), NOON).unwrap();
         assert!(nothing.revoked.is_empty() && nothing.published_at.is_none());
+        assert_eq!(nothing.list, None);
     }
 
     #[test]
@@ -226,6 +235,10 @@ mod tests {
             (
                 r#"{"revoked":[],"published_at":"now"}"#.to_owned(),
                 "published_at is \"now\"",
+            ),
+            (
+                r#"{"revoked":[],"list_number":"x"}"#.to_owned(),
+                "list_number is \"x\"; give a decimal number",
             ),
             (
                 one(r#""outcome":"revoked","at":"1970-01-01T00:00:00Z""#),

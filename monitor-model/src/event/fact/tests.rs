@@ -239,6 +239,7 @@ fn the_ground_stands_out_when_a_session_changes_it() {
         assert_eq!(by(None, change), []);
     }
     assert_eq!(by(one, HostChange::Mounted), [Fact::HostChanged]);
+    assert_eq!(by(None, HostChange::RevocationList), [Fact::ListChanged]);
 }
 
 #[test]

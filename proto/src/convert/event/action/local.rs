@@ -41,6 +41,7 @@ closed_enum!(HostChange, v1::HostChangeKind, "host.change", {
     Pivoted => Pivoted,
     LoginUid => LoginUid,
     Kexec => Kexec,
+    RevocationList => RevocationList,
 });
 
 /// The message of an action of this module's kinds.
