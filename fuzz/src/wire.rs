@@ -1,7 +1,7 @@
 //! What agents send to the collector, and what readers come back with.
 
 use monitor_collector::service::cursor::{Seal, Subject};
-use monitor_model::event::Receipt;
+use monitor_model::{event::Receipt, krl::ListInPlace};
 use monitor_proto::{decode_event, encode_event, v1, v1::stream_request::Message};
 use monitor_transport::identity::Identity;
 use prost::Message as _;
@@ -36,6 +36,12 @@ pub(crate) fn upward(bytes: &[u8]) -> bool {
                 again.as_ref().is_ok_and(|again| *again == receipt),
                 "{receipt:?} became {again:?}"
             );
+            true
+        }
+        Some(Message::List(place)) => {
+            let place = ListInPlace::from(place);
+            let again = ListInPlace::from(v1::ListInPlace::from(&place));
+            assert_eq!(again, place, "a place is what it was");
             true
         }
         None => false,

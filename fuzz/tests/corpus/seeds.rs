@@ -311,7 +311,13 @@ fn upward() -> Seeds {
         version: "0.1.0".to_owned(),
         boot: BootId::from_parts(AT, 9).to_bytes().to_vec(),
         hooks: Vec::new(),
-        instance: Vec::new(),
+        instance: vec![5; 16],
+        keeps_list: true,
+    };
+    let list = v1::ListInPlace {
+        number: Some(7),
+        at_unix_ns: AT.0,
+        problem: "the folder can be written by others".to_owned(),
     };
     seeds([
         ("hello", request(Message::Hello(hello)).encode_to_vec()),
@@ -320,6 +326,7 @@ fn upward() -> Seeds {
             "receipt",
             request(Message::Receipt(v1::Receipt::from(&receipt()))).encode_to_vec(),
         ),
+        ("list", request(Message::List(list)).encode_to_vec()),
     ])
 }
 

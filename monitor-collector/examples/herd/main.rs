@@ -158,6 +158,7 @@ impl Animal {
             boot: self.host.boot(),
             hooks: Vec::new(),
             instance: Vec::new(),
+            keeps_list: false,
         });
         let batches = self.batches.iter().cloned().map(Up::Batch);
         for message in std::iter::once(hello).chain(batches) {
