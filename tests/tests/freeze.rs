@@ -40,13 +40,7 @@ fn arrived(ground: &TestStage, name: &str, tenant: &str) -> (Engineer, Login, St
 }
 
 fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Value {
-    let mut command = config::monitorctl(&ground.stage.folder, arguments.iter().copied()).unwrap();
-    command.args(["-o", "json"]);
-    let said = command::stdout(&mut command).unwrap();
-    let last = said.trim().lines().last().unwrap_or_default();
-    // One record a line, or one record over several.
-    let record = serde_json::from_str(&said).or_else(|_| serde_json::from_str(last));
-    record.context(said).unwrap()
+    config::monitorctl_json(&ground.stage.folder, arguments.iter().copied()).unwrap()
 }
 
 fn revoke(ground: &TestStage, session: &str, mode: &str) -> String {

@@ -7,7 +7,6 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use monitor_tests::command;
 use monitor_tests::engineer::{Engineer, Grant};
 use monitor_tests::poll;
 use monitor_tests::stage::{ACCOUNT, config};
@@ -18,13 +17,7 @@ use serde_json::Value;
 const SOON: Duration = Duration::from_secs(30);
 
 fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Value {
-    let mut command = config::monitorctl(&ground.stage.folder, arguments.iter().copied()).unwrap();
-    command.args(["-o", "json"]);
-    let said = command::stdout(&mut command).unwrap();
-    let last = said.trim().lines().last().unwrap_or_default();
-    // One record a line, or one record over several.
-    let record = serde_json::from_str(&said).or_else(|_| serde_json::from_str(last));
-    record.context(said).unwrap()
+    config::monitorctl_json(&ground.stage.folder, arguments.iter().copied()).unwrap()
 }
 
 /// Waits until something that `monitorctl` says is there.

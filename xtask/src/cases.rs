@@ -535,10 +535,6 @@ fn arguments(play: &Play) -> Vec<String> {
 }
 
 /// Reads what the player wrote.
-fn read_report(file: &Path) -> Result<Report> {
-    report_of(&fs::read(file).with_context(|| format!("reading {}", file.display()))?)
-}
-
 fn report_of(text: &[u8]) -> Result<Report> {
     serde_json::from_slice(text).context("the player left no results: its last words are above")
 }

@@ -20,7 +20,7 @@ use crate::cache::Project;
 use crate::errand::{self, Errand};
 use crate::host_build;
 use crate::kernels::Series;
-use crate::machine::Machine;
+use crate::player::{self, Player};
 use crate::test_run::Counts;
 use crate::{document, process};
 
@@ -255,37 +255,15 @@ fn families<'a>(run: &'a Run<'_>) -> impl Iterator<Item = Family> + 'a {
 }
 
 fn on_stage(project: &Project, run: &Run<'_>) -> Result<Report> {
-    let machine = Machine::here(project);
-    let json = project.log("faults").with_extension("json");
-    if let Some(folder) = json.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    // What an earlier run left is not this one's.
-    if json.exists() {
-        fs::remove_file(&json).with_context(|| format!("removing {}", json.display()))?;
-    }
-    let installed = machine.file("/usr/sbin/sshd");
-    let sshd = if installed.is_file() {
-        installed
-    } else {
-        project.unpacked_sshd()
+    let player = Player {
+        name: "faults",
+        program: PLAYER,
+        programs: run.programs,
+        words: arguments(run),
     };
-    let mut words = vec![run.programs.join(PLAYER).display().to_string()];
-    for (flag, value) in [
-        ("--programs", run.programs),
-        ("--sshd", sshd.as_path()),
-        ("--json", json.as_path()),
-    ] {
-        words.extend([flag.to_owned(), value.display().to_string()]);
-    }
-    words.extend(arguments(run));
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut command = machine.as_root("env", &words)?;
     // Its exit code says that a family failed, which the results say too.
-    command
-        .status()
-        .with_context(|| format!("`{}` could not be started", process::shown(&command)))?;
-    read(&fs::read(&json).context("it left no results: its last words are above")?)
+    let (_, results) = player::run(project, player)?;
+    read(&results)
 }
 
 fn in_machine(project: &Project, run: &Run<'_>, series: Series) -> Result<Report> {

@@ -80,6 +80,16 @@ impl Machine {
         self.root.join(absolute.trim_start_matches('/'))
     }
 
+    /// The machine's sshd, or the one that the set-up unpacked.
+    pub(crate) fn sshd(&self) -> PathBuf {
+        let installed = self.file("/usr/sbin/sshd");
+        if installed.is_file() {
+            installed
+        } else {
+            self.project.unpacked_sshd()
+        }
+    }
+
     /// Whether an absolute path exists.
     pub(crate) fn has_file(&self, absolute: &str) -> bool {
         self.file(absolute).exists()

@@ -41,6 +41,7 @@ mod kernels;
 mod machine;
 mod needs;
 mod packages;
+mod player;
 mod process;
 mod setup;
 mod steps;

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::certificates::{AGENT, ANALYST};
 use super::folder::write;
 use super::services::{Ports, free_ports};
 use super::{BREAK_GLASS_ACCOUNT, Folder, Shape, TENANTS, network};
-use crate::command::command;
+use crate::command::{command, stdout};
 
 /// Who is registered with the agent, where cases are played.
 const DIRECTORY: &str = "directory.toml";
@@ -270,6 +271,23 @@ pub fn monitorctl<'a>(
     let mut monitorctl = command(folder.program("monitorctl"), arguments);
     monitorctl.envs(variables(folder, "monitorctl.env")?);
     Ok(monitorctl)
+}
+
+/// What `monitorctl` says to these arguments as JSON, as the analyst: the record,
+/// or the last of several.
+///
+/// # Errors
+/// It fails, or says no JSON.
+pub fn monitorctl_json<'a>(
+    folder: &Folder,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Result<Value> {
+    let mut monitorctl = monitorctl(folder, arguments)?;
+    let said = stdout(monitorctl.args(["-o", "json"]))?;
+    let last = said.trim().lines().last().unwrap_or_default();
+    // One record a line, or one record over several.
+    let record = serde_json::from_str(&said).or_else(|_| serde_json::from_str(last));
+    record.context(said)
 }
 
 /// The variables of an env file, to give to a child.

@@ -5,12 +5,11 @@
 //! started as root or in a machine of its own, and its figures are shown.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use monitor_tests::bench::Loop;
 use monitor_tests::steps::in_words;
 
@@ -18,7 +17,7 @@ use crate::cache::Project;
 use crate::errand::{self, Errand};
 use crate::host_build::{self, Profile};
 use crate::kernels::Series;
-use crate::machine::Machine;
+use crate::player::{self, Player};
 use crate::{document, process};
 
 const PLAYER: &str = "monitor-loop";
@@ -93,36 +92,17 @@ pub(crate) fn smoke(project: &Project, programs: &Path) -> Result<()> {
 }
 
 fn here(project: &Project, programs: &Path, runs: u16) -> Result<Loop> {
-    let machine = Machine::here(project);
-    let json = project.log("bench-revoke").with_extension("json");
-    if let Some(folder) = json.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    // What an earlier run left is not this one's.
-    if json.exists() {
-        fs::remove_file(&json).with_context(|| format!("removing {}", json.display()))?;
-    }
-    let installed = machine.file("/usr/sbin/sshd");
-    let sshd = if installed.is_file() {
-        installed
-    } else {
-        project.unpacked_sshd()
+    let player = Player {
+        name: "bench-revoke",
+        program: PLAYER,
+        programs,
+        words: vec!["--runs".to_owned(), runs.to_string()],
     };
-    let shown = |path: &Path| path.display().to_string();
-    let words = [
-        shown(&programs.join(PLAYER)),
-        "--programs".to_owned(),
-        shown(programs),
-        "--sshd".to_owned(),
-        shown(&sshd),
-        "--json".to_owned(),
-        shown(&json),
-        "--runs".to_owned(),
-        runs.to_string(),
-    ];
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    process::run(&mut machine.as_root("env", &words)?)?;
-    read(&fs::read(&json).with_context(|| format!("reading {}", json.display()))?)
+    let (status, results) = player::run(project, player)?;
+    if !status.success() {
+        bail!("{PLAYER} failed with {status}: its last words are above");
+    }
+    read(&results)
 }
 
 fn in_machine(project: &Project, programs: &Path, runs: u16, series: Series) -> Result<Loop> {

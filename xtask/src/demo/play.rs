@@ -15,6 +15,7 @@ use monitor_tests::{bench, interrupt, scene, watch};
 
 use super::DemoArgs;
 use crate::cache::Project;
+use crate::machine::Machine;
 use crate::process::time_text;
 
 /// The stage's folder under /var/lib.
@@ -27,7 +28,7 @@ pub(super) fn play(project: &Project, args: &DemoArgs, programs: PathBuf) -> Res
     interrupt::listen()?;
     let settings = Settings {
         programs,
-        sshd: sshd(project),
+        sshd: Machine::here(project).sshd(),
         name: STAGE.to_owned(),
         patience: Patience::Refuse,
         best_tier: None,
@@ -128,16 +129,6 @@ fn tell(report: &Report, timeline: &Timeline) -> ExitCode {
         report.steps.len()
     ));
     ExitCode::SUCCESS
-}
-
-/// The machine's sshd, or the one that the set-up unpacked.
-fn sshd(project: &Project) -> PathBuf {
-    let installed = PathBuf::from("/usr/sbin/sshd");
-    if installed.is_file() {
-        installed
-    } else {
-        project.unpacked_sshd()
-    }
 }
 
 /// A report of a scene that did not even begin; one that did was written.
