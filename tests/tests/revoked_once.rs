@@ -68,7 +68,7 @@ fn arrives(engineer: &Engineer, name: &'static str, round: usize) -> Result<Sess
     engineer.is_granted(&grant)?;
     let certificate = engineer.gets_certificate(&grant)?;
     let mut login = engineer.logs_in(ACCOUNT)?;
-    let said = login.types("(setsid nohup sleep 600 </dev/null >/dev/null 2>&1 & echo $!)")?;
+    let said = login.types("(setsid nohup sleep infinity </dev/null >/dev/null 2>&1 & echo $!)")?;
     let pid = said
         .text
         .trim()

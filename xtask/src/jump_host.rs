@@ -17,7 +17,7 @@ use crate::cache::Project;
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel};
 use crate::machine::Machine;
-use crate::process;
+use crate::{modules, process};
 
 /// The release, and what is in it: what cases use, and systemd that starts it.
 /// No service of it starts while it is made.
@@ -307,9 +307,9 @@ pub(crate) fn write_initrd(project: &Project, kernel: &Kernel, file: &Path) -> R
     archive.program("bin/busybox", &busybox)?;
     let mut load = String::new();
     let tree = kernel.modules()?;
-    for (number, module) in in_order(&dep, &DISK_MODULES).iter().enumerate() {
+    for (number, module) in modules::in_order(&dep, &DISK_MODULES).iter().enumerate() {
         let name = format!("modules/{number}.ko");
-        archive.program(&name, &plain(&tree.join(module))?)?;
+        archive.program(&name, &modules::plain(&tree.join(module))?)?;
         writeln!(load, "insmod /{name}")?;
     }
     archive.program("init", INIT.replace("@LOAD@", &load).as_bytes())?;
@@ -330,70 +330,3 @@ mount --move /dev /new/dev
 umount /proc /sys
 exec switch_root /new /monitor/init
 "#;
-
-/// The files of the modules for the disks, each after those it needs; none of
-/// one that is built in.
-fn in_order(dep: &str, wanted: &[&str]) -> Vec<String> {
-    let mut order: Vec<String> = Vec::new();
-    for name in wanted {
-        let line = dep.lines().find(|line| {
-            let file = line.split(':').next().unwrap_or_default();
-            let base = file.rsplit('/').next().unwrap_or_default();
-            base.split('.')
-                .next()
-                .is_some_and(|stem| stem.replace('-', "_") == *name)
-        });
-        let Some((file, needs)) = line.and_then(|line| line.split_once(':')) else {
-            continue;
-        };
-        // The nearest need is named first, what that one needs after it.
-        for file in needs.split_whitespace().rev().chain([file]) {
-            if !order.iter().any(|known| known == file) {
-                order.push(file.to_owned());
-            }
-        }
-    }
-    order
-}
-
-/// A module's bytes, unpacked: the first ones are loaded without any program.
-fn plain(file: &Path) -> Result<Vec<u8>> {
-    let unpacker = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("xz") => "xz",
-        Some("zst") => "zstd",
-        _ => return fs::read(file).with_context(|| format!("reading {}", file.display())),
-    };
-    let mut command = Command::new(unpacker);
-    let output = command.args(["-d", "-c"]).arg(file).output();
-    let output = output.with_context(|| format!("`{unpacker}` could not be started"))?;
-    if !output.status.success() {
-        bail!("{} cannot be unpacked by {unpacker}", file.display());
-    }
-    Ok(output.stdout)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modules_come_after_what_they_need() {
-        let dep = "kernel/drivers/virtio/virtio_pci.ko.xz: kernel/drivers/virtio/virtio_pci_modern_dev.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz kernel/drivers/virtio/virtio.ko.xz\n\
-            kernel/drivers/block/virtio_blk.ko.xz: kernel/drivers/virtio/virtio_ring.ko.xz kernel/drivers/virtio/virtio.ko.xz\n";
-        let stems: Vec<String> = in_order(dep, &DISK_MODULES)
-            .iter()
-            .map(|file| file.rsplit('/').next().unwrap().to_owned())
-            .collect();
-        assert_eq!(
-            stems,
-            [
-                "virtio.ko.xz",
-                "virtio_ring.ko.xz",
-                "virtio_pci_modern_dev.ko.xz",
-                "virtio_pci.ko.xz",
-                "virtio_blk.ko.xz"
-            ]
-        );
-        assert!(in_order("", &DISK_MODULES).is_empty(), "built in");
-    }
-}

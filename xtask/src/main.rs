@@ -39,6 +39,7 @@ mod initramfs;
 mod jump_host;
 mod kernels;
 mod machine;
+mod modules;
 mod needs;
 mod packages;
 mod player;

@@ -155,24 +155,28 @@ pub(crate) const NEEDS: &[Need] = &[
         ),
     },
     Need {
-        what: "QEMU",
+        what: "QEMU, and xz for the modules of its kernels",
         why: "the probes are tried in other kernels",
         goal: Goal::Test,
         steps: &["vm-6.1", "vm-6.12", "vm-sid", "cases-6.1", "cases-6.12"],
-        present: |machine| machine.program("qemu-system-x86_64").is_some(),
-        fix: Fix::Packages(&["qemu-system-x86"]),
+        present: |machine| {
+            ["qemu-system-x86_64", "xz"]
+                .iter()
+                .all(|name| machine.program(name).is_some())
+        },
+        fix: Fix::Packages(&["qemu-system-x86", "xz-utils"]),
     },
     Need {
-        what: "debootstrap, mke2fs, depmod and xz",
+        what: "debootstrap, mke2fs and depmod",
         why: "cases are played on a whole jump host in QEMU: they make its disks",
         goal: Goal::Test,
         steps: VM_CASES,
         present: |machine| {
-            ["debootstrap", "mke2fs", "depmod", "xz"]
+            ["debootstrap", "mke2fs", "depmod"]
                 .iter()
                 .all(|name| machine.program(name).is_some())
         },
-        fix: Fix::Packages(&["debootstrap", "e2fsprogs", "kmod", "xz-utils"]),
+        fix: Fix::Packages(&["debootstrap", "e2fsprogs", "kmod"]),
     },
     Need {
         what: "the disk of a jump host",

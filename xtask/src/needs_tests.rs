@@ -13,7 +13,10 @@ fn a_bare_machine_lacks_every_system_program_and_has_them_once_they_are_put() {
         ("ip", &["ip"][..]),
         ("curl", &["curl"]),
         ("ssh and ssh-keygen", &["ssh", "ssh-keygen"]),
-        ("QEMU", &["qemu-system-x86_64"]),
+        (
+            "QEMU, and xz for the modules of its kernels",
+            &["qemu-system-x86_64", "xz"],
+        ),
         ("strace", &["strace"]),
         ("npm", &["npm"]),
     ] {

@@ -20,7 +20,7 @@ use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel, Series};
 use crate::machine::Machine;
 use crate::process::{self, time_text};
-use crate::{bpf, test_run, verified};
+use crate::{bpf, modules, test_run, verified};
 
 /// The program that loads every probe and checks an exec, a connect and an open.
 const CHECK_PROGRAM: &str = "vm_probe_check";
@@ -33,6 +33,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The same of kernel tests, each of which loads probes of its own: 10 took
 /// 4 min 24 s.
 const TESTS_LIMIT: Duration = Duration::from_secs(40 * 60);
+/// What closing other programs' sockets takes, each after what it needs: their
+/// machine has no program that the kernel could ask for them.
+const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 const MEMORY_MIB: &str = "1024";
 /// Without the timer check: on a busy host the emulated timer does not tick as
 /// often as the kernel wants while it counts, and it would panic.
@@ -56,6 +59,7 @@ mount -t tracefs tracing /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
+for module in /modules/*.ko; do insmod "$module"; done
 echo VM-INIT
 /check/program $(cat /check/arguments)
 CODE=$?
@@ -249,7 +253,7 @@ fn boot(
         .program("qemu-system-x86_64")
         .context("qemu-system-x86_64 is not there: `cargo xtask setup` installs it")?;
     let initrd = project.kernels().join(format!("{}.cpio", series.name()));
-    write_initrd(&initrd, &kernel.busybox, program)?;
+    write_initrd(&initrd, kernel, program)?;
     let console = project.log(&format!("vm-{}", series.name()));
     let mut command = Command::new(qemu);
     command
@@ -301,22 +305,36 @@ fn boot(
     }
 }
 
-/// busybox, the check with its libraries, and `/init`.
-fn write_initrd(file: &Path, busybox: &Path, program: &Program) -> Result<()> {
+/// busybox, modules, the check with its libraries, and `/init`.
+fn write_initrd(file: &Path, kernel: &Kernel, program: &Program) -> Result<()> {
     let out = fs::File::create(file).with_context(|| format!("writing {}", file.display()))?;
     let mut archive = Initramfs::new(BufWriter::new(out));
     for folder in [
-        "bin", "dev", "proc", "sys", "tmp", "check", "etc", "root", "run", "var",
+        "bin", "dev", "proc", "sys", "tmp", "check", "etc", "modules", "root", "run", "var",
     ] {
         archive.folder(folder)?;
     }
     archive.console()?;
-    archive.program("bin/busybox", &read(busybox)?)?;
+    archive.program("bin/busybox", &read(&kernel.busybox)?)?;
     archive.program("init", INIT.as_bytes())?;
     archive.program("check/program", &stripped(&program.file, file)?)?;
+    add_modules(&mut archive, kernel)?;
     archive.program("check/arguments", program.arguments.as_bytes())?;
     add_libraries(&mut archive, &program.file)?;
     archive.finish()?;
+    Ok(())
+}
+
+/// Adds [`MODULES`], but for those that are built in.
+fn add_modules<W: Write>(archive: &mut Initramfs<W>, kernel: &Kernel) -> Result<()> {
+    let tree = kernel.modules()?;
+    for (number, name) in MODULES.iter().enumerate() {
+        let place = |end| tree.join(format!("kernel/net/ipv4/{name}.{end}"));
+        let packed = ["ko", "ko.xz", "ko.zst"].map(place);
+        if let Some(file) = packed.iter().find(|file| file.is_file()) {
+            archive.program(&format!("modules/{number}.ko"), &modules::plain(file)?)?;
+        }
+    }
     Ok(())
 }
 

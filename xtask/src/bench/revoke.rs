@@ -64,7 +64,7 @@ impl RevokeArgs {
 pub(super) fn run(project: &Project, args: &RevokeArgs) -> Result<ExitCode> {
     let programs = match &args.programs {
         Some(programs) => programs.clone(),
-        None => host_build::build_all(project, Profile::Dev)?.programs,
+        None => host_build::build_all(project, Profile::Release)?.programs,
     };
     let (place, measured) = match args.kernel {
         Some(series) => (
