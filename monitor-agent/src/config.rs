@@ -5,6 +5,7 @@
 //! right. Relative paths are relative to the file.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +17,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
-    contain::foreign::OnForeign,
+    contain::{
+        foreign::OnForeign,
+        unstored::{OnUnstored, Policy},
+    },
     expiry::AtExpiry,
     kernel::{RING_BYTES_MAX, RING_BYTES_MIN, Tier},
     watch::Watches,
@@ -55,6 +59,8 @@ pub struct Config {
     pub best_tier: Tier,
     /// Most bytes of events on disk.
     pub spool_bytes_max: u64,
+    /// What becomes of sessions while events cannot be stored.
+    pub on_unstored: Policy,
     /// The authorities whose certificates name people; none is every one that sshd takes.
     pub user_ca: Option<PathBuf>,
     /// Accounts that may ask for principals, beside root.
@@ -162,12 +168,25 @@ struct RawProbes {
 #[serde(deny_unknown_fields, default)]
 struct RawSpool {
     bytes_max: Spanned<u64>,
+    on_failure: OnUnstored,
+    failure_seconds: Spanned<u64>,
+    tenant: Vec<RawSpoolTenant>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSpoolTenant {
+    tenant: Spanned<String>,
+    on_failure: OnUnstored,
 }
 
 impl Default for RawSpool {
     fn default() -> Self {
         Self {
             bytes_max: given(1 << 30),
+            on_failure: OnUnstored::Keep,
+            failure_seconds: given(5),
+            tenant: Vec::new(),
         }
     }
 }
@@ -262,6 +281,7 @@ impl Check<'_> {
             bulk_bytes: self.ring("rings.bulk_bytes", &raw.rings.bulk_bytes)?,
             best_tier: raw.probes.best_tier,
             spool_bytes_max: bytes_max,
+            on_unstored: self.on_unstored(&raw.spool)?,
             user_ca: raw.ssh.user_ca.map(|path| self.0.beside(path)),
             principals_users: raw.ssh.principals_users,
             break_glass_accounts: raw.ssh.break_glass_accounts,
@@ -296,6 +316,32 @@ impl Check<'_> {
             address: address.clone(),
             retry_min: Duration::from_millis(min),
             retry_max: Duration::from_millis(max),
+        })
+    }
+
+    fn on_unstored(&self, raw: &RawSpool) -> Result<Policy, ConfigError> {
+        let seconds = *raw.failure_seconds.get_ref();
+        if !(1..=3_600).contains(&seconds) {
+            let wanted = "from 1 to 3600".to_owned();
+            return Err(self
+                .0
+                .wrong("spool.failure_seconds", &raw.failure_seconds, wanted));
+        }
+        let mut tenants = BTreeMap::new();
+        for one in &raw.tenant {
+            let key = "spool.tenant.tenant";
+            let Some(tenant) = self.tenant(key, Some(&one.tenant))? else {
+                continue;
+            };
+            if tenants.insert(tenant, one.on_failure).is_some() {
+                let wanted = "a tenant that is not named twice".to_owned();
+                return Err(self.0.wrong(key, &one.tenant, wanted));
+            }
+        }
+        Ok(Policy {
+            rest: raw.on_failure,
+            tenants,
+            after: Duration::from_secs(seconds),
         })
     }
 

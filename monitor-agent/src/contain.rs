@@ -10,7 +10,7 @@
 //! keeps. Loss: none; the receipt is on disk with its event.
 //!
 //! - `freeze`: what stands still, and goes on. [`keeper`]: what stays so.
-//! - [`foreign`]: what the agent decides alone. [`tell`]: what the person is told.
+//! - [`foreign`], [`unstored`]: what the agent decides alone. [`tell`]: what the person is told.
 //! - `receipts`: what was done already. [`turns`]: in which order.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -39,6 +39,7 @@ pub mod keeper;
 mod receipts;
 pub mod tell;
 pub mod turns;
+pub mod unstored;
 
 pub use receipts::Receipts;
 use turns::{LineFull, Ticket, Turns};
@@ -68,6 +69,8 @@ pub enum Origin {
     /// This agent's: the session used a credential of this tenant, and all its
     /// grants are of another.
     Foreign(TenantId),
+    /// This agent's: events cannot be stored, or can be again.
+    Unstored,
     /// That of an order which the agent was carrying out when it stopped.
     Unfinished,
 }
@@ -80,6 +83,7 @@ impl Command {
             Origin::Collector | Origin::Unfinished => {}
             Origin::Expiry(grant) => receipt.expired = Some(grant.clone()),
             Origin::Foreign(tenant) => receipt.foreign = Some(tenant.clone()),
+            Origin::Unstored => receipt.unstored = true,
         }
         receipt
     }
@@ -308,7 +312,7 @@ impl Containment {
             info!(
                 order = %receipt.order, session = %receipt.session, mode = %receipt.mode,
                 killed = receipt.killed, frozen = receipt.frozen, released = receipt.released,
-                cut = receipt.sockets_closed, expired = ?receipt.expired, foreign = ?receipt.foreign,
+                cut = receipt.sockets_closed, expired = ?receipt.expired, foreign = ?receipt.foreign, unstored = receipt.unstored,
                 "An order about a session was carried out."
             );
         } else {

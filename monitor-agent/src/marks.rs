@@ -73,6 +73,20 @@ pub trait Marks: Send + Sync + fmt::Debug {
     /// [`KernelError::BeingKilled`]; others when the tables cannot be used.
     fn release(&self, session: SessionId) -> Result<Resumed, KernelError>;
 
+    /// Stops every process of a session, of which nothing else changes. Blocks,
+    /// milliseconds as a rule.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the tables cannot be used.
+    fn pause(&self, session: SessionId) -> Result<Halted, KernelError>;
+
+    /// Lets go on what was stopped of a session by [`Self::pause`] or
+    /// [`Self::freeze`].
+    ///
+    /// # Errors
+    /// [`KernelError`] when the tables cannot be used.
+    fn resume(&self, session: SessionId) -> Result<Resumed, KernelError>;
+
     /// Closes the IP sockets that only these sessions hold, but those that go
     /// to `spared`. Blocks, milliseconds as a rule.
     ///
@@ -134,6 +148,14 @@ impl Marks for Probes {
 
     fn release(&self, session: SessionId) -> Result<Resumed, KernelError> {
         self.release_session(mark_of(session))
+    }
+
+    fn pause(&self, session: SessionId) -> Result<Halted, KernelError> {
+        self.pause_session(mark_of(session))
+    }
+
+    fn resume(&self, session: SessionId) -> Result<Resumed, KernelError> {
+        self.resume_session(mark_of(session))
     }
 
     fn cut(&self, sessions: &[SessionId], spared: Option<SocketAddr>) -> Result<Cut, KernelError> {
@@ -287,6 +309,16 @@ pub(crate) mod tests {
                 resumed: self.processes(session)?.len(),
                 left: 0,
             })
+        }
+
+        fn pause(&self, session: SessionId) -> Result<Halted, KernelError> {
+            self.ask("pause", session);
+            Ok(Halted::default())
+        }
+
+        fn resume(&self, session: SessionId) -> Result<Resumed, KernelError> {
+            self.ask("resume", session);
+            Ok(Resumed::default())
         }
 
         fn cut(

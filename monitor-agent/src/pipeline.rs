@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     attribute::Host,
+    contain::unstored::Storing,
     counters::Counters,
     kernel::{
         Batch, BatchLimits, Counters as KernelCounters, Cursor, KernelError, Probes, Rings,
@@ -87,6 +88,8 @@ pub struct Pipeline<H> {
     pub acked: watch::Receiver<u64>,
     /// The newest batch on disk.
     pub newest: watch::Sender<u64>,
+    /// Who is told whether events are stored.
+    pub storing: watch::Sender<Storing>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// Up to where the rings were taken; nothing at first.
@@ -189,7 +192,9 @@ impl<H: Host> Pipeline<H> {
         let room = self.worker.room();
         let records = self.take(room)?;
         pace.read(records, Instant::now());
-        self.commit(stop, pace).await
+        self.commit(stop, pace).await?;
+        Storing::tell(&self.storing, self.worker.room() == Room::All);
+        Ok(())
     }
 
     /// Takes what lies in the rings; how many records of the priority ring.
@@ -242,6 +247,7 @@ impl<H: Host> Pipeline<H> {
                 }
                 Err(error) => {
                     self.counters.spool_errors.add(1);
+                    Storing::tell(&self.storing, false);
                     if !std::mem::replace(&mut failed, true) {
                         error!(%error, "The spool cannot be written; events wait in the kernel's rings.");
                     }

@@ -89,6 +89,9 @@ pub struct Receipt {
     /// The tenant whose credential the session used though all its grants are
     /// of another: the agent acted by itself. None where an order was given.
     pub foreign: Option<TenantId>,
+    /// Whether the agent acted by itself because events could not be stored, or
+    /// could be again.
+    pub unstored: bool,
 }
 
 impl Receipt {
@@ -118,6 +121,7 @@ impl Receipt {
             released_at: None,
             expired: None,
             foreign: None,
+            unstored: false,
         }
     }
 

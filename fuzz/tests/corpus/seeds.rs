@@ -225,6 +225,7 @@ fn receipt() -> Receipt {
         released_at: None,
         expired: None,
         foreign: None,
+        unstored: true,
     }
 }
 

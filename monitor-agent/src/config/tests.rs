@@ -74,6 +74,21 @@ fn a_revocation_list_is_kept_only_where_a_path_says_so() {
 }
 
 #[test]
+fn what_the_default_file_shows_of_full_spools_parses() {
+    let (_, shown) = DEFAULT.split_once("# [[spool.tenant]]").unwrap();
+    let (shown, _) = shown.split_once("\n\n").unwrap();
+    let shown = shown.replace("\n# ", "\n");
+    let policy = parse(&format!("{MINIMAL}[[spool.tenant]]{shown}\n"));
+    let policy = policy.unwrap().on_unstored;
+    assert_eq!(policy.rest, OnUnstored::Keep);
+    assert_eq!(
+        policy.tenants,
+        [("acme".parse().unwrap(), OnUnstored::FailClosed)].into()
+    );
+    assert_eq!(parse(DEFAULT).unwrap().on_unstored.tenants, [].into());
+}
+
+#[test]
 fn the_rules_shown_in_the_default_file_parse() {
     let (_, rules) = DEFAULT.split_once("# [[watch]]").unwrap();
     let (rules, _) = rules.split_once("\n\n").unwrap();
@@ -155,6 +170,19 @@ fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
         (
             "[spool]\nbytes_max = 5",
             ":9: spool.bytes_max is 5: at least 16777216",
+        ),
+        (
+            "[spool]\nfailure_seconds = 0",
+            ":9: spool.failure_seconds is 0: from 1 to 3600",
+        ),
+        (
+            "[spool]\non_failure = \"stop\"",
+            "unknown variant `stop`, expected one of `keep`, `throttle`, `fail_closed`",
+        ),
+        (
+            "[[spool.tenant]]\ntenant = \"a\"\non_failure = \"keep\"\n\
+             [[spool.tenant]]\ntenant = \"a\"\non_failure = \"throttle\"",
+            ":12: spool.tenant.tenant is \"a\": a tenant that is not named twice",
         ),
         (
             "[[watch]]\npattern = \"srv\"\nclass = \"x\"",

@@ -126,7 +126,7 @@ impl Check<'_> {
         Ok(paths.iter().map(|path| path.get_ref().clone()).collect())
     }
 
-    fn tenant(
+    pub(super) fn tenant(
         &self,
         key: &'static str,
         raw: Option<&Spanned<String>>,

@@ -38,6 +38,14 @@ impl Marks for ScopedMarks {
         self.marks.hold(session)
     }
 
+    fn pause(&self, session: SessionId) -> Result<Halted, KernelError> {
+        self.marks.pause(session)
+    }
+
+    fn resume(&self, session: SessionId) -> Result<Resumed, KernelError> {
+        self.marks.resume(session)
+    }
+
     fn freeze(&self, session: SessionId, spared: &BTreeSet<u32>) -> Result<Halted, KernelError> {
         self.marks.freeze(session, spared)
     }

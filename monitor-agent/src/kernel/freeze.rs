@@ -110,6 +110,23 @@ impl Probes {
         self.sessions.go_on(mark)
     }
 
+    /// Stops every process of a session, of which nothing else changes: it is
+    /// refused nothing, and what is born in it runs.
+    ///
+    /// # Errors
+    /// [`KernelError::Process`], `Table`.
+    pub fn pause_session(&self, mark: SessionMark) -> Result<Halted, KernelError> {
+        self.sessions.stop(mark, &BTreeSet::new())
+    }
+
+    /// Lets go on what was stopped of a session, whatever stopped it.
+    ///
+    /// # Errors
+    /// [`KernelError::Process`], `Table`.
+    pub fn resume_session(&self, mark: SessionMark) -> Result<Resumed, KernelError> {
+        self.sessions.go_on(mark)
+    }
+
     /// Unlocks the control groups of a frozen session that is to be killed:
     /// others may come to live in them.
     pub(super) fn unlock(&self, mark: SessionMark) -> Result<(), KernelError> {

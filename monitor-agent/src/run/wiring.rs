@@ -17,6 +17,7 @@ use crate::{
         Containment, Receipts,
         foreign::{CarryOut, Foreign},
         keeper::Keeper,
+        unstored::{Storing, Unstored},
     },
     counters::Counters,
     directory::Directory,
@@ -105,16 +106,23 @@ impl Shared {
         (at == AtExpiry::End).then(ends)
     }
 
-    /// Who ends and holds sessions, and the look at events by which one is told.
-    fn enders(&self, config: &Config, containment: &Arc<Containment>) -> (Enders, Option<Foreign>) {
+    /// Who ends and holds sessions; the look at events by which one is told, and
+    /// the pipeline's end of another.
+    fn enders(
+        &self,
+        config: &Config,
+        containment: &Arc<Containment>,
+    ) -> (Enders, Option<Foreign>, channel::Sender<Storing>) {
+        let (tells, storing) = Storing::channel();
         let answers = Foreign::new(config.contain.on_foreign_credential, containment);
         let (foreign, carries_out) = answers.unzip();
         let enders = Enders {
             expiry: self.expiry(config.at_expiry, containment),
             keeper: Keeper::new(Arc::clone(containment)),
             carries_out,
+            unstored: Unstored::new(config.on_unstored.clone(), storing, Arc::clone(containment)),
         };
-        (enders, foreign)
+        (enders, foreign, tells)
     }
 
     /// Who keeps the revocation list, and the uplink's end of it.
@@ -223,7 +231,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let (newest, newest_out) = channel::channel(spool.newest());
     let (acked, acked_out) = channel::channel(0);
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
-    let (enders, foreign) = shared.enders(config, &containment);
+    let (enders, foreign, storing) = shared.enders(config, &containment);
     let hooks = probes::hook_states(&report);
     let (list_keeper, lists) = shared.lists(config)?;
     let uplink = Uplink {
@@ -256,6 +264,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
             notes,
             acked,
             newest,
+            storing,
             counters,
             taken: Taken::default(),
         },
@@ -277,6 +286,7 @@ struct Enders {
     expiry: Option<Expiry>,
     keeper: Keeper,
     carries_out: Option<CarryOut>,
+    unstored: Option<Unstored>,
 }
 
 fn spawn(
@@ -297,6 +307,9 @@ fn spawn(
     }
     if let Some(carries_out) = enders.carries_out {
         others.spawn(carries_out.run());
+    }
+    if let Some(unstored) = enders.unstored {
+        others.spawn(unstored.run());
     }
     if let Some(keeper) = list_keeper {
         others.spawn(keeper.run());

@@ -13,6 +13,7 @@ use monitor_agent::{
     contain::{
         Containment, Receipts,
         foreign::{CarryOut, Foreign, OnForeign},
+        unstored::Storing,
     },
     counters::Counters,
     kernel::{FileIdentity, SessionState as Held, TimeOffset, WatchEntry},
@@ -228,6 +229,7 @@ fn a_session_is_held_while_the_disk_is_busy() {
         notes: alone.notes,
         acked,
         newest,
+        storing: Storing::channel().0,
         counters: Arc::clone(&alone.counters),
         taken: Taken::default(),
     };

@@ -18,7 +18,17 @@ fn why(receipt: &Receipt) -> String {
         (None, Some(tenant)) => {
             format!(" by the agent itself, since it used a credential of {tenant}")
         }
+        (None, None) if receipt.unstored => unstored(receipt.mode).to_owned(),
         (None, None) => String::new(),
+    }
+}
+
+const fn unstored(mode: ContainMode) -> &'static str {
+    match mode {
+        ContainMode::Release => " by the agent itself, since events can be stored again",
+        ContainMode::Freeze | ContainMode::Kill => {
+            " by the agent itself, since events could not be stored"
+        }
     }
 }
 
@@ -89,6 +99,15 @@ mod tests {
             ..receipt(ContainMode::Release)
         };
         assert_eq!(sentence(&released), "session released: 3 processes go on");
+        let again = Receipt {
+            unstored: true,
+            ..released
+        };
+        assert_eq!(
+            sentence(&again),
+            "session released by the agent itself, since events can be stored again: \
+             3 processes go on"
+        );
         let left = Receipt {
             left: 1,
             killed: 4,

@@ -66,6 +66,7 @@ impl From<&Receipt> for v1::Receipt {
             released_at,
             expired,
             foreign,
+            unstored,
         } = value;
         Self {
             order: order.to_bytes().to_vec(),
@@ -85,6 +86,7 @@ impl From<&Receipt> for v1::Receipt {
             released_at_unix_ns: released_at.map(|at| at.0),
             expired: text_opt(expired.as_ref()),
             foreign: text_opt(foreign.as_ref()),
+            unstored: *unstored,
         }
     }
 }
@@ -110,6 +112,7 @@ impl TryFrom<v1::Receipt> for Receipt {
             released_at: value.released_at_unix_ns.map(UnixNs),
             expired: name_opt("receipt.expired", &value.expired)?,
             foreign: name_opt("receipt.foreign", &value.foreign)?,
+            unstored: value.unstored,
         })
     }
 }

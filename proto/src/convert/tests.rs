@@ -128,6 +128,7 @@ fn receipt() -> Receipt {
         released_at: Some(AT),
         expired: Some(GrantId::new("01JG").unwrap()),
         foreign: Some("globex".parse().unwrap()),
+        unstored: true,
     }
 }
 

@@ -47,7 +47,7 @@ enum Of {
 ///
 /// # Errors
 /// The kernel refused.
-pub(super) fn lay(folder: &Folder) -> Result<()> {
+pub fn lay(folder: &Folder) -> Result<()> {
     for (program, _) in DISKS {
         let place = folder.at(program.word());
         let options = options(PAGES, INODES, ",mode=0700")?;
@@ -78,7 +78,7 @@ pub(super) fn strike(ground: &mut Ground) -> Result<()> {
     for ((program, words), of) in ground.chance.shuffled(faults) {
         ground.waits(APART)?;
         let whose = format!("{}'s disk", program.word());
-        let disk = Disk(ground.stage.folder.at(program.word()));
+        let disk = Disk::of(&ground.stage.folder, program);
         let before = ground.said(program, words)?;
         let left = ground.chance.below(PAGES_LEFT);
         match of {
@@ -103,10 +103,20 @@ pub(super) fn strike(ground: &mut Ground) -> Result<()> {
 
 /// One of the file systems.
 #[derive(Debug)]
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
-    fn keeps_pages(&self, left: u64) -> Result<()> {
+    /// That of a program, once [`lay`] has put it there.
+    #[must_use]
+    pub fn of(folder: &Folder, program: Program) -> Self {
+        Self(folder.at(program.word()))
+    }
+
+    /// Leaves so many pages, and no more.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn keeps_pages(&self, left: u64) -> Result<()> {
         self.shrinks(|used, _| (used.saturating_add(left).max(1), INODES))
     }
 
@@ -114,7 +124,11 @@ impl Disk {
         self.shrinks(|_, inodes| (PAGES, inodes.max(1)))
     }
 
-    fn is_wide(&self) -> Result<()> {
+    /// Gives all room back.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn is_wide(&self) -> Result<()> {
         resize(&self.0, PAGES, INODES).with_context(|| format!("widening {}", self.0.display()))
     }
 

@@ -15,7 +15,7 @@
 
 mod certs;
 pub mod chance;
-mod disk;
+pub mod disk;
 pub mod ground;
 mod kill;
 pub mod leaver;
