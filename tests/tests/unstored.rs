@@ -55,7 +55,12 @@ impl Worker {
             fact.is_event("session_opened") && fact.principal() == name
         });
         let file = place.join(name);
-        let work = format!("while :; do echo -n x >> {}; done", file.display());
+        // Until the folder is removed.
+        let work = format!(
+            "while [ -e {place} ]; do echo -n x >> {file}; done",
+            place = place.display(),
+            file = file.display()
+        );
         let typed = login.types(&format!("(exec setsid bash -c '{work}' >/dev/null 2>&1) &"));
         assert_eq!(typed.unwrap().code, 0);
         poll::until_true("the work to begin", SOON, || done(&file) > 0).unwrap();
@@ -119,7 +124,8 @@ fn while_events_cannot_be_stored_each_tenants_sessions_do_as_its_policy_says() {
     spool.keeps_pages(0).unwrap();
     // Somebody outside of every session fills what is left of the spool.
     let mut filler = std::process::Command::new("bash")
-        .args(["-c", "while :; do /bin/true; done"])
+        .args(["-c", "while [ -e $0 ]; do /bin/true; done"])
+        .arg(place.path())
         .spawn()
         .unwrap();
     let stands = || alice.does() == 0;
