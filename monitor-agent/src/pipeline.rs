@@ -124,10 +124,9 @@ impl<H: Host> Pipeline<H> {
         let mut told = Told::default();
         let mut pace = Pace::default();
         let mut counted = None;
-        // What lies in the rings is of before this start: sessions that ended
-        // meanwhile tell it there. The others are looked for afterwards.
+        // What lies in the rings is of before this start.
         self.read(&mut stop, &mut pace).await?;
-        self.worker.close_dead_sessions();
+        self.worker.begin();
         loop {
             match self.wake(&mut stop, &mut look, pace).await? {
                 Wake::Stop => break,
@@ -142,6 +141,7 @@ impl<H: Host> Pipeline<H> {
                         self.worker.take_note(Note::about_nobody(impaired));
                     }
                     self.worker.tell_survivors();
+                    self.worker.look_for_dead();
                     counted = Some(streams(&kernel));
                 }
                 Wake::Read => {}
@@ -152,6 +152,7 @@ impl<H: Host> Pipeline<H> {
                 && let Some(counted) = counted.take()
             {
                 self.worker.settle(&counted);
+                self.worker.close_dead();
                 self.commit(&mut stop, &mut pace).await?;
             }
         }

@@ -160,73 +160,75 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(config.tls.key, Path::new("/k/a.key"));
 }
 
+/// What is wrong in a file, and what is said of it.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "[rings]\npriority_bytes = 5000",
+        ":9: rings.priority_bytes is 5000: a power of two",
+    ),
+    (
+        "[spool]\nbytes_max = 5",
+        ":9: spool.bytes_max is 5: at least 16777216",
+    ),
+    (
+        "[spool]\nfailure_seconds = 0",
+        ":9: spool.failure_seconds is 0: from 1 to 3600",
+    ),
+    (
+        "[spool]\non_failure = \"stop\"",
+        "unknown variant `stop`, expected one of `keep`, `throttle`, `fail_closed`",
+    ),
+    (
+        "[[spool.tenant]]\ntenant = \"a\"\non_failure = \"keep\"\n\
+         [[spool.tenant]]\ntenant = \"a\"\non_failure = \"throttle\"",
+        ":12: spool.tenant.tenant is \"a\": a tenant that is not named twice",
+    ),
+    (
+        "[[watch]]\npattern = \"srv\"\nclass = \"x\"",
+        ":9: watch.pattern is \"srv\": it does not start with /",
+    ),
+    (
+        "[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"",
+        ":11: watch.tenant is \"a\": nothing",
+    ),
+    (
+        "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"",
+        ":11: watch.tier is \"gold\": tier \"gold\" is not one of standard",
+    ),
+    (
+        "[[watch]]\npattern = \"/x\"\nclass = \"\"",
+        ":10: watch.class is \"\": a word",
+    ),
+    (
+        "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntechnique = \"1552\"",
+        ":11: watch.technique is \"1552\": a technique of ATT&CK",
+    ),
+    (
+        "[[watch]]\npattern = \"/x\"\nclass = \"x\"\noperations = \"reads\"",
+        "unknown variant `reads`",
+    ),
+    (
+        "[catalogue]\noff = [\"nothing\"]",
+        ":9: catalogue.off is \"nothing\": an item of the catalogue",
+    ),
+    (
+        "[[catalogue.item]]\nid = \"nothing\"",
+        ":9: catalogue.item.id is \"nothing\": an item of the catalogue",
+    ),
+    (
+        "[[catalogue.item]]\nid = \"aws\"\nreaders = [\"aws\"]",
+        ":10: catalogue.item.readers is \"aws\": the program's absolute path",
+    ),
+    ("[other]", "unknown field `other`"),
+    (
+        "[rings]\npriority_byte = 5",
+        "unknown field `priority_byte`",
+    ),
+];
+
 #[test]
 fn wrong_values_are_named_with_line_key_and_what_would_be_right() {
-    let cases = [
-        (
-            "[rings]\npriority_bytes = 5000",
-            ":9: rings.priority_bytes is 5000: a power of two",
-        ),
-        (
-            "[spool]\nbytes_max = 5",
-            ":9: spool.bytes_max is 5: at least 16777216",
-        ),
-        (
-            "[spool]\nfailure_seconds = 0",
-            ":9: spool.failure_seconds is 0: from 1 to 3600",
-        ),
-        (
-            "[spool]\non_failure = \"stop\"",
-            "unknown variant `stop`, expected one of `keep`, `throttle`, `fail_closed`",
-        ),
-        (
-            "[[spool.tenant]]\ntenant = \"a\"\non_failure = \"keep\"\n\
-             [[spool.tenant]]\ntenant = \"a\"\non_failure = \"throttle\"",
-            ":12: spool.tenant.tenant is \"a\": a tenant that is not named twice",
-        ),
-        (
-            "[[watch]]\npattern = \"srv\"\nclass = \"x\"",
-            ":9: watch.pattern is \"srv\": it does not start with /",
-        ),
-        (
-            "[[watch]]\npattern = \"/{tenant}/x\"\nclass = \"x\"\ntenant = \"a\"",
-            ":11: watch.tenant is \"a\": nothing",
-        ),
-        (
-            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntier = \"gold\"",
-            ":11: watch.tier is \"gold\": tier \"gold\" is not one of standard",
-        ),
-        (
-            "[[watch]]\npattern = \"/x\"\nclass = \"\"",
-            ":10: watch.class is \"\": a word",
-        ),
-        (
-            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\ntechnique = \"1552\"",
-            ":11: watch.technique is \"1552\": a technique of ATT&CK",
-        ),
-        (
-            "[[watch]]\npattern = \"/x\"\nclass = \"x\"\noperations = \"reads\"",
-            "unknown variant `reads`",
-        ),
-        (
-            "[catalogue]\noff = [\"nothing\"]",
-            ":9: catalogue.off is \"nothing\": an item of the catalogue",
-        ),
-        (
-            "[[catalogue.item]]\nid = \"nothing\"",
-            ":9: catalogue.item.id is \"nothing\": an item of the catalogue",
-        ),
-        (
-            "[[catalogue.item]]\nid = \"aws\"\nreaders = [\"aws\"]",
-            ":10: catalogue.item.readers is \"aws\": the program's absolute path",
-        ),
-        ("[other]", "unknown field `other`"),
-        (
-            "[rings]\npriority_byte = 5",
-            "unknown field `priority_byte`",
-        ),
-    ];
-    for (more, wanted) in cases {
+    for (more, wanted) in WRONG {
         let error = parse(&format!("{MINIMAL}{more}\n"))
             .unwrap_err()
             .to_string();

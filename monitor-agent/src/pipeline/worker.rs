@@ -1,18 +1,17 @@
 //! The stages between the rings and the disk, without either: bytes of records
 //! in, one reading of the spool out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use monitor_common::{Header, Record, Ring, decode};
 use monitor_model::{
-    clock::{Clock, UnixNs},
-    event::{Action, Event, GapCause, ProcessRef, SURVIVORS_MAX},
+    clock::Clock,
+    event::{Action, Event, GapCause, ProcessRef},
     id::{EventId, SessionId, Source},
-    session::{Session, SessionState as Standing},
 };
 use monitor_proto::encode_event;
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 use zerocopy::FromBytes as _;
 
 use super::{logouts::Logouts, source};
@@ -63,6 +62,10 @@ pub struct Worker<H> {
     waiting: Vec<oneshot::Sender<()>>,
     /// Sessions whose end the reading tells.
     ended: Vec<SessionId>,
+    /// Sessions without a process at the last look, and those of them that had
+    /// none at the one before either.
+    dead: BTreeSet<SessionId>,
+    closing: BTreeSet<SessionId>,
     logouts: Logouts,
     full: bool,
     /// What the agent decides alone.
@@ -80,6 +83,8 @@ impl<H: Host> Worker<H> {
             own_sequence: recovered.own_sequence,
             waiting: Vec::new(),
             ended: Vec::new(),
+            dead: BTreeSet::new(),
+            closing: BTreeSet::new(),
             logouts: Logouts::default(),
             full: false,
             foreign: None,
@@ -257,52 +262,6 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// A process of a session ended: the first one is sshd's, and ends with the
-    /// login.
-    fn take_exit(&mut self, id: SessionId, pid: u32, at: UnixNs) {
-        let sessions = self.parts.sessions.lock();
-        if sessions.get(id).is_some_and(|row| row.leader_pid == pid) {
-            self.logouts.over(id, at);
-        }
-    }
-
-    /// Tells of processes that outlive their login.
-    pub fn tell_survivors(&mut self) {
-        let now = self.parts.clock.now();
-        while let Some(id) = self.logouts.take_due(now) {
-            let row = self.parts.sessions.lock().get(id).cloned();
-            // One that is being ended is told of by its receipt.
-            let Some(session) = row.filter(|row| row.state == Standing::Live) else {
-                continue;
-            };
-            match self.parts.marks.processes(id) {
-                Ok(pids) if pids.is_empty() => {}
-                Ok(pids) => {
-                    let survivors = self.survivors(id, &pids);
-                    self.take_note(Note::about(&session, survivors));
-                }
-                Err(error) => {
-                    warn!(%error, session = %id, "What outlives a login cannot be told.");
-                }
-            }
-        }
-    }
-
-    fn survivors(&mut self, session: SessionId, pids: &[u32]) -> Action {
-        let attributor = &mut self.parts.attributor;
-        let mut processes: Vec<ProcessRef> = pids
-            .iter()
-            .map(|pid| attributor.found(*pid, session))
-            .collect();
-        processes.sort_by_key(|process| process.start_boot_ns);
-        processes.truncate(SURVIVORS_MAX);
-        Action::Survivors {
-            session,
-            processes,
-            total: u32::try_from(pids.len()).unwrap_or(u32::MAX),
-        }
-    }
-
     /// Tells what contradicts marks.
     fn take_contradictions(&mut self) {
         for (attribution, found) in self.parts.attributor.take_contradictions() {
@@ -415,59 +374,6 @@ impl<H: Host> Worker<H> {
         self.take_gaps(&gaps);
     }
 
-    /// The same of jobs: nothing is told, since nobody waits for their end.
-    fn close_dead_jobs(&mut self) {
-        for id in self.parts.attributor.jobs().living() {
-            if matches!(self.parts.marks.live(id), Ok(None | Some(0))) {
-                self.parts.attributor.jobs().end(id);
-                self.reading.keep.push(Keep::JobEnded(id));
-                self.ended.push(id);
-            }
-        }
-    }
-
-    /// Sessions of before the start whose processes are gone: the kernel told
-    /// nobody, because it was not there, or was not asked.
-    pub fn close_dead_sessions(&mut self) {
-        self.close_dead_jobs();
-        let living = self.parts.sessions.lock().living();
-        for id in living {
-            match self.parts.marks.live(id) {
-                Ok(None | Some(0)) => {
-                    let row = self.parts.sessions.lock().ended(id, self.parts.clock.now());
-                    if let Some(session) = &row {
-                        self.take_note(Note::about(session, Action::SessionEnded { session: id }));
-                    }
-                    self.end(id, row);
-                    info!(session = %id, "A session ended while the agent was away.");
-                }
-                Ok(Some(_)) => self.look_for_logout(id),
-                Err(error) => {
-                    warn!(%error, session = %id, "Whether a session lives cannot be told.");
-                }
-            }
-        }
-    }
-
-    /// A login that may have ended while the agent was away: its first process
-    /// is gone.
-    fn look_for_logout(&mut self, id: SessionId) {
-        let leader = self.parts.sessions.lock().get(id).map(|row| row.leader_pid);
-        let mark = leader.and_then(|pid| self.parts.marks.session_of(pid).ok().flatten());
-        if mark != Some(id) {
-            self.logouts.over(id, self.parts.clock.now());
-        }
-    }
-
-    fn end(&mut self, id: SessionId, row: Option<Session>) {
-        self.reading
-            .keep
-            .extend(row.map(|row| Keep::Session(Box::new(row))));
-        self.ended.push(id);
-        let evicted = self.parts.sessions.lock().take_evicted();
-        self.parts.counters.sessions_evicted.add(evicted);
-    }
-
     /// Whether something was taken that is not closed.
     #[must_use]
     pub fn has_taken(&self) -> bool {
@@ -555,5 +461,6 @@ impl Closed {
     }
 }
 
+mod ends;
 #[cfg(test)]
 mod tests;

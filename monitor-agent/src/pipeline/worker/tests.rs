@@ -224,7 +224,7 @@ fn a_session_is_known_again_and_ends_once() {
     assert_eq!(bench.marks.take_asked(), [format!("forget {}", row.id)]);
     drop(bench);
     let mut bench = start(folder.path(), "e1");
-    bench.worker.close_dead_sessions();
+    bench.worker.begin();
     bench.take(&exec(4, mark_of(row.id), &["later"]));
     bench.commit().unwrap();
     let events = events(folder.path());
@@ -267,7 +267,7 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
     }
     bench.commit().unwrap();
     drop(bench);
-    for _ in 0..2 {
+    for again in [false, true] {
         let mut bench = start(folder.path(), "e1");
         bench
             .marks
@@ -275,7 +275,13 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
             .lock()
             .unwrap()
             .insert(session(2).id, vec![5]);
-        bench.worker.close_dead_sessions();
+        // Not at the first look: the kernel's record may be on its way.
+        bench.worker.look_for_dead();
+        bench.worker.close_dead();
+        let living = bench.worker.parts.sessions.lock().living().len();
+        assert_eq!(living, if again { 1 } else { 2 });
+        bench.worker.look_for_dead();
+        bench.worker.close_dead();
         bench.commit().unwrap();
     }
     let ended: Vec<_> = events(folder.path())
@@ -288,6 +294,25 @@ fn a_session_whose_processes_went_while_the_agent_was_away_is_ended() {
         })
         .collect();
     assert_eq!(ended, [(session(1).id, None::<NoSession>)]);
+}
+
+#[test]
+fn a_session_whose_end_the_kernel_tells_late_ends_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = start(folder.path(), "e1");
+    let row = session(1);
+    bench.worker.parts.sessions.lock().put(row.clone()).unwrap();
+    // Its last process is gone, and the record is in a ring that is not read yet.
+    bench.worker.begin();
+    bench.worker.look_for_dead();
+    bench.worker.close_dead();
+    bench.worker.look_for_dead();
+    bench.take(&session_ended(1, mark_of(row.id)));
+    bench.worker.close_dead();
+    bench.commit().unwrap();
+    let ended = events(folder.path()).into_iter();
+    let ended = ended.filter(|event| matches!(event.action, Action::SessionEnded { .. }));
+    assert_eq!(ended.count(), 1);
 }
 
 /// A clock that stands.
@@ -364,7 +389,7 @@ fn a_login_that_ended_while_the_agent_was_away_is_looked_at() {
     }
     bench.marks.mark(200, over.id).unwrap();
     bench.marks.mark(goes_on.leader_pid, goes_on.id).unwrap();
-    bench.worker.close_dead_sessions();
+    bench.worker.begin();
     let later = SystemClock.now().plus(Duration::from_secs(3));
     bench.worker.parts.clock = Arc::new(Stopped(later));
     bench.worker.tell_survivors();
