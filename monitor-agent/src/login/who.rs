@@ -24,6 +24,55 @@ pub(super) struct Hop {
     pub(super) client: Client,
 }
 
+/// Who may stand behind a login, by each thing that names somebody.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named<'a> {
+    /// By the certificate's grant.
+    certificate: Option<&'a PrincipalId>,
+    /// By the directory, whose key it is.
+    key: Option<&'a PrincipalId>,
+    /// The session that it came from.
+    from: From<'a>,
+    /// By the directory, whose account it is.
+    account: Option<&'a PrincipalId>,
+}
+
+/// Whose session a login came from.
+#[derive(Clone, Copy, Debug, Default)]
+enum From<'a> {
+    /// From none of this host, or from one that names nobody.
+    #[default]
+    Nobody,
+    /// This person's.
+    Person(&'a PrincipalId),
+    /// One in which two were named: whatever is used from there may be either's.
+    Ambiguous,
+}
+
+impl Named<'_> {
+    /// The strongest. Where somebody else's certificate or key is used from a
+    /// session of this host (by an agent or a master connection of theirs),
+    /// neither name is safe.
+    fn strongest(self) -> (Option<PrincipalId>, Binding) {
+        let by_credential = [
+            (self.certificate, Binding::Certificate),
+            (self.key, Binding::Key),
+        ];
+        let mut by_credential = by_credential.into_iter();
+        let by_credential = by_credential.find_map(|(who, binding)| Some((who?, binding)));
+        let found = match (self.from, by_credential) {
+            (From::Ambiguous, _) => None,
+            (From::Person(from), Some((who, _))) if from != who => None,
+            (From::Person(_) | From::Nobody, Some(found)) => Some(found),
+            (From::Person(from), None) => Some((from, Binding::Hop)),
+            (From::Nobody, None) => self.account.map(|who| (who, Binding::Account)),
+        };
+        found.map_or((None, Binding::Nothing), |(who, binding)| {
+            (Some(who.clone()), binding)
+        })
+    }
+}
+
 impl Desk {
     /// Who it is, by what is strongest.
     pub(super) fn principal(
@@ -32,26 +81,32 @@ impl Desk {
         credential: &Credential,
         (login, hop): (&Login, Option<&Hop>),
     ) -> (Option<PrincipalId>, Binding) {
-        // Another session of this host uses somebody else's certificate: an agent
-        // or a master connection of theirs. Neither name is safe.
-        let from = hop.and_then(|hop| hop.from.principal.as_ref());
-        if let Some(grant) = grant {
-            return match from {
-                Some(other) if *other != grant.principal => (None, Binding::Nothing),
-                Some(_) | None => (Some(grant.principal.clone()), Binding::Certificate),
-            };
-        }
-        if let Credential::SshKey { key_fingerprint } = credential
-            && let Some(engineer) = self.directory.of_key(key_fingerprint)
-        {
-            return (Some(engineer.clone()), Binding::Key);
-        }
-        if let Some(principal) = from {
-            return (Some(principal.clone()), Binding::Hop);
-        }
-        match self.directory.of_account(&login.account) {
-            Some(engineer) => (Some(engineer.clone()), Binding::Account),
-            None => (None, Binding::Nothing),
+        let named = Named {
+            certificate: grant.map(|grant| &grant.principal),
+            key: self.of_key(credential),
+            from: hop.map_or(From::Nobody, |hop| self.whose(&hop.from)),
+            account: self.directory.of_account(&login.account),
+        };
+        named.strongest()
+    }
+
+    fn of_key(&self, credential: &Credential) -> Option<&PrincipalId> {
+        let Credential::SshKey { key_fingerprint } = credential else {
+            return None;
+        };
+        self.directory.of_key(key_fingerprint)
+    }
+
+    /// A session that nobody is bound to though its credential names somebody had
+    /// two names.
+    fn whose<'a>(&self, session: &'a Session) -> From<'a> {
+        let credential = &session.credential;
+        match &session.principal {
+            Some(person) => From::Person(person),
+            None if credential.serial().is_some() || self.of_key(credential).is_some() => {
+                From::Ambiguous
+            }
+            None => From::Nobody,
         }
     }
 
@@ -79,5 +134,61 @@ impl Desk {
             step,
             client,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(named: Named<'_>) -> (Option<String>, Binding) {
+        let (who, binding) = named.strongest();
+        (who.map(|who| who.to_string()), binding)
+    }
+
+    #[test]
+    fn the_strongest_names_and_two_that_differ_name_nobody() {
+        let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let (alice, bob) = (Some(&alice), Some(&bob));
+        let of_alice = From::Person(alice.unwrap());
+        let nobody = (None, Binding::Nothing);
+        let is = |who: &str, binding| (Some(who.to_owned()), binding);
+        let certificate = |certificate, from| {
+            bound(Named {
+                certificate,
+                from,
+                account: bob,
+                ..Named::default()
+            })
+        };
+        let key = |key, from| {
+            bound(Named {
+                key,
+                from,
+                account: bob,
+                ..Named::default()
+            })
+        };
+        assert_eq!(
+            certificate(bob, From::Nobody),
+            is("bob", Binding::Certificate)
+        );
+        assert_eq!(
+            certificate(alice, of_alice),
+            is("alice", Binding::Certificate)
+        );
+        assert_eq!(key(bob, From::Nobody), is("bob", Binding::Key));
+        assert_eq!(key(alice, of_alice), is("alice", Binding::Key));
+        // Alice's session uses what names bob.
+        assert_eq!(certificate(bob, of_alice), nobody);
+        assert_eq!(key(bob, of_alice), nobody);
+        // And once more from there.
+        assert_eq!(certificate(bob, From::Ambiguous), nobody);
+        assert_eq!(key(bob, From::Ambiguous), nobody);
+        assert_eq!(key(None, From::Ambiguous), nobody);
+        // Nothing that names anybody was presented.
+        assert_eq!(key(None, of_alice), is("alice", Binding::Hop));
+        assert_eq!(key(None, From::Nobody), is("bob", Binding::Account));
+        assert_eq!(bound(Named::default()), nobody);
     }
 }

@@ -142,15 +142,20 @@ fn attribute(sight: &Sight, events: &[&Fact], names: &Names, found: &mut Found) 
     let is_right = |fact: &Fact| whose.iter().any(|one| is_of(*one, fact, names));
     let mut differs = Vec::new();
     for fact in events {
+        // A session in which two were named has nobody's name.
+        let is_nobodys =
+            fact.session().is_empty() || fact.text("/event/attribution/lineage") == "unattributed";
         let count = match (fact.session(), is_right(fact)) {
             ("", _) => &mut found.unnamed,
-            (_, true) => &mut found.right,
             (_, false) => &mut found.wrong,
+            (_, true) if is_nobodys => &mut found.unnamed,
+            (_, true) => &mut found.right,
         };
         *count = count.saturating_add(1);
-        let ground = match fact.session() {
-            "" => fact.text("/event/attribution/reason"),
-            _ => fact.text("/event/attribution/lineage"),
+        let ground = if is_nobodys {
+            fact.text("/event/attribution/reason")
+        } else {
+            fact.text("/event/attribution/lineage")
         };
         let count = found.grounds.entry(ground.to_owned()).or_default();
         *count = count.saturating_add(1);
