@@ -129,10 +129,11 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// Plays all of it, whatever fails; `says` is told how it goes on.
+/// Plays all of it, whatever fails; `says` is told how it goes on. When somebody
+/// asks to stop, the report has what was played by then.
 ///
 /// # Errors
-/// Somebody asked to stop. What failed is in the report.
+/// The kernel does not say its release. What failed is in the report.
 pub fn run(settings: &Settings, plan: &Plan, says: impl Fn(&str)) -> Result<Report> {
     let mut families = Vec::new();
     for family in &plan.families {
@@ -144,7 +145,14 @@ pub fn run(settings: &Settings, plan: &Plan, says: impl Fn(&str)) -> Result<Repo
             plan.seed
         ));
         let played = play(settings, *family, plan.seed, &mut row, &says);
-        interrupt::check()?;
+        if interrupt::asked() {
+            says(&format!(
+                "{}: stopped after {} rounds",
+                row.family, row.rounds
+            ));
+            families.push(row);
+            break;
+        }
         if let Err(error) = played {
             says(&format!("{}: FAILED: {error:#}", family.name()));
             row.failed = Some(format!("{error:#}"));
