@@ -9,8 +9,9 @@ use monitor_common::{
 };
 
 use crate::{
+    flood,
     hooks::{security::Arguments, syscall::number},
-    kernel::{Object, current_task, load},
+    kernel::{Object, current_task, load, probe},
     marks, offsets as at,
     path::{NO_FILE, identify, unknown, walk, walk_dentry},
     sink::{self, Scratch},
@@ -131,17 +132,26 @@ pub enum Subject {
 /// Sends the record of an act on a watched file.
 #[inline(always)]
 pub fn tell(actor: &Actor, subject: Subject, hit: &Hit, act: &Act) {
-    let Some(scratch) = Scratch::take(Ring::Priority) else {
+    let Some(ring) = flood::ring(actor, number_of(subject), act) else {
+        return;
+    };
+    let Some(scratch) = Scratch::take(ring) else {
         return;
     };
     // SAFETY: a scratch record has room for the largest kind.
-    unsafe { tell_in(Scratch::record(scratch), actor, subject, hit, act) };
+    unsafe { tell_in(Scratch::record(scratch), actor, subject, (hit, ring), act) };
     // SAFETY: it was taken above.
     unsafe { Scratch::release(scratch) };
 }
 
 #[inline(always)]
-unsafe fn tell_in(record: *mut u8, actor: &Actor, subject: Subject, hit: &Hit, act: &Act) {
+unsafe fn tell_in(
+    record: *mut u8,
+    actor: &Actor,
+    subject: Subject,
+    (hit, ring): (&Hit, Ring),
+    act: &Act,
+) {
     // SAFETY: a scratch record has room for the largest kind.
     let credential = unsafe { &mut *record.cast::<Credential>() };
     let header = &raw mut credential.header;
@@ -176,7 +186,14 @@ unsafe fn tell_in(record: *mut u8, actor: &Actor, subject: Subject, hit: &Hit, a
         return;
     }
     // SAFETY: all of it is written.
-    unsafe { sink::output(Ring::Priority, record, size_of::<Credential>() + bytes) };
+    unsafe { sink::output(ring, record, size_of::<Credential>() + bytes) };
+}
+
+/// The inode's number; 0 where there is none.
+#[inline(always)]
+fn number_of(subject: Subject) -> u64 {
+    let (Subject::File { inode, .. } | Subject::Name { inode, .. }) = subject;
+    probe(inode, &at::INODE_INO).unwrap_or(0)
 }
 
 /// Writes the labels behind the fixed part; how many bytes.

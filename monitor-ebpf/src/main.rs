@@ -26,6 +26,7 @@
 
 mod atomic;
 mod credential;
+mod flood;
 mod hooks;
 mod kernel;
 mod maps;

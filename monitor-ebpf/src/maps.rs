@@ -23,7 +23,12 @@ use monitor_common::{
     },
 };
 
-use crate::{atomic::Number, kernel::Object, sink::Scratch};
+use crate::{
+    atomic::Number,
+    flood::{FLOODS_MAX, Flood, FloodKey},
+    kernel::Object,
+    sink::Scratch,
+};
 
 /// Scratch buffers of a processor: hooks of the newest kernels and of control
 /// groups can be preempted, and another task's hook then needs a second one.
@@ -80,6 +85,9 @@ pub static LEARNED: HashMap<WatchKey, WatchValue, LEARNED_MAX> = HashMap::new();
 /// Open files that a session may use without being told; the value is not used.
 #[btf_map]
 pub static OPENED: LruHashMap<OpenedKey, u64, OPENED_MAX> = LruHashMap::new();
+/// What sessions do to watched files, and how often lately.
+#[btf_map]
+pub static FLOODS: LruHashMap<FloodKey, Flood, FLOODS_MAX> = LruHashMap::new();
 /// What `identify_fd` found, by thread of user space.
 #[btf_map]
 pub static IDENTIFIED: HashMap<u64, Identified, 256> = HashMap::new();

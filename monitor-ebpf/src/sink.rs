@@ -108,9 +108,16 @@ fn dropped(ring: Ring) {
     unsafe { Number::at(counters.cast::<u64>().wrapping_add(1)) }.fetch_add(1);
 }
 
-/// Uses up a number for a record that could not be made.
+/// Whether a flood may be told: births and ends of processes have half of the
+/// bulk ring to themselves.
 #[inline(always)]
-fn lost(ring: Ring) {
+pub fn has_room_for_flood() -> bool {
+    !half_full(Ring::Bulk)
+}
+
+/// Uses up a number for a record that could not be made, or is one too many.
+#[inline(always)]
+pub fn lost(ring: Ring) {
     number(ring);
     dropped(ring);
 }
@@ -142,7 +149,7 @@ pub unsafe fn output(ring: Ring, record: *mut u8, bytes: usize) {
         return;
     }
     // SAFETY: a record begins with its header.
-    let urgent = unsafe { stamp(record.cast(), ring, bytes as u32) };
+    let urgent = unsafe { stamp(record.cast(), ring, bytes as u32) } && ring == Ring::Priority;
     let flags = wake_flags(ring, urgent);
     // SAFETY: the verifier checks that `bytes` lie in the buffer.
     if unsafe { bpf_ringbuf_output(map(ring), record.cast(), bytes as u64, flags) } < 0 {

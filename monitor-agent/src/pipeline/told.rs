@@ -44,7 +44,7 @@ impl Told {
                     ring = ring.name(),
                     new,
                     total,
-                    "The kernel dropped records, because a ring was full; a gap names them."
+                    "The kernel dropped records, because a ring was full or one process floods a watched file; a gap names them."
                 );
             }
         }

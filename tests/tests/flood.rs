@@ -1,0 +1,122 @@
+//! A session opens files as fast as it can while another one reads a credential
+//! now and then: each of those reads comes to whoever watches, and in time.
+//!
+//! `MONITOR_TEST_READS` is the number of reads, 20 by default.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::equation;
+use monitor_tests::poll;
+use monitor_tests::stage::{ACCOUNT, TENANTS};
+use monitor_tests::test_stage::{self, TestStage};
+
+/// Reads, when nobody asks for more.
+const READS: usize = 20;
+/// Between two reads.
+const APART: Duration = Duration::from_millis(100);
+/// Longest wait for what takes milliseconds, on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+fn arrives(ground: &TestStage, name: &str) -> (Login, String) {
+    let [own, _] = TENANTS;
+    let engineer = Engineer::new(&ground.stage, name).unwrap();
+    let grant = Grant {
+        id: format!("{name}-{own}"),
+        tenant: own.to_owned(),
+        ticket: "INC-4717".to_owned(),
+        purpose: "reading".to_owned(),
+        valid_seconds: 3_600,
+    };
+    engineer.is_granted(&grant).unwrap();
+    engineer.gets_certificate(&grant).unwrap();
+    let login = engineer.logs_in(ACCOUNT).unwrap();
+    let opened = ground.facts.wait("the login", SOON, |fact| {
+        fact.is_event("session_opened") && fact.principal() == name
+    });
+    (login, opened.unwrap().session().to_owned())
+}
+
+/// What is opened without pause while somebody reads; the milliseconds from the
+/// kernel's event of each read until it was seen by a subscriber, in order.
+fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<f64>> {
+    let ground = test_stage::whole(name).unwrap()?;
+    let reads = std::env::var("MONITOR_TEST_READS");
+    let reads = reads.map_or(READS, |text| text.parse().unwrap());
+    let (mut alice, _) = arrives(&ground, "alice");
+    let (mut bob, session) = arrives(&ground, "bob");
+    let (opened, going) = (flood(&ground), ground.stage.folder.at("run/flood"));
+    std::fs::write(&going, "").unwrap();
+    let perl = format!(
+        "perl -e 'while (-e \"{}\") {{ for (1..1000) {{ open(F, \"<\", \"{}\") or die; close F }} $n++ }} print 1000 * $n, \"\\n\"'",
+        going.display(),
+        opened.display()
+    );
+    let begun = Instant::now();
+    let marker = alice.sends(&perl).unwrap();
+    let credential = ground.stage.folder.credential(TENANTS[0]);
+    for _ in 0..reads {
+        let next = Instant::now();
+        let typed = bob.types(&format!("cat {} > /dev/null", credential.display()));
+        assert_eq!(typed.unwrap().code, 0);
+        poll::until_true("the next read", SOON, || next.elapsed() >= APART).unwrap();
+    }
+    std::fs::remove_file(&going).unwrap();
+    let said = alice.hears(&perl, &marker).unwrap();
+    assert_eq!(said.code, 0, "{said:?}");
+    let opens: f64 = said
+        .text
+        .trim()
+        .parse()
+        .with_context(|| format!("{said:?}"))
+        .unwrap();
+    let took = begun.elapsed().as_secs_f64();
+    let seen = || of(&ground, &session);
+    let all = poll::until_true("every read", SOON, || seen().len() >= reads);
+    let mut seen = seen();
+    let sum = equation::holds(&ground.stage.folder).unwrap();
+    eprintln!(
+        "{name}: {:.0} opens a second for {took:.1} s; {} of {reads} reads told; {sum:?}",
+        opens / took,
+        seen.len()
+    );
+    all.unwrap();
+    assert_eq!(seen.len(), reads, "each once");
+    seen.sort_by(f64::total_cmp);
+    let at = |part: usize| seen.get((seen.len() * part / 100).min(seen.len() - 1));
+    eprintln!(
+        "{name}: seen after ms: p50 {:?}, p99 {:?}, max {:?}",
+        at(50),
+        at(99),
+        at(100)
+    );
+    Some(seen)
+}
+
+/// Milliseconds of each read of a session, from the kernel to a subscriber.
+fn of(ground: &TestStage, session: &str) -> Vec<f64> {
+    let reads = ground
+        .facts
+        .all(|fact| fact.is_event("credential") && fact.session() == session);
+    let late = reads.iter().map(|fact| {
+        let at = fact.number("/event/at").unwrap();
+        Duration::from_nanos(fact.seen_unix_ns.saturating_sub(at)).as_secs_f64() * 1_000.0
+    });
+    late.collect()
+}
+
+#[test]
+fn a_flood_of_ordinary_opens_costs_no_read_of_a_credential() {
+    let opened = |_: &TestStage| "/etc/hostname".into();
+    seen_during("flood", opened);
+}
+
+#[test]
+fn a_flood_of_watched_opens_costs_no_read_of_a_credential() {
+    let opened = |ground: &TestStage| ground.stage.folder.credential(TENANTS[0]);
+    seen_during("flood-watched", opened);
+}
