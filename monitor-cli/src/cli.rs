@@ -19,6 +19,7 @@ pub mod contain;
 pub mod events;
 pub mod export;
 pub mod grants;
+pub mod inspect;
 pub mod orders;
 pub mod pki;
 pub mod verify;
@@ -30,6 +31,7 @@ pub use contain::{Contain, Release};
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
+pub use inspect::Inspect;
 pub use orders::{Orders, OrdersCommand, OrdersEnd, OrdersList, Revoke, Wait};
 pub use pki::{Pki, PkiIssue};
 pub use verify::Verify;
@@ -158,6 +160,8 @@ pub enum Command {
     Contain(Contain),
     /// Has a frozen session go on
     Release(Release),
+    /// Shows what lives in a session on its host now, frozen or not, and what it holds open
+    Inspect(Inspect),
     /// Says whether everything of a session or a host is in the ledgers, or what is missing
     Complete(Complete),
     /// Writes a tenant's ledger into a folder that anybody can check

@@ -21,6 +21,7 @@ pub mod export;
 pub mod filter;
 pub mod grants;
 pub mod hosts;
+pub mod inspect;
 pub mod investigate;
 pub mod orders;
 pub mod pki;
@@ -106,6 +107,7 @@ async fn dispatch(
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
         Command::Contain(contain) => revoke::run(&contain.into(), connection, screen).await,
         Command::Release(release) => release::run(release, connection, screen).await,
+        Command::Inspect(asked) => inspect::run(asked, connection, screen).await,
         // Carried out above, without a connection.
         Command::Pki { .. }
         | Command::Completions { .. }
@@ -136,6 +138,7 @@ fn has_columns(command: &Command) -> bool {
         | Command::Revoke(_)
         | Command::Contain(_)
         | Command::Release(_)
+        | Command::Inspect(_)
         | Command::Complete(_)
         | Command::Export(_)
         | Command::Verify(_)
