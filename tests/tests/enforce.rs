@@ -40,6 +40,13 @@ fn enforcing(name: &str, mode: &str) -> Option<TestStage> {
         assert!(text.contains(&zone));
         text = text.replace(&zone, &wider);
     }
+    // What is only observed is answered by no rule either.
+    let (rules, wanted) = (
+        "[response]\nmode = \"enforce\"",
+        format!("[response]\nmode = \"{mode}\""),
+    );
+    assert!(text.contains(rules));
+    text = text.replace(rules, &wanted);
     // A String takes whatever is written.
     let _ = writeln!(text, "[enforce]\nmode = \"{mode}\"");
     fs::write(&file, text).unwrap();
@@ -216,7 +223,18 @@ fn what_is_only_observed_is_reported_with_what_would_open_it() {
     let opens = line["would_open"].as_str().unwrap();
     assert!(opens.starts_with("a grant of globex"), "{opens}");
     assert_eq!(told["were_refused"], 0);
-    assert!(told["would_be_ordered"].is_u64(), "{told:#}");
+    let ordered = poll::until("the order of a rule", SEEN_WITHIN, || {
+        let told = report(&[]);
+        Ok((told["would_be_ordered"] == 1).then_some(told))
+    });
+    let ordered = ordered.unwrap();
+    let rule = &ordered["would_order"][0];
+    assert_eq!(rule["rule"], "out-of-scope-again", "{ordered:#}");
+    assert_eq!(
+        (&rule["would"], &rule["times"]),
+        (&"kill".into(), &1.into())
+    );
+    assert_eq!(ordered["would_reach_sessions"], 1);
     let of_others = report(&["--tenant", "globex"]);
     assert_eq!(of_others["would_be_refused"], 0, "{of_others:#}");
     ground.stage.services.check().unwrap();
