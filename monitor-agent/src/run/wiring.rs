@@ -273,8 +273,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let mut others = spawn((door, uplink), (enders, list_keeper), lock);
-    others.spawn(enforcer.run());
+    let others = spawn((door, uplink), (enders, list_keeper, enforcer), lock);
     let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
         Pipeline {
@@ -311,7 +310,7 @@ struct Enders {
 
 fn spawn(
     (door, uplink): (Door, Uplink),
-    (enders, list_keeper): (Enders, Option<ListKeeper>),
+    (enders, list_keeper, enforcer): (Enders, Option<ListKeeper>, Arc<Enforcer>),
     lock: OwnedFd,
 ) -> JoinSet<()> {
     let mut others = JoinSet::new();
@@ -322,6 +321,7 @@ fn spawn(
     });
     others.spawn(uplink.run());
     others.spawn(enders.keeper.run());
+    others.spawn(enforcer.run());
     if let Some(expiry) = enders.expiry {
         others.spawn(expiry.run());
     }
