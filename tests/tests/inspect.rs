@@ -79,6 +79,26 @@ fn fails(ground: &TestStage, session: &str, who: Option<(&str, &[&str])>) -> (Op
     (said.status.code(), command::said(&said))
 }
 
+fn who_cannot_look_is_told_why(ground: &mut TestStage, session: &str) {
+    // Who reads ledgers does not look at hosts.
+    let (code, said) = fails(ground, session, Some(("auditor", &["--tenant", "acme"])));
+    assert_eq!(code, Some(5), "{said}");
+    ground.stage.services.kill("monitor-agent").unwrap();
+    poll::until("the agent known to be away", SOON, || {
+        let (code, said) = fails(ground, session, None);
+        assert_ne!(code, Some(0), "{said}");
+        Ok(said.contains("is not connected").then_some(()))
+    })
+    .unwrap();
+    ground.stage.services.start_agent().unwrap();
+    ground.stage.services.agent_is_ready().unwrap();
+    let again = poll::until("the agent back", SOON, || {
+        let (code, _) = fails(ground, session, None);
+        Ok((code == Some(0)).then_some(()))
+    });
+    again.unwrap();
+}
+
 #[test]
 fn a_session_is_shown_with_what_it_holds_open_before_and_after_it_is_frozen() {
     let Some(mut ground) = test_stage::whole("inspect").unwrap() else {
@@ -145,22 +165,6 @@ fn a_session_is_shown_with_what_it_holds_open_before_and_after_it_is_frozen() {
     })
     .unwrap();
 
-    // Who reads ledgers does not look at hosts.
-    let (code, said) = fails(&ground, &session, Some(("auditor", &["--tenant", "acme"])));
-    assert_eq!(code, Some(5), "{said}");
-    ground.stage.services.kill("monitor-agent").unwrap();
-    poll::until("the agent known to be away", SOON, || {
-        let (code, said) = fails(&ground, &session, None);
-        assert_ne!(code, Some(0), "{said}");
-        Ok(said.contains("is not connected").then_some(()))
-    })
-    .unwrap();
-    ground.stage.services.start_agent().unwrap();
-    ground.stage.services.agent_is_ready().unwrap();
-    let again = poll::until("the agent back", SOON, || {
-        let (code, _) = fails(&ground, &session, None);
-        Ok((code == Some(0)).then_some(()))
-    });
-    again.unwrap();
+    who_cannot_look_is_told_why(&mut ground, &session);
     ground.stage.services.check().unwrap();
 }
