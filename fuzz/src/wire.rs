@@ -2,7 +2,9 @@
 
 use monitor_collector::service::cursor::{Seal, Subject};
 use monitor_model::{event::Receipt, krl::ListInPlace};
-use monitor_proto::{decode_event, encode_event, v1, v1::stream_request::Message};
+use monitor_proto::{
+    convert::Answered, decode_event, encode_event, v1, v1::stream_request::Message,
+};
 use monitor_transport::identity::Identity;
 use prost::Message as _;
 
@@ -42,6 +44,18 @@ pub(crate) fn upward(bytes: &[u8]) -> bool {
             let place = ListInPlace::from(place);
             let again = ListInPlace::from(v1::ListInPlace::from(&place));
             assert_eq!(again, place, "a place is what it was");
+            true
+        }
+        Some(Message::Inspected(answer)) => {
+            let Ok((question, seen)) = Answered::try_from(answer) else {
+                return false;
+            };
+            let answer = Some((&seen).into());
+            let again = Answered::try_from(v1::InspectAnswer { question, answer });
+            assert!(
+                again.as_ref().is_ok_and(|again| *again == (question, seen)),
+                "a look became {again:?}"
+            );
             true
         }
         None => false,

@@ -44,6 +44,7 @@ use departed::Departed;
 use expected::Done;
 
 pub use contradictions::Contradiction;
+pub(crate) use contradictions::terminal_name;
 pub use executables::Executables;
 pub use host::{Host, ThisHost};
 pub use jobs::{Jobs, SharedJobs};

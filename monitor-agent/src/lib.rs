@@ -15,6 +15,7 @@
 //! - [`contain`]: ends one session, with a receipt.
 //! - [`enforce`]: holds sessions to their grants in the kernel.
 //! - [`expiry`]: ends sessions whose grants are over.
+//! - [`inspect`]: what lives in a session now, and what it holds open.
 //! - [`krl`]: keeps the broker's revocation list where sshd reads it.
 //! - [`marks`]: what the agent asks the kernel about sessions.
 //! - [`watch`]: configured patterns to watched files.
@@ -30,6 +31,7 @@ pub mod directory;
 pub mod doctor;
 pub mod enforce;
 pub mod expiry;
+pub mod inspect;
 pub mod kernel;
 pub mod krl;
 pub mod login;

@@ -7,13 +7,9 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use monitor_model::{
-    clock::Clock,
-    id::{OrderId, SessionId},
-};
-use monitor_proto::{
-    convert::contain_mode,
-    v1::{self, agent_service_client::AgentServiceClient, stream_request, stream_response},
+use monitor_model::clock::Clock;
+use monitor_proto::v1::{
+    self, agent_service_client::AgentServiceClient, stream_request, stream_response,
 };
 use monitor_transport::{causes, tls::Tls, tls::TlsError};
 use tokio::{
@@ -26,14 +22,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     config::Collector,
-    contain::{Command, Containment, Origin},
+    contain::Containment,
     counters::Counters,
     enforce::Enforcer,
+    inspect::Inspector,
     krl::Lists,
     spool::{SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
 
+mod asked;
 mod backoff;
 
 pub use backoff::Backoff;
@@ -109,6 +107,8 @@ pub struct Uplink {
     pub containment: Arc<Containment>,
     /// Who holds sessions to their grants.
     pub enforcer: Arc<Enforcer>,
+    /// Who looks at sessions.
+    pub inspector: Inspector,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// Revocation lists, where the agent keeps one.
@@ -310,46 +310,10 @@ impl Uplink {
                 }
             },
             Some(stream_response::Message::Contain(command)) => self.contain(&command, flight),
+            Some(stream_response::Message::Inspect(asked)) => self.inspect(&asked, flight),
             None => debug!("The collector sent a message of a kind that this agent does not know."),
         }
         Ok(())
-    }
-
-    /// Off the stream: acks and orders about other sessions do not wait for this
-    /// one, and one session's are carried out in the order of the stream.
-    fn contain(&self, message: &v1::ContainCommand, flight: &Flight) {
-        let received_at = self.clock.now();
-        let parsed = (
-            OrderId::from_slice(&message.order),
-            SessionId::from_slice(&message.session),
-        );
-        let (Ok(order), Ok(session)) = parsed else {
-            error!("An order to end a session names none that can be read; nothing was touched.");
-            return;
-        };
-        let Ok(mode) = contain_mode(message.mode) else {
-            error!(%order, %session, mode = message.mode, "An order wants what this agent does not know; nothing was touched.");
-            return;
-        };
-        let command = Command {
-            order,
-            session,
-            mode,
-            reason: message.reason.clone(),
-            origin: Origin::Collector,
-        };
-        // Lined up here, in the order in which the collector sent them.
-        let Some(ticket) = self.containment.line_up(&command) else {
-            return;
-        };
-        let containment = Arc::clone(&self.containment);
-        let receipts = flight.receipts.clone();
-        tokio::spawn(async move {
-            let receipt = containment.in_turn(ticket, &command, received_at).await;
-            let receipt = stream_request::Message::Receipt(v1::Receipt::from(&receipt));
-            // The stream is gone: the order is repeated on the next.
-            let _ = receipts.send(request(receipt)).await;
-        });
     }
 }
 

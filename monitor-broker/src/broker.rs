@@ -33,6 +33,7 @@ use crate::{
 
 mod error;
 mod list;
+pub mod watch;
 
 pub use error::{IssueError, OpenError, RegisterError, RevokeError};
 
@@ -63,6 +64,8 @@ pub struct Broker {
     publishing: Mutex<()>,
     /// The list as this broker put it in place, whatever became of the file since.
     list: Mutex<Option<Arc<RevocationList>>>,
+    /// What the file looked like when it was last found right.
+    right: Mutex<Option<watch::Stamp>>,
     _lock: File,
 }
 
@@ -94,6 +97,7 @@ impl Broker {
             clock,
             publishing: Mutex::new(()),
             list: Mutex::new(None),
+            right: Mutex::new(None),
             _lock: lock,
         };
         broker.check_list()?;

@@ -17,7 +17,7 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tracing::{info, warn};
 
 use crate::{
-    broker::{Broker, OpenError},
+    broker::{Broker, OpenError, watch},
     config::Config,
     courier::{Courier, CourierError, blocking},
     feed::Watcher,
@@ -82,6 +82,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     tls: Tls,
+    broker: Arc<Broker>,
     courier: Arc<Courier>,
     service: Service,
     watcher: Option<Watcher>,
@@ -128,11 +129,12 @@ impl Bound {
         } else {
             None
         };
-        let service = Service::new(broker, Arc::clone(&courier));
+        let service = Service::new(Arc::clone(&broker), Arc::clone(&courier));
         Ok(Self {
             listener,
             address,
             tls,
+            broker,
             courier,
             service,
             watcher,
@@ -195,6 +197,7 @@ impl Bound {
             ended = server => ended.map_err(transport),
             () = self.courier.run() => Ok(()),
             () = watching => Ok(()),
+            () = watch::run(&self.broker) => Ok(()),
             () = late => {
                 warn!(seconds = DRAIN_MAX.as_secs(), "Some connections did not end in time and are cut.");
                 Ok(())

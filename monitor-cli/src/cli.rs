@@ -19,8 +19,10 @@ pub mod contain;
 pub mod events;
 pub mod export;
 pub mod grants;
+pub mod inspect;
 pub mod orders;
 pub mod pki;
+pub mod report;
 pub mod verify;
 
 pub use alerts::{Alerts, AlertsCommand, AlertsHandle, AlertsList};
@@ -30,8 +32,10 @@ pub use contain::{Contain, Release};
 pub use events::{Events, Investigate, Search, Tail};
 pub use export::Export;
 pub use grants::{Grants, GrantsAction};
+pub use inspect::Inspect;
 pub use orders::{Orders, OrdersCommand, OrdersEnd, OrdersList, Revoke, Wait};
 pub use pki::{Pki, PkiIssue};
+pub use report::Report;
 pub use verify::Verify;
 
 const CONNECTION: &str =
@@ -158,6 +162,10 @@ pub enum Command {
     Contain(Contain),
     /// Has a frozen session go on
     Release(Release),
+    /// Shows what lives in a session on its host now, frozen or not, and what it holds open
+    Inspect(Inspect),
+    /// Counts what would have been refused and ordered while that is only observed
+    Report(Report),
     /// Says whether everything of a session or a host is in the ledgers, or what is missing
     Complete(Complete),
     /// Writes a tenant's ledger into a folder that anybody can check

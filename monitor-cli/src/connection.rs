@@ -13,7 +13,8 @@ use monitor_proto::v1::{
     ListAlertsRequest, ListOrdersRequest, ListSessionsRequest,
     alert_service_client::AlertServiceClient, event_service_client::EventServiceClient,
     evidence_service_client::EvidenceServiceClient, grant_service_client::GrantServiceClient,
-    host_service_client::HostServiceClient, process_service_client::ProcessServiceClient,
+    host_service_client::HostServiceClient, inspect_service_client::InspectServiceClient,
+    process_service_client::ProcessServiceClient,
     revocation_service_client::RevocationServiceClient,
     session_service_client::SessionServiceClient,
 };
@@ -149,6 +150,12 @@ impl Connection {
     #[must_use]
     pub fn processes(&self) -> ProcessServiceClient<Line> {
         ProcessServiceClient::new(self.line.clone())
+    }
+
+    /// What lives in one session now.
+    #[must_use]
+    pub fn inspect(&self) -> InspectServiceClient<Line> {
+        InspectServiceClient::new(self.line.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Alerts.

@@ -92,6 +92,18 @@ pub enum CliError {
         /// How long was waited.
         waited: String,
     },
+    /// A session's host has not said in time what lives in it.
+    #[error(
+        "within {waited} no answer came what lives in session {session}: {why}; nothing was changed by asking"
+    )]
+    Unseen {
+        /// The session.
+        session: SessionId,
+        /// How long was waited.
+        waited: String,
+        /// What was said instead.
+        why: String,
+    },
     /// An order waits for a second person.
     #[error(
         "order {order} is proposed, and nothing was revoked: it reaches more sessions than one person may cut off; another person approves it: monitorctl orders approve {order}"
@@ -208,6 +220,7 @@ impl CliError {
             Self::Unconfirmed { .. }
             | Self::Proposed { .. }
             | Self::Unreleased { .. }
+            | Self::Unseen { .. }
             | Self::Incomplete { .. }
             | Self::Unsigned { .. }
             | Self::Unwitnessed { .. }

@@ -366,6 +366,7 @@ impl Core {
         let refused = self.sessions.refused;
         for login in self.sessions.apply(event) {
             self.state.put_session(&login)?;
+            self.thaw(login.session.id)?;
             if let Some(ended_at) = login.session.ended_at {
                 self.session_gone(login.session.id, ended_at, None)?;
             }

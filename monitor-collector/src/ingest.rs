@@ -35,8 +35,10 @@ use crate::{
 
 pub mod agents;
 mod downlink;
+pub mod inspections;
 
-use agents::Agents;
+use agents::{Agents, Greeting};
+use inspections::{ANSWER_TIMEOUT, Inspections};
 
 /// Most events of one batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
@@ -106,6 +108,7 @@ impl AgentService for Ingest {
             scopes: Arc::clone(&self.scopes),
             stop: self.stop.child_token(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            inspections: None,
             last: 0,
         };
         tokio::spawn(uplink.run(request.into_inner(), down));
@@ -122,6 +125,9 @@ struct Uplink {
     scopes: Arc<Scopes>,
     stop: CancellationToken,
     waiting: Arc<Semaphore>,
+    /// Where answers to what was asked of the agent belong; none where it was
+    /// not asked anything.
+    inspections: Option<Inspections>,
     /// Number of the last batch.
     last: u64,
 }
@@ -162,7 +168,16 @@ impl Uplink {
             self.keeps_no_list().await?;
         }
         let (fate, told) = watch::channel(Fate::default());
-        let place = self.agents.enter(&self.agent, hello.instance, &self.stop);
+        let (inspections, questions) = hello
+            .inspects
+            .then(|| inspections::channel(ANSWER_TIMEOUT))
+            .unzip();
+        self.inspections.clone_from(&inspections);
+        let greeting = Greeting {
+            instance: hello.instance,
+            inspections,
+        };
+        let place = self.agents.enter(&self.agent, greeting, &self.stop);
         let downlink = downlink::Downlink {
             agent: self.agent.clone(),
             tables: self.writer.tables(),
@@ -171,6 +186,7 @@ impl Uplink {
             clock: Arc::clone(&self.clock),
             scopes: Arc::clone(&self.scopes),
             keeps_list: hello.keeps_list,
+            questions,
             down: down.clone(),
             stop: self.stop.clone(),
         };
@@ -255,6 +271,15 @@ impl Uplink {
                 let ask = Ask::ListInPlace(self.agent.clone(), Some(place.into()));
                 let tell = self.writer.tell(ask).await;
                 tell.map_err(|denied| Status::unavailable(denied.to_string()))
+            }
+            stream_request::Message::Inspected(answer) => {
+                let (question, seen) = answer
+                    .try_into()
+                    .map_err(|error| Status::invalid_argument(format!("inspected: {error}")))?;
+                if let Some(inspections) = &self.inspections {
+                    inspections.answer(question, seen);
+                }
+                Ok(())
             }
             stream_request::Message::Receipt(receipt) => {
                 let receipt = receipt

@@ -20,7 +20,8 @@ use monitor_proto::v1::{
     agent_service_server::AgentServiceServer, alert_service_server::AlertServiceServer,
     event_service_server::EventServiceServer, evidence_service_server::EvidenceServiceServer,
     grant_service_server::GrantServiceServer, host_service_server::HostServiceServer,
-    process_service_server::ProcessServiceServer, revocation_feed_server::RevocationFeedServer,
+    inspect_service_server::InspectServiceServer, process_service_server::ProcessServiceServer,
+    revocation_feed_server::RevocationFeedServer,
     revocation_list_service_server::RevocationListServiceServer,
     revocation_service_server::RevocationServiceServer,
     session_service_server::SessionServiceServer,
@@ -37,6 +38,7 @@ use tonic::{
     service::{InterceptorLayer, RoutesBuilder},
     transport::{Server, server::TcpIncoming},
 };
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -481,6 +483,26 @@ fn revoker(
     Ok(revoker.map(|revoker| tokio::spawn(revoker.run(stop.clone()))))
 }
 
+/// Says of every service of people, agents and brokers that it is there.
+async fn healthy() -> HealthServer<impl Health> {
+    let (health, service) = tonic_health::server::health_reporter();
+    health.set_serving::<AgentServiceServer<Ingest>>().await;
+    health.set_serving::<EventServiceServer<Edge>>().await;
+    health.set_serving::<EvidenceServiceServer<Edge>>().await;
+    health.set_serving::<SessionServiceServer<Edge>>().await;
+    health.set_serving::<ProcessServiceServer<Edge>>().await;
+    health.set_serving::<InspectServiceServer<Edge>>().await;
+    health.set_serving::<AlertServiceServer<Edge>>().await;
+    health.set_serving::<HostServiceServer<Edge>>().await;
+    health.set_serving::<GrantServiceServer<Edge>>().await;
+    health.set_serving::<RevocationServiceServer<Edge>>().await;
+    health.set_serving::<RevocationFeedServer<Feed>>().await;
+    health
+        .set_serving::<RevocationListServiceServer<Edge>>()
+        .await;
+    service
+}
+
 async fn serve(
     tls: &Tls,
     listener: TcpListener,
@@ -490,20 +512,6 @@ async fn serve(
     let failed = |cause: String| StartError::Services { cause };
     let stop = edge.stop.clone();
     let feed = Feed::new(&edge);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<AgentServiceServer<Ingest>>().await;
-    health.set_serving::<EventServiceServer<Edge>>().await;
-    health.set_serving::<EvidenceServiceServer<Edge>>().await;
-    health.set_serving::<SessionServiceServer<Edge>>().await;
-    health.set_serving::<ProcessServiceServer<Edge>>().await;
-    health.set_serving::<AlertServiceServer<Edge>>().await;
-    health.set_serving::<HostServiceServer<Edge>>().await;
-    health.set_serving::<GrantServiceServer<Edge>>().await;
-    health.set_serving::<RevocationServiceServer<Edge>>().await;
-    health.set_serving::<RevocationFeedServer<Feed>>().await;
-    health
-        .set_serving::<RevocationListServiceServer<Edge>>()
-        .await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(monitor_proto::DESCRIPTORS)
@@ -511,7 +519,7 @@ async fn serve(
     };
     let mut routes = RoutesBuilder::default();
     routes
-        .add_service(health_service)
+        .add_service(healthy().await)
         .add_service(
             reflection()
                 .build_v1()
@@ -527,6 +535,7 @@ async fn serve(
         .add_service(EvidenceServiceServer::new(edge.clone()))
         .add_service(SessionServiceServer::new(edge.clone()))
         .add_service(ProcessServiceServer::new(edge.clone()))
+        .add_service(InspectServiceServer::new(edge.clone()))
         .add_service(AlertServiceServer::new(edge.clone()))
         .add_service(HostServiceServer::new(edge.clone()))
         .add_service(GrantServiceServer::new(edge.clone()))

@@ -13,6 +13,7 @@
 //! - [`evidence`]: what proves a ledger, `EvidenceService`.
 //! - [`lists`]: `SessionService`. [`alerts`]: `AlertService`.
 //! - [`processes`]: what lives in sessions, `ProcessService`.
+//! - [`inspect`]: what lives in one session now, by its host: `InspectService`.
 //! - [`hosts`]: jump hosts, `HostService`. [`krl`]: `RevocationListService`.
 //! - [`reads`]: reads by people as entries.
 //! - [`grants`]: `GrantService`; [`endings`]: of it, what a broker says of people
@@ -44,6 +45,7 @@ pub mod events;
 pub mod evidence;
 pub mod grants;
 pub mod hosts;
+pub mod inspect;
 pub mod krl;
 pub mod lists;
 pub mod page;

@@ -103,6 +103,13 @@ impl Sessions {
         Some(login.clone())
     }
 
+    /// Marks a session as one that does not stand still.
+    pub fn thaw(&mut self, id: SessionId) -> Option<Login> {
+        let login = self.live.get_mut(&id)?;
+        login.session.frozen.take()?;
+        Some(login.clone())
+    }
+
     fn open(&mut self, event: &Event, session: &monitor_model::session::Session) -> Option<Login> {
         if self.live.contains_key(&session.id) {
             return None;

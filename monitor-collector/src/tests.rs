@@ -36,6 +36,7 @@ mod evidence;
 mod feed;
 mod hosts;
 mod hundred;
+mod inspect;
 mod krl;
 mod leaks;
 mod measure;
@@ -158,18 +159,23 @@ struct Agent {
 
 impl Agent {
     async fn connect(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        Self::greets(scene, collector, (name, false)).await
+        Self::greets(scene, collector, (name, false, false)).await
     }
 
     /// An agent that keeps the revocation list of its host.
     async fn keeping_list(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        Self::greets(scene, collector, (name, true)).await
+        Self::greets(scene, collector, (name, true, false)).await
+    }
+
+    /// An agent that answers what lives in a session.
+    async fn inspecting(scene: &Scene, collector: &Collector, name: &str) -> Self {
+        Self::greets(scene, collector, (name, false, true)).await
     }
 
     async fn greets(
         scene: &Scene,
         collector: &Collector,
-        (name, keeps_list): (&str, bool),
+        (name, keeps_list, inspects): (&str, bool, bool),
     ) -> Self {
         let channel = scene
             .dial(&format!("monitor://agent/{name}"), collector)
@@ -181,6 +187,7 @@ impl Agent {
             hooks: vec![],
             instance: Vec::new(),
             keeps_list,
+            inspects,
         };
         let agent = up.clone();
         agent
@@ -244,7 +251,8 @@ impl Agent {
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => None,
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await;
     }
@@ -257,7 +265,8 @@ impl Agent {
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => None,
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await
     }

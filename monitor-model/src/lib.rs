@@ -13,6 +13,7 @@
 //! - [`session`]: one login, and the credential that opened it.
 //! - [`event`]: what happened, attributed.
 //! - [`live`]: what lives in a session, as a tree.
+//! - [`inspect`]: a look at a session on its host.
 //! - [`host`]: a jump host, and what its agent can see.
 //! - [`verdict`]: the answers of the judgement.
 //! - [`mod@evaluate`]: grants and an access in, a verdict out.
@@ -38,6 +39,7 @@ pub mod event;
 pub mod grant;
 pub mod host;
 pub mod id;
+pub mod inspect;
 pub mod inventory;
 pub mod judge;
 pub mod krl;

@@ -226,7 +226,7 @@ pub fn opened_from(session: &Session) -> Option<SessionId> {
 }
 
 /// Depth first, without recursion: depth is the sender's to choose.
-fn nested<K: Ord>(parents: &[Option<usize>], order: impl Fn(usize) -> K) -> Vec<Place> {
+pub(crate) fn nested<K: Ord>(parents: &[Option<usize>], order: impl Fn(usize) -> K) -> Vec<Place> {
     let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
     for (index, parent) in parents.iter().enumerate() {
         children.entry(*parent).or_default().push(index);

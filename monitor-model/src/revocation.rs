@@ -336,6 +336,14 @@ impl Order {
         }
     }
 
+    /// When it was lifted or expired; none while it holds, and where it never
+    /// did.
+    #[must_use]
+    pub fn over_at(&self) -> Option<UnixNs> {
+        let last = self.steps.last()?;
+        last.to.is_past().then_some(last.at)
+    }
+
     /// Whether the broker has said all that is asked of it.
     #[must_use]
     pub const fn is_answered(&self) -> bool {

@@ -249,6 +249,7 @@ impl Agent {
             hooks: vec![],
             instance: Vec::new(),
             keeps_list: false,
+            inspects: false,
         };
         up.send(StreamRequest {
             message: Some(Up::Hello(hello)),
@@ -300,7 +301,8 @@ impl Agent {
                     | Down::Deny(_)
                     | Down::Scopes(_)
                     | Down::ScopeLease(_)
-                    | Down::List(_),
+                    | Down::List(_)
+                    | Down::Inspect(_),
                 )
                 | None => {}
             }

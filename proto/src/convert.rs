@@ -11,6 +11,7 @@ mod contain;
 mod event;
 mod grant;
 mod host;
+mod inspect;
 mod list;
 mod policy;
 mod process;
@@ -21,6 +22,7 @@ mod verdict;
 mod wire;
 
 pub use contain::contain_mode;
+pub use inspect::Answered;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
@@ -12,7 +13,7 @@ use monitor_tests::engineer::{Engineer, Grant, Login};
 use monitor_tests::facts::Fact;
 use monitor_tests::poll;
 use monitor_tests::scene::SEEN_WITHIN;
-use monitor_tests::stage::{ACCOUNT, TENANTS, network};
+use monitor_tests::stage::{ACCOUNT, TENANTS, config, network};
 use monitor_tests::test_stage::{self, TestStage};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socket_with};
 
@@ -20,8 +21,9 @@ const NOT_PERMITTED: &str = "Operation not permitted";
 /// From the start of collector and agent to a grant that opens a login.
 const HELD_WITHIN: Duration = Duration::from_secs(30);
 
-/// A stage whose tenants have networks of their own, and whose hosts enforce.
-fn enforcing(name: &str) -> Option<TestStage> {
+/// A stage whose tenants have networks of their own, and whose hosts enforce, or
+/// observe.
+fn enforcing(name: &str, mode: &str) -> Option<TestStage> {
     let mut ground = test_stage::whole(name).unwrap()?;
     network::Network::widen().unwrap();
     let services = &mut ground.stage.services;
@@ -38,7 +40,15 @@ fn enforcing(name: &str) -> Option<TestStage> {
         assert!(text.contains(&zone));
         text = text.replace(&zone, &wider);
     }
-    text.push_str("[enforce]\nmode = \"enforce\"\n");
+    // What is only observed is answered by no rule either.
+    let (rules, wanted) = (
+        "[response]\nmode = \"enforce\"",
+        format!("[response]\nmode = \"{mode}\""),
+    );
+    assert!(text.contains(rules));
+    text = text.replace(rules, &wanted);
+    // A String takes whatever is written.
+    let _ = writeln!(text, "[enforce]\nmode = \"{mode}\"");
     fs::write(&file, text).unwrap();
     services.start_collector().unwrap();
     services.start_agent().unwrap();
@@ -98,7 +108,7 @@ fn seen_until(packets: &OwnedFd, marker: &str) -> Vec<String> {
 
 #[test]
 fn each_session_reaches_what_its_own_grant_opens_and_nothing_else() {
-    let Some(mut ground) = enforcing("enforce") else {
+    let Some(mut ground) = enforcing("enforce", "enforce") else {
         return;
     };
     let [acme, globex] = network::OWN;
@@ -171,5 +181,61 @@ fn each_session_reaches_what_its_own_grant_opens_and_nothing_else() {
         .facts
         .wait("what happened meanwhile", HELD_WITHIN, of_before)
         .unwrap();
+    ground.stage.services.check().unwrap();
+}
+
+#[test]
+fn what_is_only_observed_is_reported_with_what_would_open_it() {
+    let Some(mut ground) = enforcing("observe", "observe") else {
+        return;
+    };
+    let [acme, globex] = network::OWN;
+    let mut alice = logs_in(&ground, "alice", TENANTS[0]);
+    for address in [globex.v4, globex.v4, acme.v4] {
+        assert_eq!(connects(&mut alice, address), "", "nothing is refused");
+    }
+    let observed =
+        |fact: &Fact| fact.is_event("connect") && fact.text("/event/action/scope").len() == 16;
+    for _ in 0..2 {
+        let wait = ground.facts.wait("what is observed", SEEN_WITHIN, observed);
+        wait.unwrap();
+    }
+    let report = |more: &[&str]| {
+        let arguments = ["report", "--since", "1h"].iter().chain(more).copied();
+        config::monitorctl_json(&ground.stage.folder, arguments).unwrap()
+    };
+    let told = poll::until("both in the report", SEEN_WITHIN, || {
+        let told = report(&[]);
+        Ok((told["would_be_refused"] == 2).then_some(told))
+    });
+    let told = told.unwrap();
+    let lines = told["would_refuse"].as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{told:#}");
+    let line = &lines[0];
+    assert_eq!(
+        (&line["tenant"], &line["principal"]),
+        (&"acme".into(), &"alice".into())
+    );
+    assert_eq!(line["grants"], serde_json::json!(["alice-acme-1"]));
+    assert_eq!(line["address"], globex.v4);
+    assert_eq!((&line["times"], &line["sessions"]), (&2.into(), &1.into()));
+    assert_eq!(line["reason"], "wrong_tenant");
+    let opens = line["would_open"].as_str().unwrap();
+    assert!(opens.starts_with("a grant of globex"), "{opens}");
+    assert_eq!(told["were_refused"], 0);
+    let ordered = poll::until("the order of a rule", SEEN_WITHIN, || {
+        let told = report(&[]);
+        Ok((told["would_be_ordered"] == 1).then_some(told))
+    });
+    let ordered = ordered.unwrap();
+    let rule = &ordered["would_order"][0];
+    assert_eq!(rule["rule"], "out-of-scope-again", "{ordered:#}");
+    assert_eq!(
+        (&rule["would"], &rule["times"]),
+        (&"kill".into(), &1.into())
+    );
+    assert_eq!(ordered["would_reach_sessions"], 1);
+    let of_others = report(&["--tenant", "globex"]);
+    assert_eq!(of_others["would_be_refused"], 0, "{of_others:#}");
     ground.stage.services.check().unwrap();
 }

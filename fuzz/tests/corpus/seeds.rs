@@ -314,6 +314,7 @@ fn upward() -> Seeds {
         hooks: Vec::new(),
         instance: vec![5; 16],
         keeps_list: true,
+        inspects: true,
     };
     let list = v1::ListInPlace {
         number: Some(7),
@@ -328,7 +329,78 @@ fn upward() -> Seeds {
             request(Message::Receipt(v1::Receipt::from(&receipt()))).encode_to_vec(),
         ),
         ("list", request(Message::List(list)).encode_to_vec()),
+        (
+            "inspected",
+            request(Message::Inspected(inspected())).encode_to_vec(),
+        ),
     ])
+}
+
+fn inspected() -> v1::InspectAnswer {
+    let object = |path: &[u8]| v1::FileObject {
+        device: 8,
+        inode: 42,
+        generation: 1,
+        path: Some(v1::PathLabel {
+            text: path.to_vec(),
+            truncated: false,
+        }),
+    };
+    let end = |port| v1::SocketAddress {
+        address: vec![10, 0, 0, 1],
+        port,
+    };
+    let socket = v1::OpenDescriptor {
+        number: 3,
+        kind: v1::DescriptorKind::Socket.into(),
+        object: Some(object(b"socket:[42]")),
+        reads: true,
+        writes: true,
+        credential: None,
+        socket: Some(v1::OpenSocket {
+            protocol: v1::SocketProtocol::Tcp.into(),
+            state: v1::ConnectionState::Established.into(),
+            local: Some(end(40_000)),
+            peer: Some(end(22)),
+            name: Vec::new(),
+        }),
+    };
+    let file = v1::OpenDescriptor {
+        number: 4,
+        kind: v1::DescriptorKind::File.into(),
+        object: Some(object(b"/srv/globex/kubeconfig")),
+        credential: Some(v1::OpenCredential {
+            class: "kubeconfig".to_owned(),
+            tenant: "globex".to_owned(),
+            tier: v1::Tier::Production.into(),
+        }),
+        ..v1::OpenDescriptor::default()
+    };
+    let process = v1::SeenProcess {
+        pid: 7,
+        start_boot_ns: 70,
+        state: v1::ProcessState::Frozen.into(),
+        exe: Some(object(b"/usr/bin/ssh")),
+        ids: Some(v1::Ids::default()),
+        namespaces: vec![v1::SeenNamespace {
+            kind: v1::NamespaceKind::Network.into(),
+            inode: 9,
+        }],
+        descriptors: vec![socket, file],
+        more_descriptors: 2,
+        ..v1::SeenProcess::default()
+    };
+    let snapshot = v1::SessionSnapshot {
+        session: SessionId::from_parts(AT, 3).to_bytes().to_vec(),
+        taken_at_unix_ns: AT.0,
+        stance: v1::SessionStance::Frozen.into(),
+        processes: vec![process],
+        more_processes: 1,
+    };
+    v1::InspectAnswer {
+        question: 5,
+        answer: Some(v1::inspect_answer::Answer::Snapshot(snapshot)),
+    }
 }
 
 fn cursor() -> Seeds {

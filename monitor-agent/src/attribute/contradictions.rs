@@ -24,6 +24,7 @@ use super::{Host, SharedSessions, jobs::groups::Group};
 mod terminals;
 
 use terminals::Terminals;
+pub(crate) use terminals::name as terminal_name;
 
 /// Most marks that something is known of: as many as sessions can be, and none.
 const MARKS_MAX: usize = SESSIONS_MAX + 1;

@@ -86,7 +86,7 @@ pub use offsets::BTF_PATH;
 pub use pins::{Detached, detach, ensure_bpffs};
 pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
-pub use sockets::Cut;
+pub use sockets::{Cut, IpSocket, ip_sockets};
 pub use watch::{FileIdentity, Operations, WatchChange, WatchEntry, WatchName};
 
 use pins::{Found, Pins};
@@ -327,6 +327,23 @@ impl Probes {
         file: std::os::fd::BorrowedFd<'_>,
     ) -> std::io::Result<FileIdentity> {
         self.identifier.file(file)
+    }
+
+    /// The number of the watch on a file or directory itself, where all uses of
+    /// it are told; not what is watched below a directory, or by its name.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn watched(&self, file: &FileIdentity) -> Result<Option<u32>, KernelError> {
+        self.watches.of_object(file)
+    }
+
+    /// The number of the watch on a name in a directory, where all uses are told.
+    ///
+    /// # Errors
+    /// [`KernelError::Table`].
+    pub fn watched_name(&self, name: &WatchName) -> Result<Option<u32>, KernelError> {
+        self.watches.of_name(name)
     }
 
     /// Watches exactly these files and directories, and no names. Entries that

@@ -91,17 +91,34 @@ impl Listed {
         u64::from(self.found.inode)
     }
 
+    /// Whether it speaks TCP; else it is UDP.
+    pub(super) fn is_tcp(&self) -> bool {
+        i32::from(self.protocol) == libc::IPPROTO_TCP
+    }
+
+    /// Its state, by the numbers of `net/tcp_states.h`.
+    pub(super) const fn state(&self) -> u8 {
+        self.found.state
+    }
+
+    /// Its own end.
+    pub(super) fn local(&self) -> SocketAddr {
+        let id = &self.found.id;
+        self.address(id.source, id.source_port)
+    }
+
     /// Where it goes; none for one that listens.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        if self.found.state == LISTEN {
-            return None;
-        }
         let id = &self.found.id;
-        let address = match (i32::from(self.found.family), id.peer) {
+        (self.found.state != LISTEN).then(|| self.address(id.peer, id.peer_port))
+    }
+
+    fn address(&self, bytes: [u8; 16], port: u16) -> SocketAddr {
+        let address = match (i32::from(self.found.family), bytes) {
             (libc::AF_INET, [a, b, c, d, ..]) => IpAddr::from([a, b, c, d]),
             (_, bytes) => Ipv6Addr::from(bytes).to_canonical(),
         };
-        Some(SocketAddr::new(address, u16::from_be(id.peer_port)))
+        SocketAddr::new(address, u16::from_be(port))
     }
 }
 

@@ -113,6 +113,63 @@ impl Want<'_> {
     }
 }
 
+/// A TCP or UDP socket, as its network namespace lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpSocket {
+    /// Its inode: of all namespaces together, one is given once.
+    pub inode: u64,
+    /// Whether it speaks TCP; else it is UDP.
+    pub is_tcp: bool,
+    /// Its state, by the numbers of `net/tcp_states.h`.
+    pub state: u8,
+    /// Its own end.
+    pub local: SocketAddr,
+    /// Where it goes; none for one that listens.
+    pub peer: Option<SocketAddr>,
+}
+
+/// Those of these TCP and UDP sockets that the network namespaces of these
+/// processes list. Namespaces that cannot be listed are told in the log. Blocks;
+/// milliseconds, more on a host with very many connections.
+#[must_use]
+pub fn ip_sockets(pids: &BTreeSet<u32>, held: &BTreeSet<u64>) -> Vec<IpSocket> {
+    let mut found = Vec::new();
+    if held.is_empty() {
+        return found;
+    }
+    for namespace in namespaces(pids).into_values() {
+        // A thread of its own: a namespace is a thread's.
+        let listed = std::thread::scope(|scope| scope.spawn(|| listed_in(&namespace, held)).join());
+        match listed {
+            Ok(Ok(listed)) => found.extend(listed),
+            Ok(Err(error)) => {
+                warn!(%error, "The connections of a network namespace could not be listed.");
+            }
+            Err(_) => warn!("The connections of a network namespace could not be listed."),
+        }
+    }
+    found
+}
+
+fn listed_in(namespace: &File, held: &BTreeSet<u64>) -> io::Result<Vec<IpSocket>> {
+    let inode = |file: &File| Ok::<_, io::Error>(file.metadata()?.ino());
+    // Going where one is already takes a right all the same.
+    if inode(&File::open("/proc/thread-self/ns/net")?)? != inode(namespace)? {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    }
+    let listed = SockDiag::open()?.list()?.into_iter();
+    let of_these = listed.filter(|socket| held.contains(&socket.inode()));
+    Ok(of_these
+        .map(|socket| IpSocket {
+            inode: socket.inode(),
+            is_tcp: socket.is_tcp(),
+            state: socket.state(),
+            local: socket.local(),
+            peer: socket.peer(),
+        })
+        .collect())
+}
+
 /// Inodes of the sockets that a process holds.
 fn sockets_of(pid: u32) -> BTreeSet<u64> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {

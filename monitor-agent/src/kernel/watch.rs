@@ -25,6 +25,8 @@ use super::{
     table::{Put, Table},
 };
 
+mod asked;
+
 /// What is told of a watched object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operations {

@@ -40,7 +40,7 @@ pub struct Parts<H> {
     /// Attribution.
     pub attributor: Attributor<H>,
     /// Secrets out.
-    pub redactor: Redactor,
+    pub redactor: Arc<Redactor>,
     /// Sessions.
     pub sessions: SharedSessions,
     /// The kernel's side of sessions.

@@ -156,11 +156,11 @@ impl Redactor {
         self.path(&mut object.path)
     }
 
-    fn path(&self, path: &mut PathLabel) -> u32 {
+    pub(crate) fn path(&self, path: &mut PathLabel) -> u32 {
         self.text(&mut path.text, Cut::No)
     }
 
-    fn text(&self, text: &mut ByteText, cut: Cut) -> u32 {
+    pub(crate) fn text(&self, text: &mut ByteText, cut: Cut) -> u32 {
         match self.name(&text.0, cut) {
             Some((cleaned, count)) => {
                 text.0 = cleaned;

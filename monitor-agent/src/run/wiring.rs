@@ -23,6 +23,7 @@ use crate::{
     directory::Directory,
     enforce::{Enforcer, marks::ScopedMarks},
     expiry::{AtExpiry, Expiry},
+    inspect::Inspector,
     kernel::{ArmReport, Probes, Rings},
     krl::{ListKeeper, Lists, file::ListFile},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
@@ -135,6 +136,24 @@ impl Shared {
         Ok((Some(kept.0), Some(kept.1)))
     }
 
+    fn inspector(
+        &self,
+        probes: &Arc<Probes>,
+        labels: &SharedLabels,
+        redactor: &Arc<Redactor>,
+    ) -> Inspector {
+        Inspector {
+            sessions: self.sessions.clone(),
+            jobs: self.jobs.clone(),
+            marks: Arc::clone(&self.marks),
+            objects: probes.clone(),
+            labels: labels.clone(),
+            redactor: Arc::clone(redactor),
+            clock: Arc::clone(&self.clock),
+            places: Inspector::places(),
+        }
+    }
+
     fn adoption(&self) -> Adoption<'_> {
         Adoption {
             origin: &self.origin,
@@ -164,7 +183,7 @@ impl Shared {
         &self,
         spool: Spool,
         (labels, programs, look): Watched,
-        redactor: Redactor,
+        redactor: Arc<Redactor>,
     ) -> Result<Parts<ThisHost>, RunError> {
         let host = ThisHost::open(look).map_err(|source| RunError::File {
             path: PathBuf::from("/proc"),
@@ -244,6 +263,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         standing: shared.standing.clone(),
         containment: Arc::clone(&containment),
         enforcer: Arc::clone(&enforcer),
+        inspector: shared.inspector(&probes, &labels, &redactor),
         counters: Arc::clone(&shared.counters),
         lists,
         clock: Arc::clone(&shared.clock),
@@ -253,8 +273,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let mut others = spawn((door, uplink), (enders, list_keeper), lock);
-    others.spawn(enforcer.run());
+    let others = spawn((door, uplink), (enders, list_keeper, enforcer), lock);
     let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
         Pipeline {
@@ -291,7 +310,7 @@ struct Enders {
 
 fn spawn(
     (door, uplink): (Door, Uplink),
-    (enders, list_keeper): (Enders, Option<ListKeeper>),
+    (enders, list_keeper, enforcer): (Enders, Option<ListKeeper>, Arc<Enforcer>),
     lock: OwnedFd,
 ) -> JoinSet<()> {
     let mut others = JoinSet::new();
@@ -302,6 +321,7 @@ fn spawn(
     });
     others.spawn(uplink.run());
     others.spawn(enders.keeper.run());
+    others.spawn(enforcer.run());
     if let Some(expiry) = enders.expiry {
         others.spawn(expiry.run());
     }
@@ -334,5 +354,6 @@ fn hello(
         hooks: hooks.iter().map(Into::into).collect(),
         instance: instance.to_vec(),
         keeps_list: lists.is_some(),
+        inspects: true,
     })
 }

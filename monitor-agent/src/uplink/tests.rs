@@ -12,7 +12,7 @@ use std::{
 
 use monitor_model::{
     clock::{SystemClock, UnixNs},
-    id::BootId,
+    id::{BootId, OrderId},
 };
 use monitor_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
 use monitor_transport::{
@@ -29,6 +29,7 @@ use crate::{
     attribute::{SharedSessions, sessions::tests::session},
     contain::Receipts,
     enforce::tests::FakeScopes,
+    inspect::tests::inspector,
     marks::tests::FakeMarks,
     note::{Note, Notes},
     spool::{Reading, Spool},
@@ -47,6 +48,7 @@ struct Collected {
     hellos: AtomicUsize,
     refusals: AtomicUsize,
     receipts: Mutex<Vec<v1::Receipt>>,
+    looks: Mutex<Vec<v1::InspectAnswer>>,
     /// Whether batches are acked.
     acks: AtomicBool,
     /// Streams are cut after so many batches; 0 is never.
@@ -108,6 +110,10 @@ impl AgentService for Service {
                     }
                     stream_request::Message::Receipt(receipt) => {
                         collected.receipts.lock().unwrap().push(receipt);
+                        Vec::new()
+                    }
+                    stream_request::Message::Inspected(answer) => {
+                        collected.looks.lock().unwrap().push(answer);
                         Vec::new()
                     }
                     // None is kept here.
@@ -294,6 +300,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             hooks: Vec::new(),
             instance: Vec::new(),
             keeps_list: false,
+            inspects: true,
         },
         spool: path,
         newest: newest_out,
@@ -301,6 +308,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         standing: standing.clone(),
         containment: Arc::new(containment),
         enforcer: Arc::new(enforcer),
+        inspector: inspector(folder.path(), (&sessions, &marks)),
         counters: Arc::default(),
         clock,
     };
@@ -600,4 +608,35 @@ async fn a_wrong_role_is_refused_and_events_wait() {
     assert!(bench.events().is_empty());
     assert_eq!(*bench.acked.borrow(), 0);
     assert!(!bench.uplink.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lives_in_a_session_is_answered_by_the_number_of_the_question() {
+    let asked = |question, session: Vec<u8>| {
+        stream_response::Message::Inspect(v1::InspectCommand { question, session })
+    };
+    let of_own = session(1).id.to_bytes().to_vec();
+    let bench = bench("agent").await;
+    bench.sessions.lock().put(session(1)).unwrap();
+    let own = vec![std::process::id()];
+    bench
+        .marks
+        .marked
+        .lock()
+        .unwrap()
+        .insert(session(1).id, own);
+    let asked = vec![asked(7, of_own), asked(8, vec![1])];
+    // The first stream may have been greeted already: the next one is asked.
+    *bench.collected.first.lock().unwrap() = asked;
+    bench.collected.cut.notify_one();
+    let looks = || bench.collected.looks.lock().unwrap().clone();
+    until("both answers", || looks().len() >= 2).await;
+    for answer in looks() {
+        let (question, seen) = monitor_proto::convert::Answered::try_from(answer).unwrap();
+        match question {
+            7 => assert_eq!(seen.unwrap().processes[0].key.pid, std::process::id()),
+            8 => assert_eq!(seen, Err(monitor_model::inspect::NotShown::Unknown)),
+            other => panic!("nobody asked {other}"),
+        }
+    }
 }

@@ -87,7 +87,9 @@ fn worker(rig: &Rig, folder: &Path, counters: &Arc<Counters>) -> Worker<ThisHost
         attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
         origin,
         spool: spool.into(),
-        redactor: Redactor::open(&folder.join("redaction.key")).unwrap(),
+        redactor: Redactor::open(&folder.join("redaction.key"))
+            .unwrap()
+            .into(),
         sessions,
         marks: rig.probes.clone(),
         counters: Arc::clone(counters),

@@ -88,7 +88,9 @@ fn alone(rig: &Rig, folder: &Path, labels: SharedLabels) -> Alone {
         attributor: Attributor::new(origin.clone(), sessions.clone(), labels, host),
         origin,
         spool: spool.into(),
-        redactor: Redactor::open(&folder.join("redaction.key")).unwrap(),
+        redactor: Redactor::open(&folder.join("redaction.key"))
+            .unwrap()
+            .into(),
         sessions: sessions.clone(),
         marks: rig.probes.clone(),
         counters: Arc::clone(&counters),

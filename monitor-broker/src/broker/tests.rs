@@ -22,14 +22,14 @@ impl Clock for Hand {
     }
 }
 
-struct Scene {
-    places: Places,
+pub(super) struct Scene {
+    pub(super) places: Places,
     clock: Arc<Hand>,
     _folder: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let places = Places {
             data_dir: folder.path().join("data"),
@@ -43,7 +43,7 @@ impl Scene {
         }
     }
 
-    fn open(&self) -> Result<Broker, OpenError> {
+    pub(super) fn open(&self) -> Result<Broker, OpenError> {
         let clock: Arc<dyn Clock> = self.clock.clone();
         Broker::open(&self.places, clock)
     }
@@ -59,7 +59,7 @@ impl Scene {
     }
 }
 
-fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
+pub(super) fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
     Grant {
         id: id.parse().unwrap(),
         principal: principal.parse().unwrap(),
@@ -79,7 +79,7 @@ fn grant(id: &str, principal: &str, tenant: &str) -> Grant {
     }
 }
 
-fn public_key() -> String {
+pub(super) fn public_key() -> String {
     PrivateKey::random(&mut OsRng, Algorithm::Ed25519)
         .unwrap()
         .public_key()
@@ -88,7 +88,7 @@ fn public_key() -> String {
 }
 
 /// Registered here and at the collector.
-fn put(broker: &Broker, grant: &Grant) {
+pub(super) fn put(broker: &Broker, grant: &Grant) {
     broker.register(grant).unwrap();
     broker.store().confirm_put(&grant.id, broker.now()).unwrap();
 }
@@ -99,7 +99,7 @@ fn issue(broker: &Broker, id: &str) -> Result<u64, IssueError> {
         .map(|(issued, _)| issued.serial)
 }
 
-fn order(id: u128, target: Target) -> RevokeOrder {
+pub(super) fn order(id: u128, target: Target) -> RevokeOrder {
     RevokeOrder {
         id: OrderId::from_parts(NOW, id),
         target,

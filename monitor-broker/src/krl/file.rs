@@ -13,7 +13,7 @@ use std::{
 use super::{Krl, KrlError};
 
 /// Everybody may read it; it holds no secret.
-const MODE: u32 = 0o644;
+pub(crate) const MODE: u32 = 0o644;
 
 /// What is wrong with a list on disk.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +84,6 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError`]; unless it is `Differs`, the old list is still in place.
 pub fn publish(path: &Path, krl: &Krl) -> Result<Vec<u8>, FileError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let bytes = krl.encode();
     // What cannot be read back never takes the old one's place.
     match Krl::decode(&bytes) {
@@ -100,6 +96,23 @@ pub fn publish(path: &Path, krl: &Krl) -> Result<Vec<u8>, FileError> {
             });
         }
     }
+    put(path, &bytes)?;
+    if inspect(path)? == *krl {
+        Ok(bytes)
+    } else {
+        Err(FileError::Differs { path: path.into() })
+    }
+}
+
+/// Puts bytes in place: the old file or the new one is there at every instant.
+///
+/// # Errors
+/// [`FileError::Io`]; the old file is still in place.
+pub fn put(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
@@ -108,16 +121,11 @@ pub fn publish(path: &Path, krl: &Krl) -> Result<Vec<u8>, FileError> {
         let path = path.to_owned();
         move |source| FileError::Io { path, source }
     };
-    write_durably(&beside, &bytes).map_err(wrong(&beside))?;
+    write_durably(&beside, bytes).map_err(wrong(&beside))?;
     fs::rename(&beside, path).map_err(wrong(path))?;
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(wrong(folder))?;
-    if inspect(path)? == *krl {
-        Ok(bytes)
-    } else {
-        Err(FileError::Differs { path: path.into() })
-    }
+        .map_err(wrong(folder))
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -21,10 +21,12 @@ pub mod export;
 pub mod filter;
 pub mod grants;
 pub mod hosts;
+pub mod inspect;
 pub mod investigate;
 pub mod orders;
 pub mod pki;
 pub mod release;
+pub mod report;
 pub mod revoke;
 pub mod rules;
 pub mod search;
@@ -57,7 +59,7 @@ pub fn run(cli: &Cli, variables: Variables<'_>, terminal: Terminal) -> Result<()
     let settings = Settings::load(&cli.global, variables)?;
     if settings.output == Some(OutputFormat::Csv) && !has_columns(&cli.command) {
         return Err(CliError::Usage(
-            "csv is for lists: alerts, conformance, grants, hosts, investigate, orders, rules, search and sessions; \
+            "csv is for lists: alerts, conformance, grants, hosts, investigate, orders, report, rules, search and sessions; \
              give table, json or ndjson"
                 .to_owned(),
         ));
@@ -106,6 +108,8 @@ async fn dispatch(
         Command::Revoke(revoke) => revoke::run(revoke, connection, screen).await,
         Command::Contain(contain) => revoke::run(&contain.into(), connection, screen).await,
         Command::Release(release) => release::run(release, connection, screen).await,
+        Command::Report(asked) => report::run(asked, connection, screen).await,
+        Command::Inspect(asked) => inspect::run(asked, connection, screen).await,
         // Carried out above, without a connection.
         Command::Pki { .. }
         | Command::Completions { .. }
@@ -121,6 +125,7 @@ fn has_columns(command: &Command) -> bool {
         | Command::Investigate(_)
         | Command::Rules { .. }
         | Command::Conformance { .. }
+        | Command::Report(_)
         | Command::Hosts(_) => true,
         Command::Orders(orders) => {
             matches!(orders.command, None | Some(OrdersCommand::List(_)))
@@ -136,6 +141,7 @@ fn has_columns(command: &Command) -> bool {
         | Command::Revoke(_)
         | Command::Contain(_)
         | Command::Release(_)
+        | Command::Inspect(_)
         | Command::Complete(_)
         | Command::Export(_)
         | Command::Verify(_)

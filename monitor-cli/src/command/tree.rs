@@ -6,11 +6,12 @@
 use std::collections::HashSet;
 
 use monitor_model::{
+    bytes::PathLabel,
     event::{NoSession, Way},
     grant::Tier,
     id::GrantId,
-    live::{LiveProcess, LiveSession, Place, ProcessKey, forest, opened_from, tree},
-    session::SessionState,
+    live::{Arguments, LiveProcess, LiveSession, Place, ProcessKey, forest, opened_from, tree},
+    session::{Session, SessionState},
 };
 use monitor_proto::v1::ListProcessesRequest;
 use serde::Serialize;
@@ -141,7 +142,7 @@ fn parts(live: &LiveSession) -> Vec<(Option<usize>, Vec<LiveProcess>)> {
 }
 
 fn show(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(), CliError> {
-    headline(screen, depth, live)?;
+    headline(screen, depth, &live.session)?;
     let moment = |at| screen.moment(at);
     for missing in live.missing.sentences(moment) {
         let text = format!("{}! {missing}", indent(depth + 1));
@@ -176,8 +177,11 @@ fn show(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(), Cli
 }
 
 /// `session S2A1B0: alice for acme (INC-4711, production), ops on jump-1 ...`.
-fn headline(screen: &mut Screen, depth: usize, live: &LiveSession) -> Result<(), CliError> {
-    let session = &live.session;
+pub(super) fn headline(
+    screen: &mut Screen,
+    depth: usize,
+    session: &Session,
+) -> Result<(), CliError> {
     let who = session
         .principal
         .as_ref()
@@ -256,7 +260,7 @@ fn line(
         (Some(exe), None) => exe.to_string(),
         (Some(exe), Some(script)) => format!("{exe} [{script}]"),
     };
-    let (arguments, more) = arguments(process);
+    let (arguments, more) = arguments(process.exe.as_ref(), process.arguments.as_ref());
     let mut aside: Vec<String> = more;
     if process.forked {
         aside.push("its parent's program".to_owned());
@@ -279,8 +283,11 @@ fn line(
 }
 
 /// Everything after the program's own name, and what there is to say of it.
-fn arguments(process: &LiveProcess) -> (String, Vec<String>) {
-    let Some(arguments) = &process.arguments else {
+pub(super) fn arguments(
+    exe: Option<&PathLabel>,
+    arguments: Option<&Arguments>,
+) -> (String, Vec<String>) {
+    let Some(arguments) = arguments else {
         return (String::new(), vec!["arguments not told".to_owned()]);
     };
     let mut text = String::new();
@@ -290,7 +297,6 @@ fn arguments(process: &LiveProcess) -> (String, Vec<String>) {
     }
     let mut more = Vec::new();
     let name = arguments.argv.first().filter(|name| {
-        let exe = process.exe.as_ref();
         // A login shell has a dash before its name.
         let plain = name.0.strip_prefix(b"-").unwrap_or(&name.0);
         !exe.is_some_and(|exe| exe.text == **name || exe.text.file_name().0 == plain)
@@ -323,6 +329,6 @@ fn how(process: &LiveProcess, live: &LiveSession) -> (Tone, String) {
     )
 }
 
-fn indent(depth: usize) -> String {
+pub(super) fn indent(depth: usize) -> String {
     "  ".repeat(depth.min(INDENT_MAX))
 }

@@ -45,6 +45,7 @@ const TIME_FIELDS: &[&str] = &[
     "received_at",
     "since",
     "started_at",
+    "taken_at",
     "until",
     "unwatched_until",
 ];

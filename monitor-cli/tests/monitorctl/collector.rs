@@ -9,8 +9,8 @@ use std::{
 
 use monitor_proto::v1::{
     self, alert_service_server::*, event_service_server::*, evidence_service_server::*,
-    grant_service_server::*, host_service_server::*, process_service_server::*,
-    revocation_service_server::*, session_service_server::*,
+    grant_service_server::*, host_service_server::*, inspect_service_server::*,
+    process_service_server::*, revocation_service_server::*, session_service_server::*,
 };
 use monitor_transport::tls::Tls;
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) subscriptions: Vec<v1::SubscribeRequest>,
     pub(crate) sessions: Vec<v1::Session>,
     pub(crate) live: Vec<v1::LiveSession>,
+    /// What any session is seen to be; none: no answer ever comes.
+    pub(crate) snapshot: Option<v1::SessionSnapshot>,
     pub(crate) asked_live: Vec<v1::ListProcessesRequest>,
     pub(crate) alerts: Vec<v1::Alert>,
     pub(crate) rules: Vec<v1::Rule>,
@@ -109,6 +111,7 @@ impl Collector {
                 .add_service(EvidenceServiceServer::new(service.clone()))
                 .add_service(SessionServiceServer::new(service.clone()))
                 .add_service(ProcessServiceServer::new(service.clone()))
+                .add_service(InspectServiceServer::new(service.clone()))
                 .add_service(AlertServiceServer::new(service.clone()))
                 .add_service(GrantServiceServer::new(service.clone()))
                 .add_service(HostServiceServer::new(service.clone()))
@@ -300,6 +303,29 @@ impl ProcessService for Service {
         Ok(Response::new(v1::ListProcessesResponse {
             sessions,
             next_page_token,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl InspectService for Service {
+    async fn inspect_session(
+        &self,
+        request: Request<v1::InspectSessionRequest>,
+    ) -> Result<Response<v1::InspectSessionResponse>, Status> {
+        let asked = request.into_inner().session;
+        let (session, snapshot) = {
+            let world = self.world()?;
+            let known = world.sessions.iter().find(|one| one.id == asked);
+            (known.cloned(), world.snapshot.clone())
+        };
+        let session = session.ok_or_else(|| Status::not_found("no such session is known"))?;
+        let Some(snapshot) = snapshot else {
+            return std::future::pending().await;
+        };
+        Ok(Response::new(v1::InspectSessionResponse {
+            session: Some(session),
+            snapshot: Some(snapshot),
         }))
     }
 }

@@ -16,6 +16,7 @@ mod conformance;
 mod errors;
 mod evidence;
 mod facts;
+mod inspect;
 mod lists;
 mod program;
 mod questions;

@@ -172,6 +172,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         hooks: Vec::new(),
         instance: Vec::new(),
         keeps_list: false,
+        inspects: false,
     });
     up.send(StreamRequest {
         message: Some(hello),
@@ -241,7 +242,8 @@ async fn acked(down: &mut Streaming<StreamResponse>) -> anyhow::Result<u64> {
                 | Down::Contain(_)
                 | Down::Scopes(_)
                 | Down::ScopeLease(_)
-                | Down::List(_),
+                | Down::List(_)
+                | Down::Inspect(_),
             ) => {}
             None => bail!("an empty message came down"),
         }

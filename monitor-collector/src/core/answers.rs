@@ -9,7 +9,7 @@ use monitor_model::{
     clock::UnixNs,
     contain::{ContainMode, Receipt},
     id::{AgentName, OrderId, PrincipalId, SessionId},
-    revocation::{Affected, Mode, REFUSED_MAX, Refused},
+    revocation::{Affected, Mode, Order, REFUSED_MAX, Refused},
 };
 use tracing::{error, info, warn};
 
@@ -65,10 +65,12 @@ impl Core {
         }
         let is_it =
             |affected: &Affected| affected.session == receipt.session && affected.host == *agent;
+        let of = self.orders.get(&receipt.order);
         let reached = self
             .orders
             .values()
-            .filter(|order| order.sessions.iter().any(is_it));
+            .filter(|order| order.sessions.iter().any(is_it))
+            .filter(|order| counts_for(order, receipt, of));
         for known in reached.cloned().collect::<Vec<_>>() {
             let mut order = known.clone();
             let (mode, is_past) = (order.mode, order.standing().is_past());
@@ -79,8 +81,27 @@ impl Core {
                 self.put_order(order)?;
             }
         }
+        self.thaw(receipt.session)
+    }
+
+    /// A session stands still by its host's events, which may come late: not by
+    /// an order of which the host said that it went on.
+    pub(super) fn thaw(&mut self, session: SessionId) -> Result<(), CoreError> {
+        let Some(login) = self.sessions.get(session) else {
+            return Ok(());
+        };
+        let by = login.session.frozen.map(|frozen| frozen.order);
+        let is_over = by.and_then(|by| self.orders.get(&by)).is_some_and(|order| {
+            let mut reached = order.sessions.iter();
+            order.standing().is_past()
+                && reached.any(|one| one.session == session && one.released_at.is_some())
+        });
+        if is_over && let Some(login) = self.sessions.thaw(session) {
+            self.state.put_session(&login)?;
+        }
         Ok(())
     }
+
     /// Confirms, in every order that reaches it, that a session is gone.
     pub(super) fn session_gone(
         &mut self,
@@ -182,6 +203,28 @@ impl Core {
         }
         self.put_order(order.clone())?;
         self.deny(&order)
+    }
+}
+
+/// Whether what a host did for one order says anything of another that reaches
+/// the same session. Receipts come by two ways, the slower one with the events:
+/// what the host was asked after it did this may have undone it. `of` is the
+/// order that the receipt names, where it is known.
+fn counts_for(order: &Order, receipt: &Receipt, of: Option<&Order>) -> bool {
+    if order.id == receipt.order {
+        return true;
+    }
+    match receipt.mode {
+        // Nothing undoes it.
+        ContainMode::Kill => true,
+        // While that order holds, nobody is asked to let the session go on.
+        ContainMode::Freeze => of.is_some_and(Order::is_in_force),
+        // That order was over when this was asked; one that was put in force
+        // later may have frozen the session anew.
+        ContainMode::Release => match (of.and_then(Order::over_at), order.times.ordered) {
+            (Some(over_at), Some(ordered)) => ordered < over_at,
+            (None, _) | (_, None) => false,
+        },
     }
 }
 

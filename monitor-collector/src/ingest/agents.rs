@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::inspections::Inspections;
 use crate::alert::hosts::Present;
 
 /// How long an answer waits for agents to be shown a table.
@@ -71,7 +72,29 @@ impl Spoke {
 struct Stream {
     number: u64,
     shown: watch::Receiver<u64>,
+    /// None where it does not answer what lives in a session.
+    inspections: Option<Inspections>,
     stop: CancellationToken,
+}
+
+/// Whether an agent can be asked what lives in a session.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is not connected.
+    Away,
+    /// It is connected, and too old to answer.
+    TooOld,
+    /// By this way.
+    Here(Inspections),
+}
+
+/// What an agent said of itself when it connected.
+#[derive(Debug)]
+pub struct Greeting {
+    /// What it drew when it started.
+    pub instance: Instance,
+    /// The way to ask it what lives in a session; none where it does not answer.
+    pub inspections: Option<Inspections>,
 }
 
 /// An agent's place among the connected; left when dropped.
@@ -81,6 +104,7 @@ pub struct Place {
     agent: AgentName,
     number: u64,
     shown: watch::Sender<u64>,
+    inspections: Option<Inspections>,
 }
 
 impl Agents {
@@ -89,9 +113,13 @@ impl Agents {
     pub fn enter(
         self: &Arc<Self>,
         agent: &AgentName,
-        instance: Instance,
+        greeting: Greeting,
         stop: &CancellationToken,
     ) -> Place {
+        let Greeting {
+            instance,
+            inspections,
+        } = greeting;
         let (shown, seen) = watch::channel(0);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.next += 1;
@@ -107,6 +135,7 @@ impl Agents {
         let stream = Stream {
             number,
             shown: seen,
+            inspections: inspections.clone(),
             stop: stop.clone(),
         };
         if let Some(older) = table.streams.insert(agent.clone(), stream) {
@@ -117,6 +146,20 @@ impl Agents {
             agent: agent.clone(),
             number,
             shown,
+            inspections,
+        }
+    }
+
+    /// The way to ask an agent what lives in a session.
+    #[must_use]
+    pub fn asked(&self, agent: &AgentName) -> Asked {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        match table.streams.get(agent) {
+            None => Asked::Away,
+            Some(stream) => stream
+                .inspections
+                .clone()
+                .map_or(Asked::TooOld, Asked::Here),
         }
     }
 
@@ -187,6 +230,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(inspections) = &self.inspections {
+            inspections.close();
+        }
         let mut table = self
             .agents
             .table
@@ -211,7 +257,11 @@ mod tests {
         let agents = Arc::new(Agents::default());
         let name: AgentName = "jump-1".parse().unwrap();
         let enter = |instance: &[u8]| {
-            drop(agents.enter(&name, instance.to_vec(), &CancellationToken::new()));
+            let greeting = Greeting {
+                instance: instance.to_vec(),
+                inspections: None,
+            };
+            drop(agents.enter(&name, greeting, &CancellationToken::new()));
             agents.present().twice
         };
         // One that connects again, restarts, and agents that draw nothing.

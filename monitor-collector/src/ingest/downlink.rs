@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use monitor_model::{clock::Clock, id::AgentName};
 use monitor_proto::v1::{
-    Ack, ContainCommand, ContainMode, DenyTable, GrantTable, ScopeLease, stream_response::Message,
+    Ack, ContainCommand, ContainMode, DenyTable, GrantTable, InspectCommand, ScopeLease,
+    stream_response::Message,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -26,6 +30,8 @@ pub(super) struct Downlink {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) scopes: Arc<Scopes>,
     pub(super) keeps_list: bool,
+    /// What is asked of the agent; none where it does not answer.
+    pub(super) questions: Option<mpsc::Receiver<InspectCommand>>,
     pub(super) down: Down,
     pub(super) stop: CancellationToken,
 }
@@ -68,6 +74,7 @@ impl Downlink {
                     std::future::pending::<()>().await;
                 }
             };
+            let asked = next_question(&mut self.questions);
             let renew = sent.renew;
             let renewal = async {
                 match renew {
@@ -81,6 +88,7 @@ impl Downlink {
                     changed.map_err(|_| Status::unavailable("the collector is stopping"))?;
                 }
                 () = repeat => {}
+                question = asked => self.send(Message::Inspect(question)).await?,
                 () = renewal => {
                     self.send(Message::ScopeLease(ScopeLease {})).await?;
                     sent.renew = Some(next_renewal(&tables));
@@ -162,6 +170,18 @@ impl Downlink {
             }
             () = self.stop.cancelled() => Err(self.place.why_ended()),
         }
+    }
+}
+
+/// Never where nothing is asked any more.
+async fn next_question(questions: &mut Option<mpsc::Receiver<InspectCommand>>) -> InspectCommand {
+    let next = match questions {
+        Some(questions) => questions.recv().await,
+        None => None,
+    };
+    match next {
+        Some(question) => question,
+        None => std::future::pending().await,
     }
 }
 

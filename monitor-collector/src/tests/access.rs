@@ -51,7 +51,8 @@ pub(super) async fn played(scene: &Scene) -> Collector {
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => None,
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await;
     collector

@@ -165,7 +165,8 @@ async fn who_left_is_denied_and_every_session_ends() {
             | DownMessage::Grants(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => {}
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => {}
         }
     }
     assert_eq!(

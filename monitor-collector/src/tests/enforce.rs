@@ -37,7 +37,8 @@ async fn scopes(agent: &mut Agent) -> v1::ScopeTable {
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => None,
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await
 }
@@ -73,7 +74,8 @@ async fn an_agent_has_the_table_of_a_grant_before_the_grant_and_its_lease_is_ren
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => {}
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => {}
         }
     };
     assert_ne!(table.version, empty.version);

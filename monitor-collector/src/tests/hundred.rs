@@ -61,7 +61,8 @@ async fn host(
                         | DownMessage::Deny(_)
                         | DownMessage::Scopes(_)
                         | DownMessage::ScopeLease(_)
-        | DownMessage::List(_) => {}
+        | DownMessage::List(_)
+        | DownMessage::Inspect(_) => {}
                     },
                 }
     }

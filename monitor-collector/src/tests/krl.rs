@@ -56,7 +56,8 @@ async fn sent(agent: &mut Agent) -> RevocationList {
             | DownMessage::Deny(_)
             | DownMessage::Grants(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => None,
+            | DownMessage::ScopeLease(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await
 }
@@ -214,7 +215,8 @@ async fn who_keeps_no_list_is_sent_none_and_has_none() {
             | DownMessage::Contain(_)
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
-            | DownMessage::ScopeLease(_) => {}
+            | DownMessage::ScopeLease(_)
+            | DownMessage::Inspect(_) => {}
         }
     }
     collector.drain().await;

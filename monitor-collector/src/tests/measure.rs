@@ -104,7 +104,8 @@ async fn measure_event_to_command() {
                 | DownMessage::Deny(_)
                 | DownMessage::Scopes(_)
                 | DownMessage::ScopeLease(_)
-                | DownMessage::List(_) => None,
+                | DownMessage::List(_)
+                | DownMessage::Inspect(_) => None,
             })
             .await;
         times.push(began.elapsed());

@@ -113,7 +113,8 @@ pub(super) async fn command(agent: &mut Agent) -> ContainCommand {
             | DownMessage::Deny(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => None,
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => None,
         })
         .await
 }
@@ -322,7 +323,8 @@ async fn a_containment_command_is_repeated_at_every_stream_until_its_receipt() {
             DownMessage::Ack(_)
             | DownMessage::Scopes(_)
             | DownMessage::ScopeLease(_)
-            | DownMessage::List(_) => {}
+            | DownMessage::List(_)
+            | DownMessage::Inspect(_) => {}
         }
     }
     request.reason = "  ".into();

@@ -21,7 +21,7 @@ const TTY_MAJOR: u64 = 4;
 const SERIAL_MINOR: u64 = 64;
 
 /// The name of a terminal by its number, as the kernel counts devices.
-pub(super) fn name(terminal: u64) -> String {
+pub(crate) fn name(terminal: u64) -> String {
     let (major, minor) = (terminal >> 20, terminal & 0xf_ffff);
     match major {
         PTS_MAJOR => format!("/dev/pts/{minor}"),

@@ -46,7 +46,7 @@ fn start(folder: &Path, epoch: &str) -> Bench {
         ),
         origin,
         spool: spool.into(),
-        redactor: Redactor::new(&[1; 32]).unwrap(),
+        redactor: Redactor::new(&[1; 32]).unwrap().into(),
         sessions,
         marks: marks.clone(),
         counters: Arc::clone(&counters),

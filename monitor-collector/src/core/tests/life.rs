@@ -197,6 +197,93 @@ fn a_freeze_denies_and_is_not_for_the_broker_and_lifting_it_releases() {
     assert_eq!(core.orders[&order.id].sessions[0].released_at, Some(BASE));
 }
 
+fn released(core: &mut Core, order: OrderId, session: SessionId) -> Receipt {
+    let receipt = Receipt {
+        released: 3,
+        released_at: Some(BASE),
+        ..Receipt::new(order, session, ContainMode::Release, BASE)
+    };
+    core.receipt(&"jump-1".parse().unwrap(), &receipt).unwrap();
+    core.publish().unwrap();
+    receipt
+}
+
+/// The same as the host's event, which comes later.
+fn told(core: &mut Core, number: u64, receipt: Receipt) {
+    let action = monitor_model::event::Action::Contained { receipt };
+    take(
+        core,
+        &[event(event_id("jump-1", Source::Agent, number), action)],
+    );
+}
+
+#[test]
+fn what_a_host_did_before_a_freeze_is_no_word_that_it_undid_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = scene(folder.path());
+    let session = session_id(1);
+    let first = given(&mut core, freeze(1, Target::Session(session))).id;
+    frozen(&mut core, first, session);
+    decided(&mut core, first, Standing::Lifted, "eve");
+    let late = released(&mut core, first, session);
+    // Frozen again, and lifted at once; the host may have been told to freeze.
+    let second = given(&mut core, freeze(2, Target::Session(session))).id;
+    decided(&mut core, second, Standing::Lifted, "eve");
+    told(&mut core, 3, late.clone());
+    assert_eq!(modes(&core), [(session, ContainMode::Release)]);
+    assert_eq!(core.tables().commands[0].order, second);
+    released(&mut core, second, session);
+    assert!(core.tables().commands.is_empty());
+    // Nor is an earlier freeze a word that a later one is done.
+    let third = given(&mut core, freeze(3, Target::Session(session))).id;
+    frozen(&mut core, first, session);
+    assert_eq!(modes(&core), [(session, ContainMode::Freeze)]);
+    assert_eq!(core.tables().commands[0].order, third);
+}
+
+#[test]
+fn one_release_counts_for_every_order_that_was_over_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = scene(folder.path());
+    let session = session_id(1);
+    let orders = [1, 2].map(|number| given(&mut core, freeze(number, Target::Session(session))).id);
+    for order in orders {
+        frozen(&mut core, order, session);
+    }
+    for order in orders.into_iter().rev() {
+        decided(&mut core, order, Standing::Lifted, "eve");
+    }
+    let asked = core.tables().commands[0].order;
+    released(&mut core, asked, session);
+    assert!(core.tables().commands.is_empty());
+}
+
+#[test]
+fn a_session_goes_on_with_the_hosts_word_and_late_events_do_not_freeze_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut core = scene(folder.path());
+    let session = session_id(1);
+    let shown = |core: &Core| core.sessions.get(session).unwrap().session.frozen;
+    let order = given(&mut core, freeze(1, Target::Session(session))).id;
+    let receipt = Receipt {
+        frozen: 3,
+        frozen_at: Some(BASE),
+        ..Receipt::new(order, session, ContainMode::Freeze, BASE)
+    };
+    told(&mut core, 3, receipt.clone());
+    assert_eq!(shown(&core).unwrap().order, order);
+    decided(&mut core, order, Standing::Lifted, "eve");
+    assert!(shown(&core).is_some(), "the host has not said so yet");
+    let late = released(&mut core, order, session);
+    assert_eq!(shown(&core), None);
+    told(&mut core, 4, receipt);
+    assert_eq!(shown(&core), None);
+    told(&mut core, 5, late);
+    drop(core);
+    let core = open(folder.path());
+    assert_eq!(shown(&core), None);
+}
+
 #[test]
 fn lifting_takes_back_only_what_no_other_order_denies() {
     let folder = tempfile::tempdir().unwrap();
