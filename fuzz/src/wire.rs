@@ -44,6 +44,8 @@ pub(crate) fn upward(bytes: &[u8]) -> bool {
             assert_eq!(again, place, "a place is what it was");
             true
         }
+        Some(Message::Alive(alive)) => alive.unhooked.iter().all(|family| !family.is_empty()),
+        Some(Message::Leaving(_)) => true,
         None => false,
     }
 }

@@ -155,13 +155,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         report,
         epoch,
     };
-    let (pipeline, mut others) = wiring::build(&config, ground, armed)?;
+    let (leaves, leaving) = tokio::sync::watch::channel(false);
+    let (pipeline, mut others) = wiring::build(&config, ground, armed, leaving)?;
     others.spawn(watcher.run());
     info!(socket = %config.socket.display(), "The agent runs.");
     let mut failed = false;
     let stop = async {
         tokio::select! {
-            () = stop => {}
+            () = stop => {
+                leaves.send_replace(true);
+            }
             Some(ended) = others.join_next() => {
                 failed = true;
                 error!(panicked = ended.is_err(), "A part of the agent ended by itself; the agent stops.");

@@ -249,6 +249,7 @@ impl Agent {
             hooks: vec![],
             instance: Vec::new(),
             keeps_list: false,
+            beat_ms: 0,
         };
         up.send(StreamRequest {
             message: Some(Up::Hello(hello)),

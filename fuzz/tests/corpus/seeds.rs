@@ -314,6 +314,7 @@ fn upward() -> Seeds {
         hooks: Vec::new(),
         instance: vec![5; 16],
         keeps_list: true,
+        beat_ms: 1_000,
     };
     let list = v1::ListInPlace {
         number: Some(7),

@@ -30,9 +30,10 @@ use crate::{
     note::{Note, Notes},
     pipeline::{Pipeline, Taken, Worker, worker::Parts},
     redact::Redactor,
+    sight::{Seen, Sight},
     spool::Spool,
     standing::Standing,
-    uplink::Uplink,
+    uplink::{BEAT_MS, Life, Uplink},
     watch::{SharedLabels, SharedPrograms, resolve::Look},
 };
 
@@ -199,7 +200,12 @@ pub(super) struct Armed {
 pub(super) type Built = (Pipeline<ThisHost>, JoinSet<()>);
 
 /// Wires the pipeline, the uplink and the login socket.
-pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Built, RunError> {
+pub(super) fn build(
+    config: &Config,
+    ground: Ground,
+    armed: Armed,
+    leaving: channel::Receiver<bool>,
+) -> Result<Built, RunError> {
     let Ground {
         tls,
         origin,
@@ -233,6 +239,9 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
     let (enders, foreign, storing) = shared.enders(config, &containment);
     let hooks = probes::hook_states(&report);
+    let seen = Arc::<Seen>::default();
+    let has_pulse = probes::has_pulse(&report);
+    let (sight, alive) = Sight::new(Arc::clone(&probes), Arc::clone(&seen), has_pulse);
     let (list_keeper, lists) = shared.lists(config)?;
     let uplink = Uplink {
         collector: config.collector.clone(),
@@ -246,6 +255,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         enforcer: Arc::clone(&enforcer),
         counters: Arc::clone(&shared.counters),
         lists,
+        life: Life { alive, leaving },
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
@@ -255,6 +265,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
     let mut others = spawn((door, uplink), (enders, list_keeper), lock);
     others.spawn(enforcer.run());
+    others.spawn(sight.run());
     let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
     Ok((
         Pipeline {
@@ -267,6 +278,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
             storing,
             counters,
             taken: Taken::default(),
+            seen,
         },
         others,
     ))
@@ -334,5 +346,6 @@ fn hello(
         hooks: hooks.iter().map(Into::into).collect(),
         instance: instance.to_vec(),
         keeps_list: lists.is_some(),
+        beat_ms: BEAT_MS,
     })
 }

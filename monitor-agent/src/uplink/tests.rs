@@ -111,7 +111,9 @@ impl AgentService for Service {
                         Vec::new()
                     }
                     // None is kept here.
-                    stream_request::Message::List(_) => Vec::new(),
+                    stream_request::Message::List(_)
+                    | stream_request::Message::Alive(_)
+                    | stream_request::Message::Leaving(_) => Vec::new(),
                 };
                 for message in answer {
                     let _ = down
@@ -282,6 +284,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let (containment, enforcer) = enders(tables, marks.clone(), way, &clock);
     let uplink = Uplink {
         lists: None,
+        life: life(),
         collector: Collector {
             address: format!("https://localhost:{port}"),
             retry_min: Duration::from_millis(5),
@@ -294,6 +297,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             hooks: Vec::new(),
             instance: Vec::new(),
             keeps_list: false,
+            beat_ms: 1_000,
         },
         spool: path,
         newest: newest_out,
@@ -600,4 +604,11 @@ async fn a_wrong_role_is_refused_and_events_wait() {
     assert!(bench.events().is_empty());
     assert_eq!(*bench.acked.borrow(), 0);
     assert!(!bench.uplink.is_finished());
+}
+
+/// An agent whose probes see, and that is not asked to stop.
+fn life() -> Life {
+    let (_, alive) = watch::channel(v1::Alive::default());
+    let (_, leaving) = watch::channel(false);
+    Life { alive, leaving }
 }

@@ -159,6 +159,7 @@ impl Animal {
             hooks: Vec::new(),
             instance: Vec::new(),
             keeps_list: false,
+            beat_ms: 0,
         });
         let batches = self.batches.iter().cloned().map(Up::Batch);
         for message in std::iter::once(hello).chain(batches) {

@@ -172,6 +172,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         hooks: Vec::new(),
         instance: Vec::new(),
         keeps_list: false,
+        beat_ms: 0,
     });
     up.send(StreamRequest {
         message: Some(hello),
