@@ -16,8 +16,10 @@ use crate::{
     login::LoginError,
     pipeline::PipelineError,
     redact::RedactError,
+    sight::{Seen, Sight},
     spool::SpoolError,
     standing::StandingError,
+    uplink::Life,
     watch::{LabelError, WatchError, Watcher},
 };
 
@@ -149,15 +151,20 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         Arc::clone(&ground.counters),
     )?;
     let counters = Arc::clone(&ground.counters);
+    let (leaves, leaving) = tokio::sync::watch::channel(false);
+    let (seen, has_pulse) = (Arc::<Seen>::default(), probes::has_pulse(&report));
+    let (sight, alive) = Sight::new(Arc::clone(&probes), Arc::clone(&seen), has_pulse);
     let armed = Armed {
         probes,
         rings,
         report,
         epoch,
+        seen,
+        life: Life { alive, leaving },
     };
-    let (leaves, leaving) = tokio::sync::watch::channel(false);
-    let (pipeline, mut others) = wiring::build(&config, ground, armed, leaving)?;
+    let (pipeline, mut others) = wiring::build(&config, ground, armed)?;
     others.spawn(watcher.run());
+    others.spawn(sight.run());
     info!(socket = %config.socket.display(), "The agent runs.");
     let mut failed = false;
     let stop = async {

@@ -140,10 +140,11 @@ impl Ground {
             let mut times: Vec<u128> = of_it.map(|(_, took)| took.as_millis()).collect();
             times.sort_unstable();
             let (count, half) = (times.len(), times.len() / 2);
+            let at = |place: usize| times.get(place).copied().unwrap_or_default();
             println!(
                 "| {name} | {count} | {} ms | {} ms |",
-                times[half],
-                times[count - 1]
+                at(half),
+                at(count - 1)
             );
         }
         let late = self.took.iter().filter(|(_, took)| *took > WITHIN);
@@ -249,16 +250,16 @@ fn a_host_that_is_silent_or_blind_is_an_alert_within_three_seconds() {
 }
 
 /// A copy of the agent, with its keys and its state, as a copied host has it.
-struct Copy(Child);
+struct Twin(Child);
 
-impl Drop for Copy {
+impl Drop for Twin {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn copied(ground: &Ground) -> Copy {
+fn copied(ground: &Ground) -> Twin {
     let folder = &ground.of.stage.folder;
     let root = folder.root().display().to_string();
     let from = fs::read_to_string(folder.at("agent.toml")).unwrap();
@@ -280,7 +281,7 @@ fn copied(ground: &Ground) -> Copy {
     let mut agent = command(folder.program(AGENT), ["run", "--config"]);
     agent.arg(folder.at("copy.toml")).stdin(Stdio::null());
     agent.stdout(log.try_clone().unwrap()).stderr(log);
-    Copy(agent.spawn().unwrap())
+    Twin(agent.spawn().unwrap())
 }
 
 #[test]
@@ -329,13 +330,13 @@ fn leases_on_a_silent_host_end_by_policy_and_run_on_where_it_comes_back() {
     let stands = |ground: &Ground, states: &[&str]| {
         let is_so = || {
             let orders = orders(ground);
-            let state = |order: &Value| {
+            let of_order = |order: &Value| {
                 let text = order.pointer("/order/state").or(order.get("state"));
                 text.and_then(Value::as_str).unwrap_or_default().to_owned()
             };
             orders
                 .iter()
-                .any(|order| states.contains(&state(order).as_str()))
+                .any(|order| states.contains(&of_order(order).as_str()))
         };
         let waited = poll::until_true("the order's state", SOON, is_so);
         assert!(waited.is_ok(), "{states:?}: {:?}", orders(ground));

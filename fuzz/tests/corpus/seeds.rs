@@ -321,6 +321,10 @@ fn upward() -> Seeds {
         at_unix_ns: AT.0,
         problem: "the folder can be written by others".to_owned(),
     };
+    let alive = v1::Alive {
+        unseen_ms: 500,
+        unhooked: vec!["exec".to_owned()],
+    };
     seeds([
         ("hello", request(Message::Hello(hello)).encode_to_vec()),
         ("batch", request(Message::Batch(batch())).encode_to_vec()),
@@ -329,6 +333,11 @@ fn upward() -> Seeds {
             request(Message::Receipt(v1::Receipt::from(&receipt()))).encode_to_vec(),
         ),
         ("list", request(Message::List(list)).encode_to_vec()),
+        ("alive", request(Message::Alive(alive)).encode_to_vec()),
+        (
+            "leaving",
+            request(Message::Leaving(v1::Leaving {})).encode_to_vec(),
+        ),
     ])
 }
 

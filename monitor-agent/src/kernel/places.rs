@@ -20,6 +20,8 @@ use super::{
 enum Place {
     /// A pinned link to the program of this number.
     Link { path: PathBuf, program: u32 },
+    /// It was removed before this start.
+    Gone,
     /// A slot of the dispatcher with the program of this number, and the calls
     /// that lead to it.
     Slot {
@@ -38,7 +40,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// As they are now: what is not armed has none.
+    /// As they are now. What the kernel refused has none; what was armed and is
+    /// not any more is gone already.
     pub(super) fn open(pins: &Pins) -> Result<Self, KernelError> {
         let open = |name| Table::open(&pins.map(name)).map_err(failed("open"));
         let mut places = Self {
@@ -55,6 +58,8 @@ impl Places {
             if let Some(hook) = rows.find(is_armed) {
                 let found = places.of_hook(hook, pins).map_err(failed("look at"))?;
                 places.families.push((*family, found));
+            } else if !pins.was_refused(family.name()) {
+                places.families.push((*family, vec![Place::Gone]));
             }
         }
         Ok(places)
@@ -106,6 +111,7 @@ impl Places {
 
     fn is_held(&self, place: &Place) -> io::Result<bool> {
         match place {
+            Place::Gone => Ok(false),
             Place::Link { path, program } => {
                 let link = sys::open_pin(path)?;
                 Ok(sys::held_by(link.as_fd())? == Some(*program))

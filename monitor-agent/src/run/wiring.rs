@@ -30,7 +30,7 @@ use crate::{
     note::{Note, Notes},
     pipeline::{Pipeline, Taken, Worker, worker::Parts},
     redact::Redactor,
-    sight::{Seen, Sight},
+    sight::Seen,
     spool::Spool,
     standing::Standing,
     uplink::{BEAT_MS, Life, Uplink},
@@ -194,18 +194,17 @@ pub(super) struct Armed {
     pub(super) report: ArmReport,
     /// Names this loading of the probes.
     pub(super) epoch: String,
+    /// Told of everything that comes through the rings.
+    pub(super) seen: Arc<Seen>,
+    /// What is said of the agent's own life.
+    pub(super) life: Life,
 }
 
 /// The pipeline, to be run; the other parts run already.
 pub(super) type Built = (Pipeline<ThisHost>, JoinSet<()>);
 
 /// Wires the pipeline, the uplink and the login socket.
-pub(super) fn build(
-    config: &Config,
-    ground: Ground,
-    armed: Armed,
-    leaving: channel::Receiver<bool>,
-) -> Result<Built, RunError> {
+pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Built, RunError> {
     let Ground {
         tls,
         origin,
@@ -224,6 +223,8 @@ pub(super) fn build(
         rings,
         report,
         epoch,
+        seen,
+        life,
     } = armed;
     let path = config.state_dir.join("spool.db");
     let (spool, recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
@@ -239,9 +240,6 @@ pub(super) fn build(
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
     let (enders, foreign, storing) = shared.enders(config, &containment);
     let hooks = probes::hook_states(&report);
-    let seen = Arc::<Seen>::default();
-    let has_pulse = probes::has_pulse(&report);
-    let (sight, alive) = Sight::new(Arc::clone(&probes), Arc::clone(&seen), has_pulse);
     let (list_keeper, lists) = shared.lists(config)?;
     let uplink = Uplink {
         collector: config.collector.clone(),
@@ -255,7 +253,7 @@ pub(super) fn build(
         enforcer: Arc::clone(&enforcer),
         counters: Arc::clone(&shared.counters),
         lists,
-        life: Life { alive, leaving },
+        life,
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
@@ -263,25 +261,20 @@ pub(super) fn build(
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let mut others = spawn((door, uplink), (enders, list_keeper), lock);
-    others.spawn(enforcer.run());
-    others.spawn(sight.run());
-    let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
-    Ok((
-        Pipeline {
-            worker,
-            rings,
-            probes,
-            notes,
-            acked,
-            newest,
-            storing,
-            counters,
-            taken: Taken::default(),
-            seen,
-        },
-        others,
-    ))
+    let others = spawn((door, uplink, enforcer), (enders, list_keeper), lock);
+    let pipeline = Pipeline {
+        worker,
+        rings,
+        probes,
+        notes: notes_in,
+        acked: acked_out,
+        newest,
+        storing,
+        counters: shared.counters,
+        taken: Taken::default(),
+        seen,
+    };
+    Ok((pipeline, others))
 }
 
 /// What is told first: that the agent runs, and which logins are older.
@@ -302,7 +295,7 @@ struct Enders {
 }
 
 fn spawn(
-    (door, uplink): (Door, Uplink),
+    (door, uplink, enforcer): (Door, Uplink, Arc<Enforcer>),
     (enders, list_keeper): (Enders, Option<ListKeeper>),
     lock: OwnedFd,
 ) -> JoinSet<()> {
@@ -313,6 +306,7 @@ fn spawn(
         door.run().await;
     });
     others.spawn(uplink.run());
+    others.spawn(enforcer.run());
     others.spawn(enders.keeper.run());
     if let Some(expiry) = enders.expiry {
         others.spawn(expiry.run());

@@ -67,6 +67,8 @@ fn a_pulse_comes_back_and_what_is_taken_from_its_place_is_named() {
     fs::remove_file(link(&rig, "signal_sent")).unwrap();
     let unhooked = rig.probes.unhooked();
     assert!(unhooked.contains(&Family::Signal), "{unhooked:?}");
+    let mut rig = rig.restart(|| ());
+    assert_eq!(rig.probes.unhooked(), unhooked, "a start does not forget");
     let start = Instant::now();
     // The kernel lets go of a program a moment after its last holder.
     while start.elapsed() < DEADLINE {

@@ -159,11 +159,7 @@ fn checked_rest(
         sigma_files: Vec::new(),
         grants: Vec::new(),
         terms: stated.terms,
-        silent: seconds(
-            "alert.silent_seconds",
-            &alert.silent_seconds,
-            SILENT_SECONDS_MIN..=WINDOW_SECONDS_MAX,
-        )?,
+        silent: silent(&alert.silent_seconds)?,
         dormant: dormant(&alert.dormant_days)?,
         heartbeat: seconds(
             "subscription.heartbeat_seconds",
@@ -181,6 +177,11 @@ fn checked_rest(
             0..=AGGREGATE_SECONDS_MAX,
         )?,
     })
+}
+
+fn silent(value: &Spanned<u64>) -> Result<Duration, Wrong> {
+    let allowed = SILENT_SECONDS_MIN..=WINDOW_SECONDS_MAX;
+    seconds("alert.silent_seconds", value, allowed)
 }
 
 fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {

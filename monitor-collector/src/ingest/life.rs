@@ -76,10 +76,6 @@ impl Life {
     ///
     /// # Errors
     /// A [`Status`] for one that says more than there can be.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the status ends the stream, as those of its neighbours"
-    )]
     pub(super) fn sees(&self, alive: v1::Alive) -> Result<(), Status> {
         let v1::Alive {
             unseen_ms,

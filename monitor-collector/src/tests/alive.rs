@@ -68,6 +68,7 @@ fn raised(scene: &Scene, rule: &str) -> Vec<Raised> {
 }
 
 /// The alert of a rule as soon as it is on disk, and how long after `since`.
+#[expect(clippy::print_stdout, reason = "how long it took is there to be read")]
 async fn told(scene: &Scene, rule: &str, since: Instant) -> (Raised, Duration) {
     let alert = eventually(async || raised(scene, rule).pop()).await;
     let took = since.elapsed();

@@ -173,11 +173,13 @@ fn mode_limits_and_cap_of_rules_hold_for_leases() {
     let (raised, orders) = first(&observed);
     assert!(raised[0].alert.observed);
     assert_eq!(orders[0].standing(), Standing::Observed);
-    for (change, why) in [
-        (&asks as &dyn Fn(&mut Config), Asks::Policy),
-        (&limited(Response::Ask), Asks::Policy),
+    let asked = limited(Response::Ask);
+    let waiting: [(&dyn Fn(&mut Config), Asks); 3] = [
+        (&asks, Asks::Policy),
+        (&asked, Asks::Policy),
         (&capped, Asks::Storm),
-    ] {
+    ];
+    for (change, why) in waiting {
         let (raised, orders) = first(change);
         assert_eq!(raised[0].alert.response, Response::Ask);
         assert_eq!((orders[0].asks, orders[0].due), (Some(why), None));
@@ -187,10 +189,10 @@ fn mode_limits_and_cap_of_rules_hold_for_leases() {
     let (_, orders) = first(&limited(Response::Freeze));
     assert_eq!(orders[0].mode, Mode::Freeze);
     assert!(orders[0].is_in_force());
-    for change in [
-        &limited(Response::Notify) as &dyn Fn(&mut Config),
-        &|config: &mut Config| config.lost.leases = Leases::Keep,
-    ] {
+    let told = limited(Response::Notify);
+    let keeps = |config: &mut Config| config.lost.leases = Leases::Keep;
+    let nothing: [&dyn Fn(&mut Config); 2] = [&told, &keeps];
+    for change in nothing {
         let (raised, orders) = first(change);
         assert_eq!((raised.len(), orders.len()), (1, 0));
     }
