@@ -14,6 +14,9 @@ use crate::{
     core::standing::Decision,
 };
 
+/// What a test changes of the configuration.
+type Change<'a> = &'a dyn Fn(&mut Config);
+
 /// A core with a session of alice on jump-1, and the clock that it goes by.
 struct Scene {
     folder: tempfile::TempDir,
@@ -164,7 +167,7 @@ fn mode_limits_and_cap_of_rules_hold_for_leases() {
             }];
         }
     };
-    let first = |change: &dyn Fn(&mut Config)| {
+    let first = |change: Change<'_>| {
         let mut scene = Scene::new(change);
         let raised = scene.looks(1_000, &silent("jump-1"));
         scene.looks(1_100, &silent("jump-1"));
@@ -174,7 +177,7 @@ fn mode_limits_and_cap_of_rules_hold_for_leases() {
     assert!(raised[0].alert.observed);
     assert_eq!(orders[0].standing(), Standing::Observed);
     let asked = limited(Response::Ask);
-    let waiting: [(&dyn Fn(&mut Config), Asks); 3] = [
+    let waiting: [(Change<'_>, Asks); 3] = [
         (&asks, Asks::Policy),
         (&asked, Asks::Policy),
         (&capped, Asks::Storm),
@@ -191,7 +194,7 @@ fn mode_limits_and_cap_of_rules_hold_for_leases() {
     assert!(orders[0].is_in_force());
     let told = limited(Response::Notify);
     let keeps = |config: &mut Config| config.lost.leases = Leases::Keep;
-    let nothing: [&dyn Fn(&mut Config); 2] = [&told, &keeps];
+    let nothing: [Change<'_>; 2] = [&told, &keeps];
     for change in nothing {
         let (raised, orders) = first(change);
         assert_eq!((raised.len(), orders.len()), (1, 0));
