@@ -27,7 +27,7 @@ pub(crate) fn upward(bytes: &[u8]) -> bool {
         return false;
     };
     match request.message {
-        Some(Message::Hello(_)) => true,
+        Some(Message::Hello(_) | Message::Leaving(_)) => true,
         Some(Message::Batch(batch)) => batch.events.iter().all(|bytes| event(bytes)),
         Some(Message::Receipt(receipt)) => {
             let Ok(receipt) = Receipt::try_from(receipt) else {
@@ -58,6 +58,7 @@ pub(crate) fn upward(bytes: &[u8]) -> bool {
             );
             true
         }
+        Some(Message::Alive(alive)) => alive.unhooked.iter().all(|family| !family.is_empty()),
         None => false,
     }
 }

@@ -19,6 +19,7 @@
 //! - [`krl`]: keeps the broker's revocation list where sshd reads it.
 //! - [`marks`]: what the agent asks the kernel about sessions.
 //! - [`watch`]: configured patterns to watched files.
+//! - [`sight`]: whether the probes see.
 //! - [`counters`]: what is counted.
 //! - [`config`], [`cli`], [`doctor`], [`run`]: the edges.
 
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod redact;
 pub mod run;
 pub mod sequence;
+pub mod sight;
 pub mod spool;
 pub mod standing;
 pub mod uplink;

@@ -30,6 +30,7 @@ use crate::{
     },
     note::Note,
     sequence::Counted,
+    sight::Seen,
     spool::{Room, SpoolError},
 };
 
@@ -94,6 +95,8 @@ pub struct Pipeline<H> {
     pub counters: Arc<Counters>,
     /// Up to where the rings were taken; nothing at first.
     pub taken: Taken,
+    /// Told of everything that comes.
+    pub seen: Arc<Seen>,
 }
 
 /// Up to where the rings were taken, and not freed.
@@ -212,6 +215,11 @@ impl<H: Host> Pipeline<H> {
                 self.worker.take_records(batch.records(), offset);
             }
         });
+        let is_something =
+            |batch: &Option<Batch>| batch.as_ref().is_some_and(|one| !one.is_empty());
+        if is_something(&priority) || is_something(&bulk) {
+            self.seen.note();
+        }
         let taken = &mut self.taken;
         taken.priority = priority.as_ref().map(Batch::cursor).or(taken.priority);
         taken.bulk = bulk.as_ref().map(Batch::cursor).or(taken.bulk);

@@ -16,8 +16,10 @@ use crate::{
     login::LoginError,
     pipeline::PipelineError,
     redact::RedactError,
+    sight::{Seen, Sight},
     spool::SpoolError,
     standing::StandingError,
+    uplink::Life,
     watch::{LabelError, WatchError, Watcher},
 };
 
@@ -149,19 +151,27 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), R
         Arc::clone(&ground.counters),
     )?;
     let counters = Arc::clone(&ground.counters);
+    let (leaves, leaving) = tokio::sync::watch::channel(false);
+    let (seen, has_pulse) = (Arc::<Seen>::default(), probes::has_pulse(&report));
+    let (sight, alive) = Sight::new(Arc::clone(&probes), Arc::clone(&seen), has_pulse);
     let armed = Armed {
         probes,
         rings,
         report,
         epoch,
+        seen,
+        life: Life { alive, leaving },
     };
     let (pipeline, mut others) = wiring::build(&config, ground, armed)?;
     others.spawn(watcher.run());
+    others.spawn(sight.run());
     info!(socket = %config.socket.display(), "The agent runs.");
     let mut failed = false;
     let stop = async {
         tokio::select! {
-            () = stop => {}
+            () = stop => {
+                leaves.send_replace(true);
+            }
             Some(ended) = others.join_next() => {
                 failed = true;
                 error!(panicked = ended.is_err(), "A part of the agent ended by itself; the agent stops.");

@@ -33,8 +33,10 @@ use crate::{
 
 mod asked;
 mod backoff;
+mod beat;
 
 pub use backoff::Backoff;
+pub use beat::{BEAT_MS, Life};
 
 /// Most batches without an ack.
 pub const IN_FLIGHT_MAX: usize = 32;
@@ -113,6 +115,8 @@ pub struct Uplink {
     pub counters: Arc<Counters>,
     /// Revocation lists, where the agent keeps one.
     pub lists: Option<Lists>,
+    /// What is said of the agent's own life.
+    pub life: Life,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -182,10 +186,9 @@ impl Uplink {
         let (receipts, told) = mpsc::channel(RECEIPTS_WAITING_MAX);
         let hello = stream_request::Message::Hello(self.hello.clone());
         up.try_send(request(hello)).map_err(|_| Lost::Ended)?;
-        let down = client
-            .stream(ReceiverStream::new(requests).merge(ReceiverStream::new(told)))
-            .await?
-            .into_inner();
+        let beats = self.life.beats();
+        let events = ReceiverStream::new(requests).merge(ReceiverStream::new(told));
+        let down = client.stream(events.merge(beats)).await?.into_inner();
         let reader = tokio::task::block_in_place(|| SpoolReader::open(&self.spool))?;
         let acked = *self.acked.borrow();
         Ok(Flight {

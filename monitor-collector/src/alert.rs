@@ -21,7 +21,7 @@ use monitor_model::{
     alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
     event::{Action, Event},
-    id::SessionId,
+    id::{AgentName, SessionId},
     revocation::{Mode, Order, Target, life::Asks},
     verdict::Verdict,
 };
@@ -50,7 +50,7 @@ pub mod telling;
 
 use counting::{Counters, Mark, SUBJECTS_MAX};
 use grants::Uses;
-use hosts::{Found, Hosts, OfHost, Present};
+use hosts::{Found, Hosts, OfHost, Present, Seeing};
 use kept::{Kept, KeptKind};
 use keys::Keys;
 use matching::{Sight, fold_key, subject, touched};
@@ -82,9 +82,11 @@ pub enum Answer {
 /// What a look at who is present comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
-    /// Alerts of hosts that fell silent, or are there twice.
-    pub raised: Vec<Raised>,
-    /// Whether a host fell silent or was heard again: to be kept.
+    /// Alerts of hosts that fell silent or blind, or are there twice.
+    pub raised: Vec<(Sign, Raised)>,
+    /// Hosts that were silent or blind, and are well again.
+    pub well: Vec<AgentName>,
+    /// Whether a host fell silent or blind, or is well again: to be kept.
     pub moved: bool,
 }
 
@@ -92,7 +94,7 @@ pub struct Looked {
 #[derive(Debug)]
 pub struct Alerter {
     rules: Vec<Rule>,
-    silent: Duration,
+    patience: Duration,
     dormant: Duration,
     counters: Counters,
     hosts: Hosts,
@@ -133,7 +135,7 @@ impl Alerter {
     pub fn new(config: &Config) -> Self {
         Self {
             rules: config.rules.clone(),
-            silent: config.silent,
+            patience: config.patience(),
             dormant: config.dormant,
             counters: Counters::default(),
             hosts: Hosts::default(),
@@ -225,6 +227,17 @@ impl Alerter {
         }
     }
 
+    /// Whether a rule looks for what passes by itself, and for nothing that does
+    /// not.
+    #[must_use]
+    pub fn passes(&self, rule: &str) -> bool {
+        let rule = self.rules.iter().find(|known| known.id == rule);
+        rule.is_some_and(|rule| {
+            let signs = &rule.conditions.signs;
+            !signs.is_empty() && signs.iter().all(|sign| sign.passes())
+        })
+    }
+
     /// Remembers the strongest answer to a session; the one of longest ago is
     /// forgotten.
     fn answer_once(&mut self, session: SessionId, response: Response, at: UnixNs) {
@@ -282,24 +295,29 @@ impl Alerter {
         Answer::Raise(raised)
     }
 
-    /// Looks who is present; an alert for each host that fell silent, or is there
-    /// twice.
+    /// Looks who is present; an alert for each host that fell silent or blind, or
+    /// is there twice.
     pub fn look(&mut self, present: &Present, moment: &Moment<'_>) -> Looked {
-        let (found, heard_again) = self.hosts.look(present, moment.at, self.silent);
-        let moved = heard_again || !found.is_empty();
+        let Seeing { found, well, moved } = self.hosts.look(present, moment.at, self.patience);
+        let moved = moved || !found.is_empty();
         let mut moment = moment.clone();
         let mut raised = Vec::with_capacity(found.len());
         for of in found {
+            let sign = of.sign;
             if let Some(alert) = self.of_host(of, &moment) {
                 moment.stamp = UnixNs(moment.stamp.0.saturating_add(1));
-                raised.push(alert);
+                raised.push((sign, alert));
             }
         }
-        Looked { raised, moved }
+        Looked {
+            raised,
+            well,
+            moved,
+        }
     }
 
     /// An alert about what a host shows, where a rule looks for it. Being silent
-    /// is told each time, all else once within what the rule folds.
+    /// or blind is told each time, all else once within what the rule folds.
     pub fn of_host(&mut self, of: OfHost, moment: &Moment<'_>) -> Option<Raised> {
         let best = self
             .rules
@@ -310,7 +328,7 @@ impl Alerter {
         let rule = best.map(|(_, rule)| rule)?;
         let known = self.folds.get(&host_fold(rule, &of));
         let is_told = known.is_some_and(|fold| moment.at.since(fold.raised.alert.at) < fold.dedupe);
-        if is_told && of.sign != Sign::AgentSilent {
+        if is_told && !matches!(of.sign, Sign::AgentSilent | Sign::AgentBlind) {
             return None;
         }
         let raised = host_alert(rule, of, moment, moment.stamp);

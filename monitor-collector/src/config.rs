@@ -17,7 +17,8 @@ use monitor_model::{grant::Grant, id::AgentName, policy::Terms};
 use monitor_transport::{configuration::Document, tls::TlsFiles, token::Tokens};
 
 use self::{
-    broker::Broker, enforce::EnforcePolicy, response::ResponsePolicy, retention::Retention,
+    broker::Broker, enforce::EnforcePolicy, lost::LostPolicy, response::ResponsePolicy,
+    retention::Retention,
 };
 
 pub use monitor_transport::configuration::ConfigError;
@@ -27,6 +28,7 @@ use crate::alert::{rule::Rule, sigma::SigmaFile};
 pub mod broker;
 mod check;
 pub mod enforce;
+pub mod lost;
 pub mod names;
 mod policy;
 mod raw;
@@ -53,9 +55,11 @@ pub const INCLUDES_MAX: usize = 64;
 pub const RULES_MAX: usize = 256;
 /// Longest window of a rule: a day.
 pub const WINDOW_SECONDS_MAX: u64 = 86_400;
-/// Least silence of an agent that is told: lost streams are taken up again
-/// within it.
-pub const SILENT_SECONDS_MIN: u64 = 20;
+/// Least time within which a silent agent is told. Agents say once a second
+/// that they live, so two of these words may be late.
+pub const SILENT_SECONDS_MIN: u64 = 3;
+/// What of that time is left for the alert itself: to look, and to put it on disk.
+pub const SILENT_ALLOWANCE: Duration = Duration::from_millis(500);
 /// Longest time until an unused grant is dormant: ten years.
 pub const DORMANT_DAYS_MAX: u64 = 3_650;
 /// Most matches that a rule may wait for.
@@ -115,9 +119,11 @@ pub struct Config {
     pub sigma_files: Vec<SigmaFile>,
     /// What answers alerts.
     pub response: ResponsePolicy,
+    /// What answers the loss of a host.
+    pub lost: LostPolicy,
     /// What hosts refuse by themselves.
     pub enforce: EnforcePolicy,
-    /// A host of whose agent nothing is heard for this long is silent.
+    /// A host of whose agent nothing is heard is told as silent within this time.
     pub silent: Duration,
     /// A grant that lay unused for this long is dormant.
     pub dormant: Duration,
@@ -164,6 +170,12 @@ impl Config {
         Ok(Home::new(&self.data_dir, seal))
     }
 
+    /// For how long an agent may say nothing before it is silent.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.silent.saturating_sub(SILENT_ALLOWANCE)
+    }
+
     /// This configuration with what another says of tenants, inventory, policy,
     /// grants, alerts, responses, enforcement and tokens, which a running collector can go on under; and the keys of
     /// the other that take a new start.
@@ -186,6 +198,7 @@ impl Config {
             rules,
             sigma_files,
             response,
+            lost,
             enforce,
             silent,
             dormant,
@@ -225,6 +238,7 @@ impl Config {
             rules,
             sigma_files,
             response,
+            lost,
             enforce,
             silent,
             dormant,

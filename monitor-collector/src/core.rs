@@ -18,6 +18,7 @@
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`krl`]: the broker's revocation list, and which host has it.
+//! - `leases`: credentials in use on hosts that are lost.
 //! - [`live`]: what lives in sessions.
 //! - [`orders`]: orders as they are given; `reach`: whom they reach; [`standing`]:
 //!   what people and time do with them; `storm`: how much rules may cut off;
@@ -45,7 +46,7 @@ use tracing::{error, warn};
 
 use crate::{
     alert::Alerter,
-    config::{response::ResponsePolicy, retention::Retention},
+    config::{lost::LostPolicy, response::ResponsePolicy, retention::Retention},
     dedupe::{Dedupe, Intervals, Stream},
     ledger::{Entry, Home, Judged, Ledger},
     processes::Processes,
@@ -66,6 +67,7 @@ pub mod endings;
 pub mod error;
 pub mod grants;
 pub mod krl;
+mod leases;
 pub mod live;
 pub mod open;
 pub mod orders;
@@ -142,6 +144,8 @@ pub struct Core {
     tables_orders_moved: bool,
     /// What answers alerts.
     response: ResponsePolicy,
+    /// What answers the loss of a host.
+    lost: LostPolicy,
     /// How long ledgers keep content.
     retention: Retention,
     /// As whom it speaks.

@@ -15,7 +15,7 @@ use monitor_model::{
     id::{AgentName, BootId, Source},
 };
 use monitor_proto::v1::{
-    Hello, SourceKind, StreamRequest, StreamResponse, agent_service_server::AgentService,
+    Hello, Leaving, SourceKind, StreamRequest, StreamResponse, agent_service_server::AgentService,
     stream_request, stream_response,
 };
 use monitor_transport::identity::{Identity, Role};
@@ -34,11 +34,15 @@ use crate::{
 };
 
 pub mod agents;
+pub mod attention;
 mod downlink;
 pub mod inspections;
+pub mod life;
+pub mod looking;
 
-use agents::{Agents, Greeting};
+use agents::{Agents, Arrival};
 use inspections::{ANSWER_TIMEOUT, Inspections};
+use life::Life;
 
 /// Most events of one batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
@@ -173,11 +177,13 @@ impl Uplink {
             .then(|| inspections::channel(ANSWER_TIMEOUT))
             .unzip();
         self.inspections.clone_from(&inspections);
-        let greeting = Greeting {
+        let arrival = Arrival {
             instance: hello.instance,
+            beats: hello.beat_ms != 0,
             inspections,
         };
-        let place = self.agents.enter(&self.agent, greeting, &self.stop);
+        let place = self.agents.enter(&self.agent, arrival, &self.stop);
+        let life = place.life();
         let downlink = downlink::Downlink {
             agent: self.agent.clone(),
             tables: self.writer.tables(),
@@ -205,8 +211,21 @@ impl Uplink {
                     .await
                     .unwrap_or_else(|_| Err(Status::internal("the way down failed")));
             };
-            self.take(message, &fate).await?;
+            self.take_heard(message, &fate, &life).await?;
         }
+    }
+
+    /// Takes a message; what waits behind it meanwhile is no silence.
+    async fn take_heard(
+        &mut self,
+        message: stream_request::Message,
+        fate: &watch::Sender<Fate>,
+        life: &Life,
+    ) -> Result<(), Status> {
+        life.heard(self.agents.now(), true);
+        let taken = self.take(message, fate, life).await;
+        life.heard(self.agents.now(), false);
+        taken
     }
 
     fn greet(&self, hello: &Hello) -> Result<(), Status> {
@@ -237,11 +256,17 @@ impl Uplink {
         &mut self,
         message: stream_request::Message,
         fate: &watch::Sender<Fate>,
+        life: &Life,
     ) -> Result<(), Status> {
         match message {
             stream_request::Message::Hello(_) => Err(Status::invalid_argument(
                 "message: a second Hello; it is the first message, once",
             )),
+            stream_request::Message::Alive(alive) => life.sees(alive),
+            stream_request::Message::Leaving(Leaving {}) => {
+                life.leaves();
+                Ok(())
+            }
             stream_request::Message::Batch(batch) => {
                 let permit = Arc::clone(&self.waiting).acquire_owned().await;
                 let permit =

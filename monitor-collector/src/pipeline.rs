@@ -49,7 +49,7 @@ use crate::{
     },
     core::CoreError,
     entropy,
-    ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents},
+    ingest::{BATCH_BYTES_MAX, Ingest, agents::Agents, looking},
     reads::{COUNTED_MAX, Reads},
     revoke::{Revoker, feed::Feed, way::WayError},
     service::{
@@ -72,9 +72,6 @@ const MESSAGE_BYTES_MAX: usize = BATCH_BYTES_MAX + (1 << 20);
 
 /// Largest message that a broker puts a list with.
 const LIST_MESSAGE_BYTES_MAX: usize = LIST_BYTES_MAX + (1 << 16);
-
-/// How often it is looked whose agents are connected.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked which counted reads are to be entered.
 const ENTER_EVERY: Duration = Duration::from_secs(1);
@@ -145,6 +142,7 @@ pub struct Collector {
     revoking: Option<JoinHandle<()>>,
     witnessing: Option<JoinHandle<()>>,
     writer: Writer,
+    agents: Arc<Agents>,
     reads: Counted,
     /// The places of streams, of who sees everything and of auditors.
     streams: [Seats; 2],
@@ -168,7 +166,7 @@ impl Collector {
             Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
         let seal = seal(&config)?;
         let (listener, address) = listen(&config).await?;
-        let agents = Arc::new(Agents::default());
+        let agents = Arc::new(Agents::listening(config.patience()));
         let home = config.home()?;
         let reads = Counted::new(Reads::new(config.aggregate, COUNTED_MAX));
         let seats = Seats::new(READERS_MAX, LOOKUPS_MAX);
@@ -193,8 +191,10 @@ impl Collector {
         );
         tokio::spawn(entering);
         tokio::spawn(sweep(writer.clone(), stop.clone()));
-        tokio::spawn(look(writer.clone(), Arc::clone(&agents), stop.clone()));
-        let ingest = Ingest::new(writer.clone(), agents, Arc::clone(&clock), stop.clone());
+        let looks = looking::look(writer.clone(), Arc::clone(&agents), stop.clone());
+        tokio::spawn(looks);
+        let hears = Arc::clone(&agents);
+        let ingest = Ingest::new(writer.clone(), hears, Arc::clone(&clock), stop.clone());
         let (tokens, in_force) = watch::channel(config.tokens.clone());
         let admission = Admission {
             tokens: in_force,
@@ -215,6 +215,7 @@ impl Collector {
             revoking,
             witnessing,
             writer,
+            agents,
             reads,
             streams: [seats, outside],
             thread,
@@ -297,6 +298,7 @@ impl Collector {
         match self.writer.ask(reload).await {
             Ok(policy) => {
                 self.tokens.send_replace(config.tokens.clone());
+                self.agents.expect_within(config.patience());
                 let in_force = self.in_force.lock();
                 *in_force.unwrap_or_else(PoisonError::into_inner) = config;
                 info!(%policy, tenants, rules, "Configuration reloaded.");
@@ -404,19 +406,6 @@ async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), StartError
     match std::fs::write(&path, format!("{address}\n")) {
         Ok(()) => Ok((listener, address)),
         Err(source) => Err(StartError::File { path, source }),
-    }
-}
-
-/// Tells the writer whose agents are there, until `stop`. One look at a time.
-async fn look(writer: Writer, agents: Arc<Agents>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-        }
-        let present = agents.present();
-        // A writer that cannot answer tells why, and is asked again.
-        _ = writer.ask(|reply| Request::Look(present, reply)).await;
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{config::Config, pipeline::Collector};
 mod access;
 mod agents;
 mod alerts;
+mod alive;
 mod cascades;
 mod endings;
 mod enforce;
@@ -159,24 +160,29 @@ struct Agent {
 
 impl Agent {
     async fn connect(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        Self::greets(scene, collector, (name, false, false)).await
+        Self::greets(scene, collector, name, Hello::default()).await
     }
 
     /// An agent that keeps the revocation list of its host.
     async fn keeping_list(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        Self::greets(scene, collector, (name, true, false)).await
+        let hello = Hello {
+            keeps_list: true,
+            ..Hello::default()
+        };
+        Self::greets(scene, collector, name, hello).await
     }
 
     /// An agent that answers what lives in a session.
     async fn inspecting(scene: &Scene, collector: &Collector, name: &str) -> Self {
-        Self::greets(scene, collector, (name, false, true)).await
+        let hello = Hello {
+            inspects: true,
+            ..Hello::default()
+        };
+        Self::greets(scene, collector, name, hello).await
     }
 
-    async fn greets(
-        scene: &Scene,
-        collector: &Collector,
-        (name, keeps_list, inspects): (&str, bool, bool),
-    ) -> Self {
+    /// An agent that says of itself what `hello` does, and its boot.
+    async fn greets(scene: &Scene, collector: &Collector, name: &str, hello: Hello) -> Self {
         let channel = scene
             .dial(&format!("monitor://agent/{name}"), collector)
             .await;
@@ -184,10 +190,7 @@ impl Agent {
         let hello = Hello {
             version: "test".into(),
             boot: vec![1; 16],
-            hooks: vec![],
-            instance: Vec::new(),
-            keeps_list,
-            inspects,
+            ..hello
         };
         let agent = up.clone();
         agent

@@ -33,6 +33,8 @@ impl Kind {
     pub const SIGNAL: Self = Self(11);
     /// [`crate::HostChange`].
     pub const HOST_CHANGE: Self = Self(12);
+    /// [`crate::Pulse`].
+    pub const PULSE: Self = Self(13);
 }
 
 /// Value of [`Header::loginuid`] and [`Header::audit_session`] where audit has
@@ -50,7 +52,8 @@ pub struct Header {
     pub abi: u16,
     /// Bytes of the whole record, header and tail included.
     pub size: u32,
-    /// Number of this record on its processor and ring, from 1. A number is
+    /// Number of this record on its processor and ring, from 1; 0 of a pulse,
+    /// which has none. A number is
     /// used up also when the record found no room, so a hole is a loss. Two
     /// neighbours may arrive in swapped order: programs can be preempted
     /// between taking a number and entering the ring.

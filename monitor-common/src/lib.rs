@@ -9,7 +9,7 @@
 //! - [`header`]: what every record begins with: who did it, when, in which session.
 //! - [`exec`], [`fork`], [`exit`], [`connect`], [`local_connect`], [`socket`],
 //!   [`credential`], [`memory`], [`identity`], [`signal`], [`host_change`],
-//!   [`session_ended`]: one record each.
+//!   [`session_ended`], [`pulse`]: one record each.
 //! - [`process`]: another process that a record speaks of.
 //! - [`file`]: the identity of a file, and the path that labels it.
 //! - [`mark`]: the session mark, and the tables that hold it.
@@ -37,6 +37,7 @@ pub mod local_connect;
 pub mod mark;
 pub mod memory;
 pub mod process;
+pub mod pulse;
 pub mod ring;
 pub mod scope;
 pub mod session_ended;
@@ -61,6 +62,7 @@ pub use local_connect::LocalConnect;
 pub use mark::SessionMark;
 pub use memory::{Memory, MemoryAccess};
 pub use process::ProcessRef;
+pub use pulse::Pulse;
 pub use ring::Ring;
 pub use session_ended::SessionEnded;
 pub use signal::Signal;

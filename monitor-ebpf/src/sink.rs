@@ -1,7 +1,8 @@
 //! Sequence numbers, rings, wake-ups, scratch memory.
 //!
 //! In: a record. Out: the same, numbered, in its ring. Bound: the ring. Loss:
-//! the number is used up and `RingCounters::dropped` counts it.
+//! the number is used up and `RingCounters::dropped` counts it. Pulses alone have
+//! no number.
 
 use core::{ffi::c_void, ptr};
 
@@ -13,7 +14,7 @@ use aya_ebpf::{
     },
 };
 use monitor_common::{
-    Credential, Exec, Fault, Header, Ring,
+    Credential, Exec, Fault, Header, Kind, Pulse, Ring, SessionMark,
     exec::{ARGV_BYTES_MAX, GIVEN_BYTES_MAX, INTERPRETER_BYTES_MAX},
     file::{COMPONENT_BYTES_MAX, PATH_BYTES_MAX},
     ring::RingWake,
@@ -21,7 +22,9 @@ use monitor_common::{
 
 use crate::{
     atomic::Number,
+    kernel::Object,
     maps::{BULK, PRIORITY, RING_COUNTERS, RING_WAKE, SCRATCH, SCRATCHES, fault},
+    task,
 };
 
 const FIXED_BYTES: usize = if size_of::<Exec>() > size_of::<Credential>() {
@@ -169,6 +172,35 @@ pub fn reserve<T>(ring: Ring) -> Option<*mut T> {
         return None;
     }
     Some(record.cast())
+}
+
+/// Sends a pulse, which has no number: a sign of life is neither missed nor
+/// stored. One that finds no room is not there.
+///
+/// # Safety
+/// `task` must be the current task.
+#[inline(always)]
+pub unsafe fn pulse(task: Object) {
+    let ring = Ring::Priority;
+    // SAFETY: the record is submitted below.
+    let record = unsafe { bpf_ringbuf_reserve(map(ring), size_of::<Pulse>() as u64, 0) };
+    if record.is_null() {
+        return;
+    }
+    let header: *mut Header = record.cast();
+    // SAFETY: a pulse is a header; the caller vouches for the task.
+    unsafe { task::fill(header, Kind::PULSE, task, SessionMark::NONE) };
+    // SAFETY: it is ours until it is submitted.
+    let filled = unsafe { &mut *header };
+    filled.size = size_of::<Pulse>() as u32;
+    filled.ring = ring.number();
+    // SAFETY: the helper has no precondition.
+    filled.cpu = unsafe { bpf_get_smp_processor_id() } as u16;
+    filled.sequence = 0;
+    let flags = wake_flags(ring, false);
+    // SAFETY: the record comes from `bpf_ringbuf_reserve`.
+    unsafe { bpf_ringbuf_submit(record, flags) };
+    wake_late(ring, false, flags);
 }
 
 /// Sends a record from [`reserve`].

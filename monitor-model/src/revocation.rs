@@ -268,6 +268,9 @@ pub struct Order {
     pub steps: Vec<OrderStep>,
     /// When it is over by itself.
     pub not_after: Option<UnixNs>,
+    /// When it comes into force by itself, where it is proposed and nobody must
+    /// approve it.
+    pub due: Option<UnixNs>,
     /// Earlier orders for the same target that it took the place of.
     pub supersedes: Vec<OrderId>,
     /// Live sessions it reaches; they are ended or frozen on their hosts.
@@ -302,6 +305,7 @@ impl Order {
             asks: None,
             steps: Vec::new(),
             not_after: None,
+            due: None,
             supersedes: Vec::new(),
             sessions: Vec::new(),
             revoked: Vec::new(),

@@ -250,6 +250,7 @@ impl Agent {
             instance: Vec::new(),
             keeps_list: false,
             inspects: false,
+            beat_ms: 0,
         };
         up.send(StreamRequest {
             message: Some(Up::Hello(hello)),

@@ -315,11 +315,16 @@ fn upward() -> Seeds {
         instance: vec![5; 16],
         keeps_list: true,
         inspects: true,
+        beat_ms: 1_000,
     };
     let list = v1::ListInPlace {
         number: Some(7),
         at_unix_ns: AT.0,
         problem: "the folder can be written by others".to_owned(),
+    };
+    let alive = v1::Alive {
+        unseen_ms: 500,
+        unhooked: vec!["exec".to_owned()],
     };
     seeds([
         ("hello", request(Message::Hello(hello)).encode_to_vec()),
@@ -332,6 +337,11 @@ fn upward() -> Seeds {
         (
             "inspected",
             request(Message::Inspected(inspected())).encode_to_vec(),
+        ),
+        ("alive", request(Message::Alive(alive)).encode_to_vec()),
+        (
+            "leaving",
+            request(Message::Leaving(v1::Leaving {})).encode_to_vec(),
         ),
     ])
 }

@@ -143,11 +143,15 @@ pub(super) fn load(
         .iter()
         .map(|family| armory.arm(*family))
         .collect();
-    pins.complete()?;
-    Ok(ArmReport {
+    let report = ArmReport {
         resumed: false,
         families,
-    })
+    };
+    for family in report.blind() {
+        pins.refuse(family.family.name())?;
+    }
+    pins.complete()?;
+    Ok(report)
 }
 
 fn parse(

@@ -36,7 +36,7 @@
 //! # Layout
 //! - [`hooks`]: which program serves which family, on which tier.
 //! - `btf`: the kernel's type information; `offsets`: kernel fields by name; `load`: object, programs, links.
-//! - `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
+//! - `places`: whether what was armed still is. `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
 //! - [`sessions`], `process`: marks, states, killing; `freeze`, `groups`: what
@@ -62,6 +62,7 @@ mod load;
 mod mapping;
 mod offsets;
 mod pins;
+mod places;
 mod process;
 pub mod ring;
 mod scopes;
@@ -173,6 +174,7 @@ pub struct Probes {
     watches: watch::WatchTables,
     identifier: identify::Identifier,
     counters: counters::CounterTables,
+    places: places::Places,
     pins: Pins,
 }
 
@@ -208,6 +210,7 @@ impl Probes {
             watches: watch::WatchTables::open(&pins)?,
             identifier: identify::Identifier::open(&pins)?,
             counters: counters::CounterTables::open(&pins)?,
+            places: places::Places::open(&pins)?,
             pins,
         };
         Ok(Started {
@@ -374,6 +377,23 @@ impl Probes {
     /// [`KernelError::Table`].
     pub fn counters(&self) -> Result<Counters, KernelError> {
         self.counters.read()
+    }
+
+    /// Does what the probes must see and what means nothing else: a signal that
+    /// nobody catches, to itself. It comes back as a [`monitor_common::Pulse`] on
+    /// the priority ring.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn pulse(&self) -> std::io::Result<()> {
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::URG).map_err(Into::into)
+    }
+
+    /// Armed families of which a hook is not in its place any more.
+    #[must_use]
+    pub fn unhooked(&self) -> Vec<Family> {
+        self.places.unhooked()
     }
 
     /// What turns records' time into calendar time, as of now.

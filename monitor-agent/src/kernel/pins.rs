@@ -1,7 +1,8 @@
 //! The folder of pins: what keeps probes running when the agent is gone.
 //!
-//! `<pin_dir>/v<ABI>-<8 hex of the object's SHA-256>/{maps,links}/NAME`, and a
-//! folder `complete` in it once everything is pinned. Programs need no pin of
+//! `<pin_dir>/v<ABI>-<8 hex of the object's SHA-256>/{maps,links}/NAME`, a folder
+//! `refused/NAME` for each family that this kernel took no row of, and a folder
+//! `complete` once everything is pinned. Programs need no pin of
 //! their own: the links hold them. The folder is locked while an agent uses
 //! it, because a ring has one reader.
 
@@ -93,7 +94,7 @@ impl Pins {
     /// Removes what an unfinished start left, and makes the folders anew.
     pub(super) fn prepare(&self) -> Result<(), KernelError> {
         remove_version(&self.folder)?;
-        for name in ["", "maps", "links"] {
+        for name in ["", "maps", "links", "refused"] {
             let path = self.folder.join(name);
             fs::create_dir(&path).map_err(pin("create", &path))?;
         }
@@ -104,6 +105,22 @@ impl Pins {
     pub(super) fn complete(&self) -> Result<(), KernelError> {
         let path = self.folder.join("complete");
         fs::create_dir(&path).map_err(pin("create", &path))
+    }
+
+    /// Notes that this kernel takes no row of a family: what has no pin later and
+    /// is not noted was removed.
+    pub(super) fn refuse(&self, family: &str) -> Result<(), KernelError> {
+        let path = self.refused(family);
+        fs::create_dir(&path).map_err(pin("create", &path))
+    }
+
+    /// Whether this kernel took no row of a family.
+    pub(super) fn was_refused(&self, family: &str) -> bool {
+        self.refused(family).is_dir()
+    }
+
+    fn refused(&self, family: &str) -> PathBuf {
+        self.folder.join("refused").join(family)
     }
 
     /// Removes everything of an unfinished start.
@@ -284,6 +301,11 @@ fn remove_version(folder: &Path) -> Result<(), KernelError> {
         }
         remove_dir(&part)?;
     }
+    let refused = folder.join("refused");
+    for family in files(&refused)? {
+        remove_dir(&family)?;
+    }
+    remove_dir(&refused)?;
     remove_dir(folder)
 }
 

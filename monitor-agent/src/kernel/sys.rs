@@ -88,6 +88,18 @@ struct LinkInfo {
     pad: u32,
 }
 
+/// `struct bpf_link_info` of a link to a control group: what is held, and by
+/// which group.
+#[derive(Default, IntoBytes, FromBytes)]
+#[repr(C)]
+struct GroupLinkInfo {
+    link: LinkInfo,
+    group: u64,
+}
+
+/// `BPF_LINK_TYPE_CGROUP` of linux/bpf.h.
+const LINK_TYPE_CGROUP: u32 = 3;
+
 /// `struct bpf_prog_info` up to its misses, which are there since Linux 5.12.
 #[derive(IntoBytes, FromBytes)]
 #[repr(C)]
@@ -205,6 +217,16 @@ pub(super) fn program_of(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut attributes = [info.program, 0, 0];
     let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes)?;
     owned(fd)
+}
+
+/// The number of the program that a link holds; none where the link is detached
+/// from its control group.
+pub(super) fn held_by(link: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    let mut info = GroupLinkInfo::default();
+    look(link, info.as_mut_bytes())?;
+    let GroupLinkInfo { link, group } = info;
+    let is_held = link.kind != LINK_TYPE_CGROUP || group != 0;
+    Ok(is_held.then_some(link.program))
 }
 
 /// How often the kernel did not run a program because it was in the middle of

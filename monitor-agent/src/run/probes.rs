@@ -81,6 +81,12 @@ fn epoch(pin_dir: &Path) -> io::Result<String> {
     ))
 }
 
+/// Whether the agent's own pulse comes back.
+pub(super) fn has_pulse(report: &ArmReport) -> bool {
+    let mut families = report.families.iter();
+    families.any(|family| family.family == Family::Signal && family.armed.is_some())
+}
+
 /// Tells that the agent began to watch.
 pub(super) fn started_note(report: &ArmReport, hooks: Vec<HookState>) -> Note {
     Note::about_nobody(Action::AgentStarted {

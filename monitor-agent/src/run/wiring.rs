@@ -31,9 +31,10 @@ use crate::{
     note::{Note, Notes},
     pipeline::{Pipeline, Taken, Worker, worker::Parts},
     redact::Redactor,
+    sight::Seen,
     spool::Spool,
     standing::Standing,
-    uplink::Uplink,
+    uplink::{BEAT_MS, Life, Uplink},
     watch::{SharedLabels, SharedPrograms, resolve::Look},
 };
 
@@ -212,6 +213,10 @@ pub(super) struct Armed {
     pub(super) report: ArmReport,
     /// Names this loading of the probes.
     pub(super) epoch: String,
+    /// Told of everything that comes through the rings.
+    pub(super) seen: Arc<Seen>,
+    /// What is said of the agent's own life.
+    pub(super) life: Life,
 }
 
 /// The pipeline, to be run; the other parts run already.
@@ -237,6 +242,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         rings,
         report,
         epoch,
+        seen,
+        life,
     } = armed;
     let path = config.state_dir.join("spool.db");
     let (spool, recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
@@ -266,6 +273,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         inspector: shared.inspector(&probes, &labels, &redactor),
         counters: Arc::clone(&shared.counters),
         lists,
+        life,
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;
@@ -273,22 +281,20 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let worker = begin(worker, probes::started_note(&report, hooks), &shared);
     containment.recall();
     let door = Door::open(&config.socket, askers, Arc::new(shared.desk(config)?))?;
-    let others = spawn((door, uplink), (enders, list_keeper, enforcer), lock);
-    let (notes, acked, counters) = (notes_in, acked_out, shared.counters);
-    Ok((
-        Pipeline {
-            worker,
-            rings,
-            probes,
-            notes,
-            acked,
-            newest,
-            storing,
-            counters,
-            taken: Taken::default(),
-        },
-        others,
-    ))
+    let others = spawn((door, uplink, enforcer), (enders, list_keeper), lock);
+    let pipeline = Pipeline {
+        worker,
+        rings,
+        probes,
+        notes: notes_in,
+        acked: acked_out,
+        newest,
+        storing,
+        counters: shared.counters,
+        taken: Taken::default(),
+        seen,
+    };
+    Ok((pipeline, others))
 }
 
 /// What is told first: that the agent runs, and which logins are older.
@@ -309,8 +315,8 @@ struct Enders {
 }
 
 fn spawn(
-    (door, uplink): (Door, Uplink),
-    (enders, list_keeper, enforcer): (Enders, Option<ListKeeper>, Arc<Enforcer>),
+    (door, uplink, enforcer): (Door, Uplink, Arc<Enforcer>),
+    (enders, list_keeper): (Enders, Option<ListKeeper>),
     lock: OwnedFd,
 ) -> JoinSet<()> {
     let mut others = JoinSet::new();
@@ -320,8 +326,8 @@ fn spawn(
         door.run().await;
     });
     others.spawn(uplink.run());
-    others.spawn(enders.keeper.run());
     others.spawn(enforcer.run());
+    others.spawn(enders.keeper.run());
     if let Some(expiry) = enders.expiry {
         others.spawn(expiry.run());
     }
@@ -355,5 +361,6 @@ fn hello(
         instance: instance.to_vec(),
         keeps_list: lists.is_some(),
         inspects: true,
+        beat_ms: BEAT_MS,
     })
 }

@@ -117,7 +117,9 @@ impl AgentService for Service {
                         Vec::new()
                     }
                     // None is kept here.
-                    stream_request::Message::List(_) => Vec::new(),
+                    stream_request::Message::List(_)
+                    | stream_request::Message::Alive(_)
+                    | stream_request::Message::Leaving(_) => Vec::new(),
                 };
                 for message in answer {
                     let _ = down
@@ -288,6 +290,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let (containment, enforcer) = enders(tables, marks.clone(), way, &clock);
     let uplink = Uplink {
         lists: None,
+        life: life(),
         collector: Collector {
             address: format!("https://localhost:{port}"),
             retry_min: Duration::from_millis(5),
@@ -301,6 +304,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             instance: Vec::new(),
             keeps_list: false,
             inspects: true,
+            beat_ms: 1_000,
         },
         spool: path,
         newest: newest_out,
@@ -639,4 +643,11 @@ async fn what_lives_in_a_session_is_answered_by_the_number_of_the_question() {
             other => panic!("nobody asked {other}"),
         }
     }
+}
+
+/// An agent whose probes see, and that is not asked to stop.
+fn life() -> Life {
+    let (_, alive) = watch::channel(v1::Alive::default());
+    let (_, leaving) = watch::channel(false);
+    Life { alive, leaving }
 }

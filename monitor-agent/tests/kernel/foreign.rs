@@ -234,6 +234,7 @@ fn a_session_is_held_while_the_disk_is_busy() {
         storing: Storing::channel().0,
         counters: Arc::clone(&alone.counters),
         taken: Taken::default(),
+        seen: Arc::default(),
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = runtime.spawn(pipeline.run(async {

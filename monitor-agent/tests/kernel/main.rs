@@ -36,5 +36,6 @@ mod pins;
 mod rig;
 mod ring;
 mod sessions;
+mod sight;
 mod socket;
 mod watcher;

@@ -177,6 +177,10 @@ fn print_steps(order: &Order, screen: &mut Screen) -> Result<(), CliError> {
         );
         screen.line(Tone::Plain, &text)?;
     }
+    if let Some(at) = order.due.filter(|_| order.times.ordered.is_none()) {
+        let text = format!("in force by itself at {}", screen.moment(at));
+        screen.line(Tone::Plain, &text)?;
+    }
     if let Some(at) = order.not_after {
         let text = format!("over by itself at {}", screen.moment(at));
         screen.line(Tone::Plain, &text)?;

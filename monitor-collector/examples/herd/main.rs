@@ -160,6 +160,7 @@ impl Animal {
             instance: Vec::new(),
             keeps_list: false,
             inspects: false,
+            beat_ms: 0,
         });
         let batches = self.batches.iter().cloned().map(Up::Batch);
         for message in std::iter::once(hello).chain(batches) {

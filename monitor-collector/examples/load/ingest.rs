@@ -173,6 +173,7 @@ async fn speak(stream: Stream, mut host: Host, progress: Arc<Progress>) -> anyho
         instance: Vec::new(),
         keeps_list: false,
         inspects: false,
+        beat_ms: 0,
     });
     up.send(StreamRequest {
         message: Some(hello),

@@ -1,7 +1,7 @@
 //! Every rule that comes with the collector: something inside, something
 //! outside, something on the border. A rule that lacks one fails.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use monitor_model::{
     event::{
@@ -14,7 +14,7 @@ use monitor_model::{
 
 use super::{
     Alerter, Answer, Moment,
-    hosts::{OfHost, Present},
+    hosts::{OfHost, Present, RECONNECT_MAX, Seen, Sight},
     sign::Sign,
     tests::{DEDUPE, alerter_of, host_change, memory, socket, target},
 };
@@ -33,11 +33,13 @@ enum Step {
     Look(u64),
     /// The same, and of these agents two spoke in turns.
     Twice(&'static str),
+    /// The host is heard, and its probes saw nothing for so many milliseconds.
+    Blind(u64),
     /// Numbers of this host are given again.
     Reused,
 }
 
-use Step::{Look, Reused, Twice};
+use Step::{Blind, Look, Reused, Twice};
 
 /// What a rule must and must not fire at: at the last step, and at no other.
 struct Case {
@@ -477,6 +479,15 @@ fn of_hosts(cases: &mut BTreeMap<&'static str, Case>) {
         ),
     );
     cases.insert(
+        "agent-blind",
+        case(
+            vec![here(), Blind(3_000)],
+            vec![here(), Blind(0)],
+            // What is long enough, the ingest says.
+            (vec![here(), Blind(1_500)], true),
+        ),
+    );
+    cases.insert(
         "agent-twice",
         case(
             vec![here(), Twice("jump-3")],
@@ -610,8 +621,10 @@ fn cases() -> BTreeMap<&'static str, Case> {
 
 /// How many alerts a look raises, when nobody is connected and this agent spoke twice.
 fn looked(alerter: &mut Alerter, twice: &str, moment: &Moment<'_>) -> usize {
+    // It listens since the beginning of the case, and was asked to wait for nobody.
     let present = Present {
         twice: twice.parse().into_iter().collect(),
+        listening: RECONNECT_MAX + Duration::from_nanos(moment.at.0 - at_seconds(0).0),
         ..Present::default()
     };
     alerter.look(&present, moment).raised.len()
@@ -633,6 +646,21 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
         raised.push(match step {
             Look(seconds) => looked(&mut alerter, "", &moment(seconds)),
             Twice(name) => looked(&mut alerter, name, &moment(0)),
+            Blind(ms) => {
+                let sight = match ms {
+                    0 => Sight::Clear,
+                    ms => Sight::Nothing(Duration::from_millis(ms)),
+                };
+                let seen = Seen {
+                    sight,
+                    ..Seen::default()
+                };
+                let present = Present {
+                    lives: [("jump-3".parse().unwrap(), seen)].into(),
+                    ..Present::default()
+                };
+                alerter.look(&present, &moment(0)).raised.len()
+            }
             Reused => {
                 let of = OfHost {
                     sign: Sign::NumbersReused,

@@ -35,13 +35,59 @@ pub(super) struct Found {
     pub(super) others: Vec<TenantId>,
 }
 
+/// Longest time that agents may take to come back to a collector that was away:
+/// their longest pause by default, and the way.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(15);
+
 /// Whose agents are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Present {
-    /// Those that are connected.
-    pub connected: HashSet<AgentName>,
+    /// Those that were heard since the collector began to listen.
+    pub lives: HashMap<AgentName, Seen>,
     /// Those of which two spoke in turns since the last look.
     pub twice: BTreeSet<AgentName>,
+    /// How long the collector listens: nobody is unheard for longer.
+    pub listening: Duration,
+}
+
+/// How an agent was heard last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// For how long it was not.
+    pub unheard: Duration,
+    /// Whether it had said that it was asked to stop.
+    pub is_leaving: bool,
+    /// What its probes see.
+    pub sight: Sight,
+}
+
+/// What an agent says of its probes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// What the agent does itself comes back through them.
+    #[default]
+    Clear,
+    /// Nothing came back for so long.
+    Nothing(Duration),
+    /// Hooks of these families are not in their places any more.
+    Unhooked(Vec<String>),
+}
+
+impl Present {
+    /// For how long a host was not heard. One that did not come since the
+    /// collector began to listen has time to.
+    fn unheard(&self, name: &AgentName) -> Duration {
+        self.lives.get(name).map_or_else(
+            || self.listening.saturating_sub(RECONNECT_MAX),
+            |seen| seen.unheard,
+        )
+    }
+
+    /// Whether agents had the time to come, since the collector listens.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.listening >= RECONNECT_MAX
+    }
 }
 
 /// What a host shows that no event tells.
@@ -68,8 +114,21 @@ struct Host {
     last: EventId,
     /// Whether its silence is told.
     silent: bool,
-    /// When its agent was connected, last; none until the first look after a start.
-    heard: Option<UnixNs>,
+    /// Whether it is told that its probes are blind.
+    blind: bool,
+    /// When it was heard of last, by event or look.
+    heard: UnixNs,
+}
+
+/// What a look at who is present comes to.
+#[derive(Debug, Default)]
+pub(super) struct Seeing {
+    /// What is to be told.
+    pub(super) found: Vec<OfHost>,
+    /// Hosts that were silent or blind, and are well again.
+    pub(super) well: Vec<AgentName>,
+    /// Whether what is told of a host changed.
+    pub(super) moved: bool,
 }
 
 /// Hosts over time.
@@ -93,7 +152,8 @@ impl Hosts {
             offset_ns: None,
             last: event.id.clone(),
             silent: false,
-            heard: None,
+            blind: false,
+            heard: event.at,
         });
         if host.boot != event.id.boot {
             host.boot = event.id.boot;
@@ -107,50 +167,63 @@ impl Hosts {
         found
     }
 
-    /// Looks who is present, and names those that fell silent, each once until
-    /// it is heard again, and those that are there twice. Also says whether one
-    /// was heard again.
-    pub(super) fn look(
-        &mut self,
-        present: &Present,
-        now: UnixNs,
-        silent: Duration,
-    ) -> (Vec<OfHost>, bool) {
-        let (mut found, mut heard_again) = (Vec::new(), false);
+    /// Looks who is present, and names those that fell silent or blind, each once
+    /// until it is well again, and those that are there twice.
+    pub(super) fn look(&mut self, present: &Present, now: UnixNs, patience: Duration) -> Seeing {
+        let mut seeing = Seeing::default();
         for (name, host) in &mut self.table {
+            let of = |sign, since, sentence| OfHost {
+                sign,
+                event: host.last.clone(),
+                since,
+                sentence,
+            };
             if present.twice.contains(name) {
-                found.push(OfHost {
-                    sign: Sign::AgentTwice,
-                    event: host.last.clone(),
-                    since: now,
-                    sentence: format!(
-                        "two agents speak in the name of {name}, in turns: its key is in two places"
-                    ),
-                });
+                let sentence = format!(
+                    "two agents speak in the name of {name}, in turns: its key is in two places"
+                );
+                seeing.found.push(of(Sign::AgentTwice, now, sentence));
             }
-            if present.connected.contains(name) {
-                host.heard = Some(now);
-                if std::mem::take(&mut host.silent) {
-                    heard_again = true;
-                    self.changed.insert(name.clone());
+            let unheard = present.unheard(name);
+            let since = UnixNs(now.0.saturating_sub(nanoseconds(unheard)));
+            let seen = present.lives.get(name);
+            let was = (host.silent, host.blind);
+            if unheard >= patience {
+                if !was.0 {
+                    let leaves = seen.is_some_and(|seen| seen.is_leaving);
+                    let sentence = silence(name, unheard, leaves);
+                    seeing.found.push(of(Sign::AgentSilent, since, sentence));
+                    host.silent = true;
                 }
-                continue;
+            } else if let Some(seen) = seen {
+                host.heard = now;
+                host.silent = false;
+                host.blind = seen.sight != Sight::Clear;
+                if let Some((unseen, sentence)) = blindness(name, &seen.sight)
+                    && !was.1
+                {
+                    let since = UnixNs(now.0.saturating_sub(nanoseconds(unseen)));
+                    let found = OfHost {
+                        sign: Sign::AgentBlind,
+                        event: host.last.clone(),
+                        since,
+                        sentence,
+                    };
+                    seeing.found.push(found);
+                }
             }
-            let since = *host.heard.get_or_insert(now);
-            if !host.silent && now.since(since) >= silent {
-                host.silent = true;
+            if was != (host.silent, host.blind) {
+                seeing.moved = true;
                 self.changed.insert(name.clone());
-                let seconds = now.since(since).as_secs();
-                found.push(OfHost {
-                    sign: Sign::AgentSilent,
-                    event: host.last.clone(),
-                    since,
-                    sentence: format!("nothing is heard of {name} for {seconds} s"),
-                });
+                if !host.silent && !host.blind {
+                    seeing.well.push(name.clone());
+                }
             }
         }
-        found.sort_by(|one, two| one.event.agent.cmp(&two.event.agent));
-        (found, heard_again)
+        let by_agent = |one: &OfHost, two: &OfHost| one.event.agent.cmp(&two.event.agent);
+        seeing.found.sort_by(by_agent);
+        seeing.well.sort();
+        seeing
     }
 
     fn make_room(&mut self, name: &AgentName) {
@@ -224,8 +297,8 @@ impl Host {
             .offset_ns
             .map_or_else(|| "-".to_owned(), |offset| offset.to_string());
         format!(
-            "{} {} {offset} {} {}",
-            self.boot, self.started, self.silent, self.last
+            "{} {} {offset} {} {} {}",
+            self.boot, self.started, self.silent, self.last, self.blind
         )
     }
 
@@ -240,7 +313,46 @@ impl Host {
             },
             silent: parts.next()?.parse().ok()?,
             last: parts.next()?.parse().ok()?,
-            heard: None,
+            // Rows of before blindness was told end here.
+            blind: parts.next().is_some_and(|blind| blind == "true"),
+            heard: UnixNs::default(),
         })
     }
+}
+
+/// A silence in words.
+fn silence(name: &AgentName, unheard: Duration, leaves: bool) -> String {
+    let seconds = unheard.as_secs_f64();
+    if leaves {
+        format!(
+            "the agent of {name} was asked to stop, and is not back after {seconds:.1} s: nothing is read there"
+        )
+    } else {
+        format!("nothing is heard of {name} for {seconds:.1} s")
+    }
+}
+
+/// For how long probes see nothing, and that in words; none where they see.
+fn blindness(name: &AgentName, sight: &Sight) -> Option<(Duration, String)> {
+    match sight {
+        Sight::Clear => None,
+        Sight::Nothing(unseen) => {
+            let seconds = unseen.as_secs_f64();
+            let sentence = format!(
+                "the agent of {name} lives, and nothing comes through its probes for {seconds:.1} s, not even what it does itself"
+            );
+            Some((*unseen, sentence))
+        }
+        Sight::Unhooked(families) => {
+            let families = families.join(", ");
+            let sentence = format!(
+                "the agent of {name} lives, and hooks of it are gone from the kernel: {families}"
+            );
+            Some((Duration::ZERO, sentence))
+        }
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -139,6 +139,17 @@ pub(super) fn host_alert(rule: &Rule, of: OfHost, moment: &Moment<'_>, stamp: Un
     }
 }
 
+/// The name of the order that an alert about a host gives.
+pub(crate) fn host_order_id(alert: &Alert) -> OrderId {
+    let named = format!("{} {}", alert.rule, alert.id);
+    let digest = Sha256::digest(format!("monitor.v1 lost host\0{named}"));
+    let bits = digest
+        .iter()
+        .take(16)
+        .fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
+    OrderId::from_parts(alert.at, bits)
+}
+
 /// Rules would cut off more than the configuration allows: their orders wait.
 pub(crate) fn storm_notice(of: &Alert, sentence: String, stamp: UnixNs) -> Raised {
     Raised {

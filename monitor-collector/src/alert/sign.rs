@@ -8,6 +8,8 @@ use serde::Serialize;
 pub enum Sign {
     /// Nothing is heard of a host's agent.
     AgentSilent,
+    /// A host's agent lives, and its probes see nothing, or not all.
+    AgentBlind,
     /// Two agents speak in one host's name.
     AgentTwice,
     /// A host's agent gives numbers to events that others have.
@@ -24,8 +26,9 @@ pub enum Sign {
 
 impl Sign {
     /// Every sign.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AgentSilent,
+        Self::AgentBlind,
         Self::AgentTwice,
         Self::NumbersReused,
         Self::ClockMoved,
@@ -39,6 +42,7 @@ impl Sign {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AgentSilent => "agent_silent",
+            Self::AgentBlind => "agent_blind",
             Self::AgentTwice => "agent_twice",
             Self::NumbersReused => "numbers_reused",
             Self::ClockMoved => "clock_moved",
@@ -48,11 +52,39 @@ impl Sign {
         }
     }
 
+    /// Whether what happens on the host is not known any more, or not whose it
+    /// is.
+    #[must_use]
+    pub const fn loses_host(self) -> bool {
+        match self {
+            Self::AgentSilent | Self::AgentBlind | Self::AgentTwice | Self::NumbersReused => true,
+            Self::ClockMoved | Self::ProbesReloaded | Self::DormantGrant | Self::SharedKey => false,
+        }
+    }
+
+    /// Whether a host can be well again of it by itself: it is heard again, or
+    /// sees again. A copy stays one until a person has looked.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        match self {
+            Self::AgentSilent | Self::AgentBlind => true,
+            Self::AgentTwice
+            | Self::NumbersReused
+            | Self::ClockMoved
+            | Self::ProbesReloaded
+            | Self::DormantGrant
+            | Self::SharedKey => false,
+        }
+    }
+
     /// What it is, in words.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::AgentSilent => "Nothing is heard of a host's agent.",
+            Self::AgentBlind => {
+                "A host's agent lives, and its probes see nothing of what it does, or hooks of them are gone."
+            }
             Self::AgentTwice => {
                 "Two agents speak in one host's name, in turns: one of them is a copy."
             }

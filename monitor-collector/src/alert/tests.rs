@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use monitor_model::{
     alert::Severity,
     event::{Action, Fact, HostChange, Kind, MemoryAccess, Operation, ProcessRef, SocketOperation},
@@ -6,6 +8,7 @@ use monitor_model::{
 };
 
 use super::{
+    hosts::{Seen, Sight},
     rule::{By, Conditions, Counted},
     *,
 };
@@ -40,7 +43,7 @@ pub(super) fn rule(id: &str, response: Response, after: u32) -> Rule {
 pub(super) fn alerter_of(rules: Vec<Rule>) -> Alerter {
     Alerter {
         rules,
-        silent: Duration::from_secs(60),
+        patience: Duration::from_secs(60),
         dormant: Duration::from_secs(30 * 86_400),
         counters: Counters::default(),
         hosts: Hosts::default(),
@@ -530,10 +533,6 @@ fn tables_of_what_is_counted_do_not_grow_without_end() {
 fn a_host_is_silent_once_until_it_is_heard_again_also_over_a_restart() {
     let mut alerter = default_alerter();
     answer(&mut alerter, &read(1, "/srv/acme/a", 0));
-    let here = Present {
-        connected: ["jump-3".parse().unwrap()].into(),
-        ..Present::default()
-    };
     let look = |alerter: &mut Alerter, present: &Present, seconds| {
         let moment = Moment {
             at: at_seconds(seconds),
@@ -544,14 +543,112 @@ fn a_host_is_silent_once_until_it_is_heard_again_also_over_a_restart() {
         let looked = alerter.look(present, &moment);
         (looked.raised.len(), looked.moved)
     };
-    let nobody = Present::default();
+    let (here, before, gone) = (unheard(0, 0), unheard(59, 0), unheard(60, 0));
     assert_eq!(look(&mut alerter, &here, 10), (0, false));
-    assert_eq!(look(&mut alerter, &nobody, 69), (0, false));
-    assert_eq!(look(&mut alerter, &nobody, 70), (1, true));
-    assert_eq!(look(&mut alerter, &nobody, 700), (0, false));
+    assert_eq!(look(&mut alerter, &before, 69), (0, false));
+    assert_eq!(look(&mut alerter, &gone, 70), (1, true));
+    assert_eq!(look(&mut alerter, &gone, 700), (0, false));
     let mut after = restarted(&mut alerter, &[]);
-    assert_eq!(look(&mut after, &nobody, 1_000), (0, false));
-    assert_eq!(look(&mut after, &nobody, 2_000), (0, false));
+    assert_eq!(look(&mut after, &gone, 1_000), (0, false));
+    assert_eq!(look(&mut after, &Present::default(), 2_000), (0, false));
     assert_eq!(look(&mut after, &here, 2_001), (0, true));
-    assert_eq!(look(&mut after, &nobody, 2_061), (1, true));
+    assert_eq!(look(&mut after, &gone, 2_061), (1, true));
+}
+
+/// One agent that was not heard for as long, and whose probes saw nothing.
+fn unheard(seconds: u64, unseen: u64) -> Present {
+    let seen = Seen {
+        unheard: Duration::from_secs(seconds),
+        is_leaving: false,
+        sight: match unseen {
+            0 => Sight::Clear,
+            unseen => Sight::Nothing(Duration::from_secs(unseen)),
+        },
+    };
+    Present {
+        lives: [("jump-3".parse().unwrap(), seen)].into(),
+        twice: BTreeSet::new(),
+        listening: Duration::from_secs(3_600),
+    }
+}
+
+fn looks(alerter: &mut Alerter, present: &Present, seconds: u64) -> Looked {
+    let moment = Moment {
+        at: at_seconds(seconds),
+        stamp: at_seconds(seconds),
+        standing: None,
+        granted_from: None,
+    };
+    alerter.look(present, &moment)
+}
+
+#[test]
+fn a_host_that_has_not_come_since_the_collector_listens_has_time_to() {
+    let mut alerter = default_alerter();
+    answer(&mut alerter, &read(1, "/srv/acme/a", 0));
+    let listening = |time| Present {
+        listening: time,
+        ..Present::default()
+    };
+    let most = hosts::RECONNECT_MAX + alerter.patience;
+    let before = listening(most.checked_sub(Duration::from_millis(1)).unwrap());
+    assert_eq!(looks(&mut alerter, &before, 10).raised, []);
+    assert_eq!(looks(&mut alerter, &listening(most), 20).raised.len(), 1);
+}
+
+#[test]
+fn a_host_is_blind_once_until_it_sees_again_also_over_a_restart_and_a_silence() {
+    let mut alerter = default_alerter();
+    answer(&mut alerter, &read(1, "/srv/acme/a", 0));
+    assert!(looks(&mut alerter, &unheard(0, 0), 10).raised.is_empty());
+    let blind = looks(&mut alerter, &unheard(0, 2), 20);
+    let [(Sign::AgentBlind, raised)] = blind.raised.as_slice() else {
+        panic!("{blind:?}");
+    };
+    assert!(raised.alert.sentence.contains("for 2.0 s"), "{raised:?}");
+    assert_eq!(raised.alert.event_at, at_seconds(18));
+    let mut after = restarted(&mut alerter, &[]);
+    assert_eq!(looks(&mut after, &unheard(0, 3), 30).raised, []);
+    let silent = looks(&mut after, &unheard(60, 3), 90);
+    assert_eq!(silent.raised[0].0, Sign::AgentSilent);
+    assert!(silent.well.is_empty());
+    // Heard again, and still blind: that was told.
+    let heard = looks(&mut after, &unheard(0, 4), 91);
+    assert_eq!((heard.raised, heard.well.len()), (vec![], 0));
+    let well = looks(&mut after, &unheard(0, 0), 92);
+    assert_eq!((well.raised, well.well.len()), (vec![], 1));
+    assert_eq!(looks(&mut after, &unheard(0, 2), 93).raised.len(), 1);
+}
+
+#[test]
+fn an_agent_that_was_asked_to_stop_is_told_so_and_hooks_that_are_gone_by_name() {
+    let mut alerter = default_alerter();
+    answer(&mut alerter, &read(1, "/srv/acme/a", 0));
+    let mut present = unheard(0, 0);
+    let name = "jump-3".parse().unwrap();
+    let seen = present.lives.get_mut(&name).unwrap();
+    seen.sight = Sight::Unhooked(vec!["exec".into(), "connect_v4".into()]);
+    let blind = looks(&mut alerter, &present, 10).raised.remove(0).1.alert;
+    assert!(blind.sentence.ends_with("exec, connect_v4"), "{blind:?}");
+    let seen = present.lives.get_mut(&name).unwrap();
+    (seen.unheard, seen.is_leaving) = (Duration::from_secs(60), true);
+    let left = looks(&mut alerter, &present, 20).raised.remove(0).1.alert;
+    assert!(left.sentence.contains("asked to stop"), "{left:?}");
+}
+
+#[test]
+fn a_host_that_was_kept_before_blindness_was_told_is_known() {
+    let mut alerter = default_alerter();
+    answer(&mut alerter, &read(1, "/srv/acme/a", 0));
+    let mut kept = alerter.take_changes();
+    let of_host = |kept: &&mut Kept| kept.kind == KeptKind::Host;
+    let row = kept.iter_mut().find(of_host).unwrap();
+    let text = row.text.take().unwrap();
+    // What an earlier build wrote ends with the last event.
+    let before = text.strip_suffix(" false").unwrap().to_owned();
+    row.text = Some(before.replacen("false -", "true -", 1));
+    let mut after = default_alerter();
+    after.restore(row);
+    assert_eq!(looks(&mut after, &unheard(60, 0), 90).raised.len(), 1);
+    assert_eq!(looks(&mut after, &unheard(0, 2), 91).raised.len(), 1);
 }

@@ -19,7 +19,7 @@ use toml::Spanned;
 
 use super::{
     AGGREGATE_SECONDS_MAX, Config, DORMANT_DAYS_MAX, Rule, SILENT_SECONDS_MIN, WINDOW_SECONDS_MAX,
-    Witness, broker, enforce, policy::Stated, raw, response, rules, tokens, witness,
+    Witness, broker, enforce, lost, policy::Stated, raw, response, rules, tokens, witness,
 };
 use crate::alert::sigma::{self, SigmaFile, SigmaRule};
 
@@ -119,6 +119,7 @@ fn checked_rest(
         ledger,
         alert,
         response: of_response,
+        lost_host,
         enforce: of_enforce,
         subscription,
         reads,
@@ -152,16 +153,13 @@ fn checked_rest(
         retention: stated.retention,
         resolve: stated.resolve,
         response: response::checked(of_response, |id| has_tenant(&stated.terms, id))?,
+        lost: lost::checked(lost_host)?,
         enforce: enforce::checked(of_enforce, |id| has_tenant(&stated.terms, id))?,
         rules,
         sigma_files: Vec::new(),
         grants: Vec::new(),
         terms: stated.terms,
-        silent: seconds(
-            "alert.silent_seconds",
-            &alert.silent_seconds,
-            SILENT_SECONDS_MIN..=WINDOW_SECONDS_MAX,
-        )?,
+        silent: silent(&alert.silent_seconds)?,
         dormant: dormant(&alert.dormant_days)?,
         heartbeat: seconds(
             "subscription.heartbeat_seconds",
@@ -179,6 +177,11 @@ fn checked_rest(
             0..=AGGREGATE_SECONDS_MAX,
         )?,
     })
+}
+
+fn silent(value: &Spanned<u64>) -> Result<Duration, Wrong> {
+    let allowed = SILENT_SECONDS_MIN..=WINDOW_SECONDS_MAX;
+    seconds("alert.silent_seconds", value, allowed)
 }
 
 fn dormant(days: &Spanned<u64>) -> Result<Duration, Wrong> {

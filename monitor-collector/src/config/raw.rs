@@ -20,6 +20,7 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) alert: Alert,
     pub(super) response: Option<super::response::Raw>,
+    pub(super) lost_host: Option<super::lost::Raw>,
     pub(super) enforce: Option<super::enforce::Raw>,
     #[serde(default)]
     pub(super) subscription: Subscription,
@@ -136,7 +137,7 @@ impl Default for Alert {
     fn default() -> Self {
         Self {
             dedupe_seconds: unstated(60),
-            silent_seconds: unstated(60),
+            silent_seconds: unstated(3),
             dormant_days: unstated(30),
             standard: None,
             off: Vec::new(),

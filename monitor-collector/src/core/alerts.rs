@@ -16,6 +16,7 @@ use crate::{
     alert::{
         Answer, Looked, Moment,
         hosts::{OfHost, Present},
+        sign::Sign,
         telling,
     },
     ledger::Entry,
@@ -112,27 +113,50 @@ impl Core {
     /// # Errors
     /// [`CoreError`]; the core must be opened anew.
     pub fn look(&mut self, present: &Present) -> Result<(), CoreError> {
-        let Looked { raised, moved } = self.alerter.look(present, &self.no_events_moment());
-        for raised in &raised {
-            self.raise(raised)?;
+        let looked = self.alerter.look(present, &self.no_events_moment());
+        let Looked {
+            raised,
+            well,
+            moved,
+        } = looked;
+        for (sign, raised) in raised {
+            self.raise_lost(sign, raised)?;
+        }
+        for host in &well {
+            info!(%host, "Host is well again.");
         }
         if moved {
             self.note_followed()?;
         }
+        self.leases_run_on(&well)?;
         self.expire()?;
-        self.raised.extend(raised.into_iter().map(Arc::new));
+        if present.is_settled() {
+            self.end_leases()?;
+        }
+        Ok(())
+    }
+
+    /// Raises an alert about a host, with the order that policy wants then.
+    fn raise_lost(&mut self, sign: Sign, mut raised: Raised) -> Result<(), CoreError> {
+        // A notice of before may have taken its place.
+        raised.stamp = raised.stamp.max(UnixNs(self.stamp.0.saturating_add(1)));
+        self.stamp = raised.stamp;
+        let notice = self.shorten_leases(sign, &mut raised)?;
+        for raised in [raised].into_iter().chain(notice) {
+            self.raise(&raised)?;
+            self.raised.push(Arc::new(raised));
+        }
         Ok(())
     }
 
     /// Raises an alert about what a host shows, unless it was raised. On disk
     /// after [`Core::publish`].
     pub(super) fn raise_of_host(&mut self, of: OfHost) -> Result<(), CoreError> {
-        let moment = self.no_events_moment();
-        if let Some(raised) = self.alerter.of_host(of, &moment) {
-            self.raise(&raised)?;
-            self.raised.push(Arc::new(raised));
+        let (sign, moment) = (of.sign, self.no_events_moment());
+        match self.alerter.of_host(of, &moment) {
+            Some(raised) => self.raise_lost(sign, raised),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The moment of an alert that no stored event raises.

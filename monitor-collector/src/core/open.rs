@@ -98,6 +98,7 @@ impl Core {
             state,
             tables_orders_moved: true,
             response: config.response.clone(),
+            lost: config.lost,
             retention: config.retention.clone(),
             name: config.name.clone(),
             said: Vec::new(),

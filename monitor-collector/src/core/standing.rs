@@ -77,7 +77,11 @@ impl Core {
     }
 
     /// Puts a proposal in force; it reaches what lives now.
-    fn approve(&mut self, mut order: Order, step: OrderStep) -> Result<Order, CoreError> {
+    pub(super) fn approve(
+        &mut self,
+        mut order: Order,
+        step: OrderStep,
+    ) -> Result<Order, CoreError> {
         let now = match order.target {
             Target::Session(id) => self.behind_session(id)?.unwrap_or_default(),
             Target::Engineer(_)
@@ -101,7 +105,11 @@ impl Core {
     }
 
     /// Ends an order or a proposal.
-    fn end_order(&mut self, mut order: Order, step: OrderStep) -> Result<Order, CoreError> {
+    pub(super) fn end_order(
+        &mut self,
+        mut order: Order,
+        step: OrderStep,
+    ) -> Result<Order, CoreError> {
         let was_in_force = order.is_in_force();
         info!(order = %order.id, target = %order.target, standing = step.to.as_str(), by = %step.by,
             note = %step.note, "Order is over.");

@@ -26,6 +26,7 @@ impl Core {
         let counts = |known: &&Order| {
             known.is_by_rule()
                 && known.asks.is_none()
+                && !was_taken_back(known)
                 && known.given_at() > since
                 && (known.standing() == Standing::Observed) == observes
         };
@@ -61,4 +62,13 @@ impl Core {
         let window = u64::try_from(self.response.window.as_nanos()).unwrap_or(u64::MAX);
         UnixNs(self.clock.now().0.saturating_sub(window))
     }
+}
+
+/// Whether it was over before it came into force: it has cut nobody off.
+fn was_taken_back(order: &Order) -> bool {
+    let is_over = match order.standing() {
+        Standing::Rejected | Standing::Expired | Standing::Lifted => true,
+        Standing::Proposed | Standing::InForce | Standing::Observed | Standing::Superseded => false,
+    };
+    is_over && order.times.ordered.is_none()
 }

@@ -16,7 +16,7 @@ use super::{
     *,
 };
 use crate::{
-    alert::hosts::Present,
+    alert::hosts::{Present, Seen},
     config::{Config, DEFAULT, response::ResponseMode},
     state::read::{AlertFilter, StateReader},
     testing::{
@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod held;
+mod leases;
 mod life;
 mod past;
 mod policy;
@@ -594,16 +595,11 @@ fn what_stood_out_before_a_restart_counts_after_it() {
 #[test]
 fn a_host_that_was_heard_again_can_fall_silent_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let here = Present {
-        connected: ["jump-1".parse().unwrap()].into(),
-        ..Present::default()
-    };
-    let nobody = Present::default();
+    let here = well("jump-1");
+    let nobody = silent("jump-1");
     let open = || {
         let mut config = config(folder.path());
         config.rules = crate::config::rules::standard(config.silent).unwrap();
-        // Every look without it finds it silent.
-        config.silent = std::time::Duration::ZERO;
         Core::open(&config, Arc::new(SystemClock)).unwrap()
     };
     let look = |core: &mut Core, present: &Present| {
@@ -625,4 +621,25 @@ fn a_host_that_was_heard_again_can_fall_silent_again_after_a_restart() {
     let silent = alerts(folder.path());
     let silent = silent.iter().filter(|raised| !raised.of_event);
     assert_eq!(silent.count(), 2);
+}
+
+/// One host, as it is heard now.
+fn well(host: &str) -> Present {
+    Present {
+        lives: [(host.parse().unwrap(), Seen::default())].into(),
+        listening: std::time::Duration::from_secs(3_600),
+        ..Present::default()
+    }
+}
+
+/// One host of which nothing is heard for an hour.
+fn silent(host: &str) -> Present {
+    let seen = Seen {
+        unheard: std::time::Duration::from_secs(3_600),
+        ..Seen::default()
+    };
+    Present {
+        lives: [(host.parse().unwrap(), seen)].into(),
+        ..well(host)
+    }
 }

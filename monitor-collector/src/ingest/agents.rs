@@ -2,12 +2,15 @@
 //!
 //! Bound: one stream an agent, as named by its certificate; a newer stream ends
 //! the older. Of each name the last [`EARLIER_MAX`] agents are remembered that
-//! another took the place of.
+//! another took the place of, and when it was heard last ([`LIVES_MAX`] names).
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use monitor_model::id::AgentName;
@@ -15,8 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::inspections::Inspections;
-use crate::alert::hosts::Present;
+use super::{
+    attention::Attention,
+    inspections::Inspections,
+    life::{LIVES_MAX, Life},
+};
+use crate::alert::hosts::{Present, Seen};
 
 /// How long an answer waits for agents to be shown a table.
 pub const SHOWN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,15 +35,30 @@ pub const EARLIER_MAX: usize = 8;
 pub type Instance = Vec<u8>;
 
 /// Agents that are connected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Agents {
     table: Mutex<Table>,
+    attention: Attention,
+    /// Nanoseconds without a word after which an agent is told as silent.
+    silent_ns: AtomicU64,
+}
+
+/// Who begins to speak.
+#[derive(Debug, Default)]
+pub struct Arrival {
+    /// Which agent.
+    pub instance: Instance,
+    /// Whether it will say that it lives.
+    pub beats: bool,
+    /// The way to ask it what lives in a session; none where it does not answer.
+    pub inspections: Option<Inspections>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     streams: HashMap<AgentName, Stream>,
     next: u64,
+    lives: HashMap<AgentName, Arc<Life>>,
     spoke: HashMap<AgentName, Spoke>,
     /// Of whom an earlier one came back, since the last look.
     twice: BTreeSet<AgentName>,
@@ -88,15 +110,6 @@ pub enum Asked {
     Here(Inspections),
 }
 
-/// What an agent said of itself when it connected.
-#[derive(Debug)]
-pub struct Greeting {
-    /// What it drew when it started.
-    pub instance: Instance,
-    /// The way to ask it what lives in a session; none where it does not answer.
-    pub inspections: Option<Inspections>,
-}
-
 /// An agent's place among the connected; left when dropped.
 #[derive(Debug)]
 pub struct Place {
@@ -105,23 +118,48 @@ pub struct Place {
     number: u64,
     shown: watch::Sender<u64>,
     inspections: Option<Inspections>,
+    life: Arc<Life>,
 }
 
 impl Agents {
+    /// Nobody yet, from now on; silent is who is not heard for as long.
+    #[must_use]
+    pub fn listening(silent: Duration) -> Self {
+        Self {
+            table: Mutex::default(),
+            attention: Attention::new(Instant::now()),
+            silent_ns: AtomicU64::new(nanoseconds(silent)),
+        }
+    }
+
+    /// From now on silent is who is not heard for as long.
+    pub fn expect_within(&self, silent: Duration) {
+        self.silent_ns.store(nanoseconds(silent), Ordering::Relaxed);
+    }
+
+    /// For how long nobody needs to say anything.
+    #[must_use]
+    pub fn silent(&self) -> Duration {
+        Duration::from_nanos(self.silent_ns.load(Ordering::Relaxed))
+    }
+
     /// Takes an agent's new stream; an older one of the same name is ended.
     #[must_use]
     pub fn enter(
         self: &Arc<Self>,
         agent: &AgentName,
-        greeting: Greeting,
+        arrival: Arrival,
         stop: &CancellationToken,
     ) -> Place {
-        let Greeting {
+        let Arrival {
             instance,
+            beats,
             inspections,
-        } = greeting;
+        } = arrival;
         let (shown, seen) = watch::channel(0);
+        let life = Arc::new(Life::new(beats, self.now()));
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.remember(agent, &life);
         table.next += 1;
         if table
             .spoke
@@ -147,6 +185,7 @@ impl Agents {
             number,
             shown,
             inspections,
+            life,
         }
     }
 
@@ -163,6 +202,12 @@ impl Agents {
         }
     }
 
+    /// The time by which silence is counted.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.attention.at(Instant::now())
+    }
+
     /// Who is connected now.
     #[must_use]
     pub fn connected(&self) -> HashSet<AgentName> {
@@ -170,14 +215,33 @@ impl Agents {
         table.streams.keys().cloned().collect()
     }
 
-    /// Who is connected now, and of whom two spoke in turns since the last time.
+    /// Who was heard when, as of now, and of whom two spoke in turns since the
+    /// last time. The time by which silence is counted goes on.
     #[must_use]
-    pub fn present(&self) -> Present {
+    pub fn look(&self) -> Present {
+        self.attention.look(Instant::now());
+        let now = self.now();
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let twice = std::mem::take(&mut table.twice);
+        let seen = |(name, life): (&AgentName, &Arc<Life>)| {
+            let seen = Seen {
+                unheard: life.unheard(now, table.streams.contains_key(name)),
+                is_leaving: life.is_leaving(),
+                sight: life.sight(),
+            };
+            (name.clone(), seen)
+        };
         Present {
-            connected: table.streams.keys().cloned().collect(),
-            twice: std::mem::take(&mut table.twice),
+            lives: table.lives.iter().map(seen).collect(),
+            twice,
+            listening: now,
         }
+    }
+
+    /// What [`Self::look`] took was not told to anybody.
+    pub fn not_told(&self, present: Present) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.twice.extend(present.twice);
     }
 
     /// Waits until every connected agent was shown this version of the grants,
@@ -205,7 +269,29 @@ impl Agents {
     }
 }
 
+impl Table {
+    /// Takes an agent's new life. Where there are too many, the longest unheard
+    /// of those that are gone is forgotten.
+    fn remember(&mut self, agent: &AgentName, life: &Arc<Life>) {
+        if self.lives.len() >= LIVES_MAX && !self.lives.contains_key(agent) {
+            let gone = |name: &AgentName| !self.streams.contains_key(name);
+            let longest = self.lives.iter().filter(|(name, _)| gone(name));
+            let longest = longest.max_by_key(|(_, life)| life.unheard(Duration::MAX, false));
+            if let Some(longest) = longest.map(|(name, _)| name.clone()) {
+                self.lives.remove(&longest);
+            }
+        }
+        self.lives.insert(agent.clone(), Arc::clone(life));
+    }
+}
+
 impl Place {
+    /// When the agent was heard, and what it says of its probes.
+    #[must_use]
+    pub fn life(&self) -> Arc<Life> {
+        Arc::clone(&self.life)
+    }
+
     /// Notes that the agent was shown this version of the grants.
     pub fn shown(&self, version: u64) {
         self.shown.send_replace(version);
@@ -233,6 +319,7 @@ impl Drop for Place {
         if let Some(inspections) = &self.inspections {
             inspections.close();
         }
+        self.life.parted(self.agents.now());
         let mut table = self
             .agents
             .table
@@ -248,21 +335,26 @@ impl Drop for Place {
     }
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn one_that_comes_back_after_another_took_its_place_is_there_twice() {
-        let agents = Arc::new(Agents::default());
+        let agents = Arc::new(Agents::listening(Duration::from_secs(3)));
         let name: AgentName = "jump-1".parse().unwrap();
         let enter = |instance: &[u8]| {
-            let greeting = Greeting {
+            let arrival = Arrival {
                 instance: instance.to_vec(),
+                beats: true,
                 inspections: None,
             };
-            drop(agents.enter(&name, greeting, &CancellationToken::new()));
-            agents.present().twice
+            drop(agents.enter(&name, arrival, &CancellationToken::new()));
+            agents.look().twice
         };
         // One that connects again, restarts, and agents that draw nothing.
         for instance in [&b"a"[..], b"a", b"", b"b", b"", b"b", b"c"] {
@@ -277,5 +369,21 @@ mod tests {
         }
         assert_eq!(enter(b"c"), BTreeSet::new(), "long forgotten");
         assert_eq!(enter(&98_u32.to_be_bytes()), BTreeSet::from([name.clone()]));
+    }
+
+    #[test]
+    fn names_are_remembered_in_bounds_and_those_that_are_here_are_not_forgotten() {
+        let agents = Arc::new(Agents::listening(Duration::from_secs(3)));
+        let enter = |number: usize| {
+            let name: AgentName = format!("jump-{number}").parse().unwrap();
+            agents.enter(&name, Arrival::default(), &CancellationToken::new())
+        };
+        let here = enter(0);
+        for number in 1..=LIVES_MAX {
+            drop(enter(number));
+        }
+        let present = agents.look();
+        assert_eq!(present.lives.len(), LIVES_MAX);
+        assert!(present.lives.contains_key(&here.agent));
     }
 }

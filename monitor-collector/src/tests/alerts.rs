@@ -1,8 +1,6 @@
 //! What people do with alerts, who may, and what a silent host comes to.
 
-use std::sync::Mutex;
-
-use monitor_model::{clock::Clock, clock::UnixNs, id::Source};
+use monitor_model::id::Source;
 use monitor_proto::v1::{
     Alert, AlertState, GetAlertRequest, HandleAlertRequest, ListAlertsRequest, ListRulesRequest,
     alert_service_client::AlertServiceClient,
@@ -184,39 +182,20 @@ async fn what_makes_no_sense_is_refused_with_what_is_right() {
     assert_eq!(full.code(), Code::ResourceExhausted);
 }
 
-/// A clock that tests move.
-#[derive(Debug)]
-struct Moved(Mutex<UnixNs>);
-
-impl Moved {
-    fn forward(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.plus(by);
-    }
-}
-
-impl Clock for Moved {
-    fn now(&self) -> UnixNs {
-        *self.0.lock().unwrap()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_whose_agent_is_gone_raises_an_alert_that_readers_follow() {
     let scene = Scene::new();
     let mut config = scene.config("");
     config.rules = crate::config::rules::standard(Duration::from_secs(60)).unwrap();
-    // The clock leaps: each read would be an entry, and a group.
+    // Reads of this test would be entries, and groups.
     config.aggregate = Duration::MAX;
-    let clock = Arc::new(Moved(Mutex::new(SystemClock.now())));
-    let taken: Arc<dyn Clock> = Arc::<Moved>::clone(&clock);
-    let collector = Collector::start(config, taken).await.unwrap();
+    let collector = Collector::start(config, Arc::new(SystemClock))
+        .await
+        .unwrap();
     read(&scene, &collector, 1).await;
     let mut groups = collector.writer().groups();
     let mut soc = client(&scene, &collector, "monitor://soc/eve").await;
     let alerts = eventually(async || {
-        // Longer than a silence, at every look.
-        clock.forward(Duration::from_secs(61));
         let alerts = list(&mut soc, &[]).await;
         alerts
             .iter()

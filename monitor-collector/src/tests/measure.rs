@@ -160,3 +160,49 @@ async fn measure_list_sessions() {
     drop(channel);
     collector.drain().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: prints what a sign of life costs"]
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+async fn measure_signs_of_life() {
+    let (agents, seconds) = (200u32, 20u32);
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut streams = Vec::new();
+    for number in 0..agents {
+        let hello = Hello {
+            beat_ms: 1_000,
+            ..Hello::default()
+        };
+        let name = format!("jump-{number}");
+        streams.push(Agent::greets(&scene, &collector, &name, hello).await);
+    }
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut spent = Vec::new();
+    for says in [false, true] {
+        let before = processor_ticks();
+        for _ in 0..seconds {
+            beat.tick().await;
+            for agent in streams.iter().filter(|_| says) {
+                let alive = monitor_proto::v1::Alive::default();
+                agent.say(Up::Alive(alive)).await;
+            }
+        }
+        spent.push(processor_ticks() - before);
+    }
+    // A tick is a hundredth of a second.
+    let beats = u64::from(agents * seconds);
+    let each_us = spent[1].saturating_sub(spent[0]) * 10_000 / beats;
+    println!(
+        "{beats} signs of life: {each_us} us of a processor each, both ends and TLS; {} ms a second without any",
+        spent[0] * 10 / u64::from(seconds)
+    );
+}
+
+/// What this process has used of processors, in ticks: fields 14 and 15 of proc(5).
+fn processor_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split(' ');
+    let used = fields.skip(12).take(2);
+    used.map(|field| field.parse::<u64>().unwrap()).sum()
+}

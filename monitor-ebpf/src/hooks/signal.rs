@@ -1,5 +1,6 @@
 //! Sees: signals by which one process makes another dump its memory, and
-//! signals of a session to processes of another.
+//! signals of a session to processes of another; and the agent's signal to
+//! itself, which comes back as its pulse.
 //! Misses: signals that the kernel sends by itself; all others.
 //! Minimum kernel: 5.12. Cost: every signal of the machine pays three
 //! comparisons.
@@ -7,7 +8,7 @@
 //! `TP_PROTO(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)`
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use monitor_common::{Kind, Ring, Signal};
+use monitor_common::{Kind, Pulse, Ring, Signal};
 
 use crate::{
     kernel::{Object, current_task, probe},
@@ -28,6 +29,11 @@ pub fn signal_sent(ctx: BtfTracePointContext) -> i32 {
     let current = current_task();
     // SAFETY: the helper and the tracepoint give tasks.
     if unsafe { task::process_id(current) } == unsafe { task::process_id(target) } {
+        // SAFETY: the helper gives a task.
+        if signal == Pulse::SIGNAL && unsafe { task::is_agent(current) } {
+            // SAFETY: it is the current one.
+            unsafe { sink::pulse(current) };
+        }
         return 0;
     }
     // SAFETY: the helper gives a task.

@@ -77,6 +77,7 @@ impl From<&Order> for v1::Order {
             asks,
             steps,
             not_after,
+            due,
             supersedes,
             sessions,
             revoked,
@@ -114,6 +115,7 @@ impl From<&Order> for v1::Order {
             refused: refused.iter().map(Into::into).collect(),
             list_number: *list,
             published: published.iter().map(Into::into).collect(),
+            due_unix_ns: due.map(|at| at.0),
         }
     }
 }
@@ -129,6 +131,7 @@ impl TryFrom<v1::Order> for Order {
             asks: meaning_opt::<v1::OrderAsks, _>("order.asks", value.asks)?,
             steps: all(value.steps)?,
             not_after: value.not_after_unix_ns.map(UnixNs),
+            due: value.due_unix_ns.map(UnixNs),
             supersedes: value
                 .supersedes
                 .iter()

@@ -706,6 +706,7 @@ fn orders_survive() {
                 at: AT,
             }],
             not_after: Some(AT),
+            due: Some(UnixNs(11)),
             supersedes: vec![OrderId::from_parts(AT, 2)],
             refused: vec![Refused {
                 host: AgentName::new("jump-1").unwrap(),

@@ -132,10 +132,11 @@ fn collector_text(folder: &Folder, ports: Ports, shape: Shape) -> Result<String>
 /// rules may do as much as can be allowed to them.
 const NO_STORM: &str = "sessions_max = 100000\nengineers_max = 100000\n";
 
-/// For cases: the rules that come with the collector, all of them. A case goes
-/// on after what is out of scope: the two that revoke only tell.
+/// For cases: the rules that come with the collector, all of them, and time for a
+/// machine in software emulation to say that it lives. A case goes on after what is out of scope: the two that revoke only tell.
 const STANDARD_THAT_TELLS: &str = r#"[alert]
 standard = true
+silent_seconds = 60
 [[rule]]
 id = "out-of-scope-again"
 verdicts = ["out_of_scope"]

@@ -316,6 +316,12 @@ pub(super) fn attached() -> impl Iterator<Item = &'static Program> {
         })
 }
 
+/// The program of a name.
+pub(super) fn named(name: &str) -> Option<&'static Program> {
+    let mut programs = all().flat_map(|hook| hook.programs);
+    programs.find(|program| program.name == name)
+}
+
 /// The best tier that a family has a row for.
 pub(crate) fn best(family: Family) -> Option<Tier> {
     rows(family).next().map(|hook| hook.tier)

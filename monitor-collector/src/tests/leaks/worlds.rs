@@ -138,7 +138,7 @@ impl World {
             reads: Counted::deaf(Reads::new(config.aggregate, COUNTED_MAX)),
             config,
             writer,
-            agents: Arc::new(Agents::default()),
+            agents: Arc::new(Agents::listening(std::time::Duration::from_secs(3))),
             clock,
             seal: Seal::new([7; 32]),
             stop: stop.clone(),
