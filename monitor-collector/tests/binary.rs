@@ -162,7 +162,7 @@ fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
     let text_before = std::fs::read_to_string(&config).unwrap();
     std::fs::write(
         &config,
-        text_before.replace("silent_seconds = 60", "silent_seconds = 1"),
+        text_before.replace("silent_seconds = 3", "silent_seconds = 1"),
     )
     .unwrap();
     let before = text_before

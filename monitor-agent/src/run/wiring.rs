@@ -7,7 +7,10 @@ use monitor_model::{
     event::{HookState, Receipt},
 };
 use monitor_proto::v1;
-use tokio::{sync::watch as channel, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch as channel},
+    task::JoinSet,
+};
 
 use super::{RunError, ground::Ground, probes};
 use crate::{
@@ -55,13 +58,14 @@ struct Shared {
 }
 
 impl Shared {
-    /// Nobody is logged in yet. Also who holds sessions to their grants.
+    /// Nobody is logged in yet. Also who holds sessions to their grants, and the end
+    /// of the way to the spool.
     fn over(
         (origin, standing, directory): (Origin, Standing, Arc<Directory>),
         probes: &Arc<Probes>,
-        notes: Notes,
         (counters, clock): (Arc<Counters>, Arc<dyn Clock>),
-    ) -> Result<(Self, Arc<Enforcer>), RunError> {
+    ) -> Result<(Self, Arc<Enforcer>, mpsc::Receiver<Note>), RunError> {
+        let (notes, told) = Notes::channel();
         let (sessions, jobs) = (SharedSessions::default(), SharedJobs::default());
         let enforcer = Arc::new(Enforcer::resume(
             (standing.clone(), sessions.clone(), jobs.clone()),
@@ -84,7 +88,7 @@ impl Shared {
             counters,
             clock,
         };
-        Ok((shared, enforcer))
+        Ok((shared, enforcer, told))
     }
 
     fn containment(&self, receipts: &[Receipt], contact: &str) -> Arc<Containment> {
@@ -247,13 +251,8 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     } = armed;
     let path = config.state_dir.join("spool.db");
     let (spool, recovered) = Spool::open(&path, origin.boot, config.spool_bytes_max)?;
-    let (notes, notes_in) = Notes::channel();
-    let (shared, enforcer) = Shared::over(
-        (origin, standing, directory),
-        &probes,
-        notes,
-        (counters, clock),
-    )?;
+    let (shared, enforcer, notes) =
+        Shared::over((origin, standing, directory), &probes, (counters, clock))?;
     let (newest, newest_out) = channel::channel(spool.newest());
     let (acked, acked_out) = channel::channel(0);
     let containment = shared.containment(&recovered.receipts, &config.contain.contact);
@@ -286,7 +285,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         worker,
         rings,
         probes,
-        notes: notes_in,
+        notes,
         acked: acked_out,
         newest,
         storing,
