@@ -174,7 +174,7 @@ fn what_is_wrong_is_said_once_and_the_exit_code_tells() {
     assert!(
         !checked.status.success()
             && said.contains(&format!("collector.toml:{line}: alert.silent_seconds is 1"))
-            && said.contains("20 to 86400"),
+            && said.contains("3 to 86400"),
         "{said}"
     );
     let missing = collector(&["check-config", "--config", "/nonexistent.toml"]);
