@@ -119,7 +119,11 @@ async fn an_agent_that_goes_is_silent_within_three_seconds_and_one_that_says_so_
             agent.say(Up::Leaving(Leaving {})).await;
         }
         let since = Instant::now();
-        drop(agent);
+        let Agent { up, mut down } = agent;
+        drop(up);
+        // What was said is on its way until the other end has ended, too.
+        while says_so && matches!(down.message().await, Ok(Some(_))) {}
+        drop(down);
         let silent = eventually(async || {
             let all = raised(&scene, "agent-silent");
             all.into_iter().find(|one| one.alert.host.as_str() == name)

@@ -88,6 +88,20 @@ async fn look(channel: &Channel, session: u128) -> Result<InspectSessionResponse
     Ok(client.inspect_session(request).await?.into_inner())
 }
 
+/// The same, once the session is known: its login is acked before that.
+async fn look_at_known(channel: &Channel, session: u128) -> Result<InspectSessionResponse, Status> {
+    let known = async {
+        loop {
+            match look(channel, session).await {
+                Err(status) if status.code() == Code::NotFound => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+    };
+    let answer = tokio::time::timeout(DEADLINE, known).await;
+    answer.expect("the session did not come to be known in time")
+}
+
 /// The next question.
 async fn asked(agent: &mut Agent) -> InspectCommand {
     agent
@@ -129,7 +143,7 @@ async fn a_host_is_asked_and_each_look_is_in_the_ledgers_of_whom_it_shows() {
     let sam = scene.dial("monitor://soc/sam", &collector).await;
     let looks = tokio::spawn({
         let sam = sam.clone();
-        async move { look(&sam, 1).await }
+        async move { look_at_known(&sam, 1).await }
     });
     let command = answers(&mut agent, &Ok(snapshot(1))).await;
     assert_eq!(command.session, session_id(1).to_bytes());
@@ -167,7 +181,7 @@ async fn who_cannot_be_shown_anything_is_told_why() {
     let mut old = Agent::connect(&scene, &collector, "jump-1").await;
     old.send(1, &[login(1, 1)]).await;
     old.acked(1).await;
-    let (code, text) = refusal(look(&sam, 1).await);
+    let (code, text) = refusal(look_at_known(&sam, 1).await);
     assert_eq!(code, Code::FailedPrecondition);
     assert!(text.contains("jump-1 is too old"), "{text}");
     assert_eq!(refusal(look(&eve, 1).await).0, Code::PermissionDenied);
