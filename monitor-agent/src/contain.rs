@@ -22,6 +22,7 @@ use monitor_model::{
     id::{GrantId, OrderId, SessionId, TenantId},
     session::Session,
 };
+use sha2::{Digest as _, Sha256};
 use tokio::task::{JoinSet, block_in_place};
 use tracing::{error, info, warn};
 
@@ -335,6 +336,15 @@ impl Containment {
         // The agent is stopping: the order is repeated at its next start.
         let _ = self.notes.tell(note).await;
     }
+}
+
+/// An order that the agent gives itself: what follows from the same words at the
+/// same time has the same name, however often it is worked out.
+pub(crate) fn order_named(at: UnixNs, words: &str) -> OrderId {
+    let digest = Sha256::digest(words);
+    let bits = digest.iter().take(16);
+    let bits = bits.fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
+    OrderId::from_parts(at, bits)
 }
 
 fn count(number: usize) -> u32 {

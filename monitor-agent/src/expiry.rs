@@ -18,12 +18,11 @@ use monitor_model::{
     contain::ContainMode,
     id::{GrantId, OrderId, SessionId},
 };
-use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
     attribute::SharedSessions,
-    contain::{Command, Containment, Origin},
+    contain::{Command, Containment, Origin, order_named},
     standing::Standing,
 };
 
@@ -151,10 +150,10 @@ impl Expiry {
 
 /// The name of what ends a session: the same however often it is tried.
 fn order_of(due: &Due) -> OrderId {
-    let digest = Sha256::digest(format!("monitor.v1 expiry\0{}\0{}", due.session, due.grant));
-    let bits = digest.iter().take(16);
-    let bits = bits.fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
-    OrderId::from_parts(due.since, bits)
+    order_named(
+        due.since,
+        &format!("monitor.v1 expiry\0{}\0{}", due.session, due.grant),
+    )
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::clock::now_unix_ns;
 use crate::command::{self, command};
+use crate::facts::Facts;
 use crate::interrupt;
 use crate::poll;
-use crate::stage::{Folder, Stage, config, folder::write};
+use crate::stage::{ACCOUNT, Folder, Stage, config, folder::write};
 
 /// How long one typed command may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -75,6 +76,48 @@ impl Attempt {
     #[must_use]
     pub fn was_refused(&self) -> bool {
         self.status.code() == Some(255) && self.said.contains("Permission denied")
+    }
+}
+
+/// Longest wait until a login is told.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
+
+/// Somebody with a grant of a tenant, logged in.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Who.
+    pub engineer: Engineer,
+    /// The open login.
+    pub login: Login,
+    /// Its session.
+    pub session: String,
+}
+
+impl Arrived {
+    /// Gets a grant and a certificate, logs in, and waits until it is told.
+    ///
+    /// # Errors
+    /// They were not let in, or nobody told of it.
+    pub fn at(stage: &Stage, facts: &Facts, (name, tenant): (&str, &str)) -> Result<Self> {
+        let engineer = Engineer::new(stage, name)?;
+        let grant = Grant {
+            id: format!("{name}-{tenant}-1"),
+            tenant: tenant.to_owned(),
+            ticket: "INC-4714".to_owned(),
+            purpose: "work".to_owned(),
+            valid_seconds: 3_600,
+        };
+        engineer.is_granted(&grant)?;
+        engineer.gets_certificate(&grant)?;
+        let login = engineer.logs_in(ACCOUNT)?;
+        let opened = facts.wait("the login", TOLD_WITHIN, |fact| {
+            fact.is_event("session_opened") && fact.principal() == name
+        })?;
+        Ok(Self {
+            engineer,
+            login,
+            session: opened.session().to_owned(),
+        })
     }
 }
 

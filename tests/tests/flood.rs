@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::engineer::Arrived;
 use monitor_tests::equation;
 use monitor_tests::poll;
-use monitor_tests::stage::{ACCOUNT, TENANTS};
+use monitor_tests::stage::TENANTS;
 use monitor_tests::test_stage::{self, TestStage};
 
 /// Reads, when nobody asks for more.
@@ -22,33 +22,19 @@ const APART: Duration = Duration::from_millis(100);
 /// Longest wait for what takes milliseconds, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
-fn arrives(ground: &TestStage, name: &str) -> (Login, String) {
-    let [own, _] = TENANTS;
-    let engineer = Engineer::new(&ground.stage, name).unwrap();
-    let grant = Grant {
-        id: format!("{name}-{own}"),
-        tenant: own.to_owned(),
-        ticket: "INC-4717".to_owned(),
-        purpose: "reading".to_owned(),
-        valid_seconds: 3_600,
-    };
-    engineer.is_granted(&grant).unwrap();
-    engineer.gets_certificate(&grant).unwrap();
-    let login = engineer.logs_in(ACCOUNT).unwrap();
-    let opened = ground.facts.wait("the login", SOON, |fact| {
-        fact.is_event("session_opened") && fact.principal() == name
-    });
-    (login, opened.unwrap().session().to_owned())
-}
-
 /// What is opened without pause while somebody reads; the milliseconds from the
 /// kernel's event of each read until it was seen by a subscriber, in order.
 fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<f64>> {
     let ground = test_stage::whole(name).unwrap()?;
     let reads = std::env::var("MONITOR_TEST_READS");
     let reads = reads.map_or(READS, |text| text.parse().unwrap());
-    let (mut alice, _) = arrives(&ground, "alice");
-    let (mut bob, session) = arrives(&ground, "bob");
+    let arrives = |name| Arrived::at(&ground.stage, &ground.facts, (name, TENANTS[0])).unwrap();
+    let mut alice = arrives("alice").login;
+    let Arrived {
+        login: mut bob,
+        session,
+        ..
+    } = arrives("bob");
     let (opened, going) = (flood(&ground), ground.stage.folder.at("run/flood"));
     std::fs::write(&going, "").unwrap();
     let perl = format!(

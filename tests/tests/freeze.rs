@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use monitor_tests::command;
-use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::engineer::Arrived;
 use monitor_tests::poll;
 use monitor_tests::stage::{ACCOUNT, certificates, config};
 use monitor_tests::test_stage::{self, TestStage};
@@ -19,25 +19,6 @@ use serde_json::Value;
 
 /// Longest wait for what takes milliseconds.
 const SOON: Duration = Duration::from_secs(30);
-
-fn arrived(ground: &TestStage, name: &str, tenant: &str) -> (Engineer, Login, String) {
-    let engineer = Engineer::new(&ground.stage, name).unwrap();
-    let grant = Grant {
-        id: format!("{name}-{tenant}-1"),
-        tenant: tenant.to_owned(),
-        ticket: "INC-4714".to_owned(),
-        purpose: "work".to_owned(),
-        valid_seconds: 3_600,
-    };
-    engineer.is_granted(&grant).unwrap();
-    engineer.gets_certificate(&grant).unwrap();
-    let login = engineer.logs_in(ACCOUNT).unwrap();
-    let opened = ground.facts.wait("the login", SOON, |fact| {
-        fact.is_event("session_opened") && fact.principal() == name
-    });
-    let session = opened.unwrap().session().to_owned();
-    (engineer, login, session)
-}
 
 fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Value {
     config::monitorctl_json(&ground.stage.folder, arguments.iter().copied()).unwrap()
@@ -120,8 +101,13 @@ fn a_frozen_session_stands_still_beside_its_neighbour_and_goes_on_when_lifted() 
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let file = place.path().join("alive");
-    let (alice, mut of_alice, session) = arrived(&ground, "alice", "acme");
-    let (_, mut of_bob, _) = arrived(&ground, "bob", "acme");
+    let arrives = |who| Arrived::at(&ground.stage, &ground.facts, who).unwrap();
+    let Arrived {
+        engineer: alice,
+        login: mut of_alice,
+        session,
+    } = arrives(("alice", "acme"));
+    let mut of_bob = arrives(("bob", "acme")).login;
     // One that left its shell behind, and forks without pause.
     let loops = format!("while :; do /bin/echo x >> {}; done", file.display());
     let typed = of_alice.types(&format!(

@@ -10,33 +10,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use monitor_tests::command;
-use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::engineer::{Arrived, Login};
 use monitor_tests::poll;
-use monitor_tests::stage::{ACCOUNT, certificates, config};
+use monitor_tests::stage::{certificates, config};
 use monitor_tests::test_stage::{self, TestStage};
 use serde_json::Value;
 
 /// Longest wait for what takes milliseconds.
 const SOON: Duration = Duration::from_secs(30);
 const SECRET: &str = "kanarienvogel-Q7x2";
-
-fn arrived(ground: &TestStage, name: &str) -> (Login, String) {
-    let engineer = Engineer::new(&ground.stage, name).unwrap();
-    let grant = Grant {
-        id: format!("{name}-acme-1"),
-        tenant: "acme".to_owned(),
-        ticket: "INC-4714".to_owned(),
-        purpose: "work".to_owned(),
-        valid_seconds: 3_600,
-    };
-    engineer.is_granted(&grant).unwrap();
-    engineer.gets_certificate(&grant).unwrap();
-    let login = engineer.logs_in(ACCOUNT).unwrap();
-    let opened = ground.facts.wait("the login", SOON, |fact| {
-        fact.is_event("session_opened") && fact.principal() == name
-    });
-    (login, opened.unwrap().session().to_owned())
-}
 
 fn inspected(ground: &TestStage, session: &str) -> Value {
     let arguments = ["inspect", "--session", session, "--timeout", "20s"];
@@ -108,8 +90,10 @@ fn a_session_is_shown_with_what_it_holds_open_before_and_after_it_is_frozen() {
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (mut of_alice, session) = arrived(&ground, "alice");
-    let (mut of_bob, of_other) = arrived(&ground, "bob");
+    let arrives = |who| Arrived::at(&ground.stage, &ground.facts, who).unwrap();
+    let (alice, bob) = (arrives(("alice", "acme")), arrives(("bob", "acme")));
+    let (mut of_alice, session) = (alice.login, alice.session);
+    let (mut of_bob, of_other) = (bob.login, bob.session);
     let credential = ground.stage.folder.credential("acme");
     let lines = format!(
         "exec 3< {} 4<>/dev/tcp/127.0.0.1/{port}",

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use monitor_tests::engineer::{Engineer, Grant, Login};
+use monitor_tests::engineer::{Arrived, Login};
 use monitor_tests::equation;
 use monitor_tests::facts::{self, Facts};
 use monitor_tests::faults::disk::{self, Disk};
 use monitor_tests::poll;
 use monitor_tests::stage::program::Program;
-use monitor_tests::stage::{ACCOUNT, Shape, Stage};
+use monitor_tests::stage::{Shape, Stage};
 use monitor_tests::test_stage;
 use monitor_tests::timeline::{Show, Timeline};
 use serde_json::Value;
@@ -39,22 +39,10 @@ struct Worker {
 
 impl Worker {
     fn arrives(stage: &Stage, facts: &Facts, who: (&str, &str), place: &Path) -> Self {
-        let (name, tenant) = who;
-        let engineer = Engineer::new(stage, name).unwrap();
-        let grant = Grant {
-            id: format!("{name}-{tenant}"),
-            tenant: tenant.to_owned(),
-            ticket: "INC-4716".to_owned(),
-            purpose: "work on a full disk".to_owned(),
-            valid_seconds: 3_600,
-        };
-        engineer.is_granted(&grant).unwrap();
-        engineer.gets_certificate(&grant).unwrap();
-        let mut login = engineer.logs_in(ACCOUNT).unwrap();
-        let opened = facts.wait("the login", SOON, |fact| {
-            fact.is_event("session_opened") && fact.principal() == name
-        });
-        let file = place.join(name);
+        let Arrived {
+            mut login, session, ..
+        } = Arrived::at(stage, facts, who).unwrap();
+        let file = place.join(who.0);
         // Until the folder is removed.
         let work = format!(
             "while [ -e {place} ]; do echo -n x >> {file}; done",
@@ -65,7 +53,7 @@ impl Worker {
         assert_eq!(typed.unwrap().code, 0);
         poll::until_true("the work to begin", SOON, || done(&file) > 0).unwrap();
         Self {
-            session: opened.unwrap().session().to_owned(),
+            session,
             file,
             _login: login,
         }

@@ -15,11 +15,10 @@ use monitor_model::{
     event::{Action, Event, Expected},
     id::{OrderId, TenantId},
 };
-use sha2::{Digest as _, Sha256};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
-use super::{Command, Containment, Origin};
+use super::{Command, Containment, Origin, order_named};
 use crate::{
     attribute::SharedSessions,
     marks::{self, Marks},
@@ -137,10 +136,7 @@ impl Foreign {
 
 /// The name of what answers an event: the same however often it is read.
 fn order_of(event: &Event) -> OrderId {
-    let digest = Sha256::digest(format!("monitor.v1 foreign\0{}", event.id));
-    let bits = digest.iter().take(16);
-    let bits = bits.fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
-    OrderId::from_parts(event.at, bits)
+    order_named(event.at, &format!("monitor.v1 foreign\0{}", event.id))
 }
 
 /// Carries out what was decided.

@@ -14,11 +14,10 @@ use monitor_model::{
     id::{OrderId, SessionId},
     session::Session,
 };
-use sha2::{Digest as _, Sha256};
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
-use super::{Command, Containment, Origin};
+use super::{Command, Containment, Origin, order_named};
 use crate::kernel::SessionState;
 
 /// How often it is looked.
@@ -141,8 +140,8 @@ fn unfinished(containment: &Containment, newest: &[Receipt], session: &Session) 
 
 /// The name of what finishes: the same however often it is tried.
 fn order_of(session: &Session, mode: ContainMode) -> OrderId {
-    let digest = Sha256::digest(format!("monitor.v1 unfinished\0{}\0{mode}", session.id));
-    let bits = digest.iter().take(16);
-    let bits = bits.fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
-    OrderId::from_parts(session.opened_at, bits)
+    order_named(
+        session.opened_at,
+        &format!("monitor.v1 unfinished\0{}\0{mode}", session.id),
+    )
 }

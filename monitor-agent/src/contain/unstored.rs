@@ -24,7 +24,6 @@ use monitor_model::{
     session::SessionState as Standing,
 };
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::watch,
     task::block_in_place,
@@ -32,7 +31,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Command, Containment, Origin};
+use super::{Command, Containment, Origin, order_named};
 use crate::{kernel::SessionState, marks::Marks};
 
 /// How often it is looked; also the beat of sessions that are slowed.
@@ -239,10 +238,10 @@ impl Unstored {
 /// The name of what holds a session back: one for each time that events cannot
 /// be stored, so that who was released meanwhile stays so.
 fn order_of(session: SessionId, began: UnixNs) -> OrderId {
-    let digest = Sha256::digest(format!("monitor.v1 unstored\0{session}\0{}", began.0));
-    let bits = digest.iter().take(16);
-    let bits = bits.fold(0, |bits, &byte| (bits << 8) | u128::from(byte));
-    OrderId::from_parts(began, bits)
+    order_named(
+        began,
+        &format!("monitor.v1 unstored\0{session}\0{}", began.0),
+    )
 }
 
 /// Sessions that stand still for a moment, and go on when this is dropped.
