@@ -15,6 +15,7 @@
 //! - [`grants`]: permissions, and what of them was used.
 //! - `commit`: ledgers side by side.
 //! - [`endings`]: engineers that leave and tickets that close, as a broker says.
+//! - `entered`: orders as the ledgers tell them.
 //! - [`mod@error`]: why it cannot go on, and why a request is refused.
 //! - [`open`]: a start, and what it makes good.
 //! - [`krl`]: the broker's revocation list, and which host has it.
@@ -64,6 +65,7 @@ mod commands;
 mod commit;
 pub mod denials;
 pub mod endings;
+mod entered;
 pub mod error;
 pub mod grants;
 pub mod krl;
@@ -152,6 +154,8 @@ pub struct Core {
     name: AgentName,
     /// What it says, until it is stored.
     said: Vec<Said>,
+    /// Rows of the state that keep what is on its way into the ledgers.
+    entering: Vec<u64>,
     /// How far it came in the ledgers that it spoke in.
     voices: BTreeMap<TenantId, Voice>,
     _lock: std::fs::File,
@@ -204,6 +208,7 @@ impl Core {
             commit::beside(&pool, ledgers.values_mut(), now, || self.follow(entries));
         self.ledgers = ledgers;
         committed?;
+        self.forget_said()?;
         raised
     }
 
@@ -412,7 +417,8 @@ impl Core {
             | Action::Gap { .. }
             | Action::Impaired { .. }
             | Action::Read { .. }
-            | Action::Removed { .. } => {}
+            | Action::Removed { .. }
+            | Action::Order { .. } => {}
         }
         Ok(())
     }

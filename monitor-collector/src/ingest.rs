@@ -415,7 +415,10 @@ impl Uplink {
 /// Whether it is what only the collector says.
 fn is_collectors(event: &Event) -> bool {
     event.id.source == Source::Collector
-        || matches!(event.action.kind(), Kind::Read | Kind::Removed)
+        || matches!(
+            event.action.kind(),
+            Kind::Read | Kind::Removed | Kind::Order
+        )
         || matches!(
             event.action,
             Action::Gap {

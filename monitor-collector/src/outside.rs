@@ -60,7 +60,8 @@ pub fn without_other_sessions(event: &mut Event) {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => {}
+        | Action::Removed { .. }
+        | Action::Order { .. } => {}
     }
 }
 

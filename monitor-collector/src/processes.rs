@@ -151,7 +151,8 @@ impl Processes {
             | Action::LoginRefused { .. }
             | Action::Impaired { .. }
             | Action::Read { .. }
-            | Action::Removed { .. } => {}
+            | Action::Removed { .. }
+            | Action::Order { .. } => {}
             Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

@@ -184,7 +184,7 @@ impl Further {
                     .as_ref()
                     .map(|items| items.get(ledger).copied().unwrap_or(0)),
             };
-            Said::of(ledger.clone(), read)
+            Said::of(ledger.clone(), read, self.last_at)
         };
         asked.ledgers.iter().map(of).collect()
     }

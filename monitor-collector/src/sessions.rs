@@ -73,6 +73,7 @@ impl Sessions {
             | Action::Impaired { .. }
             | Action::Read { .. }
             | Action::Removed { .. }
+            | Action::Order { .. }
             | Action::Exec { .. }
             | Action::Fork { .. }
             | Action::Exit { .. }

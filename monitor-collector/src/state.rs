@@ -34,6 +34,7 @@ pub mod load;
 pub mod policies;
 mod processes;
 pub mod read;
+mod said;
 mod uses;
 
 pub use grants::same_permission;
@@ -208,6 +209,7 @@ impl State {
             .and_then(|()| connection.execute_batch(grants::SCHEMA))
             .and_then(|()| connection.execute_batch(held::SCHEMA))
             .and_then(|()| connection.execute_batch(krl::SCHEMA))
+            .and_then(|()| connection.execute_batch(said::SCHEMA))
             .map_err(sqlite)?;
         connection
             .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])

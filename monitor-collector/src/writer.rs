@@ -308,6 +308,7 @@ impl Worker {
             let mut requests = Vec::new();
             let stop = self.stop.clone();
             let is_unsealed = open.as_ref().is_some_and(Core::is_unsealed);
+            let has_to_say = open.as_ref().is_some_and(Core::has_to_say);
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => requests.push(request),
@@ -316,6 +317,8 @@ impl Worker {
                     self.requests.close();
                     self.batches.close();
                 }
+                // What followed from the last group is to be said.
+                () = std::future::ready(()), if has_to_say => {}
                 // Nothing came for as long: the last entries are signed, too.
                 () = tokio::time::sleep(CHECKPOINT_EVERY), if is_unsealed => {
                     open = open.and_then(sealed);
@@ -326,7 +329,8 @@ impl Worker {
             }
             self.collect(&mut jobs, &mut requests);
             open = self.reload(open, &mut requests);
-            if jobs.is_empty() && requests.is_empty() && self.is_done() {
+            let has_to_say = open.as_ref().is_some_and(Core::has_to_say);
+            if jobs.is_empty() && requests.is_empty() && !has_to_say && self.is_done() {
                 drop(open.and_then(sealed));
                 return;
             }

@@ -34,7 +34,7 @@ pub mod local;
 pub mod object;
 pub mod operation;
 
-pub use crate::contain::Receipt;
+pub use crate::{contain::Receipt, revocation::entry::OrderEntry};
 pub use actor::{Attribution, Lineage, NoSession, Process};
 pub use collector::{Caller, QUESTION_BYTES_MAX, RemovalReason};
 pub use contradiction::Evidence;
@@ -386,6 +386,11 @@ pub enum Action {
         /// Records among them that a legal hold kept.
         held_back: u64,
     },
+    /// Something became of a revocation order that concerns this ledger's tenant.
+    Order {
+        /// What.
+        entry: Box<OrderEntry>,
+    },
 }
 
 impl Action {
@@ -417,6 +422,7 @@ impl Action {
             Self::AgentStarted { .. } => Kind::AgentStarted,
             Self::Read { .. } => Kind::Read,
             Self::Removed { .. } => Kind::Removed,
+            Self::Order { .. } => Kind::Order,
         }
     }
 }
@@ -475,6 +481,7 @@ kinds! {
     AgentStarted => "agent_started", "The agent began to watch.";
     Read => "read", "A person was shown what a ledger holds.";
     Removed => "removed", "Content of a ledger was removed.";
+    Order => "order", "Something became of a revocation order.";
 }
 
 impl fmt::Display for Kind {

@@ -130,7 +130,8 @@ fn belongs<'a>(policy: &'a Policy, event: &Event) -> Belongs<'a> {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => Belongs::to(Owner::Host, None),
+        | Action::Removed { .. }
+        | Action::Order { .. } => Belongs::to(Owner::Host, None),
     }
 }
 
@@ -256,7 +257,8 @@ pub fn target_of(action: &Action) -> Option<Target<'_>> {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => None,
+        | Action::Removed { .. }
+        | Action::Order { .. } => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An order is level-triggered: it is in force until lifted or expired,
 //! repeating it is a success, and its id is the idempotency key. How it comes
-//! into force and ends is in [`life`].
+//! into force and ends is in [`life`]; what ledgers say of it in [`entry`].
 
 use std::fmt;
 
@@ -13,6 +13,7 @@ use crate::{
     id::{AgentName, AlertId, EventId, GrantId, OrderId, PrincipalId, SessionId, TenantId},
 };
 
+pub mod entry;
 pub mod life;
 
 use life::{Asks, OrderStep, Standing, State};

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod contained;
+mod order;
 
 /// Most arguments that a line shows.
 const ARGUMENTS_SHOWN_MAX: usize = 12;
@@ -217,6 +218,7 @@ pub fn what(event: &Event) -> String {
         }
         Action::Read { .. } => read(event),
         Action::Removed { .. } => removed(&event.action),
+        Action::Order { entry } => order::sentence(entry),
     }
 }
 

@@ -30,7 +30,7 @@ impl Holdings {
     /// # Errors
     /// `monitorctl` failed, or an event is there twice.
     pub fn read(stage: &Stage) -> Result<Self> {
-        let arguments = ["tail", "--from-start", "--until-now", "-o", "ndjson"];
+        let arguments = ["-v", "tail", "--from-start", "--until-now", "-o", "ndjson"];
         let mut tail = config::monitorctl(&stage.folder, arguments)?;
         let text = command::stdout(&mut tail)?;
         let mut holdings = Self::default();

@@ -314,6 +314,26 @@ fn each_ended_once(ground: &TestStage, sessions: &BTreeSet<String>) {
     }
 }
 
+/// What became of orders in the ledgers, each change once, and to the end.
+fn each_entered_once(ground: &TestStage, orders: &BTreeSet<String>) {
+    let mut told: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for fact in ground.facts.all(|fact| fact.is_event("order")) {
+        let order = fact.text("/event/action/entry/order").to_owned();
+        let ledger = fact.text("/event/attribution/tenant").to_owned();
+        let state = fact.text("/event/action/entry/state").to_owned();
+        told.entry((order, ledger)).or_default().push(state);
+    }
+    for order in orders {
+        for ledger in ["acme", "provider"] {
+            let states = &told[&(order.clone(), ledger.to_owned())];
+            let once: BTreeSet<&String> = states.iter().collect();
+            assert_eq!(once.len(), states.len(), "{order}: {states:?}");
+            let ends = (states.first(), states.last());
+            assert_eq!(ends, (Some(&"in_force".into()), Some(&"enforced".into())));
+        }
+    }
+}
+
 struct Rounds {
     chance: Chance,
     engineers: Vec<(&'static str, Engineer)>,
@@ -322,6 +342,7 @@ struct Rounds {
     /// When each certificate was revoked, as it was after its round.
     revoked: BTreeMap<u64, u64>,
     ended: BTreeSet<String>,
+    orders: BTreeSet<String>,
 }
 
 impl Rounds {
@@ -346,6 +367,8 @@ impl Rounds {
         for ((child, session), opened) in orders.into_iter().zip(&mut sessions).zip(&names) {
             let shown = enforced(ground, child, session, opened);
             was_applied_once(ground, &shown, session, opened);
+            let order = shown["order"]["id"].as_str().unwrap();
+            self.orders.insert(order.to_owned());
         }
         ground.stage.services.agent_is_ready().unwrap();
         ground.stage.services.check().unwrap();
@@ -379,6 +402,7 @@ fn every_order_is_carried_out_once_whoever_is_killed_and_whenever() {
         version: krl(&ground).0,
         revoked: BTreeMap::new(),
         ended: BTreeSet::new(),
+        orders: BTreeSet::new(),
     };
     let mut neighbour = arrives(&alice, "alice", 0).unwrap();
     let started = Instant::now();
@@ -397,4 +421,5 @@ fn every_order_is_carried_out_once_whoever_is_killed_and_whenever() {
     let holdings = completeness::settle(&ground.stage).unwrap();
     assert_eq!(holdings.gaps(), [], "the kernel delivered every event");
     each_ended_once(&ground, &rounds.ended);
+    each_entered_once(&ground, &rounds.orders);
 }

@@ -105,7 +105,8 @@ impl Redactor {
             | Action::Impaired { .. }
             | Action::AgentStarted { .. }
             | Action::Read { .. }
-            | Action::Removed { .. } => 0,
+            | Action::Removed { .. }
+            | Action::Order { .. } => 0,
         }
     }
 

@@ -170,7 +170,8 @@ fn object(action: &Action) -> String {
         | Action::Gap { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => String::new(),
+        | Action::Removed { .. }
+        | Action::Order { .. } => String::new(),
     }
 }
 

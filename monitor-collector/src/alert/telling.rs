@@ -182,6 +182,7 @@ fn deed(event: &Event, owner: &Owner, sees: &impl Fn(&TenantId) -> bool) -> Stri
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => what,
+        | Action::Removed { .. }
+        | Action::Order { .. } => what,
     }
 }

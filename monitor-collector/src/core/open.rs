@@ -102,6 +102,7 @@ impl Core {
             retention: config.retention.clone(),
             name: config.name.clone(),
             said: Vec::new(),
+            entering: Vec::new(),
             voices: BTreeMap::new(),
             _lock: lock,
         };
@@ -109,6 +110,7 @@ impl Core {
         core.recall_held()?;
         let mut readers = readers(config, &home)?;
         core.remember(&mut readers)?;
+        core.recall_said(&readers)?;
         core.make_good(&readers)?;
         drop(readers);
         core.take_files(&config.grants)?;

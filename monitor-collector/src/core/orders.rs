@@ -261,6 +261,7 @@ impl Core {
     }
 
     pub(super) fn put_order(&mut self, order: Order) -> Result<(), CoreError> {
+        self.enter_order(&order)?;
         self.state.put_order(&order)?;
         if let Some(book) = &mut self.book {
             book.note(&order);

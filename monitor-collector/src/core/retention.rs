@@ -67,7 +67,7 @@ impl Core {
                 contract,
                 held_back,
             };
-            self.say([Said::of(tenant.clone(), action)]);
+            self.say([Said::of(tenant.clone(), action, self.clock.now())]);
         }
         let next = swept.next.map(|first| Place { tenant, first });
         Ok(next.or(after))

@@ -3,38 +3,56 @@
 //! In: what is said, and of which ledger. Out: events with numbers of the
 //! ledger's own stream, stored with the next group. Loss: none: what is said
 //! gets its number once and keeps it, so that a group that was stored in part
-//! can be said again whole. Nothing follows from these events: no alert, no
+//! can be said again whole; what belongs to a change of the state is kept there,
+//! without a number, until its ledger has it on disk. Nothing follows from these events: no alert, no
 //! session, no use of a grant.
 
 use std::collections::btree_map::Entry as MapEntry;
 
 use monitor_model::{
+    clock::UnixNs,
     event::{Action, Attribution, Event, Lineage},
-    id::{EventId, TenantId},
+    id::{EventId, Source, TenantId},
 };
 
 use super::{Core, CoreError, Stored};
-use crate::dedupe::{Intervals, Stream};
+use crate::{
+    dedupe::{Intervals, Stream},
+    ledger::{
+        Entry,
+        read::{Filter, Reader, Span},
+    },
+};
+
+/// Entries that are looked at together.
+const PAGE: u32 = 1_000;
 
 /// Something that the collector says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// Whose ledger it concerns; one that is not there is the provider's.
     pub ledger: TenantId,
-    /// What: a read or a removal.
+    /// What: a read, a removal, or what became of an order.
     pub action: Action,
+    /// When.
+    pub at: UnixNs,
     /// Its name, once [`Core::name`] gave one.
     pub id: Option<EventId>,
+    /// Its row in the state, where it is kept there until it is on disk in its
+    /// ledger.
+    pub row: Option<u64>,
 }
 
 impl Said {
     /// Of a tenant's ledger, not named yet.
     #[must_use]
-    pub const fn of(ledger: TenantId, action: Action) -> Self {
+    pub const fn of(ledger: TenantId, action: Action, at: UnixNs) -> Self {
         Self {
             ledger,
             action,
+            at,
             id: None,
+            row: None,
         }
     }
 }
@@ -89,7 +107,8 @@ impl Core {
         let mut said = std::mem::take(&mut self.said);
         self.name(&mut said)?;
         for said in said {
-            let Some(event) = self.event_of(said) else {
+            self.entering.extend(said.row);
+            let Some(event) = event_of(said) else {
                 continue;
             };
             let event_bytes = monitor_proto::encode_event(&event);
@@ -97,6 +116,46 @@ impl Core {
                 Some(entry) => stored.entries.push(entry),
                 None => stored.duplicates += 1,
             }
+        }
+        Ok(())
+    }
+
+    /// Whether something is to be said that no ledger holds.
+    #[must_use]
+    pub const fn has_to_say(&self) -> bool {
+        !self.said.is_empty()
+    }
+
+    /// Keeps something in the state, and says it with the next group: it is said
+    /// once if what it is about is ever on disk.
+    pub(super) fn keep_said(&mut self, mut said: Said) -> Result<(), CoreError> {
+        said.row = Some(self.state.keep_said(&said, self.stamp)?);
+        self.said.push(said);
+        Ok(())
+    }
+
+    /// Takes back what the state keeps, but for what the ledgers have: a stop
+    /// came between the two.
+    pub(super) fn recall_said(&mut self, readers: &[Reader]) -> Result<(), CoreError> {
+        let kept = self.state.said()?;
+        for (after, said) in kept {
+            let of = |id: &TenantId| readers.iter().find(|reader| reader.tenant() == id);
+            let reader = of(&said.ledger).or_else(|| of(&TenantId::provider()));
+            if let (Some(reader), Some(row)) = (reader, said.row)
+                && is_stored(reader, (after, self.stamp), &said)?
+            {
+                self.state.remove_said(row)?;
+            } else {
+                self.said.push(said);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what the ledgers have on disk now.
+    pub(super) fn forget_said(&mut self) -> Result<(), CoreError> {
+        for row in std::mem::take(&mut self.entering) {
+            self.state.remove_said(row)?;
         }
         Ok(())
     }
@@ -129,24 +188,59 @@ impl Core {
             }
         }
     }
+}
 
-    fn event_of(&self, said: Said) -> Option<Event> {
-        let Said { ledger, action, id } = said;
-        Some(Event {
-            id: id?,
-            at: self.clock.now(),
-            boot_ns: 0,
-            process: None,
-            attribution: Attribution {
-                session: None,
-                principal: None,
-                tenant: Some(ledger),
-                grants: Vec::new(),
-                lineage: Lineage::Unattributed,
-                reason: None,
-                way: Vec::new(),
-            },
-            action,
-        })
+/// Whether a ledger holds what was said, between two places.
+fn is_stored(
+    reader: &Reader,
+    (mut after, up_to): (UnixNs, UnixNs),
+    said: &Said,
+) -> Result<bool, CoreError> {
+    let filter = Filter {
+        kinds: vec![said.action.kind()],
+        ..Filter::default()
+    };
+    let is_it = |entry: &Entry| {
+        let event = &entry.judged.event;
+        event.id.source == Source::Collector && event.at == said.at && event.action == said.action
+    };
+    while after < up_to {
+        let span = Span {
+            after,
+            up_to,
+            limit: PAGE,
+        };
+        let (entries, seen) = reader.page(span, &filter)?;
+        if entries.iter().any(is_it) {
+            return Ok(true);
+        }
+        after = seen;
     }
+    Ok(false)
+}
+
+fn event_of(said: Said) -> Option<Event> {
+    let Said {
+        ledger,
+        action,
+        at,
+        id,
+        row: _,
+    } = said;
+    Some(Event {
+        id: id?,
+        at,
+        boot_ns: 0,
+        process: None,
+        attribution: Attribution {
+            session: None,
+            principal: None,
+            tenant: Some(ledger),
+            grants: Vec::new(),
+            lineage: Lineage::Unattributed,
+            reason: None,
+            way: Vec::new(),
+        },
+        action,
+    })
 }

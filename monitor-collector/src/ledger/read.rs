@@ -104,6 +104,12 @@ impl Reader {
         })
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
     /// What its digests are blinded with.
     pub(super) const fn blinding(&self) -> &Blinding {
         self.secrets.blinding()

@@ -277,7 +277,8 @@ impl Sight {
             | Action::Gap { .. }
             | Action::Impaired { .. }
             | Action::AgentStarted { .. }
-            | Action::Removed { .. } => {}
+            | Action::Removed { .. }
+            | Action::Order { .. } => {}
         }
     }
 

@@ -147,7 +147,8 @@ pub fn facts(event: &Event) -> Vec<Fact> {
         | Action::Contained { .. }
         | Action::Gap { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => [None, None],
+        | Action::Removed { .. }
+        | Action::Order { .. } => [None, None],
     };
     found.into_iter().flatten().collect()
 }

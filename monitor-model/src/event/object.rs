@@ -76,7 +76,8 @@ pub fn objects(event: &Event) -> Vec<Cow<'_, [u8]>> {
         | Action::Gap { .. }
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
-        | Action::Removed { .. } => Vec::new(),
+        | Action::Removed { .. }
+        | Action::Order { .. } => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use monitor_model::{
     id::{AlertId, OrderId, SessionId},
     revocation::{
         Affected, Cause, Mode, Order, Outcome, Published, Refused, Revoked, Target, Times,
+        entry::OrderEntry,
         life::{Asks, OrderStep, Standing, State},
     },
 };
@@ -188,6 +189,73 @@ impl TryFrom<v1::OrderStep> for OrderStep {
             by,
             note,
             at: UnixNs(at_unix_ns),
+        })
+    }
+}
+
+impl From<&OrderEntry> for v1::OrderEntry {
+    fn from(value: &OrderEntry) -> Self {
+        let OrderEntry {
+            order,
+            target,
+            mode,
+            state,
+            initiator,
+            reason,
+            alert,
+            step,
+            sessions,
+            more_sessions,
+            revoked,
+            more_revoked,
+        } = value;
+        Self {
+            order: order.to_bytes().to_vec(),
+            target: target.as_ref().map(Into::into),
+            mode: number::<v1::OrderMode, _>(*mode),
+            state: number::<v1::OrderState, _>(*state),
+            initiator: initiator.clone(),
+            reason: reason.clone(),
+            alert: alert.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
+            step: step.as_ref().map(Into::into),
+            sessions: sessions.iter().map(Into::into).collect(),
+            more_sessions: *more_sessions,
+            revoked: revoked.iter().map(Into::into).collect(),
+            more_revoked: *more_revoked,
+        }
+    }
+}
+
+impl TryFrom<v1::OrderEntry> for OrderEntry {
+    type Error = InvalidMessage;
+    fn try_from(value: v1::OrderEntry) -> Result<Self, InvalidMessage> {
+        let v1::OrderEntry {
+            order,
+            target,
+            mode,
+            state,
+            initiator,
+            reason,
+            alert,
+            step,
+            sessions,
+            more_sessions,
+            revoked,
+            more_revoked,
+        } = value;
+        Ok(Self {
+            order: id("order.order", &order, OrderId::from_slice)?,
+            target: target.map(TryInto::try_into).transpose()?,
+            mode: meaning::<v1::OrderMode, _>("order.mode", mode)?,
+            state: meaning::<v1::OrderState, _>("order.state", state)?,
+            initiator,
+            reason,
+            alert: id_opt("order.alert", &alert, AlertId::from_slice)?,
+            step: step.map(TryInto::try_into).transpose()?,
+            sessions: all(sessions)?,
+            more_sessions,
+            revoked: all(revoked)?,
+            more_revoked,
         })
     }
 }

@@ -25,6 +25,7 @@ use monitor_model::{
     policy::{Admission, Terms},
     revocation::{
         Affected, Cause, Mode, Order, Outcome, Published, Refused, Revoked, Target, Times,
+        entry::OrderEntry,
         life::{Asks, OrderStep, Standing, State},
     },
     session::{Credential, Session, SessionState},
@@ -394,6 +395,17 @@ fn collector_actions() -> Vec<Action> {
             contract: "kept for 400 days".into(),
             held_back: 3,
         },
+        Action::Order {
+            entry: Box::new(order_entry()),
+        },
+        Action::Order {
+            entry: Box::new(OrderEntry {
+                target: None,
+                alert: None,
+                step: None,
+                ..order_entry()
+            }),
+        },
     ]
 }
 
@@ -662,6 +674,59 @@ fn alerts_survive() {
     assert!(error.contains("alert.events is 17; at most 16"), "{error}");
 }
 
+fn affected() -> Affected {
+    Affected {
+        session: session_id(),
+        host: AgentName::new("jump-1").unwrap(),
+        principal: None,
+        tenant: Some(TenantId::new("acme").unwrap()),
+        serial: Some(4),
+        grants: vec![],
+        gone_at: Some(AT),
+        killed: 2,
+        frozen_at: Some(UnixNs(3)),
+        frozen: 5,
+        closed: 6,
+        left: 7,
+        released_at: Some(UnixNs(8)),
+    }
+}
+
+fn proposed() -> OrderStep {
+    OrderStep {
+        to: Standing::Proposed,
+        by: "soc/eve".into(),
+        note: "x".into(),
+        at: AT,
+    }
+}
+
+fn revoked() -> Revoked {
+    Revoked {
+        serial: Some(4),
+        grant: None,
+        outcome: Outcome::Revoked,
+        at: AT,
+    }
+}
+
+fn order_entry() -> OrderEntry {
+    OrderEntry {
+        order: OrderId::from_parts(AT, 1),
+        target: Some(Target::Serial(4)),
+        mode: Mode::Freeze,
+        state: State::Failed,
+        initiator: "rule x".into(),
+        reason: "y".into(),
+        alert: Some(AlertId::from_parts(AT, 1)),
+        step: Some(proposed()),
+        sessions: vec![affected()],
+        more_sessions: 3,
+        revoked: vec![revoked()],
+        more_revoked: u64::MAX,
+    }
+}
+
 #[test]
 fn orders_survive() {
     let targets = [
@@ -682,29 +747,10 @@ fn orders_survive() {
                 event: Some(id()),
                 initiator: "policy".into(),
             },
-            sessions: vec![Affected {
-                session: session_id(),
-                host: AgentName::new("jump-1").unwrap(),
-                principal: None,
-                tenant: Some(TenantId::new("acme").unwrap()),
-                serial: Some(4),
-                grants: vec![],
-                gone_at: Some(AT),
-                killed: 2,
-                frozen_at: Some(UnixNs(3)),
-                frozen: 5,
-                closed: 6,
-                left: 7,
-                released_at: Some(UnixNs(8)),
-            }],
+            sessions: vec![affected()],
             mode: Mode::Freeze,
             asks: Some(Asks::Bulk),
-            steps: vec![OrderStep {
-                to: Standing::Proposed,
-                by: "soc/eve".into(),
-                note: "x".into(),
-                at: AT,
-            }],
+            steps: vec![proposed()],
             not_after: Some(AT),
             due: Some(UnixNs(11)),
             supersedes: vec![OrderId::from_parts(AT, 2)],
@@ -717,12 +763,7 @@ fn orders_survive() {
                 host: AgentName::new("jump-1").unwrap(),
                 at: AT,
             }],
-            revoked: vec![Revoked {
-                serial: Some(4),
-                grant: None,
-                outcome: Outcome::Revoked,
-                at: AT,
-            }],
+            revoked: vec![revoked()],
             attempts: 2,
             last_error: "x".into(),
             times: Times {

@@ -252,7 +252,8 @@ fn refused(event: &Event) -> Option<bool> {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => None,
+        | Action::Removed { .. }
+        | Action::Order { .. } => None,
     }
 }
 

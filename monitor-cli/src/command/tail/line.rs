@@ -275,7 +275,7 @@ fn what_tone(action: &Action) -> Tone {
         | Action::Memory { .. }
         | Action::Signal { .. }
         | Action::Host { .. } => Tone::Doubtful,
-        Action::LoginRefused { .. } | Action::Contained { .. } => Tone::Bad,
+        Action::LoginRefused { .. } | Action::Contained { .. } | Action::Order { .. } => Tone::Bad,
         Action::Fork { .. } | Action::Exit { .. } => Tone::Dim,
         Action::Exec { .. }
         | Action::Connect { .. }

@@ -72,7 +72,8 @@ pub(crate) fn shown(event: &Event) -> Option<Shown> {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => return None,
+        | Action::Removed { .. }
+        | Action::Order { .. } => return None,
     }
     if let Some(process) = &event.process {
         shown.event.insert("ProcessId", i64::from(process.pid));

@@ -18,7 +18,7 @@ fn numbers(tenants: &[&str], from: u64) -> Vec<Event> {
 fn stored(core: &mut Core, events: &[Event]) -> usize {
     let (stored, _) = settled(core, vec![batch(events)]);
     core.publish().unwrap();
-    stored.entries.len()
+    of_hosts(stored).len()
 }
 
 proptest! {
@@ -37,7 +37,7 @@ proptest! {
             let tenant = if of_acme { "acme" } else { "globex" };
             let events: Vec<Event> = (from..from + many).map(|n| read(n, tenant)).collect();
             let fresh = (from..from + many).filter(|number| sent.insert(*number)).count();
-            let entries = settled(&mut core, vec![batch(&events)]).0.entries;
+            let entries = of_hosts(settled(&mut core, vec![batch(&events)]).0);
             prop_assert_eq!(entries.len(), fresh);
             match then {
                 // Ends before anything that followed is on disk.
@@ -59,8 +59,7 @@ proptest! {
             }
         }
         drop(core);
-        let data = config(folder.path()).data_dir;
-        let kept = whole(&data, "acme") + whole(&data, "globex");
+        let kept = kept(folder.path(), "acme") + kept(folder.path(), "globex");
         prop_assert_eq!(usize::try_from(kept).unwrap(), sent.len());
     }
 }

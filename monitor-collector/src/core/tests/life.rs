@@ -594,6 +594,8 @@ fn act(core: Core, act: &Act, number: u64, folder: &Path) -> Core {
             take(&mut core, &[event]);
         }
         Act::Crash => {
+            // The ledgers have what was said, and the state does not know it.
+            settled(&mut core, Vec::new());
             drop(core);
             return open(folder);
         }
@@ -662,5 +664,9 @@ proptest! {
             let after = (core.orders.clone(), core.denied.clone(), core.tables().commands.clone());
             prop_assert_eq!(before, after);
         }
+        while core.has_to_say() {
+            take(&mut core, &[]);
+        }
+        super::entered::tells_all(&core, folder.path())?;
     }
 }

@@ -46,8 +46,8 @@ fn other_events_under_known_numbers_are_kept_aside_and_told_once() {
     assert_eq!(sent(&mut core, &other[2..4]), 0);
     assert_eq!(set_aside(&core), 4);
     drop(core);
-    let data = config(folder.path()).data_dir;
-    assert_eq!((whole(&data, "acme"), whole(&data, "globex")), (8, 1));
+    let both = (kept(folder.path(), "acme"), kept(folder.path(), "globex"));
+    assert_eq!(both, (8, 1));
     let told = alerts(folder.path());
     assert!(
         told.iter()

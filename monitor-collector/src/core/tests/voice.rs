@@ -22,7 +22,7 @@ fn removed(ledger: &str, first: u64) -> Said {
         contract: "400 days".into(),
         held_back: 0,
     };
-    Said::of(ledger.parse().unwrap(), action)
+    Said::of(ledger.parse().unwrap(), action, BASE)
 }
 
 fn read_by(ledger: &str, name: &str) -> Said {
@@ -41,7 +41,7 @@ fn read_by(ledger: &str, name: &str) -> Said {
         times: 1,
         items: None,
     };
-    Said::of(ledger.parse().unwrap(), action)
+    Said::of(ledger.parse().unwrap(), action, BASE)
 }
 
 /// Stores what is said, and lets follow.
@@ -60,7 +60,7 @@ fn readers(folder: &Path) -> Vec<Reader> {
 }
 
 /// Numbers that the collector gave out, by ledger and in stored order.
-fn numbers(folder: &Path) -> Vec<Vec<u64>> {
+pub(super) fn numbers(folder: &Path) -> Vec<Vec<u64>> {
     let of = |reader: &Reader| {
         let everything = Span {
             after: UnixNs(0),

@@ -99,7 +99,15 @@ impl Pool {
             people: texts(&[
                 "alice", "bob", "carol", "dave", "zq7carl", "zq7zoe", "x y", "",
             ]),
-            hosts: texts(&["jump-1", "jump-2", "zq7host", "jump-9", "a b", ""]),
+            hosts: texts(&[
+                "jump-1",
+                "jump-2",
+                "zq7host",
+                "collector",
+                "jump-9",
+                "a b",
+                "",
+            ]),
             sessions: (0..6).map(|n| session_id(n).to_bytes().to_vec()).collect(),
             alerts: vec![vec![1; 16], vec![2; 3], Vec::new()],
             events: Vec::new(),
@@ -125,7 +133,10 @@ impl Pool {
         let found = world.edge.search(of(&soc, asked)).await.unwrap();
         for event in found.into_inner().events {
             let event = v1::Event::decode(event.event.as_slice()).unwrap();
-            self.events.extend(event.id);
+            self.events.extend(event.id.map(|mut id| {
+                id.boot = world.neutral(&id.boot);
+                id
+            }));
         }
         let asked = ListAlertsRequest {
             page_size: 1_000,
@@ -423,8 +434,15 @@ impl Question {
     /// Asks a world, as somebody.
     pub(super) async fn ask(&self, world: &World, who: &Identity) -> Answer {
         match self.answered(world, who).await {
-            Ok((parts, tokens)) => Answer::Given { parts, tokens },
-            Err(status) => Answer::Refused(status.code(), status.message().to_owned()),
+            Ok((parts, tokens)) => Answer::Given {
+                parts: parts.iter().map(|part| world.neutral(part)).collect(),
+                tokens,
+            },
+            Err(status) => {
+                let words = world.neutral(status.message().as_bytes());
+                let words = String::from_utf8(words).unwrap();
+                Answer::Refused(status.code(), words)
+            }
         }
     }
 
@@ -504,7 +522,10 @@ impl Question {
                 }
                 Ok(paged(&found, |found| &found.next_page_token))
             }
-            Self::Explain(asked) => {
+            Self::Explain(mut asked) => {
+                if let Some(id) = &mut asked.id {
+                    world.own(&mut id.boot);
+                }
                 let mut found = world.edge.explain(of(who, asked)).await?;
                 let answer = found.get_mut();
                 let version = &world.policy_version;

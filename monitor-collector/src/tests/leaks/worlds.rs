@@ -17,7 +17,7 @@ use monitor_model::{
         LocalAddress, MemoryAccess, NoSession, Operation, ProcessRef, Protocol, Receipt, Step,
     },
     grant::GrantKind,
-    id::{EventId, OrderId, SessionId},
+    id::{BootId, EventId, OrderId, SessionId},
     revocation::{Cause, Mode, Target},
     session::Credential,
 };
@@ -31,6 +31,7 @@ use crate::{
     config::Config,
     core::{Batch, Core, alerts::Handling, orders::Wanted},
     ingest::agents::Agents,
+    ledger::Ledger,
     reads::{COUNTED_MAX, Reads},
     service::{Edge, Seats, cursor::Seal, reads::Counted},
     state::read::{AlertFilter, StateReader},
@@ -85,6 +86,9 @@ pub(super) struct World {
     pub(super) edge: Edge,
     pub(super) auditor: Identity,
     pub(super) policy_version: String,
+    /// The boot of the collector's own stream in each ledger, which follows from the
+    /// ledger's secret, and what stands for it in questions and answers.
+    voices: Vec<(BootId, BootId)>,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
 }
@@ -122,9 +126,14 @@ impl World {
                 play.more_of_other(other);
             }
         }
+        // What became of the orders is in the ledgers before anybody asks.
+        while play.core.has_to_say() {
+            play.store(Vec::new());
+        }
         play.core.seal().unwrap();
         let Play { core, clock, .. } = play;
         drop(core);
+        let voices = voices(&config);
         clock.0.store(at_seconds(LATER).0, Ordering::Relaxed);
         let stop = CancellationToken::new();
         let (config, told) = (Arc::new(config), clock.clone());
@@ -149,6 +158,7 @@ impl World {
             edge,
             auditor: "monitor://auditor/eve?tenant=acme".parse().unwrap(),
             policy_version,
+            voices,
             stop,
             _folder: folder,
         }
@@ -156,6 +166,25 @@ impl World {
 }
 
 impl World {
+    /// With what stands for the ledgers' own, in place of it.
+    pub(super) fn neutral(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for (own, neutral) in &self.voices {
+            bytes = replaced(&bytes, &own.to_bytes(), &neutral.to_bytes());
+            let (own, neutral) = (own.to_string(), neutral.to_string());
+            bytes = replaced(&bytes, own.as_bytes(), neutral.as_bytes());
+        }
+        bytes
+    }
+
+    /// The boot that is meant here.
+    pub(super) fn own(&self, boot: &mut Vec<u8>) {
+        let mut voices = self.voices.iter();
+        if let Some((own, _)) = voices.find(|(_, neutral)| neutral.to_bytes() == **boot) {
+            *boot = own.to_bytes().to_vec();
+        }
+    }
+
     /// The alerts in a tenant's ledger, as somebody sees them.
     pub(super) async fn alerts_of(&self, who: &Identity, tenant: &str) -> Vec<v1::Alert> {
         let mut request = Request::new(v1::ListAlertsRequest {
@@ -166,6 +195,31 @@ impl World {
         let found = self.edge.list_alerts(request).await.unwrap();
         found.into_inner().alerts
     }
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    while let Some(at) = bytes.windows(from.len()).position(|part| part == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
+}
+
+fn voices(config: &Config) -> Vec<(BootId, BootId)> {
+    let home = config.home().unwrap();
+    let tenants = config.terms.tenants.iter();
+    let voice = |tenant: &monitor_model::tenant::Tenant| {
+        let ledger = Ledger::open(&home, &tenant.id, None).unwrap();
+        let neutral = match tenant.id.as_str() {
+            "acme" => 1,
+            "provider" => 2,
+            _ => 3,
+        };
+        let own = ledger.voice(&config.name).boot;
+        (own, BootId::from_parts(UnixNs(1_000_000), neutral))
+    };
+    tenants.map(voice).collect()
 }
 
 fn config(folder: &Path, story: &Story) -> Config {
@@ -387,7 +441,11 @@ impl Play {
             events,
             aside: Vec::new(),
         };
-        let stored = self.core.take_in(vec![batch]).unwrap();
+        self.store(vec![batch]);
+    }
+
+    fn store(&mut self, batches: Vec<Batch>) {
+        let stored = self.core.take_in(batches).unwrap();
         self.core.settle(&stored.entries).unwrap();
         self.core.publish().unwrap();
     }
@@ -512,12 +570,12 @@ impl Play {
             target,
             mode: Mode::Kill,
             not_after: None,
-            author: "soc/zq7boss".into(),
+            author: "soc/boss".into(),
             cause: Cause {
                 text: "zq7 wants it".into(),
                 alert: None,
                 event: None,
-                initiator: "zq7boss".into(),
+                initiator: "boss".into(),
             },
             kernel_event: None,
             alert: None,

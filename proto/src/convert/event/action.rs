@@ -99,7 +99,9 @@ impl From<&Action> for v1::event::Action {
             Action::Gap { .. } | Action::Impaired { .. } | Action::AgentStarted { .. } => {
                 about_agent(value)
             }
-            Action::Read { .. } | Action::Removed { .. } => collector::message(value),
+            Action::Read { .. } | Action::Removed { .. } | Action::Order { .. } => {
+                collector::message(value)
+            }
         }
     }
 }
@@ -170,7 +172,8 @@ fn about_session(value: &Action) -> v1::event::Action {
         | Action::Signal { .. }
         | Action::Host { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => value.into(),
+        | Action::Removed { .. }
+        | Action::Order { .. } => value.into(),
     }
 }
 
@@ -231,7 +234,8 @@ fn about_agent(value: &Action) -> v1::event::Action {
         | Action::Signal { .. }
         | Action::Host { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => value.into(),
+        | Action::Removed { .. }
+        | Action::Order { .. } => value.into(),
     }
 }
 
@@ -345,6 +349,9 @@ impl TryFrom<v1::event::Action> for Action {
             },
             Message::Read(read) => read.try_into()?,
             Message::Removed(removed) => removed.try_into()?,
+            Message::Order(entry) => Self::Order {
+                entry: Box::new(entry.try_into()?),
+            },
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What the collector says of itself.
+//! What the collector says of itself, and of orders.
 
 use monitor_model::{
     clock::UnixNs,
@@ -13,7 +13,7 @@ use crate::{
     v1,
 };
 
-/// Reads and removals.
+/// Reads, removals and orders.
 pub(super) fn message(value: &Action) -> v1::event::Action {
     use v1::event::Action as Message;
     match value {
@@ -51,6 +51,7 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
             contract: contract.clone(),
             held_back: *held_back,
         }),
+        Action::Order { entry } => Message::Order(entry.as_ref().into()),
         Action::Exec { .. }
         | Action::Fork { .. }
         | Action::Exit { .. }

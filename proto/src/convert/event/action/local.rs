@@ -135,7 +135,8 @@ pub(super) fn message(value: &Action) -> v1::event::Action {
         | Action::Impaired { .. }
         | Action::AgentStarted { .. }
         | Action::Read { .. }
-        | Action::Removed { .. } => value.into(),
+        | Action::Removed { .. }
+        | Action::Order { .. } => value.into(),
     }
 }
 
