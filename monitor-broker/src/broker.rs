@@ -66,6 +66,8 @@ pub struct Broker {
     list: Mutex<Option<Arc<RevocationList>>>,
     /// What the file looked like when it was last found right.
     right: Mutex<Option<watch::Stamp>>,
+    /// What was found in its place and could not be put right.
+    stuck: Mutex<Option<watch::Found>>,
     _lock: File,
 }
 
@@ -98,6 +100,7 @@ impl Broker {
             publishing: Mutex::new(()),
             list: Mutex::new(None),
             right: Mutex::new(None),
+            stuck: Mutex::new(None),
             _lock: lock,
         };
         broker.check_list()?;
@@ -122,6 +125,7 @@ impl Broker {
             Err(FileError::Missing { .. }) => {
                 if state.serial_last > 0 {
                     error!(%path, "The revocation list is missing: every login was refused; it is written again.");
+                    self.note_at_start(state.version, watch::Found::Nothing)?;
                 }
                 return Ok(self.store.renumber_list(0)?);
             }
@@ -134,6 +138,7 @@ impl Broker {
             Err(FileError::Content { source, .. }) => {
                 let serials = state.serials.count();
                 error!(%path, %source, serials, "The revocation list was broken, so that revoked certificates may have opened logins; it is written again.");
+                self.note_at_start(state.version, watch::Found::NoList)?;
                 return Ok(self.store.renumber_list(0)?);
             }
             Err(error) => return Err(error.into()),
@@ -155,11 +160,21 @@ impl Broker {
                 serial_last: state.serial_last,
             });
         }
+        if found.version < state.version && state.is_published {
+            let number = found.version;
+            self.note_at_start(state.version, watch::Found::Other { number })?;
+        }
         if found.version > state.version || state.is_published && found.serials != state.serials {
             info!(%path, version = found.version, "The revocation list on disk is not the current one; it is written again.");
             self.store.renumber_list(found.version)?;
         }
         Ok(())
+    }
+
+    /// Keeps for the collector what a start found in the list's place.
+    fn note_at_start(&self, number: u64, found: watch::Found) -> Result<(), StoreError> {
+        let found = format!("{found}, when the broker started; it is put right");
+        self.note_change(number, found)
     }
 
     /// Puts the list in place if the one there is not the current one.

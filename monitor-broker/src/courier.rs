@@ -157,6 +157,7 @@ impl Courier {
             .into_iter()
             .any(|told| u32::try_from(told).is_ok_and(|told| told >= crate::store::PENDING_MAX));
         let mut failed = self.lists.put(self.broker.list()).await.err();
+        failed = self.tell_changes().await.err().or(failed);
         for ending in &endings {
             match self.tell_ending(ending.id).await {
                 Ok(_) | Err(CourierError::Refused { .. }) => {}
@@ -177,6 +178,17 @@ impl Courier {
             }),
             None => Ok(more),
         }
+    }
+
+    /// Tells what somebody else made of the list's file.
+    async fn tell_changes(&self) -> Result<(), CourierError> {
+        let broker = Arc::clone(&self.broker);
+        for change in blocking(move || broker.store().changes_pending()).await?? {
+            self.lists.tell(&change).await?;
+            let broker = Arc::clone(&self.broker);
+            blocking(move || broker.store().confirm_change(change.at)).await??;
+        }
+        Ok(())
     }
 
     /// Brings the collector up to date on one grant.

@@ -197,7 +197,7 @@ impl Bound {
             ended = server => ended.map_err(transport),
             () = self.courier.run() => Ok(()),
             () = watching => Ok(()),
-            () = watch::run(&self.broker) => Ok(()),
+            () = watch::run(&self.broker, || self.courier.wake()) => Ok(()),
             () = late => {
                 warn!(seconds = DRAIN_MAX.as_secs(), "Some connections did not end in time and are cut.");
                 Ok(())

@@ -21,10 +21,12 @@ use rusqlite::Connection;
 use crate::krl::SerialSet;
 
 mod certificates;
+mod changes;
 mod endings;
 mod grants;
 mod orders;
 
+pub use changes::{CHANGES_MAX, ListChange};
 pub use endings::{Ending, Subject};
 pub use orders::{Answer, Given, RevokeOrder};
 
@@ -90,6 +92,10 @@ CREATE TABLE IF NOT EXISTS endings (
     told_at INTEGER,
     refused TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS endings_untold ON endings (at) WHERE told_at IS NULL;
+CREATE TABLE IF NOT EXISTS list_changes (
+    at INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL,
+    found TEXT NOT NULL);
 ";
 
 /// Why the store refuses or fails.

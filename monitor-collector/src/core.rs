@@ -37,7 +37,7 @@ use std::{
 
 use monitor_model::{
     clock::{Clock, UnixNs},
-    event::{Action, Event},
+    event::{Action, Event, Kind},
     host::Host,
     id::{AgentName, OrderId, Source, TenantId},
     judge::{World, judge},
@@ -254,6 +254,11 @@ impl Core {
         let mut raised = Vec::new();
         for entry in entries {
             if entry.judged.event.id.source == Source::Collector {
+                // Nothing follows from what it says itself, but for rules from what
+                // happened to a broker's list.
+                if entry.judged.event.action.kind() == Kind::Host {
+                    raised.extend(self.follow_alert(entry)?.into_iter().map(Arc::new));
+                }
                 continue;
             }
             self.follow_session(entry)?;

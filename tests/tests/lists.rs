@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use monitor_tests::engineer::{Engineer, Grant};
+use monitor_tests::facts::Fact;
 use monitor_tests::poll;
 use monitor_tests::stage::{ACCOUNT, config};
 use monitor_tests::test_stage::{self, TestStage};
@@ -15,6 +16,16 @@ use serde_json::Value;
 
 /// Longest wait for what takes milliseconds, or a second.
 const SOON: Duration = Duration::from_secs(30);
+
+/// The rule for changed lists, as it comes with the collector.
+const RULE: &str = r#"
+[[rule]]
+id = "list-changed"
+facts = ["list_changed"]
+severity = "high"
+technique = "T1685"
+response = "notify"
+"#;
 
 fn monitorctl(ground: &TestStage, arguments: &[&str]) -> Value {
     config::monitorctl_json(&ground.stage.folder, arguments.iter().copied()).unwrap()
@@ -113,16 +124,71 @@ fn is_put_right(ground: &TestStage) {
     .unwrap();
 }
 
-/// Waits for the event that says how the list was found.
-fn is_told_as(ground: &TestStage, found: &str) {
+/// Waits for the event that says how a list was found.
+fn change(ground: &TestStage, found: &str) -> Fact {
     let told = ground.facts.wait("the change told", SOON, |fact| {
         fact.is_event("host")
             && fact.text("/event/action/change") == "revocation_list"
             && fact.text("/event/action/detail").contains(found)
     });
-    let path = told.unwrap().text("/event/action/path/text").to_owned();
+    told.unwrap()
+}
+
+/// Waits for the event that says how the host's list was found.
+fn is_told_as(ground: &TestStage, found: &str) {
+    let told = change(ground, found);
+    let path = told.text("/event/action/path/text").to_owned();
     let host_krl = ground.stage.folder.host_krl();
     assert_eq!(path, host_krl.to_string_lossy());
+}
+
+#[test]
+fn whoever_changes_the_brokers_own_list_is_an_alert_though_the_collector_was_away() {
+    let Some(mut ground) = test_stage::whole("listsbroker").unwrap() else {
+        return;
+    };
+    let krl = ground.stage.folder.krl();
+    let right = fs::read(&krl).unwrap();
+    assert!(!right.is_empty());
+    let is_right = || {
+        let is_it = || fs::read(&krl).is_ok_and(|found| found == right);
+        poll::until_true("the broker's list put right", SOON, is_it).unwrap();
+    };
+    fs::write(&krl, "").unwrap();
+    is_right();
+    change(&ground, "of broker");
+    // Nobody to tell it to, and the broker is killed before there is.
+    ground.stage.services.kill("monitor-collector").unwrap();
+    let config = ground.stage.folder.at("collector.toml");
+    let before = fs::read_to_string(&config).unwrap();
+    fs::write(&config, before + RULE).unwrap();
+    fs::remove_file(&krl).unwrap();
+    is_right();
+    ground.stage.services.kill("monitor-broker").unwrap();
+    ground.stage.services.start_broker().unwrap();
+    ground.stage.services.start_collector().unwrap();
+    change(
+        &ground,
+        "found nothing: sshd refused everybody; it is put right",
+    );
+    // While the broker is away, too.
+    ground.stage.services.kill("monitor-broker").unwrap();
+    fs::write(&krl, "not a list, and long enough to be looked at as one").unwrap();
+    ground.stage.services.start_broker().unwrap();
+    change(
+        &ground,
+        "no list: sshd refused everybody, when the broker started",
+    );
+    assert!(fs::read(&krl).unwrap().starts_with(b"SSHKRL"));
+    let of_broker = ground.facts.all(|fact| {
+        fact.is_event("host") && fact.text("/event/action/detail").contains("of broker ")
+    });
+    assert_eq!(of_broker.len(), 3, "each once: {of_broker:#?}");
+    told(&ground, "the alert", &["alerts", "list"], |said| {
+        let said = said.to_string();
+        let is_it = said.contains("list-changed") && said.contains("of broker ");
+        is_it.then_some(())
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: a look every [`LOOK`]. Out: the list as this broker put it in place, back
 //! again where somebody else changed, replaced or removed it, and that in the
-//! log. What the file holds is read only when its inode says that it changed.
+//! log and, by what the store keeps, to the collector. What the file holds is read only when its inode says that it changed.
 //! Bound: one list. Loss: what was changed and changed back between two looks.
 
 use std::{
@@ -24,8 +24,11 @@ use crate::{
         FILE_BYTES_MAX, HEADER_BYTES,
         file::{self, MODE},
     },
+    store::{CHANGES_MAX, ListChange, StoreError},
 };
 
+/// Most bytes of words that the collector takes about a change.
+const FOUND_BYTES_MAX: usize = 256;
 /// How often it is looked.
 pub const LOOK: Duration = Duration::from_secs(1);
 
@@ -123,12 +126,48 @@ impl Broker {
             *right = None;
             error!(path = %self.krl.display(), %found, number = list.number,
                 "Somebody else changed the revocation list; it is put in place again.");
-            file::put(&self.krl, &list.bytes)?;
+            let put = file::put(&self.krl, &list.bytes);
+            self.note_found(list.number, found, put.as_ref().err())?;
+            put?;
             found
         };
         // Where a newer one is due, it follows at once.
         self.publish_pending()?;
         Ok(Some(found))
+    }
+}
+
+impl Broker {
+    /// Keeps for the collector what was found in the list's place; what cannot be
+    /// put right is told once, not at each look.
+    fn note_found(
+        &self,
+        number: u64,
+        found: Found,
+        failed: Option<&file::FileError>,
+    ) -> Result<(), RevokeError> {
+        let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        let was = std::mem::replace(&mut *stuck, failed.map(|_| found));
+        if failed.is_some() && was == Some(found) {
+            return Ok(());
+        }
+        let found = match failed {
+            None => format!("{found}; it is put right"),
+            Some(error) => shortened(format!("{found}; it could not be put right: {error}")),
+        };
+        Ok(self.note_change(number, found)?)
+    }
+
+    pub(super) fn note_change(&self, number: u64, found: String) -> Result<(), StoreError> {
+        let change = ListChange {
+            at: self.clock.now(),
+            number,
+            found,
+        };
+        if !self.store.note_change(&change)? {
+            error!(found = %change.found, most = CHANGES_MAX, "Too many changes of the revocation list wait for the collector: this one is told here alone.");
+        }
+        Ok(())
     }
 }
 
@@ -173,8 +212,19 @@ fn wrong(
     Ok((!is_right).then_some(Found::Rights { mode }))
 }
 
-/// Looks until the task is ended.
-pub async fn run(broker: &Arc<Broker>) {
+/// The first [`FOUND_BYTES_MAX`] bytes, or some fewer.
+fn shortened(mut words: String) -> String {
+    let mut fits = FOUND_BYTES_MAX.min(words.len());
+    while !words.is_char_boundary(fits) {
+        fits -= 1;
+    }
+    words.truncate(fits);
+    words
+}
+
+/// Looks until the task is ended; `told` is called when something is kept for the
+/// collector.
+pub async fn run(broker: &Arc<Broker>, told: impl Fn()) {
     let mut every = interval(LOOK);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
@@ -190,6 +240,9 @@ pub async fn run(broker: &Arc<Broker>) {
             error!(%error, "The revocation list cannot be looked after; it is tried every second.");
         }
         failing = looked.is_err();
+        if !matches!(looked, Ok(None)) {
+            told();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use tracing::{debug, error, info};
 
 use super::{CourierError, answer, in_time};
+use crate::store::ListChange;
 
 /// The way of lists.
 #[derive(Debug)]
@@ -34,6 +35,26 @@ impl ListWay {
     /// The collector may have lost the list that it was put.
     pub(super) fn doubt(&self) {
         self.is_doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells what somebody else made of the list's file; also true where the
+    /// collector will not know of it.
+    pub(super) async fn tell(&self, change: &ListChange) -> Result<(), CourierError> {
+        let ListChange { at, number, found } = change;
+        let request = v1::ReportChangeRequest {
+            number: *number,
+            found: found.clone(),
+            found_at_unix_ns: at.0,
+        };
+        let mut client = self.client.clone();
+        match answer(client.report_change(in_time(request))).await {
+            Ok(_) => info!(%at, "The collector knows that the revocation list was changed."),
+            Err(CourierError::Refused { text } | CourierError::NotAllowed { text }) => {
+                error!(%at, %text, "The collector does not take a change of the revocation list.");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Puts the newest list to the collector, where it may not have it.

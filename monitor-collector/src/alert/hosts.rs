@@ -141,6 +141,9 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Notes an event, and says what stands out.
     pub(super) fn event(&mut self, event: &Event) -> Vec<Found> {
+        if event.id.source == Source::Collector {
+            return Vec::new();
+        }
         let name = &event.id.agent;
         if !self.changed.contains(name) {
             self.make_room(name);

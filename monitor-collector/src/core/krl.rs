@@ -7,13 +7,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use monitor_model::{
-    id::{AgentName, OrderId},
+    bytes::ByteText,
+    clock::UnixNs,
+    event::{Action, HostChange},
+    id::{AgentName, OrderId, PrincipalId, TenantId},
     krl::{ListInPlace, RevocationList},
     revocation::{Order, PUBLISHED_MAX, Published},
 };
 use tracing::{error, info};
 
-use super::{Core, CoreError, Refusal};
+use super::{Core, CoreError, Refusal, voice::Said};
 use crate::state::{State, StateError};
 
 /// What is known of lists.
@@ -23,6 +26,19 @@ pub struct Lists {
     pub newest: Option<Arc<RevocationList>>,
     /// Which one each host has.
     pub in_place: Arc<BTreeMap<AgentName, ListInPlace>>,
+}
+
+/// What somebody else made of a broker's own list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListChange {
+    /// The broker, by its certificate.
+    pub broker: PrincipalId,
+    /// Number of the list that should have been there.
+    pub number: u64,
+    /// What was found instead, in words.
+    pub found: String,
+    /// When, as the broker tells.
+    pub at: UnixNs,
 }
 
 impl Lists {
@@ -66,6 +82,40 @@ impl Core {
         self.state.put_list(&list)?;
         self.lists.newest = Some(Arc::new(list));
         Ok(Ok(number))
+    }
+
+    /// Says in the provider's ledger that somebody changed a broker's own list,
+    /// unless it is what this broker told last; whether it is new. On disk after
+    /// [`Core::publish`].
+    ///
+    /// # Errors
+    /// [`CoreError`].
+    pub fn list_changed(&mut self, change: &ListChange) -> Result<bool, CoreError> {
+        let ListChange {
+            broker,
+            number,
+            found,
+            at,
+        } = change;
+        if self
+            .state
+            .list_changed_at(broker)?
+            .is_some_and(|known| *at == known)
+        {
+            return Ok(false);
+        }
+        error!(%broker, number, %found, "Somebody changed the broker's revocation list.");
+        self.state.set_list_changed_at(broker, *at)?;
+        let action = Action::Host {
+            change: HostChange::RevocationList,
+            number: *number,
+            detail: ByteText(format!("of broker {broker}: found {found}").into_bytes()),
+            path: None,
+            target: None,
+            denied: false,
+        };
+        self.keep_said(Said::of(TenantId::provider(), action, *at))?;
+        Ok(true)
     }
 
     /// Notes which list a host has, on the host and on the orders that it has on it.

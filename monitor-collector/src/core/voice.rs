@@ -4,8 +4,9 @@
 //! ledger's own stream, stored with the next group. Loss: none: what is said
 //! gets its number once and keeps it, so that a group that was stored in part
 //! can be said again whole; what belongs to a change of the state is kept there,
-//! without a number, until its ledger has it on disk. Nothing follows from these events: no alert, no
-//! session, no use of a grant.
+//! without a number, until its ledger has it on disk. No session and no use of
+//! a grant follows from these events, and rules look at one kind alone: what
+//! somebody made of a broker's list.
 
 use std::collections::btree_map::Entry as MapEntry;
 

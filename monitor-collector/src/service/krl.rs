@@ -1,15 +1,19 @@
 //! `RevocationListService`: the broker's list, for hosts.
 
-use monitor_model::krl::RevocationList;
+use monitor_model::{clock::UnixNs, krl::RevocationList};
 use monitor_proto::v1::{
-    PutListRequest, PutListResponse, revocation_list_service_server::RevocationListService,
+    PutListRequest, PutListResponse, ReportChangeRequest, ReportChangeResponse,
+    revocation_list_service_server::RevocationListService,
 };
 use monitor_transport::identity::{Identity, Role};
 use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{Edge, bad, denied};
-use crate::{config::broker::BrokerWay, writer::Request as Ask};
+use crate::{config::broker::BrokerWay, core::krl::ListChange, writer::Request as Ask};
+
+/// Most bytes of words about a change.
+const FOUND_BYTES_MAX: usize = 256;
 
 impl Edge {
     /// Where a broker is named, only that one.
@@ -44,5 +48,34 @@ impl RevocationListService for Edge {
         let ask = |reply| Ask::PutList(Box::new(list), reply);
         let number = self.writer.ask(ask).await.map_err(denied)?;
         Ok(Response::new(PutListResponse { number }))
+    }
+
+    async fn report_change(
+        &self,
+        request: Request<ReportChangeRequest>,
+    ) -> Result<Response<ReportChangeResponse>, Status> {
+        let identity = Self::caller(&request, "ReportChange", &[Role::Broker])?;
+        self.is_the_broker(&identity)?;
+        let ReportChangeRequest {
+            number,
+            found,
+            found_at_unix_ns,
+        } = request.into_inner();
+        if found.is_empty() || found.len() > FOUND_BYTES_MAX {
+            let wrong = format!("has {} bytes; 1 to {FOUND_BYTES_MAX}", found.len());
+            return Err(bad("found", wrong));
+        }
+        if found_at_unix_ns == 0 {
+            return Err(bad("found_at_unix_ns", "is missing"));
+        }
+        let change = ListChange {
+            broker: identity.name,
+            number,
+            found,
+            at: UnixNs(found_at_unix_ns),
+        };
+        let ask = |reply| Ask::ListChanged(Box::new(change), reply);
+        let is_new = self.writer.ask(ask).await.map_err(denied)?;
+        Ok(Response::new(ReportChangeResponse { is_new }))
     }
 }

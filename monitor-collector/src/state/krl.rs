@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use monitor_model::{
-    id::{AgentName, InvalidId},
+    clock::UnixNs,
+    id::{AgentName, InvalidId, PrincipalId},
     krl::{ListInPlace, RevocationList},
 };
 use monitor_proto::v1;
@@ -11,9 +12,11 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{State, StateError, load::decoded};
+use crate::ledger::{integer, number};
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS krl (one INTEGER PRIMARY KEY CHECK (one = 1), message BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS krl_changed (broker TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS host_krl (host TEXT PRIMARY KEY, message BLOB NOT NULL) WITHOUT ROWID;
 ";
 
@@ -55,6 +58,35 @@ impl State {
             "DELETE FROM host_krl WHERE host = ?1",
             params![host.as_str()],
         )
+    }
+
+    /// Notes when a broker last found its own list changed.
+    ///
+    /// # Errors
+    /// [`StateError::Sqlite`].
+    pub fn set_list_changed_at(
+        &mut self,
+        broker: &PrincipalId,
+        at: UnixNs,
+    ) -> Result<(), StateError> {
+        self.change(
+            "INSERT OR REPLACE INTO krl_changed VALUES (?1, ?2)",
+            params![broker.as_str(), integer(at.0)],
+        )
+    }
+
+    /// When a broker last found its own list changed; none where it never told so.
+    ///
+    /// # Errors
+    /// [`StateError::Sqlite`].
+    pub fn list_changed_at(&self, broker: &PrincipalId) -> Result<Option<UnixNs>, StateError> {
+        let select = "SELECT at FROM krl_changed WHERE broker = ?1";
+        let found = self
+            .connection
+            .query_row(select, [broker.as_str()], |row| row.get(0))
+            .optional()
+            .map_err(|source| self.sqlite(source))?;
+        Ok(found.map(|at| UnixNs(number(at))))
     }
 
     /// The newest list; none before the broker put one.

@@ -1,19 +1,21 @@
 //! The broker's revocation list on its way to hosts.
 
 use monitor_proto::v1::{
-    GetOrderRequest, HostStatus, ListHostsRequest, ListInPlace, PutListRequest, RevocationList,
-    RevocationTarget, RevokeRequest, host_service_client::HostServiceClient,
+    GetOrderRequest, HostStatus, ListHostsRequest, ListInPlace, PutListRequest,
+    ReportChangeRequest, RevocationList, RevocationTarget, RevokeRequest,
+    host_service_client::HostServiceClient,
     revocation_list_service_client::RevocationListServiceClient,
     revocation_service_client::RevocationServiceClient, revocation_target::Target,
 };
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, transport::Channel};
 
-use monitor_model::{event::Action, id::Source};
+use monitor_model::{clock::UnixNs, event::Action, id::Source};
 
 use super::*;
 use crate::{
     core::orders::{Attempt, BrokerAnswer},
+    ledger::read::{Filter, Reader, Span},
     testing::{event, event_id},
     writer::Request as Ask,
 };
@@ -189,6 +191,70 @@ async fn hosts_and_orders_say_which_list_a_host_has_and_since_when() {
     agent.say(has(5, 30)).await;
     host(&scene, &collector, 5).await;
     assert_eq!(published().await[0].at_unix_ns, 20);
+}
+
+fn changed(found: &str, at: u64) -> ReportChangeRequest {
+    ReportChangeRequest {
+        number: 7,
+        found: found.into(),
+        found_at_unix_ns: at,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_made_of_a_brokers_list_is_told_once_by_a_broker_alone() {
+    let scene = Scene::new();
+    let collector = scene.collector("").await;
+    let mut client = broker(&scene, &collector).await;
+    let said = [
+        (changed("nothing", 5), true),
+        (changed("nothing", 5), false),
+        // The clock of its host was set back.
+        (changed("no list", 4), true),
+    ];
+    for (request, is_new) in said {
+        let answer = client.report_change(request).await.unwrap();
+        assert_eq!(answer.into_inner().is_new, is_new);
+    }
+    for wrong in [
+        changed("", 6),
+        changed(&"x".repeat(257), 6),
+        changed("x", 0),
+    ] {
+        let refused = client.report_change(wrong).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    }
+    let soc = scene.dial("monitor://soc/carol", &collector).await;
+    let refused = RevocationListServiceClient::new(soc)
+        .report_change(changed("x", 9))
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+    collector.drain().await;
+    let provider = "provider".parse().unwrap();
+    let reader = Reader::open(&scene.data_dir(), &provider).unwrap();
+    let everything = Span {
+        after: UnixNs(0),
+        up_to: UnixNs::MAX,
+        limit: 100,
+    };
+    let filter = Filter {
+        kinds: vec![monitor_model::event::Kind::Host],
+        ..Filter::default()
+    };
+    let (entries, _) = reader.page(everything, &filter).unwrap();
+    let words = entries.iter().map(|entry| {
+        let Action::Host { detail, number, .. } = &entry.judged.event.action else {
+            panic!("{entry:?}");
+        };
+        (detail.to_string(), *number)
+    });
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        [
+            ("of broker b: found nothing".to_owned(), 7),
+            ("of broker b: found no list".to_owned(), 7)
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

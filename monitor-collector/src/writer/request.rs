@@ -20,6 +20,7 @@ use crate::{
         alerts::Handling,
         endings::{Ended, Ending},
         grants::GrantUse,
+        krl::ListChange,
         live,
         orders::{Attempt, Wanted},
         retention::Place,
@@ -78,6 +79,8 @@ pub enum Request {
     Acked(Box<Acked>, Reply<()>),
     /// Take the broker's revocation list; answers with the newest number.
     PutList(Box<RevocationList>, Reply<u64>),
+    /// Take that somebody changed the broker's own list; answers whether it is new.
+    ListChanged(Box<ListChange>, Reply<bool>),
     /// Note which revocation list a host has; none: its agent keeps none.
     ListInPlace(AgentName, Option<ListInPlace>),
     /// Note what an agent did.

@@ -121,6 +121,7 @@ pub(super) fn serve(core: &mut Core, request: Request) -> Result<Option<Answer>,
             answer(reply, Ok(()))
         }
         Request::PutList(list, reply) => answer(reply, core.put_list(*list)?),
+        Request::ListChanged(change, reply) => answer(reply, Ok(core.list_changed(&change)?)),
         Request::ListInPlace(agent, place) => {
             match place {
                 Some(place) => core.list_in_place(&agent, &place)?,

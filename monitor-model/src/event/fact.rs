@@ -72,7 +72,7 @@ named_facts! {
     KernelCode => "kernel_code", "A session loaded a kernel module or another kernel.";
     KernelProbe => "kernel_probe", "A session used bpf or set a probe.";
     LoginIdChanged => "login_id_changed", "A session opened a login id of the audit system for writing.";
-    ListChanged => "list_changed", "The revocation list that the agent keeps was changed by somebody else.";
+    ListChanged => "list_changed", "The revocation list that an agent or a broker keeps was changed by somebody else.";
     Listener => "listener", "A session made an IP or vsock socket that listens.";
     RawSocket => "raw_socket", "A session made a socket that sees or makes whole packets.";
     BlockDevice => "block_device", "A session opened a block device: all files on it can be read past the file system.";

@@ -70,13 +70,21 @@ fn what_somebody_makes_of_the_list_is_found_and_put_right() {
             Found::NoFile,
         ),
     ];
-    for (change, wanted) in cases {
+    for (number, (change, wanted)) in (1..).zip(cases) {
         change();
         assert_eq!(broker.look_at_list().unwrap(), Some(wanted));
         assert_eq!(fs::read(path).unwrap(), right);
         assert!(fs::symlink_metadata(path).unwrap().is_file());
         assert!(is_revoked(&scene, &certificate), "after {wanted}");
         assert_eq!(broker.look_at_list().unwrap(), None, "told once");
+        // The collector is to know each of them.
+        let kept = broker.store().changes_pending().unwrap();
+        let last = kept.last().unwrap();
+        assert_eq!(
+            (kept.len(), last.number),
+            (number, broker.list().unwrap().number)
+        );
+        assert_eq!(last.found, format!("{wanted}; it is put right"));
     }
 }
 
@@ -110,9 +118,21 @@ fn a_list_that_cannot_be_put_right_is_an_error_until_it_can() {
     let path = &scene.places.krl;
     fs::remove_file(path).unwrap();
     fs::create_dir(path).unwrap();
-    assert!(broker.look_at_list().is_err());
+    for _look in 0..3 {
+        assert!(broker.look_at_list().is_err());
+    }
     fs::remove_dir(path).unwrap();
     assert_eq!(broker.look_at_list().unwrap(), Some(Found::Nothing));
+    let kept = broker.store().changes_pending().unwrap();
+    let kept: Vec<&str> = kept.iter().map(|change| change.found.as_str()).collect();
+    assert!(
+        kept[0].starts_with("no file; it could not be put right: "),
+        "{kept:?}"
+    );
+    assert_eq!(
+        kept[1..],
+        ["nothing: sshd refused everybody; it is put right"]
+    );
     assert!(is_revoked(&scene, &certificate));
 }
 

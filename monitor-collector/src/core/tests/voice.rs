@@ -137,6 +137,56 @@ fn what_was_stored_in_part_is_said_again_and_stored_once() {
 }
 
 #[test]
+fn a_brokers_list_that_somebody_changed_is_told_and_an_alert_once_wherever_it_stops() {
+    let change = |found: &str, at| crate::core::krl::ListChange {
+        broker: "b".parse().unwrap(),
+        number: 7,
+        found: found.into(),
+        at: at_seconds(at),
+    };
+    for stop in 0..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut core = open(folder.path());
+        assert!(core.list_changed(&change("nothing", 5)).unwrap());
+        core.publish().unwrap();
+        match stop {
+            0 => {}
+            1 => _ = core.take_in(Vec::new()).unwrap(),
+            2 => _ = settled(&mut core, Vec::new()),
+            _ => _ = take(&mut core, &[]),
+        }
+        drop(core);
+        let mut core = open(folder.path());
+        assert!(
+            !core.list_changed(&change("nothing", 5)).unwrap(),
+            "told again"
+        );
+        while core.has_to_say() {
+            take(&mut core, &[]);
+        }
+        assert_eq!(numbers(folder.path()), [vec![], vec![], vec![1]]);
+        let raised = alerts(folder.path());
+        let [one] = raised.as_slice() else {
+            panic!("{stop}: {raised:?}");
+        };
+        assert_eq!(one.alert.rule, "revocation-list-changed");
+        assert_eq!(one.alert.ledger, TenantId::provider());
+        assert!(
+            one.alert.sentence.contains("of broker b: found nothing"),
+            "{one:?}"
+        );
+        // It is no host: nobody waits to hear of it.
+        let present = Present {
+            listening: std::time::Duration::from_secs(3_600),
+            ..Present::default()
+        };
+        core.look(&present).unwrap();
+        core.publish().unwrap();
+        assert_eq!(alerts(folder.path()).len(), 1);
+    }
+}
+
+#[test]
 fn the_collectors_own_streams_are_complete_as_a_hosts() {
     let folder = tempfile::tempdir().unwrap();
     let mut core = open(folder.path());
