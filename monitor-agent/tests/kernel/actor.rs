@@ -172,6 +172,7 @@ fn perform(act: &[&str]) {
             UdpSocket::bind(local).unwrap().connect(address).unwrap();
         }
         ["send each", ref addresses @ ..] => crate::enforce::send_each(addresses),
+        ["connect often", address] => crate::scope_cost::connect_often(address),
         ["talk", address] => crate::containment::talk(address),
         ["vfork", fifo] => crate::containment::wait_as_the_parent_of_a_vfork(fifo),
         ["threads"] => {

@@ -29,15 +29,19 @@ use crate::{
 };
 
 const VERSION: u64 = 0x1234_5678_9abc_def0;
-const LEASE: Duration = Duration::from_secs(600);
+pub(crate) const LEASE: Duration = Duration::from_secs(600);
 const NOBODY_LISTENS: &str = "refused: Some(111)";
 const NOT_PERMITTED: &str = "refused: Some(1)";
 
 /// What is said of a network: ranges of ports from their first, and an answer.
-type Said<'a> = (&'a str, &'a [(u16, u8)]);
+pub(crate) type Said<'a> = (&'a str, &'a [(u16, u8)]);
 
 /// Everything, and what is said of networks in it.
-fn compiled(number: u32, otherwise: u8, said: &[Said<'_>]) -> Vec<(ScopeKey, ScopeCell)> {
+pub(crate) fn compiled(
+    number: u32,
+    otherwise: u8,
+    said: &[Said<'_>],
+) -> Vec<(ScopeKey, ScopeCell)> {
     let everything: Said<'_> = ("::/0", &[(0, otherwise)]);
     let v4: Said<'_> = ("0.0.0.0/0", &[(0, otherwise)]);
     let all = [everything, v4].into_iter().chain(said.iter().copied());
@@ -61,7 +65,7 @@ fn compiled(number: u32, otherwise: u8, said: &[Said<'_>]) -> Vec<(ScopeKey, Sco
 }
 
 /// A grant that holds, of this number.
-fn holds(number: u32) -> GrantScope {
+pub(crate) fn holds(number: u32) -> GrantScope {
     GrantScope {
         from_unix_ns: 0,
         until_unix_ns: u64::MAX,
@@ -70,7 +74,7 @@ fn holds(number: u32) -> GrantScope {
     }
 }
 
-fn stands(rig: &Rig, mark: SessionMark, grants: &[GrantScope]) {
+pub(crate) fn stands(rig: &Rig, mark: SessionMark, grants: &[GrantScope]) {
     let mut row = SessionScopes {
         version: VERSION,
         count: u32::try_from(grants.len()).unwrap(),

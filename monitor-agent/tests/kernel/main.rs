@@ -35,6 +35,7 @@ mod memory;
 mod pins;
 mod rig;
 mod ring;
+mod scope_cost;
 mod sessions;
 mod sight;
 mod socket;
