@@ -124,14 +124,14 @@ pub fn reseal(
     let _lock = lock(data_dir)?;
     for tenant in &tenants {
         let path = Ledger::path(data_dir, tenant);
-        let mut stage = |stage| told(&path, stage);
-        let outcome = Ledger::reseal(data_dir, tenant, keys, renewal, &mut stage)?;
-        stage(Stage::Done(outcome));
+        let mut tell = |stage| told(&path, stage);
+        let outcome = Ledger::reseal(data_dir, tenant, keys, renewal, &mut tell)?;
+        tell(Stage::Done(outcome));
     }
     if state.exists() {
-        let mut stage = |stage| told(&state, stage);
-        let outcome = sealing::reseal(data_dir, keys, renewal, &mut stage)?;
-        stage(Stage::Done(outcome));
+        let mut tell = |stage| told(&state, stage);
+        let outcome = sealing::reseal(data_dir, keys, renewal, &mut tell)?;
+        tell(Stage::Done(outcome));
     }
     Ok(())
 }
