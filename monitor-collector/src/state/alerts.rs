@@ -79,20 +79,16 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_kept(&mut self, kept: &Kept) -> Result<(), StateError> {
         let Kept { kind, name, text } = kept;
-        match text {
-            Some(text) => {
-                let kind = kind.as_str().to_owned();
-                let row = vec![kind.into(), name.clone().into(), text.clone().into()];
-                self.put(&KEPT, row)
-            }
-            None => {
-                let name = self.name(Name::Kept, name)?;
-                self.change(
-                    "DELETE FROM kept WHERE kind = ?1 AND name = ?2",
-                    params![kind.as_str(), name],
-                )
-            }
+        if let Some(text) = text {
+            let kind = kind.as_str().to_owned();
+            let row = vec![kind.into(), name.clone().into(), text.clone().into()];
+            return self.put(&KEPT, row);
         }
+        let name = self.name(Name::Kept, name)?;
+        self.change(
+            "DELETE FROM kept WHERE kind = ?1 AND name = ?2",
+            params![kind.as_str(), name],
+        )
     }
 
     /// Every row of the alerter.

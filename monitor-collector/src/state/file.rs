@@ -207,13 +207,10 @@ impl File<'_> {
                 content("outside", 4)?,
                 content("fold", 5)?,
             );
-            let steps = match row.get_ref(7)? {
-                ValueRef::Null => None,
-                steps => {
-                    let handled: Vec<Value> = key.first().cloned().into_iter().collect();
-                    Some(self.cover.content(&HANDLED, "steps", &handled, steps))
-                }
-            };
+            let handled: Vec<Value> = key.first().cloned().into_iter().collect();
+            let steps = row.get_ref(7)?;
+            let steps = (steps != ValueRef::Null)
+                .then(|| self.cover.content(&HANDLED, "steps", &handled, steps));
             let event: String = row.get(1)?;
             let stamp = row.get(6)?;
             let made = || {

@@ -157,8 +157,7 @@ impl State {
         sessions: &[SessionId],
     ) -> Result<Vec<Raised>, StateError> {
         let sql = format!(
-            "{} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp",
-            SELECT_ALERTS
+            "{SELECT_ALERTS} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp"
         );
         let values = params![integer(stamp.0), json(sessions)];
         self.file().alerts(&sql, values)

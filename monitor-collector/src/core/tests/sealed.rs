@@ -338,7 +338,7 @@ fn without_the_key_or_with_another_nothing_opens() {
     state
         .execute("DELETE FROM meta WHERE key = 'seal'", [])
         .unwrap();
-    let refused = State::open(&home(folder.path(), Some(1))).unwrap_err();
+    let refused = State::open(home(folder.path(), Some(1))).unwrap_err();
     assert!(matches!(refused, StateError::Mixed { .. }), "{refused:?}");
 }
 
