@@ -6,6 +6,8 @@
 //! the secret that blinds and terms are made of. In clear are hashes,
 //! checkpoints, times, sequence numbers and the names of hosts: they give away
 //! how much happened where, and not what or by whom.
+//!
+//! What else is kept under the collector's key, its owner seals with [`SealKey`].
 
 use std::{borrow::Cow, fmt, path::Path};
 
