@@ -15,7 +15,7 @@
 //! - [`read`]: entries by place, for people.
 //! - [`removal`]: content whose time is over.
 //! - `scan`: goes through blocks.
-//! - `sealing`: seals a file that was not.
+//! - `sealing`: seals a file that was not, and puts another key in place of one.
 //! - [`search`]: entries that answer a question.
 //! - `tail`: checks the end of a file when it is opened.
 //! - `take_over`: brings older files to this layout.
@@ -71,6 +71,9 @@ pub use tree::CHECKPOINT_EVERY;
 
 /// Entries at the end of a ledger that are checked when it is opened.
 pub const TAIL_CHECKED: u64 = 1_000;
+/// Where a file notes that its log may hold what is to be gone: a number in its
+/// header, of which SQLite makes no use.
+const REMAINS: &str = "user_version";
 /// The newest entry of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -174,6 +177,7 @@ impl Ledger {
         if let Some(key) = home.seal().filter(|_| !secrets.is_sealed()) {
             secrets = sealing::seal(&mut connection, &path, &secrets, key)?;
         }
+        sealing::finish(&connection, &path)?;
         let (head, tail) = tail::check(&connection, &path, &secrets, TAIL_CHECKED)?;
         let tree = tree::Growing::open(&connection, &path, head.position, signer)?;
         Ok(Self {
@@ -440,6 +444,45 @@ pub(crate) fn durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(std::time::Duration::from_secs(5))
+}
+
+/// Empties the log of a file; false where somebody reads it, and it is not empty.
+pub(crate) fn emptied(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    connection.query_row(sql, [], |row| row.get::<_, bool>(0).map(|busy| !busy))
+}
+
+/// Where what is to be gone from a file may still be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remains {
+    /// Nowhere.
+    Nowhere,
+    /// In its log.
+    Log,
+    /// In its log, and where nothing lies any more in its pages.
+    Pages,
+}
+
+impl Remains {
+    /// What a file notes.
+    pub(crate) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+        let noted: i64 = connection.pragma_query_value(None, REMAINS, |row| row.get(0))?;
+        Ok(match noted {
+            0 => Self::Nowhere,
+            1 => Self::Log,
+            _ => Self::Pages,
+        })
+    }
+
+    /// Notes it: in the transaction that removes something, and when that is done.
+    pub(crate) fn note(self, connection: &Connection) -> rusqlite::Result<()> {
+        let noted = match self {
+            Self::Nowhere => 0,
+            Self::Log => 1,
+            Self::Pages => 2,
+        };
+        connection.pragma_update(None, REMAINS, noted)
+    }
 }
 
 fn open_file(

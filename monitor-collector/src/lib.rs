@@ -15,6 +15,7 @@
 //! - [`config`]: the checked configuration.
 //! - [`rejudge`]: judgements made again from what is stored.
 //! - [`reads`]: reads by people, counted.
+//! - [`reseal`]: another key in the place of the one that ledgers and state are sealed with.
 //! - [`state`]: what is kept besides the ledgers.
 //! - [`writer`]: the thread that owns the core, and group commit.
 //! - [`tables`]: what the writer tells everybody else. [`scopes`]: what hosts are
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod processes;
 pub mod reads;
 pub mod rejudge;
+pub mod reseal;
 pub mod revoke;
 pub mod scopes;
 pub mod service;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 use monitor_collector::{
     alert::sigma::SigmaFile,
@@ -15,6 +15,7 @@ use monitor_collector::{
     entropy,
     pipeline::Collector,
     rejudge::rejudge,
+    reseal::{Keys, Outcome, Renewal, Stage, ledgers, reseal},
     witness::link::Link,
 };
 use monitor_ledger::{
@@ -76,7 +77,7 @@ enum Command {
         /// The collector's folder.
         #[arg(long)]
         data_dir: PathBuf,
-        /// The key that its ledgers are sealed with, where they are.
+        /// The key that its ledgers and state are sealed with, where they are.
         #[arg(long)]
         seal_key: Option<PathBuf>,
     },
@@ -92,11 +93,30 @@ enum Command {
         #[arg(long)]
         tenant: Vec<TenantId>,
     },
-    /// Makes the key that ledgers are sealed with; a file that is there is left alone.
+    /// Makes the key that ledgers and state are sealed with; a file that is there is left alone.
     SealKey {
         /// Where to: not in the collector's folder.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Seals ledgers and state with another key in place of the one they are sealed
+    /// with, while no collector runs. What was ended in between goes on when it is
+    /// started again. The old key opens nothing of them afterwards.
+    Reseal {
+        /// The collector's folder.
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// The key that they are sealed with.
+        #[arg(long)]
+        seal_key: PathBuf,
+        /// The key to seal them with, of `seal-key`.
+        #[arg(long)]
+        new_key: PathBuf,
+        /// Renew the keys of ledgers and state as well, and write anew all that is
+        /// sealed with them: where somebody may have had both the old key and a copy
+        /// of the files.
+        #[arg(long)]
+        contents: bool,
     },
     /// Prints the keys that clients check their checkpoints with.
     ShowKey {
@@ -162,6 +182,28 @@ fn act(command: Command) -> anyhow::Result<()> {
         } => make_key(&path, &name, &tenant, &mut out),
         Command::ShowKey { key, tenant } => show_key(&key, &tenant, &mut out),
         Command::SealKey { out } => Ok(SealKey::new(entropy::random()?).store(&out)?),
+        Command::Reseal {
+            data_dir,
+            seal_key,
+            new_key,
+            contents,
+        } => {
+            let keys = Keys {
+                old: SealKey::load(&seal_key)?,
+                new: SealKey::load(&new_key)?,
+            };
+            let renewal = if contents {
+                Renewal::Contents
+            } else {
+                Renewal::Keys
+            };
+            seal_again(&data_dir, &keys, renewal, &mut out)?;
+            Ok(writeln!(
+                out,
+                "let [ledger] seal name {} before the collector starts",
+                new_key.display()
+            )?)
+        }
         Command::Verify { data_dir, seal_key } => {
             let trust = Trust {
                 seal: seal_of(seal_key.as_deref())?,
@@ -224,7 +266,14 @@ fn run(path: &Path) -> anyhow::Result<()> {
 
 fn judge_again(home: &Home, out: &mut impl std::io::Write) -> anyhow::Result<()> {
     let mut wrong = 0;
-    for tenant in &ledgers(home)? {
+    let tenants = ledgers(home)?;
+    if tenants.is_empty() {
+        bail!(
+            "{}: no ledger in it; give the data_dir of the configuration",
+            home.join("ledger").display()
+        );
+    }
+    for tenant in &tenants {
         let report = rejudge(home, tenant)?;
         let (same, unknown) = (report.same, report.unknown);
         write!(out, "{tenant}: {same} verdicts come out the same")?;
@@ -245,29 +294,6 @@ fn judge_again(home: &Home, out: &mut impl std::io::Write) -> anyhow::Result<()>
         bail!("{wrong} verdicts cannot be made again");
     }
     Ok(())
-}
-
-fn ledgers(data_dir: &Path) -> anyhow::Result<Vec<TenantId>> {
-    let folder = data_dir.join("ledger");
-    let mut names = Vec::new();
-    for file in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = file?.path();
-        if path.extension().is_some_and(|extension| extension == "db") {
-            let name = path
-                .file_stem()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            names.push(TenantId::new(name).with_context(|| path.display().to_string())?);
-        }
-    }
-    names.sort();
-    if names.is_empty() {
-        bail!(
-            "{}: no ledger in it; give the data_dir of the configuration",
-            folder.display()
-        );
-    }
-    Ok(names)
 }
 
 /// Makes a key, and prints what its signatures are checked with.
@@ -292,6 +318,29 @@ fn show_key(path: &Path, tenants: &[TenantId], out: &mut impl Write) -> anyhow::
         writeln!(out, "{}", key.signer(tenant.as_str())?.verifier().as_str())?;
     }
     Ok(())
+}
+
+/// Seals with another key, and says of each file when it is done.
+fn seal_again(
+    data_dir: &Path,
+    keys: &Keys,
+    renewal: Renewal,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let mut said = Ok(());
+    reseal(data_dir, keys, renewal, &mut |path, stage| {
+        let what = match stage {
+            Stage::Written | Stage::Committed => return,
+            Stage::Done(Outcome::Resealed) => "sealed with the new key",
+            Stage::Done(Outcome::Sealed) => "was in clear, sealed with the new key",
+            Stage::Done(Outcome::Already) => "was sealed with the new key before",
+        };
+        let line = writeln!(out, "{}: {what}", path.display());
+        if said.is_ok() {
+            said = line;
+        }
+    })?;
+    Ok(said?)
 }
 
 fn seal_of(path: Option<&Path>) -> Result<Option<SealKey>, KeyError> {

@@ -454,7 +454,8 @@ fn seal(config: &Config) -> Result<Seal, StartError> {
         path: "/dev/urandom".into(),
         source,
     })?;
-    Ok(Seal::new(State::open(&config.data_dir)?.cursor_key(fresh)?))
+    let home = config.home()?;
+    Ok(Seal::new(State::open(home)?.cursor_key(fresh)?))
 }
 
 fn revoker(

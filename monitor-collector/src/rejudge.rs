@@ -6,10 +6,7 @@
 //! the same, and the first that did not. Bound: one entry at a time; policies
 //! and grants are kept once they were needed.
 
-use std::{
-    collections::{HashMap, hash_map::Entry as MapEntry},
-    path::Path,
-};
+use std::collections::{HashMap, hash_map::Entry as MapEntry};
 
 use monitor_model::{
     clock::UnixNs,
@@ -135,9 +132,9 @@ impl Grants for GrantsAt<'_> {
 }
 
 impl Past {
-    fn open(data_dir: &Path) -> Result<Self, StateError> {
+    fn open(home: &Home) -> Result<Self, StateError> {
         Ok(Self {
-            state: StateReader::open(data_dir)?,
+            state: StateReader::open(home)?,
             policies: HashMap::new(),
             forms: HashMap::new(),
         })

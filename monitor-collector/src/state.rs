@@ -5,115 +5,59 @@
 //! from the events. One transaction moves all of it, so that a crash at any
 //! point leaves them in step and the rest is derived again from the ledgers.
 //!
+//! Where ledgers are sealed it is sealed as well: what a row says, and the names
+//! that it is found by ([`cover`], [`table`]).
+//!
 //! In: changes, between [`State::commit`]s. Bound: [`QUARANTINED_MAX`] set-aside
 //! events an agent, beyond which its batches are refused and it keeps spooling.
 //! Loss: none.
 
 use std::path::{Path, PathBuf};
 
+use cover::{Cover, Name};
+use file::File;
 use monitor_model::{
     alert::Alert,
     clock::UnixNs,
-    id::{AgentName, BootId, OrderId, PrincipalId, SessionId, TenantId},
+    id::{AgentName, BootId, OrderId, PrincipalId, SessionId},
     revocation::Order,
     session::{Session, SessionState},
 };
 use monitor_proto::v1;
 use prost::Message as _;
-use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use rows::{ALERT, DENIED, ORDERED, QUARANTINE, SESSION};
+use rusqlite::{Connection, ToSql, params, types::Value};
 use sha2::{Digest as _, Sha256};
+use table::Table;
 
-use crate::ledger::{durable, integer, number};
+use crate::ledger::{integer, number};
 
 mod alerts;
+mod cover;
+mod error;
+mod file;
 mod grants;
 mod held;
 mod hosts;
 mod krl;
 pub mod load;
+mod open;
 pub mod policies;
 mod processes;
 pub mod read;
+mod rows;
 mod said;
+pub(crate) mod sealing;
+mod table;
 mod uses;
 
+pub use error::StateError;
 pub use grants::same_permission;
+#[cfg(test)]
+pub(crate) use table::unspoken;
 
 /// Most set-aside events of one agent.
 pub const QUARANTINED_MAX: u64 = 10_000;
-/// Version of the file's layout.
-const LAYOUT: &str = "1";
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS granted (id TEXT PRIMARY KEY, message BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS session (
-    id TEXT PRIMARY KEY, opened_at INTEGER NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL,
-    principal TEXT, tenant TEXT, ended INTEGER NOT NULL, message BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS session_opened ON session (opened_at, id);
-CREATE INDEX IF NOT EXISTS session_live ON session (ended) WHERE ended = 0;
-CREATE TABLE IF NOT EXISTS alert (
-    stamp INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL UNIQUE, at INTEGER NOT NULL,
-    event_at INTEGER NOT NULL, ledger TEXT NOT NULL, principal TEXT, session TEXT, severity INTEGER NOT NULL,
-    fold TEXT NOT NULL, outside TEXT NOT NULL, message BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS alert_session ON alert (session) WHERE session IS NOT NULL;
-CREATE TABLE IF NOT EXISTS ordered (
-    id TEXT PRIMARY KEY, ordered_at INTEGER NOT NULL, message BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS ordered_at ON ordered (ordered_at, id);
-CREATE TABLE IF NOT EXISTS denied (
-    kind TEXT NOT NULL, name TEXT NOT NULL, ordered TEXT NOT NULL, PRIMARY KEY (kind, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS host (name TEXT PRIMARY KEY, message BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS quarantine (
-    agent TEXT NOT NULL, digest BLOB NOT NULL, batch INTEGER NOT NULL, at INTEGER NOT NULL,
-    reason TEXT NOT NULL, event BLOB NOT NULL, PRIMARY KEY (agent, digest)
-) WITHOUT ROWID;
-";
-
-/// Why the state cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// SQLite failed.
-    #[error("state {}: {source}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: rusqlite::Error,
-    },
-    /// A row cannot be read back.
-    #[error("state {}: {what} {name} cannot be read: {cause}", path.display())]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// What it is.
-        what: &'static str,
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// No room for another version of the policy.
-    #[error(
-        "state {}: {} versions of the policy are kept, and ledgers name them: give the last policy back, or begin a new data_dir",
-        path.display(), policies::POLICIES_MAX
-    )]
-    PoliciesFull {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was written by another version.
-    #[error("state {} has layout {found:?}; this is {LAYOUT:?}: give the right file or the right version", path.display())]
-    Layout {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        found: String,
-    },
-}
 
 /// An alert as it was raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +122,7 @@ impl Denial {
 pub struct State {
     path: PathBuf,
     connection: Connection,
+    cover: Cover,
     /// Whether a transaction is open.
     writing: bool,
 }
@@ -187,48 +132,6 @@ impl State {
     #[must_use]
     pub fn path(data_dir: &Path) -> PathBuf {
         data_dir.join("state.db")
-    }
-
-    /// Opens or makes the state.
-    ///
-    /// # Errors
-    /// [`StateError`] names the file.
-    pub fn open(data_dir: &Path) -> Result<Self, StateError> {
-        let path = Self::path(data_dir);
-        let sqlite = |source| StateError::Sqlite {
-            path: path.clone(),
-            source,
-        };
-        let connection = Connection::open(&path).map_err(sqlite)?;
-        durable(&connection)
-            .and_then(|()| connection.execute_batch(SCHEMA))
-            .and_then(|()| connection.execute_batch(processes::SCHEMA))
-            .and_then(|()| connection.execute_batch(alerts::SCHEMA))
-            .and_then(|()| connection.execute_batch(policies::SCHEMA))
-            .and_then(|()| connection.execute_batch(uses::SCHEMA))
-            .and_then(|()| connection.execute_batch(grants::SCHEMA))
-            .and_then(|()| connection.execute_batch(held::SCHEMA))
-            .and_then(|()| connection.execute_batch(krl::SCHEMA))
-            .and_then(|()| connection.execute_batch(said::SCHEMA))
-            .map_err(sqlite)?;
-        connection
-            .execute("INSERT OR IGNORE INTO meta VALUES ('layout', ?1)", [LAYOUT])
-            .map_err(sqlite)?;
-        let found: String = connection
-            .query_row(
-                "SELECT CAST(value AS TEXT) FROM meta WHERE key = 'layout'",
-                [],
-                |row| row.get(0),
-            )
-            .map_err(sqlite)?;
-        if found != LAYOUT {
-            return Err(StateError::Layout { path, found });
-        }
-        Ok(Self {
-            path,
-            connection,
-            writing: false,
-        })
     }
 
     /// Puts every change since the last time on disk; says whether there was any.
@@ -257,19 +160,19 @@ impl State {
     pub fn put_session(&mut self, login: &Login) -> Result<(), StateError> {
         let session = &login.session;
         let message = v1::Session::from(session).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                session.id.to_string(),
-                integer(session.opened_at.0),
-                session.host.as_str(),
-                login.boot.to_string(),
-                session.principal.as_ref().map(PrincipalId::as_str),
-                session.tenant.as_ref().map(TenantId::as_str),
-                session.state == SessionState::Ended,
-                message,
-            ],
-        )
+        let principal = session.principal.as_ref().map(ToString::to_string);
+        let tenant = session.tenant.as_ref().map(ToString::to_string);
+        let row = vec![
+            session.id.to_string().into(),
+            integer(session.opened_at.0).into(),
+            session.host.to_string().into(),
+            login.boot.to_string().into(),
+            principal.into(),
+            tenant.into(),
+            (session.state == SessionState::Ended).into(),
+            message.into(),
+        ];
+        self.put(&SESSION, row)
     }
 
     /// Puts an alert. One event raises at most one: a second is a no-op. What
@@ -295,24 +198,23 @@ impl State {
         } else {
             format!("none: {}", alert.id)
         };
-        self.change(
-            "INSERT INTO alert VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT (id) DO UPDATE SET message = excluded.message",
-            params![
-                integer(stamp.0),
-                alert.id.to_string(),
-                event,
-                integer(alert.at.0),
-                integer(alert.event_at.0),
-                alert.ledger.as_str(),
-                alert.principal.as_ref().map(PrincipalId::as_str),
-                alert.session.map(|id| id.to_string()),
-                message.severity,
-                fold,
-                outside,
-                message.encode_to_vec(),
-            ],
-        )
+        let row = vec![
+            integer(stamp.0).into(),
+            alert.id.to_string().into(),
+            event.into(),
+            integer(alert.at.0).into(),
+            integer(alert.event_at.0).into(),
+            alert.ledger.to_string().into(),
+            alert.principal.as_ref().map(ToString::to_string).into(),
+            alert.session.map(|id| id.to_string()).into(),
+            message.severity.into(),
+            fold.clone().into(),
+            outside.clone().into(),
+            message.encode_to_vec().into(),
+        ];
+        let sql =
+            ALERT.insert("INSERT") + " ON CONFLICT (id) DO UPDATE SET message = excluded.message";
+        self.put_by(&ALERT, &sql, row)
     }
 
     /// Puts an order, over an older form of it.
@@ -322,10 +224,12 @@ impl State {
     pub fn put_order(&mut self, order: &Order) -> Result<(), StateError> {
         let at = order.given_at();
         let message = v1::Order::from(order).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO ordered VALUES (?1, ?2, ?3)",
-            params![order.id.to_string(), integer(at.0), message],
-        )
+        let row = vec![
+            order.id.to_string().into(),
+            integer(at.0).into(),
+            message.into(),
+        ];
+        self.put(&ORDERED, row)
     }
 
     /// Puts a denial under the order that holds it up.
@@ -334,10 +238,12 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_denial(&mut self, denial: &Denial, order: OrderId) -> Result<(), StateError> {
         let (kind, name) = denial.row();
-        self.change(
-            "INSERT OR REPLACE INTO denied VALUES (?1, ?2, ?3)",
-            params![kind, name, order.to_string()],
-        )
+        let row = vec![
+            kind.to_owned().into(),
+            name.into(),
+            order.to_string().into(),
+        ];
+        self.put(&DENIED, row)
     }
 
     /// Removes a denial that no order holds up.
@@ -346,6 +252,7 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn remove_denial(&mut self, denial: &Denial) -> Result<(), StateError> {
         let (kind, name) = denial.row();
+        let name = self.name(Name::Denied, &name)?;
         self.change(
             "DELETE FROM denied WHERE kind = ?1 AND name = ?2",
             params![kind, name],
@@ -358,17 +265,15 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_aside(&mut self, aside: &SetAside) -> Result<(), StateError> {
         let digest: [u8; 32] = Sha256::digest(&aside.event).into();
-        self.change(
-            "INSERT OR IGNORE INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                aside.agent.as_str(),
-                digest,
-                integer(aside.batch),
-                integer(aside.at.0),
-                aside.reason,
-                aside.event
-            ],
-        )
+        let row = vec![
+            aside.agent.to_string().into(),
+            digest.to_vec().into(),
+            integer(aside.batch).into(),
+            integer(aside.at.0).into(),
+            aside.reason.clone().into(),
+            aside.event.clone().into(),
+        ];
+        self.put_by(&QUARANTINE, &QUARANTINE.insert("INSERT OR IGNORE"), row)
     }
 
     /// How many events of an agent are set aside.
@@ -377,9 +282,11 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn set_aside(&self, agent: &AgentName) -> Result<u64, StateError> {
         let select = "SELECT count(*) FROM quarantine WHERE agent = ?1";
-        let count = self
-            .connection
-            .query_row(select, [agent.as_str()], |row| row.get(0));
+        let count =
+            self.connection
+                .query_row(select, [self.name(Name::Agent, agent.as_str())?], |row| {
+                    row.get(0)
+                });
         count.map(number).map_err(|source| self.sqlite(source))
     }
 
@@ -393,6 +300,28 @@ impl State {
             "INSERT OR REPLACE INTO meta VALUES ('followed', ?1)",
             params![value],
         )
+    }
+
+    /// Puts a whole row, over one in its place; `row` in clear.
+    fn put(&mut self, table: &Table, row: Vec<Value>) -> Result<(), StateError> {
+        self.put_by(table, &table.insert("INSERT OR REPLACE"), row)
+    }
+
+    fn put_by(&mut self, table: &Table, sql: &str, row: Vec<Value>) -> Result<(), StateError> {
+        let row = self.cover.covered(table, row);
+        let row = row.map_err(|source| StateError::seal(&self.path, source))?;
+        let values: Vec<&dyn ToSql> = row.iter().map(|value| -> &dyn ToSql { value }).collect();
+        self.change(sql, &values)
+    }
+
+    /// A name as rows have it.
+    fn name(&self, of: Name, text: &str) -> Result<String, StateError> {
+        self.file().name(of, text)
+    }
+
+    /// A name from a row.
+    fn named(&self, of: Name, what: &'static str, kept: &str) -> Result<String, StateError> {
+        self.file().named(of, what, kept)
     }
 
     fn change(&mut self, sql: &str, values: &[&dyn ToSql]) -> Result<(), StateError> {
@@ -416,41 +345,18 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn session(&self, id: SessionId) -> Result<Option<Login>, StateError> {
-        session(&self.connection, &self.path, id, &[])
+        self.file().session(id, &[])
+    }
+
+    fn file(&self) -> File<'_> {
+        File {
+            path: &self.path,
+            connection: &self.connection,
+            cover: &self.cover,
+        }
     }
 
     fn sqlite(&self, source: rusqlite::Error) -> StateError {
-        StateError::Sqlite {
-            path: self.path.clone(),
-            source,
-        }
+        StateError::sqlite(&self.path, source)
     }
-}
-
-fn session(
-    connection: &Connection,
-    path: &Path,
-    id: SessionId,
-    tenants: &[TenantId],
-) -> Result<Option<Login>, StateError> {
-    let select = "SELECT tenant, message, boot FROM session WHERE id = ?1";
-    let row = connection
-        .query_row(select, [id.to_string()], |row| {
-            // Looked at here and nowhere in SQL, whose lists take longer than all else.
-            let tenant = row.get_ref(0)?.as_str_or_null()?;
-            let is_seen = |tenant: &str| tenants.iter().any(|seen| seen.as_str() == tenant);
-            if tenants.is_empty() || tenant.is_some_and(is_seen) {
-                Ok(Some((row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?)))
-            } else {
-                Ok(None)
-            }
-        })
-        .optional();
-    let row = row.map_err(|source| StateError::Sqlite {
-        path: path.into(),
-        source,
-    })?;
-    row.flatten()
-        .map(|(message, boot)| load::login(path, &message, &boot))
-        .transpose()
 }

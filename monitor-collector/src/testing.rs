@@ -52,12 +52,15 @@ pub(crate) fn event(id: EventId, action: Action) -> Event {
     }
 }
 
-/// A read of a tenant's credential by alice's session for acme.
-pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
-    let label = |text: &str| PathLabel {
+pub(crate) fn label(text: &str) -> PathLabel {
+    PathLabel {
         text: text.into(),
         truncated: false,
-    };
+    }
+}
+
+/// A read of a tenant's credential by alice's session for acme.
+pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
     let object = FileObject {
         device: 1,
         inode: 2,

@@ -6,12 +6,10 @@
 //! the secret that blinds and terms are made of. In clear are hashes,
 //! checkpoints, times, sequence numbers and the names of hosts: they give away
 //! how much happened where, and not what or by whom.
+//!
+//! What else is kept under the collector's key, its owner seals with [`SealKey`].
 
-use std::{
-    borrow::Cow,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, fmt, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
@@ -26,12 +24,18 @@ use crate::{
     leaf::Blinding,
 };
 
+mod home;
+
+pub use home::Home;
+
 /// What the text of a key begins with.
 const PREFIX: &str = "MONITOR+SEAL+";
-const NONCE: usize = 24;
+/// Bytes of a nonce.
+pub const NONCE: usize = 24;
 
-/// The key that the ledgers' keys lie under. Its text is a secret.
-#[derive(Clone)]
+/// The key that the keys of ledgers and of the state lie under, or one of these.
+/// Its text is a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealKey([u8; 32]);
 
 impl fmt::Debug for SealKey {
@@ -68,6 +72,35 @@ impl SealKey {
     /// [`KeyError::File`].
     pub fn store(&self, path: &Path) -> Result<(), KeyError> {
         write_secret(path, &format!("{PREFIX}{}", STANDARD.encode(self.0)))
+    }
+
+    /// Seals bytes as what they are: they open as nothing else.
+    ///
+    /// # Errors
+    /// [`SecretsError::NoRandom`].
+    pub fn seal(&self, what: &[u8], bytes: &[u8]) -> Result<Vec<u8>, SecretsError> {
+        sealed(&self.0, what, bytes)
+    }
+
+    /// Seals bytes under a nonce that must follow from what they are and from all
+    /// of them, by a secret of its own: the same come out the same.
+    ///
+    /// # Errors
+    /// [`SecretsError::NoRandom`] for more bytes than the cipher takes (256 GiB).
+    pub fn seal_under(
+        &self,
+        nonce: &[u8; NONCE],
+        what: &[u8],
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, SecretsError> {
+        sealed_under(&self.0, nonce.into(), what, bytes)
+    }
+
+    /// Opens what [`SealKey::seal`] or [`SealKey::seal_under`] gave, as what it
+    /// was sealed as; none where it is not that, or the key another.
+    #[must_use]
+    pub fn open(&self, what: &[u8], kept: &[u8]) -> Option<Vec<u8>> {
+        opened(&self.0, what, kept)
     }
 }
 
@@ -222,9 +255,22 @@ fn context(what: &str, tenant: &str, place: u64) -> Vec<u8> {
 }
 
 fn sealed(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, SecretsError> {
+    sealed_under(
+        key,
+        &XChaCha20Poly1305::generate_nonce(&mut OsRng),
+        aad,
+        msg,
+    )
+}
+
+fn sealed_under(
+    key: &[u8; 32],
+    nonce: &XNonce,
+    aad: &[u8],
+    msg: &[u8],
+) -> Result<Vec<u8>, SecretsError> {
     let cipher = XChaCha20Poly1305::new(key.into());
-    let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-    let text = cipher.encrypt(&nonce, Payload { msg, aad });
+    let text = cipher.encrypt(nonce, Payload { msg, aad });
     let text = text.map_err(|_| SecretsError::NoRandom)?;
     Ok([nonce.as_slice(), &text].concat())
 }
@@ -243,62 +289,6 @@ fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, SecretsEr
         .optional()?;
     text.map(|text| STANDARD.decode(text).map_err(|_| SecretsError::Gone))
         .transpose()
-}
-
-/// Where the ledgers of a collector are, and what opens them.
-#[derive(Clone, Debug)]
-pub struct Home {
-    path: PathBuf,
-    seal: Option<SealKey>,
-}
-
-impl Home {
-    /// A folder, and the key of its ledgers where they are sealed.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>, seal: Option<SealKey>) -> Self {
-        Self {
-            path: path.into(),
-            seal,
-        }
-    }
-
-    /// The folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The key.
-    #[must_use]
-    pub const fn seal(&self) -> Option<&SealKey> {
-        self.seal.as_ref()
-    }
-}
-
-impl std::ops::Deref for Home {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl From<&Path> for Home {
-    fn from(path: &Path) -> Self {
-        Self::new(path, None)
-    }
-}
-
-impl From<&PathBuf> for Home {
-    fn from(path: &PathBuf) -> Self {
-        Self::new(path, None)
-    }
-}
-
-impl From<&Self> for Home {
-    fn from(home: &Self) -> Self {
-        home.clone()
-    }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // One connection an agent.
     _ = monitor_transport::descriptors::raise();
-    let ground = Arc::new(Ground::open(&arguments.folder)?);
+    let ground = Arc::new(Ground::open(&arguments.folder, false)?);
     let (collector, _) = ground.start(&arguments.collector).await?;
     ground.put_grants(&collector).await?;
     let mut collector = Arc::new(collector);

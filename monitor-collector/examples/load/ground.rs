@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use monitor_ledger::key::LogKey;
+use monitor_ledger::{key::LogKey, seal::SealKey};
 use monitor_model::{
     clock::{Clock as _, SystemClock, UnixNs},
     grant::{Grant, GrantKind, GrantState, Holder, Scope, Tier},
@@ -35,6 +35,7 @@ const START_MAX: Duration = Duration::from_secs(120);
 pub(crate) struct Ground {
     folder: PathBuf,
     authority: Authority,
+    seal: bool,
 }
 
 /// A running collector.
@@ -53,8 +54,9 @@ pub(crate) struct Used {
 }
 
 impl Ground {
-    /// Opens the folder, and makes what is not there.
-    pub(crate) fn open(folder: &Path) -> anyhow::Result<Self> {
+    /// Opens the folder, and makes what is not there, with a key to seal ledgers and
+    /// state where they are to be sealed.
+    pub(crate) fn open(folder: &Path, seal: bool) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         let ca = folder.join("ca");
@@ -63,10 +65,18 @@ impl Ground {
         } else {
             Authority::create(&ca, SystemClock.now(), 2)?
         };
-        let ground = Self { folder, authority };
+        let ground = Self {
+            folder,
+            authority,
+            seal,
+        };
         let key = ground.folder.join("ledger.key");
         if !key.exists() {
             LogKey::new("load.example", &[7; 32])?.store(&key)?;
+        }
+        let key = ground.folder.join("seal.key");
+        if seal && !key.exists() {
+            SealKey::new([7; 32]).store(&key)?;
         }
         fs::write(ground.config(), ground.configuration()?)?;
         Ok(ground)
@@ -90,8 +100,14 @@ impl Ground {
     fn configuration(&self) -> anyhow::Result<String> {
         let files = self.files("monitor://collector/load")?;
         let quoted = |path: &Path| toml::Value::from(&*path.to_string_lossy()).to_string();
+        let seal = if self.seal {
+            let key = self.folder.join("seal.key");
+            format!("seal = {}\n", quoted(&key))
+        } else {
+            String::new()
+        };
         let mut text = format!(
-            "listen = \"127.0.0.1:0\"\ndata_dir = {}\n[ledger]\nkey = {}\n[tls]\nca = {}\ncertificate = {}\nkey = {}\n",
+            "listen = \"127.0.0.1:0\"\ndata_dir = {}\n[ledger]\nkey = {}\n{seal}[tls]\nca = {}\ncertificate = {}\nkey = {}\n",
             quoted(&self.folder.join("data")),
             quoted(&self.folder.join("ledger.key")),
             quoted(&files.ca),

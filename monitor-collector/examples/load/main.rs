@@ -62,6 +62,9 @@ struct Arguments {
     /// How often the full collector is killed and started anew.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
+    /// With ledgers and state sealed.
+    #[arg(long)]
+    seal: bool,
 }
 
 /// Everything that was measured.
@@ -92,7 +95,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // One connection a subscriber.
     _ = monitor_transport::descriptors::raise();
-    let ground = Ground::open(&arguments.folder)?;
+    let ground = Ground::open(&arguments.folder, arguments.seal)?;
     let (collector, _) = ground.start(&arguments.collector).await?;
     ground.put_grants(&collector).await?;
     let load = Load {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, Permissions},
     os::unix::fs::PermissionsExt as _,
+    path::Path,
     sync::Arc,
 };
 
@@ -47,11 +48,11 @@ impl Core {
     /// # Errors
     /// [`CoreError`] names the file, and in a broken ledger the position.
     pub fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, CoreError> {
-        let lock = locked(config)?;
+        let lock = lock(&config.data_dir)?;
         let home = config.home().map_err(LedgerError::Key)?;
         let pool = commit::pool(config.terms.tenants.len())?;
         let ledgers = pool.install(|| ledgers(config, &home))?;
-        let mut state = State::open(&config.data_dir)?;
+        let mut state = State::open(&home)?;
         let last = ledgers
             .values()
             .map(|ledger| ledger.head().stored_at)
@@ -257,16 +258,20 @@ fn ledgers(config: &Config, home: &Home) -> Result<BTreeMap<TenantId, Ledger>, L
     config.terms.tenants.par_iter().map(open).collect()
 }
 
-fn locked(config: &Config) -> Result<File, CoreError> {
+/// Takes a collector's folder for oneself, for as long as the file is held.
+///
+/// # Errors
+/// [`CoreError::InUse`], [`CoreError::Folder`].
+pub(crate) fn lock(data_dir: &Path) -> Result<File, CoreError> {
     let folder = |source| CoreError::Folder {
-        path: config.data_dir.clone(),
+        path: data_dir.into(),
         source,
     };
     // Also where a package or an older start made it: nobody else's.
-    std::fs::create_dir_all(&config.data_dir)
-        .and_then(|()| std::fs::set_permissions(&config.data_dir, Permissions::from_mode(0o700)))
+    std::fs::create_dir_all(data_dir)
+        .and_then(|()| std::fs::set_permissions(data_dir, Permissions::from_mode(0o700)))
         .map_err(folder)?;
-    let path = config.data_dir.join("lock");
+    let path = data_dir.join("lock");
     let lock = File::create(&path).map_err(folder)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

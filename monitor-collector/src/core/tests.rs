@@ -32,6 +32,7 @@ mod past;
 mod policy;
 mod retention;
 mod reused;
+mod sealed;
 mod voice;
 
 fn config(folder: &Path) -> Config {

@@ -61,6 +61,12 @@ pub enum LedgerError {
         /// Why not.
         source: SecretsError,
     },
+    /// Somebody reads it while what lay in it before is to be removed.
+    #[error("ledger {}: another program reads it, and so long nothing can be removed from its log: end that program", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
+    },
     /// The key cannot be used.
     #[error("signing key of the ledgers: {0}")]
     Key(#[from] KeyError),

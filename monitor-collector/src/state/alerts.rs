@@ -8,7 +8,12 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::params;
 
-use super::{Raised, State, StateError, read};
+use super::{
+    Raised, State, StateError,
+    cover::Name,
+    file::SELECT_ALERTS,
+    table::{Form, Table},
+};
 use crate::alert::kept::{Kept, KeptKind};
 
 /// Tables that this module owns. `steps` is an `Alert` message that has its
@@ -22,6 +27,23 @@ CREATE TABLE IF NOT EXISTS kept (
 ) WITHOUT ROWID;
 ";
 
+pub(super) const HANDLED: Table = Table {
+    name: "handled",
+    columns: &[
+        ("handled", Form::Key),
+        ("state", Form::Plain),
+        ("steps", Form::Blob),
+    ],
+};
+pub(super) const KEPT: Table = Table {
+    name: "kept",
+    columns: &[
+        ("kind", Form::Key),
+        ("name", Form::KeyName(Name::Kept)),
+        ("text", Form::Text),
+    ],
+};
+
 impl State {
     /// Puts what people did with an alert, over what they had done.
     ///
@@ -33,10 +55,12 @@ impl State {
             steps: alert.steps.iter().map(Into::into).collect(),
             ..v1::Alert::default()
         };
-        self.change(
-            "INSERT OR REPLACE INTO handled VALUES (?1, ?2, ?3)",
-            params![alert.id.to_string(), steps.state, steps.encode_to_vec()],
-        )
+        let row = vec![
+            alert.id.to_string().into(),
+            steps.state.into(),
+            steps.encode_to_vec().into(),
+        ];
+        self.put(&HANDLED, row)
     }
 
     /// One alert.
@@ -44,8 +68,8 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn alert(&self, id: AlertId) -> Result<Option<Raised>, StateError> {
-        let sql = format!("{} WHERE id = ?1", read::SELECT_ALERTS);
-        let found = read::alerts(&self.connection, &self.path, &sql, params![id.to_string()])?;
+        let sql = format!("{SELECT_ALERTS} WHERE id = ?1");
+        let found = self.file().alerts(&sql, params![id.to_string()])?;
         Ok(found.into_iter().next())
     }
 
@@ -55,39 +79,41 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_kept(&mut self, kept: &Kept) -> Result<(), StateError> {
         let Kept { kind, name, text } = kept;
-        match text {
-            Some(text) => self.change(
-                "INSERT OR REPLACE INTO kept VALUES (?1, ?2, ?3)",
-                params![kind.as_str(), name, text],
-            ),
-            None => self.change(
-                "DELETE FROM kept WHERE kind = ?1 AND name = ?2",
-                params![kind.as_str(), name],
-            ),
+        if let Some(text) = text {
+            let kind = kind.as_str().to_owned();
+            let row = vec![kind.into(), name.clone().into(), text.clone().into()];
+            return self.put(&KEPT, row);
         }
+        let name = self.name(Name::Kept, name)?;
+        self.change(
+            "DELETE FROM kept WHERE kind = ?1 AND name = ?2",
+            params![kind.as_str(), name],
+        )
     }
 
     /// Every row of the alerter.
     ///
     /// # Errors
-    /// [`StateError::Sqlite`].
+    /// [`StateError`].
     pub fn kept(&self) -> Result<Vec<Kept>, StateError> {
         let mut found = Vec::new();
         for kind in KeptKind::ALL {
+            let sql = "SELECT kind, name, text FROM kept WHERE kind = ?1";
             let rows = self
-                .connection
-                .prepare_cached("SELECT name, text FROM kept WHERE kind = ?1")
-                .and_then(|mut statement| {
-                    let rows = statement.query_map([kind.as_str()], |row| {
-                        Ok(Kept {
-                            kind,
-                            name: row.get(0)?,
-                            text: Some(row.get(1)?),
-                        })
-                    })?;
-                    rows.collect::<rusqlite::Result<Vec<Kept>>>()
+                .file()
+                .contents(&KEPT, "text", sql, params![kind.as_str()])?;
+            for row in rows {
+                let name = self.named(Name::Kept, "what alerts remember of", row.text(1))?;
+                let text = String::from_utf8(row.message);
+                let text = text.map_err(|error| {
+                    StateError::row(&self.path, "what alerts remember of", &name, error)
+                })?;
+                found.push(Kept {
+                    kind,
+                    name,
+                    text: Some(text),
                 });
-            found.extend(rows.map_err(|source| self.sqlite(source))?);
+            }
         }
         Ok(found)
     }

@@ -11,7 +11,11 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::params;
 
-use super::{State, StateError};
+use super::{
+    State, StateError,
+    cover::Name,
+    table::{Form, Table},
+};
 
 impl State {
     /// Puts a grant as it stands after a place among events; what it was before
@@ -22,16 +26,22 @@ impl State {
     pub fn put_grant(&mut self, grant: &Grant, after: UnixNs) -> Result<(), StateError> {
         let message = v1::Grant::from(grant).encode_to_vec();
         self.put_form(&grant.id, after, &message)?;
-        self.change(
-            "INSERT OR REPLACE INTO granted VALUES (?1, ?2)",
-            params![grant.id.as_str(), message],
-        )
+        self.put(&GRANTED, vec![grant.id.to_string().into(), message.into()])
     }
 }
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS file_grant (id TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
+
+pub(super) const GRANTED: Table = Table {
+    name: "granted",
+    columns: &[("id", Form::KeyName(Name::Grant)), ("message", Form::Blob)],
+};
+pub(super) const FILE_GRANT: Table = Table {
+    name: "file_grant",
+    columns: &[("id", Form::KeyName(Name::Grant))],
+};
 
 impl State {
     /// The grants that came from files, and from nowhere else before.
@@ -45,6 +55,7 @@ impl State {
         };
         let names = names().map_err(|source| self.sqlite(source))?;
         let id = |name: String| {
+            let name = self.named(Name::Grant, "grant of a file", &name)?;
             GrantId::new(name.as_str()).map_err(|error| StateError::Row {
                 path: self.path.clone(),
                 what: "grant of a file",
@@ -60,10 +71,8 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn put_file_grant(&mut self, id: &GrantId) -> Result<(), StateError> {
-        self.change(
-            "INSERT OR IGNORE INTO file_grant VALUES (?1)",
-            params![id.as_str()],
-        )
+        let sql = FILE_GRANT.insert("INSERT OR IGNORE");
+        self.put_by(&FILE_GRANT, &sql, vec![id.to_string().into()])
     }
 
     /// Forgets that a grant came from a file.
@@ -71,7 +80,8 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn remove_file_grant(&mut self, id: &GrantId) -> Result<(), StateError> {
-        self.change("DELETE FROM file_grant WHERE id = ?1", params![id.as_str()])
+        let id = self.name(Name::Grant, id.as_str())?;
+        self.change("DELETE FROM file_grant WHERE id = ?1", params![id])
     }
 }
 

@@ -8,7 +8,11 @@ use monitor_ledger::{index::Numbers, intervals::Intervals, sequences::Stream};
 use monitor_model::id::TenantId;
 use rusqlite::params;
 
-use super::{State, StateError};
+use super::{
+    State, StateError,
+    cover::Name,
+    table::{Form, Table},
+};
 use crate::ledger::{integer, number};
 
 /// Most ranges of a stream that are kept; one with more holes is read from the
@@ -23,6 +27,23 @@ CREATE TABLE IF NOT EXISTS held (
 CREATE TABLE IF NOT EXISTS reached (ledger TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
+pub(super) const HELD: Table = Table {
+    name: "held",
+    columns: &[
+        ("agent", Form::KeyName(Name::Agent)),
+        ("boot", Form::Key),
+        ("source", Form::Key),
+        ("ranges", Form::Plain),
+    ],
+};
+pub(super) const REACHED: Table = Table {
+    name: "reached",
+    columns: &[
+        ("ledger", Form::KeyName(Name::Tenant)),
+        ("position", Form::Plain),
+    ],
+};
+
 impl State {
     /// Puts which numbers of a stream the ledgers hold.
     ///
@@ -30,17 +51,20 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_held(&mut self, stream: &Stream, held: &Intervals) -> Result<(), StateError> {
         let (boot, source) = (stream.boot.to_string(), stream.source.to_string());
-        let agent = stream.agent.as_str();
         if held.len() > RANGES_MAX {
+            let agent = self.name(Name::Agent, stream.agent.as_str())?;
             return self.change(
                 "DELETE FROM held WHERE agent = ?1 AND boot = ?2 AND source = ?3",
                 params![agent, boot, source],
             );
         }
-        self.change(
-            "INSERT OR REPLACE INTO held VALUES (?1, ?2, ?3, ?4)",
-            params![agent, boot, source, Numbers::from(held).to_bytes()],
-        )
+        let row = vec![
+            stream.agent.to_string().into(),
+            boot.into(),
+            source.into(),
+            Numbers::from(held).to_bytes().into(),
+        ];
+        self.put(&HELD, row)
     }
 
     /// Puts how far a ledger has come.
@@ -48,10 +72,8 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn put_reached(&mut self, ledger: &TenantId, position: u64) -> Result<(), StateError> {
-        self.change(
-            "INSERT OR REPLACE INTO reached VALUES (?1, ?2)",
-            params![ledger.as_str(), integer(position)],
-        )
+        let row = vec![ledger.to_string().into(), integer(position).into()];
+        self.put(&REACHED, row)
     }
 
     /// Believes nothing of it any more.
@@ -77,7 +99,9 @@ impl State {
             rows.collect()
         };
         let rows = rows().map_err(|source| self.sqlite(source))?;
-        let read = |(names, ranges): ([String; 3], Vec<u8>)| {
+        let read = |([agent, boot, source], ranges): ([String; 3], Vec<u8>)| {
+            let agent = self.named(Name::Agent, "numbers held of", &agent)?;
+            let names = [agent, boot, source];
             stream(&names).zip(Numbers::parse(&ranges)).map_or_else(
                 || {
                     Err(StateError::Row {
@@ -96,7 +120,7 @@ impl State {
     /// How far each ledger had come at the last note.
     ///
     /// # Errors
-    /// [`StateError::Sqlite`].
+    /// [`StateError`].
     pub fn reached(&self) -> Result<Vec<(String, u64)>, StateError> {
         let rows = || -> rusqlite::Result<Vec<(String, u64)>> {
             let sql = "SELECT ledger, position FROM reached";
@@ -104,7 +128,12 @@ impl State {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, number(row.get(1)?))))?;
             rows.collect()
         };
-        rows().map_err(|source| self.sqlite(source))
+        let rows = rows().map_err(|source| self.sqlite(source))?;
+        let read = |(ledger, position): (String, u64)| {
+            let ledger = self.named(Name::Tenant, "how far came", &ledger)?;
+            Ok((ledger, position))
+        };
+        rows.into_iter().map(read).collect()
     }
 }
 

@@ -5,7 +5,13 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::params;
 
-use super::{State, StateError, load::decoded, read::StateReader};
+use super::{
+    State, StateError,
+    cover::Name,
+    load::decoded,
+    read::StateReader,
+    table::{Form, Table},
+};
 
 impl State {
     /// Puts what a host's agent told of itself, over what it told before. One
@@ -15,10 +21,7 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_host(&mut self, host: &Host) -> Result<(), StateError> {
         let message = v1::Host::from(host).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO host VALUES (?1, ?2)",
-            params![host.host.as_str(), message],
-        )
+        self.put(&HOST, vec![host.host.to_string().into(), message.into()])
     }
 
     /// Whether an agent of that name ever started.
@@ -27,9 +30,11 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn has_host(&self, name: &AgentName) -> Result<bool, StateError> {
         let select = "SELECT EXISTS (SELECT 1 FROM host WHERE name = ?1)";
-        let found = self
-            .connection
-            .query_row(select, [name.as_str()], |row| row.get(0));
+        let found =
+            self.connection
+                .query_row(select, [self.name(Name::Agent, name.as_str())?], |row| {
+                    row.get(0)
+                });
         found.map_err(|source| self.sqlite(source))
     }
 }
@@ -45,12 +50,40 @@ impl StateReader {
         after: &str,
         limit: u32,
     ) -> Result<Vec<Host>, StateError> {
-        let sql = "SELECT name, message FROM host
-             WHERE name > ?1 AND (?2 IS NULL OR name = ?2)
-             ORDER BY name LIMIT ?3";
-        let rows = self.rows(sql, params![after, only.map(AgentName::as_str), limit])?;
-        rows.iter()
-            .map(|(name, message)| decoded::<v1::Host, _>(self.path(), "host", name, message))
-            .collect()
+        let file = self.file();
+        let only = file.named_if(Name::Agent, only.map(AgentName::as_str))?;
+        // Which ones are looked up first: names that are sealed lie in no order.
+        let sql = "SELECT name FROM host WHERE ?1 IS NULL OR name = ?1";
+        let names = file.all(sql, params![only], |row| row.get::<_, String>(0).map(Ok))?;
+        let mut found = Vec::new();
+        for kept in names {
+            let name = file.named(Name::Agent, "host", &kept)?;
+            if name.as_str() > after {
+                found.push((name, kept));
+            }
+        }
+        found.sort_unstable();
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut hosts = Vec::new();
+        for (name, kept) in found {
+            let sql = "SELECT name, message FROM host WHERE name = ?1";
+            for row in file.messages(&HOST, sql, params![kept])? {
+                hosts.push(decoded::<v1::Host, _>(
+                    self.path(),
+                    "host",
+                    &name,
+                    &row.message,
+                )?);
+            }
+        }
+        Ok(hosts)
     }
 }
+
+pub(super) const HOST: Table = Table {
+    name: "host",
+    columns: &[
+        ("name", Form::KeyName(Name::Agent)),
+        ("message", Form::Blob),
+    ],
+};

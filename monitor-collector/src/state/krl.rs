@@ -11,7 +11,13 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{State, StateError, load::decoded};
+use super::{
+    State, StateError,
+    cover::Name,
+    file::Found,
+    load::decoded,
+    table::{Form, Table},
+};
 use crate::ledger::{integer, number};
 
 pub(super) const SCHEMA: &str = "
@@ -27,10 +33,7 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_list(&mut self, list: &RevocationList) -> Result<(), StateError> {
         let message = v1::RevocationList::from(list).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO krl VALUES (1, ?1)",
-            params![message],
-        )
+        self.put(&KRL, vec![1.into(), message.into()])
     }
 
     /// Puts which list a host has.
@@ -43,10 +46,7 @@ impl State {
         place: &ListInPlace,
     ) -> Result<(), StateError> {
         let message = v1::ListInPlace::from(place).encode_to_vec();
-        self.change(
-            "INSERT OR REPLACE INTO host_krl VALUES (?1, ?2)",
-            params![host.as_str(), message],
-        )
+        self.put(&HOST_KRL, vec![host.to_string().into(), message.into()])
     }
 
     /// Forgets which list a host has.
@@ -54,10 +54,8 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn remove_list_in_place(&mut self, host: &AgentName) -> Result<(), StateError> {
-        self.change(
-            "DELETE FROM host_krl WHERE host = ?1",
-            params![host.as_str()],
-        )
+        let host = self.name(Name::Agent, host.as_str())?;
+        self.change("DELETE FROM host_krl WHERE host = ?1", params![host])
     }
 
     /// Notes when a broker last found its own list changed.
@@ -69,10 +67,8 @@ impl State {
         broker: &PrincipalId,
         at: UnixNs,
     ) -> Result<(), StateError> {
-        self.change(
-            "INSERT OR REPLACE INTO krl_changed VALUES (?1, ?2)",
-            params![broker.as_str(), integer(at.0)],
-        )
+        let row = vec![broker.to_string().into(), integer(at.0).into()];
+        self.put(&KRL_CHANGED, row)
     }
 
     /// When a broker last found its own list changed; none where it never told so.
@@ -80,10 +76,11 @@ impl State {
     /// # Errors
     /// [`StateError::Sqlite`].
     pub fn list_changed_at(&self, broker: &PrincipalId) -> Result<Option<UnixNs>, StateError> {
+        let broker = self.name(Name::Principal, broker.as_str())?;
         let select = "SELECT at FROM krl_changed WHERE broker = ?1";
         let found = self
             .connection
-            .query_row(select, [broker.as_str()], |row| row.get(0))
+            .query_row(select, [broker], |row| row.get(0))
             .optional()
             .map_err(|source| self.sqlite(source))?;
         Ok(found.map(|at| UnixNs(number(at))))
@@ -94,15 +91,11 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn list(&self) -> Result<Option<RevocationList>, StateError> {
-        let select = "SELECT message FROM krl WHERE one = 1";
-        let found = self
-            .connection
-            .query_row(select, [], |row| row.get::<_, Vec<u8>>(0))
-            .optional()
-            .map_err(|source| self.sqlite(source))?;
-        found
-            .map(|message| decoded::<v1::RevocationList, _>(&self.path, "list", "krl", &message))
-            .transpose()
+        let sql = "SELECT one, message FROM krl WHERE one = 1";
+        let rows = self.file().messages(&KRL, sql, &[])?;
+        let list =
+            |row: &Found| decoded::<v1::RevocationList, _>(&self.path, "list", "krl", &row.message);
+        rows.first().map(list).transpose()
     }
 
     /// Which list each host has.
@@ -110,28 +103,37 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn lists_in_place(&self) -> Result<BTreeMap<AgentName, ListInPlace>, StateError> {
-        let rows = self
-            .connection
-            .prepare_cached("SELECT host, message FROM host_krl")
-            .and_then(|mut statement| {
-                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                rows.collect::<Result<Vec<(String, Vec<u8>)>, _>>()
-            })
-            .map_err(|source| self.sqlite(source))?;
-        let row = |(host, message): (String, Vec<u8>)| {
-            let wrong = |cause: String| StateError::Row {
-                path: self.path.clone(),
-                what: "list of a host",
-                name: host.clone(),
-                cause,
-            };
+        let sql = "SELECT host, message FROM host_krl";
+        let rows = self.file().messages(&HOST_KRL, sql, &[])?;
+        let read = |row: &Found| {
+            let host = self.named(Name::Agent, "list of a host", row.name())?;
+            let wrong = |cause: String| StateError::row(&self.path, "list of a host", &host, cause);
             let name: Result<AgentName, InvalidId> = host.parse();
-            let place = v1::ListInPlace::decode(message.as_slice());
+            let place = v1::ListInPlace::decode(row.message.as_slice());
             Ok((
                 name.map_err(|error| wrong(error.to_string()))?,
                 place.map_err(|error| wrong(error.to_string()))?.into(),
             ))
         };
-        rows.into_iter().map(row).collect()
+        rows.iter().map(read).collect()
     }
 }
+
+pub(super) const KRL: Table = Table {
+    name: "krl",
+    columns: &[("one", Form::Key), ("message", Form::Blob)],
+};
+pub(super) const HOST_KRL: Table = Table {
+    name: "host_krl",
+    columns: &[
+        ("host", Form::KeyName(Name::Agent)),
+        ("message", Form::Blob),
+    ],
+};
+pub(super) const KRL_CHANGED: Table = Table {
+    name: "krl_changed",
+    columns: &[
+        ("broker", Form::KeyName(Name::Principal)),
+        ("at", Form::Plain),
+    ],
+};

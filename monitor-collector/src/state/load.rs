@@ -13,9 +13,15 @@ use monitor_model::{
 };
 use monitor_proto::v1;
 use prost::Message;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 
-use super::{Denial, Login, Raised, State, StateError, read};
+use super::{
+    Denial, Login, Raised, State, StateError,
+    cover::Name,
+    file::{Found, SELECT_ALERTS, json},
+    grants::GRANTED,
+    rows::{CURSOR_KEY, ORDERED, SECRET, SESSION},
+};
 use crate::ledger::integer;
 
 /// What is denied, each with the order that did.
@@ -72,13 +78,14 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn grants(&self) -> Result<HashMap<GrantId, Grant>, StateError> {
-        let rows = self.rows("SELECT id, message FROM granted")?;
-        rows.iter()
-            .map(|(name, message)| {
-                let grant: Grant = decoded::<v1::Grant, _>(&self.path, "grant", name, message)?;
-                Ok((grant.id.clone(), grant))
-            })
-            .collect()
+        let sql = "SELECT id, message FROM granted";
+        let rows = self.file().messages(&GRANTED, sql, &[])?;
+        let grant = |row: &Found| {
+            let (name, message) = (row.name(), &row.message);
+            let grant: Grant = decoded::<v1::Grant, _>(&self.path, "grant", name, message)?;
+            Ok((grant.id.clone(), grant))
+        };
+        rows.iter().map(grant).collect()
     }
 
     /// Sessions that have not ended.
@@ -86,10 +93,9 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn live_sessions(&self) -> Result<Vec<Login>, StateError> {
-        let rows = self.rows("SELECT boot, message FROM session WHERE ended = 0")?;
-        rows.iter()
-            .map(|(boot, message)| login(&self.path, message, boot))
-            .collect()
+        let sql = "SELECT id, boot, tenant, message FROM session WHERE ended = 0";
+        let rows = self.file().messages(&SESSION, sql, &[])?;
+        rows.iter().map(|row| login(&self.path, row)).collect()
     }
 
     /// Every order.
@@ -97,13 +103,14 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn orders(&self) -> Result<BTreeMap<OrderId, Order>, StateError> {
-        let rows = self.rows("SELECT id, message FROM ordered")?;
-        rows.iter()
-            .map(|(name, message)| {
-                let order: Order = decoded::<v1::Order, _>(&self.path, "order", name, message)?;
-                Ok((order.id, order))
-            })
-            .collect()
+        let sql = "SELECT id, message FROM ordered";
+        let rows = self.file().messages(&ORDERED, sql, &[])?;
+        let order = |row: &Found| {
+            let (name, message) = (row.name(), &row.message);
+            let order: Order = decoded::<v1::Order, _>(&self.path, "order", name, message)?;
+            Ok((order.id, order))
+        };
+        rows.iter().map(order).collect()
     }
 
     /// Everything that is denied.
@@ -112,22 +119,24 @@ impl State {
     /// [`StateError`].
     pub fn denied(&self) -> Result<Denied, StateError> {
         let mut denied = Denied::default();
-        let rows = self.rows("SELECT kind || ' ' || name, CAST(ordered AS BLOB) FROM denied")?;
-        for (row, order) in rows {
-            let wrong = |cause: String| StateError::Row {
-                path: self.path.clone(),
-                what: "denial",
-                name: row.clone(),
-                cause,
-            };
-            let order = String::from_utf8_lossy(&order);
+        let sql = "SELECT kind, name, ordered FROM denied";
+        let read = |row: &Row<'_>| Ok(Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let rows: Vec<[String; 3]> = self
+            .file()
+            .all(sql, &[], read)?
+            .into_iter()
+            .map(<[String; 3]>::from)
+            .collect();
+        for [kind, name, order] in rows {
+            let name = self.named(Name::Denied, "denial", &name)?;
+            let wrong = |cause: String| StateError::row(&self.path, "denial", &name, cause);
             let order: OrderId = order.parse().map_err(|error| wrong(format!("{error}")))?;
-            match row.split_once(' ') {
-                Some(("serial", serial)) => {
-                    let serial = serial.parse().map_err(|error| wrong(format!("{error}")))?;
+            match kind.as_str() {
+                "serial" => {
+                    let serial = name.parse().map_err(|error| wrong(format!("{error}")))?;
                     denied.serials.insert(serial, order);
                 }
-                Some(("principal", name)) => {
+                "principal" => {
                     let name = name.parse().map_err(|error| wrong(format!("{error}")))?;
                     denied.principals.insert(name, order);
                 }
@@ -148,11 +157,10 @@ impl State {
         sessions: &[SessionId],
     ) -> Result<Vec<Raised>, StateError> {
         let sql = format!(
-            "{} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp",
-            read::SELECT_ALERTS
+            "{SELECT_ALERTS} WHERE stamp > ?1 OR session IN (SELECT value FROM json_each(?2)) ORDER BY stamp"
         );
-        let values = params![integer(stamp.0), read::json(sessions)];
-        read::alerts(&self.connection, &self.path, &sql, values)
+        let values = params![integer(stamp.0), json(sessions)];
+        self.file().alerts(&sql, values)
     }
 
     /// Up to where everything follows from the events.
@@ -188,29 +196,24 @@ impl State {
     /// The key that cursors are sealed with; `fresh` when there is none yet.
     ///
     /// # Errors
-    /// [`StateError::Sqlite`].
+    /// [`StateError::Sqlite`]; [`StateError::Row`] where it does not open.
     pub fn cursor_key(&self, fresh: [u8; 32]) -> Result<[u8; 32], StateError> {
+        let row = vec![CURSOR_KEY.to_owned().into(), fresh.to_vec().into()];
+        let row = self.cover.covered(&SECRET, row);
+        let row = row.map_err(|source| StateError::seal(&self.path, source))?;
         self.connection
-            .execute(
-                "INSERT OR IGNORE INTO meta VALUES ('cursor_key', ?1)",
-                params![fresh],
-            )
-            .and_then(|_| {
-                let select = "SELECT value FROM meta WHERE key = 'cursor_key'";
-                self.connection.query_row(select, [], |row| row.get(0))
+            .execute(&SECRET.insert("INSERT OR IGNORE"), params_from_iter(row))
+            .map_err(|source| self.sqlite(source))?;
+        let sql = "SELECT key, value FROM meta WHERE key = ?1";
+        let found = self
+            .file()
+            .contents(&SECRET, "value", sql, params![CURSOR_KEY])?;
+        let key = found.into_iter().next();
+        key.and_then(|row| row.message.try_into().ok())
+            .ok_or_else(|| {
+                let cause = "it has not 32 bytes";
+                StateError::row(&self.path, "key of cursors", CURSOR_KEY, cause)
             })
-            .map_err(|source| self.sqlite(source))
-    }
-
-    fn rows(&self, sql: &str) -> Result<Vec<(String, Vec<u8>)>, StateError> {
-        self.connection
-            .prepare(sql)
-            .and_then(|mut statement| {
-                statement
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .map_err(|source| self.sqlite(source))
     }
 }
 
@@ -237,13 +240,10 @@ where
 }
 
 /// A session from a row.
-pub(super) fn login(path: &Path, message: &[u8], boot: &str) -> Result<Login, StateError> {
-    let session = decoded::<v1::Session, _>(path, "session", "", message)?;
-    let boot = boot.parse().map_err(|error| StateError::Row {
-        path: path.into(),
-        what: "session's boot",
-        name: boot.to_owned(),
-        cause: format!("{error}"),
-    })?;
+pub(super) fn login(path: &Path, row: &Found) -> Result<Login, StateError> {
+    let (id, boot) = (row.name(), row.text(1));
+    let session = decoded::<v1::Session, _>(path, "session", id, &row.message)?;
+    let boot = boot.parse();
+    let boot = boot.map_err(|error| StateError::row(path, "session's boot", id, error))?;
     Ok(Login { session, boot })
 }

@@ -15,7 +15,14 @@ use prost::Message as _;
 use rusqlite::{OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{State, StateError, load::decoded, read::StateReader};
+use super::{
+    State, StateError,
+    cover::Name,
+    file::Found,
+    load::decoded,
+    read::StateReader,
+    table::{self, Table},
+};
 use crate::{
     hex,
     ledger::{integer, number},
@@ -65,7 +72,10 @@ impl State {
             .optional();
         let newest: Option<(i64, String)> = newest.map_err(|source| self.sqlite(source))?;
         let (last, is_same) = match newest {
-            Some((last, in_force)) => (number(last), in_force == digest),
+            Some((last, in_force)) => {
+                let in_force = self.named(Name::Digest, "policy", &in_force)?;
+                (number(last), in_force == digest)
+            }
             None => (0, false),
         };
         let version = if is_same { last } else { last + 1 };
@@ -76,10 +86,13 @@ impl State {
         }
         let policy = made(self, terms, format!("{version}-{digest}"))?;
         if !is_same {
-            self.change(
-                "INSERT INTO policy VALUES (?1, ?2, ?3, ?4)",
-                params![integer(version), digest, integer(now.0), message],
-            )?;
+            let row = vec![
+                integer(version).into(),
+                digest.into(),
+                integer(now.0).into(),
+                message.into(),
+            ];
+            self.put_by(&POLICY, &POLICY.insert("INSERT"), row)?;
         }
         Ok(policy)
     }
@@ -91,10 +104,12 @@ impl State {
         after: UnixNs,
         message: &[u8],
     ) -> Result<(), StateError> {
-        self.change(
-            "INSERT OR REPLACE INTO grant_form VALUES (?1, ?2, ?3)",
-            params![id.as_str(), integer(after.0), message],
-        )
+        let row = vec![
+            id.to_string().into(),
+            integer(after.0).into(),
+            message.to_vec().into(),
+        ];
+        self.put(&GRANT_FORM, row)
     }
 }
 
@@ -114,14 +129,19 @@ impl StateReader {
     /// # Errors
     /// [`StateError`].
     pub fn policy(&self, version: &str) -> Result<Option<Policy>, StateError> {
-        let rows = self.rows(
-            "SELECT number || '-' || digest, message FROM policy WHERE number || '-' || digest = ?1",
-            params![version],
-        )?;
-        let Some((name, message)) = rows.into_iter().next() else {
+        let Some((number, digest)) = version.split_once('-') else {
             return Ok(None);
         };
-        let terms: Terms = decoded::<v1::Policy, _>(self.path(), "policy", &name, &message)?;
+        let sql = "SELECT number, digest, message FROM policy
+             WHERE CAST(number AS TEXT) = ?1 AND digest = ?2";
+        let file = self.file();
+        let digest = file.name(Name::Digest, digest)?;
+        let rows = file.messages(&POLICY, sql, params![number, digest])?;
+        let Some(row) = rows.into_iter().next() else {
+            return Ok(None);
+        };
+        let name = version.to_owned();
+        let terms: Terms = decoded::<v1::Policy, _>(self.path(), "policy", &name, &row.message)?;
         let wrong = |error: monitor_model::policy::InvalidPolicy| StateError::Row {
             path: self.path().into(),
             what: "policy",
@@ -136,18 +156,36 @@ impl StateReader {
     /// # Errors
     /// [`StateError`].
     pub fn forms(&self, id: &GrantId) -> Result<Vec<Form>, StateError> {
-        let rows = self.rows(
-            "SELECT CAST(after AS TEXT), message FROM grant_form WHERE id = ?1 ORDER BY after",
-            params![id.as_str()],
-        )?;
-        rows.iter()
-            .map(|(after, message)| {
-                let grant = decoded::<v1::Grant, _>(self.path(), "grant", id.as_str(), message)?;
-                Ok((UnixNs(after.parse().unwrap_or_default()), grant))
-            })
-            .collect()
+        let file = self.file();
+        let sql = "SELECT id, after, message FROM grant_form WHERE id = ?1 ORDER BY after";
+        let name = file.name(Name::Grant, id.as_str())?;
+        let rows = file.messages(&GRANT_FORM, sql, params![name])?;
+        let form = |row: &Found| {
+            let message = &row.message;
+            let grant = decoded::<v1::Grant, _>(self.path(), "grant", id.as_str(), message)?;
+            Ok((UnixNs(row.number(1)), grant))
+        };
+        rows.iter().map(form).collect()
     }
 }
+
+pub(super) const POLICY: Table = Table {
+    name: "policy",
+    columns: &[
+        ("number", table::Form::Key),
+        ("digest", table::Form::KeyName(Name::Digest)),
+        ("since", table::Form::Plain),
+        ("message", table::Form::Blob),
+    ],
+};
+pub(super) const GRANT_FORM: Table = Table {
+    name: "grant_form",
+    columns: &[
+        ("id", table::Form::KeyName(Name::Grant)),
+        ("after", table::Form::Key),
+        ("message", table::Form::Blob),
+    ],
+};
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,13 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::{Row, params};
 
-use super::{State, StateError, load::decoded};
+use super::{
+    State, StateError,
+    cover::Name,
+    file::{File, Found},
+    load::decoded,
+    table::{Form, Table},
+};
 use crate::{
     ledger::{integer, number},
     processes::{Change, Kept, Marks, Node},
@@ -35,6 +41,43 @@ CREATE TABLE IF NOT EXISTS process (
 ) WITHOUT ROWID;
 ";
 
+pub(super) const PROCESS_HOST: Table = Table {
+    name: "process_host",
+    columns: &[
+        ("name", Form::KeyName(Name::Agent)),
+        ("boot", Form::Plain),
+        ("since", Form::Plain),
+        ("lost", Form::Plain),
+        ("lost_at", Form::Plain),
+        ("unwatched_until", Form::Plain),
+        ("untaken", Form::Plain),
+        ("untaken_at", Form::Plain),
+    ],
+};
+pub(super) const PROCESS_JOB: Table = Table {
+    name: "process_job",
+    columns: &[
+        ("id", Form::Key),
+        ("host", Form::KeyName(Name::Agent)),
+        ("session", Form::Key),
+        ("message", Form::Blob),
+    ],
+};
+pub(super) const PROCESS: Table = Table {
+    name: "process",
+    columns: &[
+        ("host", Form::KeyName(Name::Agent)),
+        ("start", Form::Key),
+        ("pid", Form::Key),
+        ("session", Form::Key),
+        ("since", Form::Plain),
+        ("told", Form::Plain),
+        ("own", Form::Plain),
+        ("linked", Form::Plain),
+        ("message", Form::Blob),
+    ],
+};
+
 impl State {
     /// Writes down what changed.
     ///
@@ -43,7 +86,8 @@ impl State {
     pub fn put_processes(&mut self, change: &Change) -> Result<(), StateError> {
         match change {
             Change::Started(agent) => {
-                let name = params![agent.as_str()];
+                let name = self.name(Name::Agent, agent.as_str())?;
+                let name = params![name];
                 self.change("DELETE FROM process WHERE host = ?1", name)?;
                 self.change("DELETE FROM process_job WHERE host = ?1", name)
             }
@@ -52,19 +96,22 @@ impl State {
                 let id = params![job.to_string()];
                 self.change("DELETE FROM process_job WHERE id = ?1", id)
             }
-            Change::Job(agent, job, Some((session, live))) => self.change(
-                "INSERT OR REPLACE INTO process_job VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    job.to_string(),
-                    agent.as_str(),
-                    session.to_string(),
-                    v1::LiveJob::from(live).encode_to_vec()
-                ],
-            ),
-            Change::Process(agent, key, None) => self.change(
-                "DELETE FROM process WHERE host = ?1 AND start = ?2 AND pid = ?3",
-                params![agent.as_str(), integer(key.start_boot_ns), key.pid],
-            ),
+            Change::Job(agent, job, Some((session, live))) => {
+                let row = vec![
+                    job.to_string().into(),
+                    agent.to_string().into(),
+                    session.to_string().into(),
+                    v1::LiveJob::from(live).encode_to_vec().into(),
+                ];
+                self.put(&PROCESS_JOB, row)
+            }
+            Change::Process(agent, key, None) => {
+                let host = self.name(Name::Agent, agent.as_str())?;
+                self.change(
+                    "DELETE FROM process WHERE host = ?1 AND start = ?2 AND pid = ?3",
+                    params![host, integer(key.start_boot_ns), key.pid],
+                )
+            }
             Change::Process(agent, key, Some(node)) => self.put_process(agent, *key, node),
         }
     }
@@ -79,19 +126,17 @@ impl State {
             untaken,
             untaken_at,
         } = marks;
-        self.change(
-            "INSERT OR REPLACE INTO process_host VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                agent.as_str(),
-                boot.to_string(),
-                integer(since.0),
-                integer(*lost),
-                integer(lost_at.0),
-                integer(unwatched_until.0),
-                integer(*untaken),
-                integer(untaken_at.0),
-            ],
-        )
+        let row = vec![
+            agent.to_string().into(),
+            boot.to_string().into(),
+            integer(since.0).into(),
+            integer(*lost).into(),
+            integer(lost_at.0).into(),
+            integer(unwatched_until.0).into(),
+            integer(*untaken).into(),
+            integer(untaken_at.0).into(),
+        ];
+        self.put(&PROCESS_HOST, row)
     }
 
     fn put_process(
@@ -100,20 +145,20 @@ impl State {
         key: ProcessKey,
         node: &Node,
     ) -> Result<(), StateError> {
-        self.change(
-            "INSERT OR REPLACE INTO process VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
-                agent.as_str(),
-                integer(key.start_boot_ns),
-                key.pid,
-                node.session.to_string(),
-                integer(node.program.since_boot_ns),
-                integer(node.told_boot_ns),
-                node.program.own,
-                node.linked,
-                v1::LiveProcess::from(&node.whole(key)).encode_to_vec(),
-            ],
-        )
+        let row = vec![
+            agent.to_string().into(),
+            integer(key.start_boot_ns).into(),
+            key.pid.into(),
+            node.session.to_string().into(),
+            integer(node.program.since_boot_ns).into(),
+            integer(node.told_boot_ns).into(),
+            node.program.own.into(),
+            node.linked.into(),
+            v1::LiveProcess::from(&node.whole(key))
+                .encode_to_vec()
+                .into(),
+        ];
+        self.put(&PROCESS, row)
     }
 
     /// Everything that was written down.
@@ -121,48 +166,38 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn processes(&self) -> Result<Kept, StateError> {
-        let path = &self.path;
-        let hosts = self.all("SELECT * FROM process_host", |row| marks(path, row))?;
-        let jobs = self.all("SELECT host, session, message FROM process_job", |row| {
-            job(path, row)
-        })?;
-        let select = "SELECT host, session, since, told, own, linked, message FROM process";
-        let processes = self.all(select, |row| process(path, row))?;
+        let file = self.file();
+        let hosts = file.all("SELECT * FROM process_host", &[], |row| marks(&file, row))?;
+        let sql = "SELECT id, host, session, message FROM process_job";
+        let jobs = file.messages(&PROCESS_JOB, sql, &[])?;
+        let jobs = jobs.iter().map(|row| job(&file, row));
+        let sql =
+            "SELECT host, start, pid, session, message, since, told, own, linked FROM process";
+        let processes = file.all(sql, &[], |row| process(&file, row))?;
         Ok(Kept {
             hosts,
-            jobs,
+            jobs: jobs.collect::<Result<_, _>>()?,
             processes,
         })
-    }
-
-    fn all<T>(
-        &self,
-        select: &str,
-        read: impl Fn(&Row<'_>) -> rusqlite::Result<Result<T, StateError>>,
-    ) -> Result<Vec<T>, StateError> {
-        let mut statement = self
-            .connection
-            .prepare(select)
-            .map_err(|source| self.sqlite(source))?;
-        let rows = statement.query_map([], read);
-        rows.map_err(|source| self.sqlite(source))?
-            .map(|row| row.map_err(|source| self.sqlite(source))?)
-            .collect()
     }
 }
 
 type Read<T> = rusqlite::Result<Result<T, StateError>>;
 
-fn marks(path: &Path, row: &Row<'_>) -> Read<(AgentName, Marks)> {
+fn host(file: &File<'_>, kept: &str) -> Result<AgentName, StateError> {
+    parsed(file.path, "host", &file.named(Name::Agent, "host", kept)?)
+}
+
+fn marks(file: &File<'_>, row: &Row<'_>) -> Read<(AgentName, Marks)> {
     let (name, boot): (String, String) = (row.get(0)?, row.get(1)?);
     let at = |column: usize| row.get(column).map(|at| UnixNs(number(at)));
     let (since, lost, lost_at) = (at(2)?, number(row.get(3)?), at(4)?);
     let (unwatched_until, untaken, untaken_at) = (at(5)?, number(row.get(6)?), at(7)?);
     let made = || {
         Ok((
-            parsed(path, "host", &name)?,
+            host(file, &name)?,
             Marks {
-                boot: parsed(path, "host's boot", &boot)?,
+                boot: parsed(file.path, "host's boot", &boot)?,
                 since,
                 lost,
                 lost_at,
@@ -175,31 +210,29 @@ fn marks(path: &Path, row: &Row<'_>) -> Read<(AgentName, Marks)> {
     Ok(made())
 }
 
-fn job(path: &Path, row: &Row<'_>) -> Read<(AgentName, SessionId, LiveJob)> {
-    let (host, session): (String, String) = (row.get(0)?, row.get(1)?);
-    let message: Vec<u8> = row.get(2)?;
-    let made = || {
-        Ok((
-            parsed(path, "host", &host)?,
-            parsed(path, "session", &session)?,
-            decoded::<v1::LiveJob, _>(path, "job", &session, &message)?,
-        ))
-    };
-    Ok(made())
+fn job(file: &File<'_>, row: &Found) -> Result<(AgentName, SessionId, LiveJob), StateError> {
+    let session = row.text(2);
+    Ok((
+        host(file, row.text(1))?,
+        parsed(file.path, "session", session)?,
+        decoded::<v1::LiveJob, _>(file.path, "job", session, &row.message)?,
+    ))
 }
 
-fn process(path: &Path, row: &Row<'_>) -> Read<(AgentName, ProcessKey, Node)> {
-    let (host, session): (String, String) = (row.get(0)?, row.get(1)?);
-    let times = (number(row.get(2)?), number(row.get(3)?));
-    let facts = (row.get(4)?, row.get(5)?);
-    let message: Vec<u8> = row.get(6)?;
+fn process(file: &File<'_>, row: &Row<'_>) -> Read<(AgentName, ProcessKey, Node)> {
+    let times = (number(row.get(5)?), number(row.get(6)?));
+    let facts = (row.get(7)?, row.get(8)?);
+    let found = file.found(&PROCESS, "message", row)?;
     let made = || {
+        let row = found?;
+        let session = row.text(3);
+        let what = "process of session";
         let live: LiveProcess =
-            decoded::<v1::LiveProcess, _>(path, "process of session", &session, &message)?;
-        let session = parsed(path, "session", &session)?;
+            decoded::<v1::LiveProcess, _>(file.path, what, session, &row.message)?;
+        let session = parsed(file.path, "session", session)?;
         let key = live.key;
         let node = Node::restored(session, live, times, facts);
-        Ok((parsed(path, "host", &host)?, key, node))
+        Ok((host(file, row.name())?, key, node))
     };
     Ok(made())
 }

@@ -3,22 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use monitor_model::{
-    alert::{Alert, AlertState, Severity},
+    alert::{AlertState, Severity},
     clock::UnixNs,
     id::{AgentName, AlertId, EventId, OrderId, PrincipalId, SessionId, TenantId},
     revocation::Order,
     session::Session,
 };
 use monitor_proto::v1;
-use prost::Message as _;
-use rusqlite::{Connection, OpenFlags, ToSql, params};
+use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Login, Raised, State, StateError, alerts::number_of, load::decoded};
-use crate::ledger::{integer, number};
-
-/// The columns of an alert.
-pub(super) const SELECT_ALERTS: &str = "SELECT stamp, message, outside, fold, event, steps
-     FROM alert LEFT JOIN handled ON handled = id";
+use super::{
+    Login, Raised, State, StateError,
+    alerts::number_of,
+    cover::{Cover, Name},
+    file::{File, Found, SELECT_ALERTS, json},
+    load::decoded,
+    open,
+    rows::{ORDERED, SESSION},
+};
+use crate::ledger::{Home, integer};
 
 /// Where a page begins: after this item, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +78,18 @@ pub struct AlertFilter {
 pub struct StateReader {
     path: PathBuf,
     connection: Connection,
+    cover: Cover,
 }
 
 impl StateReader {
     /// Opens the state, which must be there.
     ///
     /// # Errors
-    /// [`StateError::Sqlite`].
-    pub fn open(data_dir: &Path) -> Result<Self, StateError> {
-        let path = State::path(data_dir);
+    /// [`StateError::Sqlite`]; [`StateError::Seal`] when it is sealed and `home`
+    /// has not its key.
+    pub fn open(home: impl Into<Home>) -> Result<Self, StateError> {
+        let home = home.into();
+        let path = State::path(&home);
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .and_then(|connection| {
                 connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -93,7 +99,12 @@ impl StateReader {
                 path: path.clone(),
                 source,
             })?;
-        Ok(Self { path, connection })
+        let cover = open::cover(&connection, &path, home.seal())?;
+        Ok(Self {
+            path,
+            connection,
+            cover,
+        })
     }
 
     /// Sessions, newest first.
@@ -106,26 +117,29 @@ impl StateReader {
         after: &Place,
         limit: u32,
     ) -> Result<Vec<Session>, StateError> {
-        let sql = "SELECT id, message FROM session
+        let sql = "SELECT id, boot, tenant, message FROM session
              WHERE (opened_at, id) < (?1, ?2)
              AND (?3 IS NULL OR principal = ?3)
              AND (?4 = '[]' OR tenant IN (SELECT value FROM json_each(?4)))
              AND (?5 IS NULL OR host = ?5)
              AND (?6 OR ended = 0)
              ORDER BY opened_at DESC, id DESC LIMIT ?7";
+        let file = self.file();
+        let (principal, host) = (filter.principal.as_ref(), filter.host.as_ref());
         let values = params![
             integer(after.at.0),
             after.id,
-            filter.principal.as_ref().map(PrincipalId::as_str),
-            json(&filter.tenants),
-            filter.host.as_ref().map(AgentName::as_str),
+            file.named_if(Name::Principal, principal.map(PrincipalId::as_str))?,
+            file.tenants(&filter.tenants)?,
+            file.named_if(Name::Agent, host.map(AgentName::as_str))?,
             filter.ended,
             limit,
         ];
-        let rows = self.rows(sql, values)?;
-        rows.iter()
-            .map(|(name, message)| decoded::<v1::Session, _>(&self.path, "session", name, message))
-            .collect()
+        let rows = file.messages(&SESSION, sql, values)?;
+        let session = |row: &Found| {
+            decoded::<v1::Session, _>(&self.path, "session", row.name(), &row.message)
+        };
+        rows.iter().map(session).collect()
     }
 
     /// A session of these tenants, of any when there are none, and the boot that
@@ -139,7 +153,7 @@ impl StateReader {
         id: SessionId,
         tenants: &[TenantId],
     ) -> Result<Option<Login>, StateError> {
-        super::session(&self.connection, &self.path, id, tenants)
+        self.file().session(id, tenants)
     }
 
     /// Alerts, newest first.
@@ -166,17 +180,19 @@ impl StateReader {
         let severity = filter
             .severity_min
             .map_or(0, |severity| i32::from(v1::Severity::from(severity)));
+        let file = self.file();
+        let principal = filter.principal.as_ref().map(PrincipalId::as_str);
         let values = params![
             integer(before.0),
-            filter.principal.as_ref().map(PrincipalId::as_str),
-            json(&filter.ledgers),
+            file.named_if(Name::Principal, principal)?,
+            file.tenants(&filter.ledgers)?,
             filter.session.map(|id| id.to_string()),
             severity,
             limit,
             json(&states),
             filter.id.map(|id| id.to_string()),
         ];
-        alerts(&self.connection, &self.path, &sql, values)
+        self.file().alerts(&sql, values)
     }
 
     /// Alerts raised within a span, oldest first.
@@ -187,7 +203,7 @@ impl StateReader {
         let sql =
             format!("{SELECT_ALERTS} WHERE stamp > ?1 AND stamp <= ?2 ORDER BY stamp LIMIT ?3");
         let values = params![integer(span.after.0), integer(span.up_to.0), span.limit];
-        alerts(&self.connection, &self.path, &sql, values)
+        self.file().alerts(&sql, values)
     }
 
     /// Alerts that an event raised.
@@ -196,12 +212,9 @@ impl StateReader {
     /// [`StateError`].
     pub fn alerts_of(&self, event: &EventId) -> Result<Vec<Raised>, StateError> {
         let sql = format!("{SELECT_ALERTS} WHERE event = ?1");
-        alerts(
-            &self.connection,
-            &self.path,
-            &sql,
-            params![event.to_string()],
-        )
+        let file = self.file();
+        let event = file.name(Name::Event, &event.to_string())?;
+        file.alerts(&sql, params![event])
     }
 
     /// Orders, newest first.
@@ -211,10 +224,9 @@ impl StateReader {
     pub fn orders(&self, after: &Place, limit: u32) -> Result<Vec<Order>, StateError> {
         let sql = "SELECT id, message FROM ordered WHERE (ordered_at, id) < (?1, ?2)
              ORDER BY ordered_at DESC, id DESC LIMIT ?3";
-        let rows = self.rows(sql, params![integer(after.at.0), after.id, limit])?;
-        rows.iter()
-            .map(|(name, message)| decoded::<v1::Order, _>(&self.path, "order", name, message))
-            .collect()
+        let values = params![integer(after.at.0), after.id, limit];
+        let rows = self.file().messages(&ORDERED, sql, values)?;
+        rows.iter().map(|row| self.order_of(row)).collect()
     }
 
     /// One order.
@@ -222,13 +234,15 @@ impl StateReader {
     /// # Errors
     /// [`StateError`].
     pub fn order(&self, id: OrderId) -> Result<Option<Order>, StateError> {
-        let rows = self.rows(
-            "SELECT id, message FROM ordered WHERE id = ?1",
-            params![id.to_string()],
-        )?;
-        rows.first()
-            .map(|(name, message)| decoded::<v1::Order, _>(&self.path, "order", name, message))
-            .transpose()
+        let sql = "SELECT id, message FROM ordered WHERE id = ?1";
+        let rows = self
+            .file()
+            .messages(&ORDERED, sql, params![id.to_string()])?;
+        rows.first().map(|row| self.order_of(row)).transpose()
+    }
+
+    fn order_of(&self, row: &Found) -> Result<Order, StateError> {
+        decoded::<v1::Order, _>(&self.path, "order", row.name(), &row.message)
     }
 
     /// The file.
@@ -236,91 +250,11 @@ impl StateReader {
         &self.path
     }
 
-    pub(super) fn rows(
-        &self,
-        sql: &str,
-        values: &[&dyn ToSql],
-    ) -> Result<Vec<(String, Vec<u8>)>, StateError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                statement
-                    .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect()
-            })
-            .map_err(|source| StateError::Sqlite {
-                path: self.path.clone(),
-                source,
-            })
-    }
-}
-
-pub(super) fn alerts(
-    connection: &Connection,
-    path: &Path,
-    sql: &str,
-    values: &[&dyn ToSql],
-) -> Result<Vec<Raised>, StateError> {
-    let rows: Vec<AlertRow> = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| {
-            let rows = statement.query_map(values, |row| {
-                Ok(AlertRow {
-                    stamp: row.get(0)?,
-                    message: row.get(1)?,
-                    outside: row.get(2)?,
-                    fold: row.get(3)?,
-                    event: row.get(4)?,
-                    steps: row.get(5)?,
-                })
-            })?;
-            rows.collect()
-        })
-        .map_err(|source| StateError::Sqlite {
-            path: path.into(),
-            source,
-        })?;
-    rows.into_iter().map(|row| row.raised(path)).collect()
-}
-
-struct AlertRow {
-    stamp: i64,
-    message: Vec<u8>,
-    outside: String,
-    fold: String,
-    event: String,
-    steps: Option<Vec<u8>>,
-}
-
-impl AlertRow {
-    fn raised(self, path: &Path) -> Result<Raised, StateError> {
-        let name = self.stamp.to_string();
-        let wrong = |cause: String| StateError::Row {
-            path: path.into(),
-            what: "alert",
-            name: name.clone(),
-            cause,
-        };
-        let message = v1::Alert::decode(self.message.as_slice());
-        let mut message = message.map_err(|error| wrong(error.to_string()))?;
-        if let Some(steps) = self.steps {
-            let handled = v1::Alert::decode(steps.as_slice());
-            let handled = handled.map_err(|error| wrong(error.to_string()))?;
-            message.state = handled.state;
-            message.steps = handled.steps;
+    pub(super) fn file(&self) -> File<'_> {
+        File {
+            path: &self.path,
+            connection: &self.connection,
+            cover: &self.cover,
         }
-        let alert = Alert::try_from(message).map_err(|error| wrong(error.to_string()))?;
-        Ok(Raised {
-            stamp: UnixNs(number(self.stamp)),
-            outside: self.outside,
-            fold: self.fold,
-            of_event: alert.event.to_string() == self.event,
-            alert,
-        })
     }
-}
-
-/// A list as SQLite's `json_each` takes it.
-pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
-    serde_json::to_string(values).unwrap_or_else(|_| "[]".to_owned())
 }

@@ -4,9 +4,14 @@
 use monitor_model::{clock::UnixNs, event::Action, id::TenantId};
 use monitor_proto::v1;
 use prost::Message as _;
-use rusqlite::params;
+use rusqlite::{params, types::Value};
 
-use super::{State, StateError};
+use super::{
+    State, StateError,
+    cover::Name,
+    file::Found,
+    table::{Form, Table},
+};
 use crate::{
     core::voice::Said,
     ledger::{integer, number},
@@ -17,6 +22,17 @@ CREATE TABLE IF NOT EXISTS said (
     number INTEGER PRIMARY KEY, ledger TEXT NOT NULL, place INTEGER NOT NULL, message BLOB NOT NULL
 );
 ";
+
+pub(super) const SAID: Table = Table {
+    name: "said",
+    columns: &[
+        // Given by SQLite when the rest is sealed already.
+        ("number", Form::Plain),
+        ("ledger", Form::KeyName(Name::Tenant)),
+        ("place", Form::Key),
+        ("message", Form::Blob),
+    ],
+};
 
 impl State {
     /// Keeps what is to be said until [`State::remove_said`]; gives its row.
@@ -37,10 +53,13 @@ impl State {
             action: Some(action.into()),
             ..v1::Event::default()
         };
-        self.change(
-            "INSERT INTO said (ledger, place, message) VALUES (?1, ?2, ?3)",
-            params![ledger.as_str(), integer(after.0), message.encode_to_vec()],
-        )?;
+        let row = vec![
+            Value::Null,
+            ledger.to_string().into(),
+            integer(after.0).into(),
+            message.encode_to_vec().into(),
+        ];
+        self.put_by(&SAID, &SAID.insert("INSERT"), row)?;
         Ok(number(self.connection.last_insert_rowid()))
     }
 
@@ -57,24 +76,23 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn said(&self) -> Result<Vec<(UnixNs, Said)>, StateError> {
-        let rows = self
-            .connection
-            .prepare_cached("SELECT number, place, ledger, message FROM said ORDER BY number")
-            .and_then(|mut statement| {
-                let rows = statement.query_map([], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        let file = self.file();
+        let sql = "SELECT ledger, place, message, number FROM said ORDER BY number";
+        let rows = file.all(sql, &[], |row| {
+            let row_number: i64 = row.get(3)?;
+            let found = file.found(&SAID, "message", row)?;
+            Ok(found.map(|found| (row_number, found)))
+        })?;
+        let read = |(row, found): (i64, Found)| {
+            let ledger = self.named(Name::Tenant, "entry to be said", found.name())?;
+            let said =
+                said(number(row), &ledger, &found.message).map_err(|cause| StateError::Row {
+                    path: self.path.clone(),
+                    what: "entry to be said",
+                    name: row.to_string(),
+                    cause,
                 })?;
-                rows.collect::<Result<Vec<(i64, i64, String, Vec<u8>)>, _>>()
-            })
-            .map_err(|source| self.sqlite(source))?;
-        let read = |(row, place, ledger, bytes): (i64, i64, String, Vec<u8>)| {
-            let said = said(number(row), &ledger, &bytes).map_err(|cause| StateError::Row {
-                path: self.path.clone(),
-                what: "entry to be said",
-                name: row.to_string(),
-                cause,
-            })?;
-            Ok((UnixNs(number(place)), said))
+            Ok((UnixNs(found.number(1)), said))
         };
         rows.into_iter().map(read).collect()
     }

@@ -3,7 +3,11 @@
 use monitor_model::{clock::UnixNs, usage::Entry as ScopeEntry, usage::Part};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{State, StateError};
+use super::{
+    State, StateError,
+    cover::Name,
+    table::{Form, Table},
+};
 use crate::{
     ledger::{integer, number},
     uses::{Counted, Use},
@@ -16,6 +20,17 @@ CREATE TABLE IF NOT EXISTS grant_use (
 ) WITHOUT ROWID;
 ";
 
+pub(super) const GRANT_USE: Table = Table {
+    name: "grant_use",
+    columns: &[
+        ("id", Form::KeyName(Name::Grant)),
+        ("part", Form::Key),
+        ("place", Form::Key),
+        ("accesses", Form::Plain),
+        ("last", Form::Plain),
+    ],
+};
+
 /// The part's name of a row that counts a whole grant.
 const WHOLE: &str = "";
 
@@ -26,16 +41,14 @@ impl State {
     /// [`StateError::Sqlite`].
     pub fn put_use(&mut self, (grant, entry): &Counted, used: Use) -> Result<(), StateError> {
         let (part, place) = entry.map_or((WHOLE, 0), |entry| (entry.part.as_str(), entry.place));
-        self.change(
-            "INSERT OR REPLACE INTO grant_use VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                grant.as_str(),
-                part,
-                place,
-                integer(used.accesses),
-                integer(used.last.0)
-            ],
-        )
+        let row = vec![
+            grant.to_string().into(),
+            part.to_owned().into(),
+            place.into(),
+            integer(used.accesses).into(),
+            integer(used.last.0).into(),
+        ];
+        self.put(&GRANT_USE, row)
     }
 
     /// Puts how many accesses found no room to be counted.
@@ -87,6 +100,7 @@ impl State {
         let rows = rows.map_err(|source| self.sqlite(source))?;
         rows.into_iter()
             .map(|(id, part, place, accesses, last)| {
+                let id = self.named(Name::Grant, "use of grant", &id)?;
                 let wrong = |cause: String| StateError::Row {
                     path: self.path.clone(),
                     what: "use of grant",

@@ -27,6 +27,9 @@ pub(super) struct CollectorArgs {
     /// Subscribers at once; 0 leaves them out.
     #[arg(long, default_value_t = 1_000)]
     readers: u64,
+    /// With ledgers and state sealed.
+    #[arg(long)]
+    seal: bool,
     /// Where the ledgers are made; without it a folder of the cache, removed at the end.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -109,6 +112,9 @@ pub(super) fn run(project: &Project, args: &CollectorArgs) -> Result<ExitCode> {
     command.arg("--folder").arg(folder);
     command.args(["--events", &args.events.to_string()]);
     command.args(["--readers", &args.readers.to_string()]);
+    if args.seal {
+        command.arg("--seal");
+    }
     let measured = process::stdout_of(&mut command);
     if args.folder.is_none() {
         remove(folder)?;
