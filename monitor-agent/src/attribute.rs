@@ -137,7 +137,7 @@ impl<H: Host> Attributor<H> {
             self.executables.set(key, label(*path));
             self.executables.set_file(key, expected::file(&exec.exe));
         }
-        let action = self.action(record);
+        let action = self.action(record, offset);
         let process = self.process(header);
         let at = UnixNs(u64::try_from(offset.unix_ns(header.boot_ns)).unwrap_or(0));
         let attribution = self.attribution(header, (&process, &action), at);
@@ -312,7 +312,7 @@ impl<H: Host> Attributor<H> {
         }
     }
 
-    fn action(&mut self, record: &Record<'_>) -> Action {
+    fn action(&mut self, record: &Record<'_>, offset: TimeOffset) -> Action {
         match record {
             Record::Exec {
                 exec,
@@ -344,7 +344,7 @@ impl<H: Host> Attributor<H> {
                 credential,
                 path,
                 other,
-            } => self.credential_action(credential, *path, *other),
+            } => self.credential_action(credential, (*path, *other), offset),
             Record::Memory(memory) => Action::Memory {
                 target: self.process_ref(&memory.target),
                 access: local::means(memory.access),
@@ -389,8 +389,8 @@ impl<H: Host> Attributor<H> {
     fn credential_action(
         &mut self,
         credential: &Credential,
-        path: monitor_common::PathLabel<'_>,
-        other: monitor_common::PathLabel<'_>,
+        (path, other): (monitor_common::PathLabel<'_>, monitor_common::PathLabel<'_>),
+        offset: TimeOffset,
     ) -> Action {
         let watched = self.watched(credential.watch_id);
         let expected = self.expected(&Done::of(credential), &watched);
@@ -416,6 +416,7 @@ impl<H: Host> Attributor<H> {
             other: (credential.other.bytes > 0).then(|| self.placed(device, other)),
             denied: credential.flags & Credential::DENIED != 0,
             expected,
+            counted: local::counted(credential, offset),
         }
     }
 
@@ -473,6 +474,7 @@ impl<H: Host> Attributor<H> {
                     other: None,
                     denied,
                     expected,
+                    counted: None,
                 }
             }
             object => Action::LocalConnect {

@@ -50,8 +50,8 @@ pub const LIMITS: BatchLimits = BatchLimits {
 };
 /// Most records of the priority ring that are taken while the disk is written.
 const AHEAD_MAX: usize = LIMITS.records_max;
-/// How often counters are compared, and the bulk ring is read though it is
-/// not half full.
+/// How often counters are compared, the kernel tells what it counted, and the bulk
+/// ring is read though it is not half full.
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause after a write that failed.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
@@ -139,6 +139,8 @@ impl<H: Host> Pipeline<H> {
                     continue;
                 }
                 Wake::Look => {
+                    // What is told is read with the rest, and waits for no counter.
+                    self.probes.tell_sums()?;
                     let kernel = self.probes.counters()?;
                     for impaired in told.tell(&kernel, &self.counters) {
                         self.worker.take_note(Note::about_nobody(impaired));
@@ -159,6 +161,7 @@ impl<H: Host> Pipeline<H> {
                 self.commit(&mut stop, &mut pace).await?;
             }
         }
+        self.probes.tell_sums()?;
         self.drain(&mut pace).await
     }
 

@@ -375,6 +375,7 @@ impl Alerter {
                 at: event.at,
                 event: event.id.clone(),
                 tenant: touched(entry),
+                acts: event.acts(),
             };
             let count = self.counters.count(rule, &subject(rule.by, event), mark);
             let tier = moment.standing.map(|standing| standing.tier);
@@ -421,7 +422,7 @@ impl Fold {
         if apart >= self.dedupe {
             return None;
         }
-        alert.count = alert.count.saturating_add(1);
+        alert.count = alert.count.saturating_add(event.acts());
         if alert.events.len() < EVENTS_MAX {
             alert.events.push(event.id.clone());
         }

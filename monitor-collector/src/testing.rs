@@ -82,6 +82,7 @@ pub(crate) fn credential(id: EventId, tenant: &str, path: &str) -> Event {
             expected: None,
             injected: false,
             key: None,
+            counted: None,
         },
     );
     event.process = Some(Process {

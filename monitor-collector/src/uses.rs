@@ -76,28 +76,28 @@ impl Uses {
             Owner::Unknown => Target::Shared,
             Owner::Tenant(_) | Owner::Host | Owner::Ambiguous(_) => target,
         };
-        let at = judged.event.at;
-        self.count(id, None, at);
+        let (acts, at) = (u64::from(judged.event.acts()), judged.event.at);
+        self.count(id, None, (acts, at));
         for entry in grant.scope.touched(&target) {
-            self.count(id, Some(entry), at);
+            self.count(id, Some(entry), (acts, at));
         }
     }
 
-    fn count(&mut self, grant: &GrantId, entry: Option<ScopeEntry>, at: UnixNs) {
+    fn count(&mut self, grant: &GrantId, entry: Option<ScopeEntry>, (acts, at): (u64, UnixNs)) {
         let is_known = self
             .by_grant
             .get(grant)
             .is_some_and(|of| of.contains_key(&entry));
         if !is_known {
             if self.counted >= self.max {
-                self.uncounted = self.uncounted.saturating_add(1);
+                self.uncounted = self.uncounted.saturating_add(acts);
                 return;
             }
             self.counted += 1;
         }
         let of = self.by_grant.entry(grant.clone()).or_default();
         let used = of.entry(entry).or_default();
-        used.accesses = used.accesses.saturating_add(1);
+        used.accesses = used.accesses.saturating_add(acts);
         used.last = used.last.max(at);
         self.changed.insert((grant.clone(), entry));
     }
@@ -136,7 +136,11 @@ fn is_foreign(owner: &TenantId, grant: &Grant) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use monitor_model::{id::Source, usage::Part};
+    use monitor_model::{
+        event::{Action, Counted as Flood},
+        id::Source,
+        usage::Part,
+    };
 
     use super::*;
     use crate::testing::{credential, event_id, grant, judged};
@@ -169,6 +173,13 @@ mod tests {
             place: 0,
         });
         assert_eq!(uses.of(&id, programs), Use::default());
+        let mut many = access(3, "acme");
+        if let Action::Credential { counted, .. } = &mut many.event.action {
+            let first_at = many.event.at;
+            *counted = Some(Flood { acts: 40, first_at });
+        }
+        uses.apply(&many, &grants());
+        assert_eq!(uses.of(&id, None).accesses, 41, "each act is an access");
         let changes = uses.take_changes();
         assert_eq!(changes.len(), 2);
         assert!(uses.take_changes().is_empty());

@@ -50,7 +50,9 @@ impl Operation {
 }
 
 /// Something was done to a watched file. Two tails follow: its path, and the
-/// other path of a rename or link.
+/// other path of a rename or link. Where [`Credential::count`] is more than 1, the
+/// same process did it that often: the header's time is that of the last act, and
+/// thread, name, system call, descriptor and paths are those of the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Credential {
@@ -84,6 +86,13 @@ pub struct Credential {
     pub syscall: u32,
     /// The descriptor that it returned; `u32::MAX` where it is not known.
     pub descriptor: u32,
+    /// When the first act was done, nanoseconds since boot; as the header's time
+    /// where it is one.
+    pub first_boot_ns: u64,
+    /// How many acts this record stands for: 1 but for a flood.
+    pub count: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 impl Credential {

@@ -12,6 +12,7 @@
 //!   [`session_ended`], [`pulse`]: one record each.
 //! - [`process`]: another process that a record speaks of.
 //! - [`file`]: the identity of a file, and the path that labels it.
+//! - [`flood`]: acts that are counted instead of being told one by one.
 //! - [`mark`]: the session mark, and the tables that hold it.
 //! - [`scope`]: what sessions may reach. [`watch`]: the table of watched files.
 //! - [`syscall`]: which program looks at which system call.
@@ -29,6 +30,7 @@ pub mod exec;
 pub mod exit;
 pub mod fault;
 pub mod file;
+pub mod flood;
 pub mod fork;
 pub mod header;
 pub mod host_change;
@@ -70,4 +72,4 @@ pub use socket::{Socket, SocketOperation};
 
 /// Version of everything in this crate. Raised by any change of a layout or of
 /// a meaning; probes of one version are never read by an agent of another.
-pub const ABI_VERSION: u16 = 4;
+pub const ABI_VERSION: u16 = 5;

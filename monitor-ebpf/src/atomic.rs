@@ -95,4 +95,32 @@ impl Number {
         unsafe { core::sync::atomic::AtomicU64::from_ptr(self.0) }
             .swap(value, core::sync::atomic::Ordering::SeqCst)
     }
+
+    /// Sets it where it is what is expected, and gives what it was. A full barrier.
+    #[inline(always)]
+    pub fn compare_exchange(self, expected: u64, value: u64) -> u64 {
+        #[cfg(target_arch = "bpf")]
+        {
+            let mut was = expected;
+            // SAFETY: changes only the number, says the constructor's caller.
+            unsafe {
+                core::arch::asm!(
+                    "r0 = cmpxchg_64({number} + 0, r0, {value})",
+                    inout("r0") was,
+                    value = in(reg) value,
+                    number = in(reg) self.0,
+                );
+            }
+            was
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::Ordering::SeqCst;
+            // SAFETY: it lies in a map value, says the constructor's caller.
+            let number = unsafe { core::sync::atomic::AtomicU64::from_ptr(self.0) };
+            match number.compare_exchange(expected, value, SeqCst, SeqCst) {
+                Ok(was) | Err(was) => was,
+            }
+        }
+    }
 }

@@ -3,19 +3,19 @@
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use monitor_common::{
-    Credential, Kind, Operation, Ring, SessionMark,
+    Credential, Kind, Operation, SessionMark,
     file::{PATH_BYTES_MAX, PathTail},
     mark::SessionControl,
 };
 
 use crate::{
-    flood,
+    flood::{self, Way},
     hooks::{security::Arguments, syscall::number},
-    kernel::{Object, current_task, load, probe},
+    kernel::{Object, current_task, load},
     marks, offsets as at,
     path::{NO_FILE, identify, unknown, walk, walk_dentry},
     sink::{self, Scratch},
-    task,
+    sums, task,
     watch::Hit,
 };
 
@@ -132,14 +132,18 @@ pub enum Subject {
 /// Sends the record of an act on a watched file.
 #[inline(always)]
 pub fn tell(actor: &Actor, subject: Subject, hit: &Hit, act: &Act) {
-    let Some(ring) = flood::ring(actor, number_of(subject), act) else {
+    let way = flood::way(actor, subject, hit, act);
+    if way.is_told() {
         return;
-    };
-    let Some(scratch) = Scratch::take(ring) else {
+    }
+    let Some(scratch) = Scratch::take(way.ring()) else {
+        if let Some(place) = way.sum() {
+            sums::give_up(place);
+        }
         return;
     };
     // SAFETY: a scratch record has room for the largest kind.
-    unsafe { tell_in(Scratch::record(scratch), actor, subject, (hit, ring), act) };
+    unsafe { tell_in(Scratch::record(scratch), actor, subject, (hit, way), act) };
     // SAFETY: it was taken above.
     unsafe { Scratch::release(scratch) };
 }
@@ -149,7 +153,7 @@ unsafe fn tell_in(
     record: *mut u8,
     actor: &Actor,
     subject: Subject,
-    (hit, ring): (&Hit, Ring),
+    (hit, way): (&Hit, Way),
     act: &Act,
 ) {
     // SAFETY: a scratch record has room for the largest kind.
@@ -172,6 +176,9 @@ unsafe fn tell_in(
     credential.open_mode = act.open_mode;
     credential.syscall = act.syscall;
     credential.descriptor = act.descriptor;
+    credential.first_boot_ns = credential.header.boot_ns;
+    credential.count = 1;
+    credential.reserved = 0;
     let inode = match subject {
         Subject::File { inode, .. } | Subject::Name { inode, .. } => inode,
     };
@@ -182,18 +189,23 @@ unsafe fn tell_in(
     };
     // SAFETY: a scratch record has room for two paths.
     let bytes = unsafe { fill_paths(record, credential, subject) };
+    let place = way.sum();
     if bytes > 2 * PATH_BYTES_MAX {
+        if let Some(place) = place {
+            sums::give_up(place);
+        }
         return;
     }
-    // SAFETY: all of it is written.
-    unsafe { sink::output(ring, record, size_of::<Credential>() + bytes) };
-}
-
-/// The inode's number; 0 where there is none.
-#[inline(always)]
-fn number_of(subject: Subject) -> u64 {
-    let (Subject::File { inode, .. } | Subject::Name { inode, .. }) = subject;
-    probe(inode, &at::INODE_INO).unwrap_or(0)
+    let bytes = size_of::<Credential>() + bytes;
+    let Some(place) = place else {
+        // SAFETY: all of it is written.
+        unsafe { sink::output(way.ring(), record, bytes) };
+        return;
+    };
+    // SAFETY: all of it is written, and the place comes from there.
+    if !unsafe { sums::keep(place, record, bytes) } {
+        sink::lost(way.ring());
+    }
 }
 
 /// Writes the labels behind the fixed part; how many bytes.

@@ -1,21 +1,27 @@
 //! Floods: one process does the same to one watched file over and over.
 //!
-//! In: who acts, on what, how. Out: the ring that tells of it. The first
+//! In: who acts, on what, how. Out: the way in which it is told. The first
 //! [`ONE_FILE`] of a second go to the priority ring; the next ones to that half of
-//! the bulk ring which births and ends of processes leave; and of what is more,
-//! or finds no room, a number is used up and counted as dropped. So who floods
+//! the bulk ring which births and ends of processes leave; what is more, or finds
+//! no room, is counted ([`crate::sums`]) and told as one record. So who floods
 //! hides nothing else: neither another's acts, nor another file or another act
 //! of its own; and nobody waits behind a flood. Many processes of one session are
-//! counted together, too. Bound: [`FLOODS_MAX`] acts of processes are counted at a time; the one that was quiet longest is forgotten.
+//! counted together, too. Bound: [`FLOODS_MAX`] acts of processes are watched at a
+//! time; the one that was quiet longest is forgotten, and its next acts are told
+//! one by one again. Loss: where no sum can be made, a number is used up and counted
+//! as dropped.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use monitor_common::Ring;
 
 use crate::{
     atomic::Number,
-    credential::{Act, Actor},
+    credential::{Act, Actor, Subject},
     maps::FLOODS,
-    sink, task,
+    sink,
+    sums::{self, Counted},
+    task,
+    watch::{self, Hit},
 };
 
 /// Of one process: records of one act on one file in a second on the priority
@@ -49,11 +55,66 @@ pub struct Flood {
     count: u64,
 }
 
-/// The ring that tells of an act on a file; none, whose number is used up.
+/// How an act is told. One number, of which the verifier knows nothing: else it
+/// would follow all that comes behind once for each way.
+#[derive(Clone, Copy)]
+pub struct Way(u32);
+
+impl Way {
+    const PRIORITY: u32 = 0;
+    const BULK: u32 = 1;
+    const TOLD: u32 = 2;
+    /// From here on: the place of a sum that begins with this act.
+    const SUM: u32 = 3;
+
+    /// Whether there is nothing more to be done.
+    #[inline(always)]
+    pub const fn is_told(self) -> bool {
+        self.0 == Self::TOLD
+    }
+
+    /// The ring whose number is used up if the act cannot be told.
+    #[inline(always)]
+    pub const fn ring(self) -> Ring {
+        if self.0 == Self::PRIORITY {
+            Ring::Priority
+        } else {
+            Ring::Bulk
+        }
+    }
+
+    /// The place of the sum that the record is for.
+    #[inline(always)]
+    pub const fn sum(self) -> Option<u32> {
+        self.0.checked_sub(Self::SUM)
+    }
+}
+
+/// How an act on a file is told. Who is given the place of a sum must keep a record
+/// there, or give it up.
 #[inline(always)]
-pub fn ring(actor: &Actor, inode: u64, act: &Act) -> Option<Ring> {
+pub fn way(actor: &Actor, subject: Subject, hit: &Hit, act: &Act) -> Way {
     // SAFETY: the helper has no precondition.
-    let second = unsafe { bpf_ktime_get_boot_ns() } >> SECOND_BITS;
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let file = sums::file_of(subject);
+    let way = match ring(actor, now >> SECOND_BITS, file.inode, act) {
+        Some(Ring::Priority) => Way::PRIORITY,
+        Some(Ring::Bulk) => Way::BULK,
+        None => match sums::count(&sums::key(actor, &file, hit, act), now) {
+            Counted::Added => Way::TOLD,
+            Counted::Begun(place) => place + Way::SUM,
+            Counted::NoRoom => {
+                sink::lost(Ring::Bulk);
+                Way::TOLD
+            }
+        },
+    };
+    Way(watch::launder(way))
+}
+
+/// The ring that tells of an act on a file; none, which is counted.
+#[inline(always)]
+fn ring(actor: &Actor, second: u64, inode: u64, act: &Act) -> Option<Ring> {
     let process = process(actor);
     let writes = u64::from(act.open_mode & FMODE_WRITE != 0);
     let this = FloodKey {
@@ -76,7 +137,6 @@ pub fn ring(actor: &Actor, inode: u64, act: &Act) -> Option<Ring> {
     } else if this < ONE_FILE.1 && all < ALL_FILES.1 && sink::has_room_for_flood() {
         Some(Ring::Bulk)
     } else {
-        sink::lost(Ring::Bulk);
         None
     }
 }

@@ -6,6 +6,7 @@
 //! - [`marks`]: which session a task belongs to, and how marks spread.
 //! - [`scope`]: whether a session's grants open a destination.
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
+//! - [`flood`]: what is told one by one; [`sums`]: what is counted.
 //! - [`twice`]: second looks, where the kernel may keep a program back.
 //! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
 //! - [`peer`]: another process that a record speaks of.
@@ -37,6 +38,7 @@ mod peer;
 mod scope;
 mod sink;
 mod sock;
+mod sums;
 mod task;
 mod twice;
 mod watch;

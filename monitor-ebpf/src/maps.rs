@@ -11,6 +11,7 @@ use aya_ebpf::{
 use monitor_common::{
     Fault, FileObject, SessionMark,
     fault::FAULTS_MAX,
+    flood::{SUMS_MAX, Sum, SumState},
     mark::{
         PROCESSES_MAX, ProcessMark, SESSIONS_MAX, SessionControl, SessionLive, Stopped, TaskMark,
     },
@@ -88,6 +89,12 @@ pub static OPENED: LruHashMap<OpenedKey, u64, OPENED_MAX> = LruHashMap::new();
 /// What sessions do to watched files, and how often lately.
 #[btf_map]
 pub static FLOODS: LruHashMap<FloodKey, Flood, FLOODS_MAX> = LruHashMap::new();
+/// State of each sum of acts; user space maps it into its memory.
+#[btf_map]
+pub static SUM_STATES: Array<SumState, SUMS_MAX, { BPF_F_MMAPABLE as usize }> = Array::new();
+/// What is told of each sum.
+#[btf_map]
+pub static SUMS: Array<Sum, SUMS_MAX> = Array::new();
 /// What `identify_fd` found, by thread of user space.
 #[btf_map]
 pub static IDENTIFIED: HashMap<u64, Identified, 256> = HashMap::new();

@@ -32,6 +32,8 @@ const FIXED_BYTES: usize = if size_of::<Exec>() > size_of::<Credential>() {
 } else {
     size_of::<Credential>()
 };
+/// What the kernel puts before each record of a ring, and rounds it up to.
+const RECORD_HEADER_BYTES: u64 = 16;
 /// Bytes of a path while it is walked: its last component may stick out.
 pub const PATH_ROOM: usize = PATH_BYTES_MAX + COMPONENT_BYTES_MAX;
 /// Most bytes of a record.
@@ -118,6 +120,16 @@ pub fn has_room_for_flood() -> bool {
     !half_full(Ring::Bulk)
 }
 
+/// Whether a record of so many bytes has room in a ring now.
+#[inline(always)]
+pub fn has_room_for(ring: Ring, bytes: u64) -> bool {
+    // SAFETY: a query of a ring has no precondition.
+    let waiting = unsafe { bpf_ringbuf_query(map(ring), u64::from(BPF_RB_AVAIL_DATA)) };
+    // SAFETY: as above.
+    let size = unsafe { bpf_ringbuf_query(map(ring), u64::from(BPF_RB_RING_SIZE)) };
+    waiting + RECORD_HEADER_BYTES + bytes <= size
+}
+
 /// Uses up a number for a record that could not be made, or is one too many.
 #[inline(always)]
 pub fn lost(ring: Ring) {
@@ -141,24 +153,26 @@ unsafe fn stamp(header: *mut Header, ring: Ring, bytes: u32) -> bool {
     header.is_urgent()
 }
 
-/// Sends a record that was made in a scratch buffer.
+/// Sends a record that was made in a buffer; whether it found room.
 ///
 /// # Safety
-/// `record` must begin a scratch record whose first `bytes` bytes are written.
+/// `record` must begin a buffer whose first `bytes` bytes are written, in a map value.
 #[inline(always)]
-pub unsafe fn output(ring: Ring, record: *mut u8, bytes: usize) {
+pub unsafe fn output(ring: Ring, record: *mut u8, bytes: usize) -> bool {
     if bytes > RECORD_BYTES_MAX {
         lost(ring);
-        return;
+        return false;
     }
     // SAFETY: a record begins with its header.
     let urgent = unsafe { stamp(record.cast(), ring, bytes as u32) } && ring == Ring::Priority;
     let flags = wake_flags(ring, urgent);
     // SAFETY: the verifier checks that `bytes` lie in the buffer.
-    if unsafe { bpf_ringbuf_output(map(ring), record.cast(), bytes as u64, flags) } < 0 {
+    let failed = unsafe { bpf_ringbuf_output(map(ring), record.cast(), bytes as u64, flags) } < 0;
+    if failed {
         dropped(ring);
     }
     wake_late(ring, urgent, flags);
+    !failed
 }
 
 /// Makes room for a record of fixed size; `None` is counted as dropped.

@@ -387,7 +387,7 @@ impl Climb {
 /// The same number, of which the verifier knows nothing: else it would follow
 /// what comes next once for each level.
 #[inline(always)]
-fn launder(number: u32) -> u32 {
+pub fn launder(number: u32) -> u32 {
     let mut same = MaybeUninit::<u32>::zeroed();
     let source: *const u32 = &raw const number;
     // SAFETY: four bytes each.

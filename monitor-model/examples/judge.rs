@@ -303,6 +303,7 @@ fn credential(path: &str) -> Action {
         expected: None,
         injected: false,
         key: None,
+        counted: None,
     }
 }
 

@@ -47,6 +47,14 @@ impl UnixNs {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 
+    /// The same to the millisecond: `2026-11-21T23:31:25.101Z`.
+    #[must_use]
+    pub fn utc_ms(self) -> String {
+        let mut text = self.utc();
+        text.pop();
+        text + &format!(".{:03}Z", self.as_millis() % 1_000)
+    }
+
     /// This instant moved forward, saturating.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
@@ -131,5 +139,7 @@ mod tests {
         ] {
             assert_eq!(UnixNs::from_seconds(seconds).utc(), wanted);
         }
+        let just_before = UnixNs(1_735_689_599_040_999_999);
+        assert_eq!(just_before.utc_ms(), "2024-12-31T23:59:59.040Z");
     }
 }

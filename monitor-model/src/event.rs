@@ -3,6 +3,7 @@
 //! - [`actor`]: who did it, and how that is known; [`handover`]: how work came
 //!   to who did it.
 //! - [`collector`]: what the collector says of itself.
+//! - [`counted`]: acts that one event stands for.
 //! - [`contradiction`]: what contradicts a session's mark.
 //! - [`destination`]: where a connection goes.
 //! - [`operation`]: what was done to a watched file; [`expected`]: whether the
@@ -26,6 +27,7 @@ use crate::{
 pub mod actor;
 pub mod collector;
 pub mod contradiction;
+pub mod counted;
 pub mod destination;
 pub mod expected;
 pub mod fact;
@@ -38,6 +40,7 @@ pub use crate::{contain::Receipt, revocation::entry::OrderEntry};
 pub use actor::{Attribution, Lineage, NoSession, Process};
 pub use collector::{Caller, QUESTION_BYTES_MAX, RemovalReason};
 pub use contradiction::Evidence;
+pub use counted::Counted;
 pub use destination::{Destination, Protocol};
 pub use expected::Expected;
 pub use fact::{Fact, facts};
@@ -181,6 +184,8 @@ pub enum Action {
         /// Fingerprint of the key in it, `SHA256:...`; none where it holds none
         /// that can be told.
         key: Option<String>,
+        /// How many acts this event stands for; none where it is one.
+        counted: Option<Counted>,
     },
     /// A socket that does not speak IP was connected, a FIFO opened, or input
     /// pushed into a terminal.

@@ -10,7 +10,7 @@ use crate::{
     id::{GrantId, PrincipalId, TenantId},
     policy::{Admission, Policy},
     tenant::Owner,
-    verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict},
+    verdict::{Considered, ExemptReason, Judgement, OutReason, Verdict, VerdictKind},
 };
 
 /// What a judgement is made from, besides the event.
@@ -44,7 +44,8 @@ impl Belongs<'_> {
     }
 }
 
-/// Judges one event as of the time it happened.
+/// Judges one event as of the time it happened. One that stands for several acts is
+/// judged as of the first and the last: where either is out of scope, so is the event.
 #[must_use]
 pub fn judge(world: &World, event: &Event) -> Judgement {
     judge_under(&world.policy, &world.grants, event)
@@ -53,6 +54,24 @@ pub fn judge(world: &World, event: &Event) -> Judgement {
 /// The same, under a policy and grants that need not be today's.
 #[must_use]
 pub fn judge_under(policy: &Policy, grants: &(impl Grants + ?Sized), event: &Event) -> Judgement {
+    let last = judge_one(policy, grants, event);
+    let Some(counted) = event.counted() else {
+        return last;
+    };
+    if last.verdict.kind() == VerdictKind::OutOfScope {
+        return last;
+    }
+    let mut early = event.clone();
+    early.at = counted.first_at;
+    let first = judge_one(policy, grants, &early);
+    if first.verdict.kind() == VerdictKind::OutOfScope {
+        first
+    } else {
+        last
+    }
+}
+
+fn judge_one(policy: &Policy, grants: &(impl Grants + ?Sized), event: &Event) -> Judgement {
     let belongs = belongs(policy, event);
     let ledger = ledger_of(policy, event, &belongs.owner);
     let (verdict, considered) = match (target_of(&event.action), &belongs.owner) {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::{
     bytes::{ByteText, PathLabel},
     event::{
-        Action, Destination, Event, Evidence, Fact, HostChange, LocalAddress, MemoryAccess,
-        Operation, Process, ProcessRef, SocketOperation, Way, facts,
+        Action, Counted, Destination, Event, Evidence, Fact, HostChange, LocalAddress,
+        MemoryAccess, Operation, Process, ProcessRef, SocketOperation, Way, facts,
     },
     id::SessionId,
     session::Session,
@@ -20,6 +20,15 @@ mod order;
 const ARGUMENTS_SHOWN_MAX: usize = 12;
 /// Most bytes of arguments that a line shows.
 const ARGUMENT_BYTES_SHOWN_MAX: usize = 160;
+
+/// How often, where the event stands for more than one act.
+fn times(event: &Event) -> String {
+    let Some(Counted { acts, first_at }) = event.counted() else {
+        return String::new();
+    };
+    let (first, last) = (first_at.utc_ms(), event.at.utc_ms());
+    format!(", {acts} times between {first} and {last},")
+}
 
 /// What happened, without who and where: `read /srv/acme/kubeconfig (kubeconfig) with cat`.
 #[must_use]
@@ -81,7 +90,13 @@ pub fn what(event: &Event) -> String {
             ..
         } => {
             let (verb, to) = use_of(*operation, other.as_ref(), *denied);
-            format!("{verb} {}{to} ({}){}", object.path, shown(class), with())
+            let times = times(event);
+            format!(
+                "{verb} {}{to} ({}){times}{}",
+                object.path,
+                shown(class),
+                with()
+            )
         }
         Action::LocalConnect {
             socket,

@@ -137,6 +137,9 @@ impl Books {
         let known = self.of(&event.id.agent, event.id.boot, event.id.source);
         if known.stored.contains(event.id.sequence) {
             known.twice += 1;
+        } else if let Some(counted) = event.counted() {
+            known.counting.0 += 1;
+            known.counting.1 += u64::from(counted.acts);
         }
         known.stored.insert(event.id.sequence);
         self.take_gap(event);

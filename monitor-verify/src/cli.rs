@@ -133,7 +133,19 @@ fn table(rows: &[Row]) -> String {
             );
         }
     }
-    text + &verdict(rows)
+    text + &counted(rows) + &verdict(rows)
+}
+
+/// What stands for several acts, in a line for each stream that has any.
+fn counted(rows: &[Row]) -> String {
+    let told = rows.iter().filter(|row| row.counting > 0).map(|row| {
+        let stream = &row.stream;
+        format!(
+            "COUNTED: {} {} {}: {} of the stored records stand for {} acts\n",
+            stream.agent, stream.boot, stream.source, row.counting, row.counted_acts
+        )
+    });
+    told.collect()
 }
 
 /// The columns of a stream; a star where the kernel itself said how much there is.

@@ -42,6 +42,8 @@ pub struct Known {
     pub stored: Intervals,
     /// Records whose number another record has.
     pub twice: u64,
+    /// Records in some ledger that stand for several acts each, and how many acts.
+    pub counting: (u64, u64),
     /// Numbers that the agent named as missing.
     pub gaps: Intervals,
     /// Numbers in the spool.
@@ -67,6 +69,11 @@ pub struct Row {
     pub by_kernel: bool,
     /// In a ledger.
     pub stored: u64,
+    /// Of them, those that stand for several acts: of a flood, which the kernel
+    /// counted. What is counted has no number of its own.
+    pub counting: u64,
+    /// How many acts those stand for.
+    pub counted_acts: u64,
     /// Named as missing.
     pub gaps: u64,
     /// In the spool alone.
@@ -153,6 +160,8 @@ impl Known {
             produced: newest,
             by_kernel: self.produced.is_some(),
             stored: up_to(&self.stored, newest).iter().map(count).sum(),
+            counting: self.counting.0,
+            counted_acts: self.counting.1,
             gaps,
             spool,
             ring,
@@ -261,10 +270,16 @@ mod tests {
             }),
             produced: Some(12),
             twice: 0,
+            counting: (1, 500),
         };
         let mut row = known.row(&stream());
         assert_eq!(row.lost, [(9, 9)], "it was read, and is nowhere");
         assert_eq!((row.stored, row.gaps, row.spool, row.ring), (4, 2, 1, 4));
+        assert_eq!(
+            (row.counting, row.counted_acts),
+            (1, 500),
+            "with no numbers"
+        );
         let spool = set(&[6, 7, 9]);
         row = Known { spool, ..known }.row(&stream());
         assert!(row.holds(), "{row:?}");

@@ -1,5 +1,6 @@
 //! A session opens files as fast as it can while another one reads a credential
-//! now and then: each of those reads comes to whoever watches, and in time.
+//! now and then: each of those reads comes to whoever watches, and in time; and
+//! each act of the flood is told or counted in somebody's name.
 //!
 //! `MONITOR_TEST_READS` is the number of reads, 20 by default.
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use monitor_tests::engineer::Arrived;
 use monitor_tests::equation;
+use monitor_tests::facts::Fact;
 use monitor_tests::poll;
 use monitor_tests::stage::TENANTS;
 use monitor_tests::test_stage::{self, TestStage};
@@ -24,12 +26,20 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// What is opened without pause while somebody reads; the milliseconds from the
 /// kernel's event of each read until it was seen by a subscriber, in order.
-fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<f64>> {
+fn seen_during(
+    name: &str,
+    is_watched: bool,
+    flood: impl Fn(&TestStage) -> PathBuf,
+) -> Option<Vec<f64>> {
     let ground = test_stage::whole(name).unwrap()?;
     let reads = std::env::var("MONITOR_TEST_READS");
     let reads = reads.map_or(READS, |text| text.parse().unwrap());
     let arrives = |name| Arrived::at(&ground.stage, &ground.facts, (name, TENANTS[0])).unwrap();
-    let mut alice = arrives("alice").login;
+    let Arrived {
+        login: mut alice,
+        session: flooding,
+        ..
+    } = arrives("alice");
     let Arrived {
         login: mut bob,
         session,
@@ -54,7 +64,7 @@ fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<
     std::fs::remove_file(&going).unwrap();
     let said = alice.hears(&perl, &marker).unwrap();
     assert_eq!(said.code, 0, "{said:?}");
-    let opens: f64 = said
+    let opens: u64 = said
         .text
         .trim()
         .parse()
@@ -64,14 +74,18 @@ fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<
     let seen = || of(&ground, &session);
     let all = poll::until_true("every read", SOON, || seen().len() >= reads);
     let mut seen = seen();
+    if is_watched {
+        told_or_counted(&ground, &flooding, opens);
+    }
     let sum = equation::holds(&ground.stage.folder).unwrap();
     eprintln!(
         "{name}: {:.0} opens a second for {took:.1} s; {} of {reads} reads told; {sum:?}",
-        opens / took,
+        f64::from(u32::try_from(opens).unwrap()) / took,
         seen.len()
     );
     all.unwrap();
     assert_eq!(seen.len(), reads, "each once");
+    assert_eq!(sum.gaps, 0, "what is counted is no gap");
     seen.sort_by(f64::total_cmp);
     let at = |part: usize| seen.get((seen.len() * part / 100).min(seen.len() - 1));
     eprintln!(
@@ -81,6 +95,36 @@ fn seen_during(name: &str, flood: impl Fn(&TestStage) -> PathBuf) -> Option<Vec<
         at(100)
     );
     Some(seen)
+}
+
+/// Every act of the flood is one event, or one of those that an event stands for,
+/// attributed and judged as all others; waits until they are there.
+fn told_or_counted(ground: &TestStage, session: &str, opens: u64) {
+    let of_flood = || {
+        ground.facts.all(|fact| {
+            fact.is_event("credential")
+                && fact.session() == session
+                && fact.text("/event/process/comm") == "perl"
+        })
+    };
+    let acts = |fact: &Fact| fact.number("/event/action/counted/acts").unwrap_or(1);
+    let sum = || of_flood().iter().map(acts).sum::<u64>();
+    let all = poll::until_true("every act of the flood", SOON, || sum() >= opens);
+    let events = of_flood();
+    let counting = events.iter().filter(|fact| acts(fact) > 1).count();
+    eprintln!(
+        "{} of {opens} acts in {} events, {counting} of which count the others",
+        sum(),
+        events.len()
+    );
+    all.unwrap();
+    assert_eq!(sum(), opens, "each once");
+    assert!(counting > 0);
+    for fact in events.iter().filter(|fact| acts(fact) > 1) {
+        let (first, last) = ("/event/action/counted/first_at", "/event/at");
+        assert!(fact.number(first).unwrap() <= fact.number(last).unwrap());
+        assert_eq!((fact.principal(), fact.verdict()), ("alice", "in_scope"));
+    }
 }
 
 /// Milliseconds of each read of a session, from the kernel to a subscriber.
@@ -98,11 +142,11 @@ fn of(ground: &TestStage, session: &str) -> Vec<f64> {
 #[test]
 fn a_flood_of_ordinary_opens_costs_no_read_of_a_credential() {
     let opened = |_: &TestStage| "/etc/hostname".into();
-    seen_during("flood", opened);
+    seen_during("flood", false, opened);
 }
 
 #[test]
 fn a_flood_of_watched_opens_costs_no_read_of_a_credential() {
     let opened = |ground: &TestStage| ground.stage.folder.credential(TENANTS[0]);
-    seen_during("flood-watched", opened);
+    seen_during("flood-watched", true, opened);
 }

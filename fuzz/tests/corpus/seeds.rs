@@ -22,7 +22,7 @@ use monitor_model::{
     clock::UnixNs,
     contain::ContainMode,
     event::{
-        Action, Attribution, Destination, Event, FileObject, GapCause, Lineage, NoSession,
+        Action, Attribution, Counted, Destination, Event, FileObject, GapCause, Lineage, NoSession,
         Operation, Process, Protocol, Receipt,
     },
     id::{AgentName, BootId, EventId, OrderId, SessionId, Source},
@@ -98,6 +98,7 @@ fn records() -> Seeds {
             "credential",
             record!(Credential, Kind::CREDENTIAL, b"key\0srv\0", |credential| {
                 credential.path.bytes = 8;
+                credential.count = 59_744;
             }),
         ),
         ("fork", record!(Fork, Kind::FORK, b"", |_| {})),
@@ -268,6 +269,10 @@ fn all_events() -> Vec<(&'static str, Event)> {
         expected: None,
         injected: false,
         key: None,
+        counted: Some(Counted {
+            acts: 59_744,
+            first_at: UnixNs(1),
+        }),
     };
     let gap = Action::Gap {
         source: Source::Bulk { cpu: 3 },

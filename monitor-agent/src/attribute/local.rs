@@ -6,11 +6,14 @@ use monitor_common::{
 };
 use monitor_model::{
     bytes::ByteText,
+    clock::UnixNs,
     event::{
-        Action, HostChange, Ids, LocalAddress, MemoryAccess, Operation, SocketAddress,
+        Action, Counted, HostChange, Ids, LocalAddress, MemoryAccess, Operation, SocketAddress,
         SocketOperation,
     },
 };
+
+use crate::kernel::TimeOffset;
 
 const UNIX: u16 = 1;
 const INET: u16 = 2;
@@ -21,6 +24,14 @@ const VSOCK: u16 = 40;
 pub(super) fn text(field: &[u8], bytes: u32) -> ByteText {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     ByteText(field.get(..bytes).unwrap_or(field).to_vec())
+}
+
+/// How many acts a record stands for.
+pub(super) fn counted(credential: &Credential, offset: TimeOffset) -> Option<Counted> {
+    (credential.count > 1).then(|| Counted {
+        acts: credential.count,
+        first_at: UnixNs(u64::try_from(offset.unix_ns(credential.first_boot_ns)).unwrap_or(0)),
+    })
 }
 
 /// What was done to a watched file. Numbers that this agent does not know were

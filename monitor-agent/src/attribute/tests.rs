@@ -324,6 +324,9 @@ fn a_credential_has_the_label_of_its_watch() {
         other: PathTail::default(),
         operation: monitor_common::Operation::OPENED,
         flags: 0,
+        first_boot_ns: 0,
+        count: 1,
+        reserved: 0,
     };
     let mut found = |watch_id| {
         let action = bench

@@ -215,6 +215,7 @@ mod tests {
                 other: None,
                 denied: false,
                 expected: None,
+                counted: None,
             },
         }
     }

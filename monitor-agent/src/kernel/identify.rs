@@ -12,11 +12,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use aya::{Ebpf, programs::RawTracePoint};
+use aya::Ebpf;
 use monitor_common::watch::Identified;
 use rustix::fs::{Mode, OFlags};
 
-use super::{FileIdentity, KernelError, load::refused, pins::Pins, sys, table::Table};
+use super::{FileIdentity, KernelError, pins::Pins, program, sys, table::Table};
 
 /// Name of the program, and of its pin.
 const PROGRAM: &str = "identify_fd";
@@ -24,16 +24,7 @@ const RESULTS: &str = "IDENTIFIED";
 
 /// Loads the program and pins it; nothing is attached.
 pub(super) fn load(ebpf: &mut Ebpf, pins: &Pins) -> Result<(), KernelError> {
-    let reason = |reason: String| KernelError::Identify {
-        error: io::Error::other(reason),
-    };
-    let program = ebpf.program_mut(PROGRAM).ok_or(KernelError::NoObject)?;
-    let program: &mut RawTracePoint = program.try_into().map_err(refused).map_err(reason)?;
-    program.load().map_err(refused).map_err(reason)?;
-    let path = pins.link(PROGRAM);
-    program
-        .pin(&path)
-        .map_err(|error| reason(format!("pinned at {}: {error}", path.display())))
+    program::load(ebpf, pins, PROGRAM).map_err(|error| KernelError::Identify { error })
 }
 
 /// The program and where it writes.

@@ -22,6 +22,7 @@ use super::{
     offsets::Offsets,
     pins::Pins,
     process::Process,
+    sums,
 };
 
 mod attach;
@@ -52,6 +53,7 @@ pub(super) const MAPS: &[&str] = &[
     "WATCH_NAMES",
     "LEARNED",
     "IDENTIFIED",
+    "SUM_STATES",
     "SELF",
     "SYSCALL_SLOTS",
     "SYSCALL_PROGRAMS",
@@ -127,6 +129,7 @@ pub(super) fn load(
         })?;
     }
     identify::load(&mut ebpf, pins)?;
+    sums::load(&mut ebpf, pins)?;
     name_self(pins)?;
     let trial = Trial::of_this_kernel(&mut ebpf, &btf);
     let mut armory = Armory {

@@ -64,11 +64,13 @@ mod offsets;
 mod pins;
 mod places;
 mod process;
+mod program;
 pub mod ring;
 mod scopes;
 pub mod sessions;
 mod sock_diag;
 mod sockets;
+mod sums;
 mod sys;
 mod table;
 pub mod watch;
@@ -175,6 +177,7 @@ pub struct Probes {
     identifier: identify::Identifier,
     counters: counters::CounterTables,
     places: places::Places,
+    sums: sums::Sums,
     pins: Pins,
 }
 
@@ -211,6 +214,7 @@ impl Probes {
             identifier: identify::Identifier::open(&pins)?,
             counters: counters::CounterTables::open(&pins)?,
             places: places::Places::open(&pins)?,
+            sums: sums::Sums::open(&pins)?,
             pins,
         };
         Ok(Started {

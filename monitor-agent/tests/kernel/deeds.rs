@@ -44,7 +44,7 @@ pub(crate) fn perform(act: &[&str]) -> bool {
         }
         ["mount", folder] => mount(folder),
         ["bpf"] => bpf(),
-        _ => return false,
+        _ => return crate::flood::perform(act),
     }
     true
 }

@@ -27,6 +27,7 @@ mod credential;
 mod deeds;
 mod enforce;
 mod exec;
+mod flood;
 mod foreign;
 mod host_change;
 mod input;

@@ -89,6 +89,7 @@ pub(crate) fn credential(sequence: u64, path: &str, tenant: &str) -> Event {
             expected: None,
             injected: false,
             key: None,
+            counted: None,
         },
     )
 }

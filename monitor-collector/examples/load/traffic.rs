@@ -211,6 +211,7 @@ impl Events {
                 expected: None,
                 injected: false,
                 key: None,
+                counted: None,
             }),
             exit: event(Action::Exit { status: 0 }),
         }

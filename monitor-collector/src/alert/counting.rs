@@ -35,6 +35,8 @@ pub(super) struct Mark {
     pub(super) event: EventId,
     /// The tenant whose things it touched.
     pub(super) tenant: Option<TenantId>,
+    /// How many acts the event stands for.
+    pub(super) acts: u32,
 }
 
 /// What a match comes to.
@@ -91,8 +93,12 @@ impl Counters {
             .cloned()
             .collect();
         within.push(mark);
+        let matches = match rule.counted {
+            Counted::Events => within.iter().map(|mark| u64::from(mark.acts)).sum(),
+            Counted::Tenants => u64::try_from(within.len()).unwrap_or(u64::MAX),
+        };
         Count {
-            fires: is_new && within.len() >= usize_of(rule.after),
+            fires: is_new && matches >= u64::from(rule.after),
             marks: within,
         }
     }
@@ -171,12 +177,21 @@ fn usize_of(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// A line a match: time, event, tenant.
+/// A line a match: time, event, tenant, and how many acts where that is not one.
 fn text(marks: &VecDeque<Mark>) -> String {
     let mut text = String::new();
-    for Mark { at, event, tenant } in marks {
+    for mark in marks {
+        let Mark {
+            at,
+            event,
+            tenant,
+            acts,
+        } = mark;
         let tenant = tenant.as_ref().map_or("-", TenantId::as_str);
-        _ = writeln!(text, "{} {event} {tenant}", at.0);
+        _ = match acts {
+            1 => writeln!(text, "{} {event} {tenant}", at.0),
+            acts => writeln!(text, "{} {event} {tenant} {acts}", at.0),
+        };
     }
     text
 }
@@ -191,6 +206,10 @@ fn parsed(text: &str) -> Option<VecDeque<Mark>> {
                 tenant: match parts.next()? {
                     "-" => None,
                     tenant => Some(tenant.parse().ok()?),
+                },
+                acts: match parts.next() {
+                    None => 1,
+                    Some(acts) => acts.parse().ok()?,
                 },
             };
             parts.next().is_none().then_some(mark)

@@ -81,7 +81,7 @@ pub(super) fn alert(rule: &Rule, firing: &Firing, entry: &Entry, moment: &Moment
         response: firing.response,
         observed: firing.observed,
         order: (firing.response != Response::Notify).then(|| order_id(&event.id, entry.stored_at)),
-        count: 1,
+        count: event.acts(),
         tenants: tenants(rule, &firing.marks),
         state: AlertState::Open,
         steps: Vec::new(),

@@ -138,6 +138,42 @@ fn the_second_match_of_a_session_revokes_once() {
     assert_eq!(raised(third).alert.response, Response::Notify);
 }
 
+/// The same read, of which the kernel counted so many.
+fn reads(sequence: u64, seconds: u64, acts: u32) -> Entry {
+    let mut event = read(sequence, "/srv/globex/a", seconds).judged.event;
+    let first_at = event.at;
+    if let Action::Credential { counted, .. } = &mut event.action {
+        *counted = Some(monitor_model::event::Counted { acts, first_at });
+    }
+    entry_of(event, sequence)
+}
+
+#[test]
+fn acts_that_one_event_stands_for_count_as_so_many() {
+    let rules = || {
+        vec![
+            rule("notify", Response::Notify, 1),
+            rule("revoke", Response::Revoke, 1_000),
+        ]
+    };
+    let mut alerter = alerter_of(rules());
+    let first = raised(answer(&mut alerter, &reads(1, 0, 500)));
+    assert_eq!(
+        (first.alert.rule.as_str(), first.alert.count),
+        ("notify", 500)
+    );
+    let mut after = restarted(&mut alerter, &[first]);
+    let Answer::Fold(folded) = answer(&mut after, &reads(2, 1, 499)) else {
+        panic!("999 in all")
+    };
+    assert_eq!(folded.alert.count, 999);
+    let last = raised(answer(&mut after, &read(3, "/srv/globex/a", 2)));
+    assert_eq!(last.alert.rule, "revoke", "also after a restart");
+    let mut at_once = alerter_of(rules());
+    let alert = raised(answer(&mut at_once, &reads(1, 0, 1_000))).alert;
+    assert_eq!((alert.rule.as_str(), alert.count), ("revoke", 1_000));
+}
+
 #[test]
 fn a_window_ends_on_its_border() {
     let mut inside = alerter();
@@ -508,6 +544,7 @@ fn tables_of_what_is_counted_do_not_grow_without_end() {
         at: BASE,
         event: first.judged.event.id.clone(),
         tenant: None,
+        acts: 1,
     };
     for number in 0..=SUBJECTS_MAX {
         let at = UnixNs(BASE.0 + u64::try_from(number).unwrap());

@@ -28,5 +28,6 @@ pub mod security;
 pub mod send;
 pub mod signal;
 pub mod socket;
+pub mod sum;
 pub mod syscall;
 pub mod trial;

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     bytes::PathLabel,
     clock::UnixNs,
-    event::{Attribution, Destination, FileObject, Lineage, Operation, Protocol},
+    event::{Attribution, Counted, Destination, FileObject, Lineage, Operation, Protocol},
     grant::{GrantKind, GrantState, Scope},
     id::{AgentName, BootId, EventId, PrincipalId, SessionId, Source},
     inventory::{Item, Template},
@@ -129,6 +129,7 @@ fn credential(tenant: Option<&str>, tier: Option<Tier>) -> Event {
         expected: None,
         injected: false,
         key: None,
+        counted: None,
     })
 }
 
@@ -452,4 +453,27 @@ fn a_person_who_uses_a_workloads_credential_stands_out_and_the_workload_does_not
         judge(&world, &by_alice).facts.is_empty(),
         "another workload is no person"
     );
+}
+
+#[test]
+fn acts_that_were_counted_are_out_of_scope_where_the_first_or_the_last_is() {
+    let grant = grant();
+    let (begin, end) = (grant.not_before.0, grant.expires.0);
+    let judged = |first: u64, last: u64| {
+        let mut event = credential(Some("acme"), Some(Tier::Production));
+        event.at = UnixNs(last);
+        if let Action::Credential { counted, .. } = &mut event.action {
+            *counted = Some(Counted {
+                acts: 59_744,
+                first_at: UnixNs(first),
+            });
+        }
+        judge(&world(), &event)
+    };
+    let granted = Verdict::InScope {
+        grant: grant.id.clone(),
+    };
+    assert_eq!(judged(begin, end - 1).verdict, granted);
+    assert_eq!(out(&judged(begin - 1, begin)), OutReason::NotStarted);
+    assert_eq!(out(&judged(end - 1, end + 1)), OutReason::Expired);
 }

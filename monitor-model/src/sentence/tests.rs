@@ -3,7 +3,7 @@ use crate::{
     bytes::PathLabel,
     clock::UnixNs,
     event::{
-        Attribution, Caller, FileObject, Ids, LocalAddress, NoSession, Operation, Process,
+        Attribution, Caller, Counted, FileObject, Ids, LocalAddress, NoSession, Operation, Process,
         RemovalReason, SocketAddress,
     },
     id::{AgentName, BootId, EventId, SessionId, Source},
@@ -88,7 +88,18 @@ fn credential(path: &[u8], operation: Operation, new: Option<&[u8]>) -> Action {
         expected: None,
         injected: false,
         key: None,
+        counted: None,
     }
+}
+
+fn counted(mut action: Action) -> Action {
+    if let Action::Credential { counted, .. } = &mut action {
+        *counted = Some(Counted {
+            acts: 59_744,
+            first_at: UnixNs(0),
+        });
+    }
+    action
 }
 
 fn memory(target: ProcessRef, access: MemoryAccess, denied: bool) -> Action {
@@ -163,6 +174,11 @@ fn each_kind_is_told_in_plain_words() {
         (
             credential(b"/k", Operation::Renamed, Some(b"/n")),
             "renamed /k to /n (ssh-key) with gdb",
+        ),
+        (
+            counted(credential(b"/k", Operation::Read, None)),
+            "read /k (ssh-key), 59744 times between 1970-01-01T00:00:00.000Z and \
+             1970-01-01T00:00:00.000Z, with gdb",
         ),
         (
             credential(b"/k", Operation::Linked, Some(b"/n")),

@@ -11,9 +11,9 @@ use monitor_model::{
         Away, Block, Cell, CompiledGrant, Mode as EnforceMode, Range, Says, ScopeTable, Scoped,
     },
     event::{
-        Action, Attribution, Caller, Carrier, Destination, Event, Evidence, Expected, FileObject,
-        GapCause, HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess, NoSession,
-        Operation, Process, ProcessRef, Protocol, Receipt, RemovalReason, SocketAddress,
+        Action, Attribution, Caller, Carrier, Counted, Destination, Event, Evidence, Expected,
+        FileObject, GapCause, HookState, HostChange, Ids, Lineage, LocalAddress, MemoryAccess,
+        NoSession, Operation, Process, ProcessRef, Protocol, Receipt, RemovalReason, SocketAddress,
         SocketOperation, Step,
     },
     grant::{Grant, GrantKind, GrantState, Holder, PathPatterns, Review, Scope, Tier},
@@ -331,6 +331,7 @@ fn actions() -> Vec<Action> {
             expected: None,
             injected: false,
             key: None,
+            counted: None,
         });
     }
     for expected in Expected::ALL {
@@ -347,6 +348,10 @@ fn actions() -> Vec<Action> {
             expected: Some(*expected),
             injected: true,
             key: Some("SHA256:x".into()),
+            counted: Some(Counted {
+                acts: 59_744,
+                first_at: UnixNs(7),
+            }),
         });
     }
     actions.extend(local_actions());

@@ -163,6 +163,7 @@ fn did(
             expected: None,
             injected: false,
             key: None,
+            counted: None,
         },
     ));
 }

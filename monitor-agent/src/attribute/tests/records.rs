@@ -6,7 +6,7 @@ use monitor_common::{
     watch::WATCH_ID_BLOCK_DEVICE,
 };
 use monitor_model::event::{HostChange, Ids, LocalAddress, MemoryAccess, SocketOperation};
-use zerocopy::FromZeros as _;
+use zerocopy::{FromBytes as _, FromZeros as _};
 
 use super::*;
 
@@ -280,8 +280,30 @@ fn below_mount(watch_id: u32, flags: u32) -> Vec<u8> {
         open_mode: 0,
         syscall: 0,
         descriptor: 0,
+        first_boot_ns: 0,
+        count: 1,
+        reserved: 0,
     };
     [credential.as_bytes(), path, other].concat()
+}
+
+#[test]
+fn acts_that_the_kernel_counted_are_one_event_with_both_times() {
+    let mut bench = bench();
+    let mut told = |count: u32| {
+        let bytes = below_mount(WATCH_ID_BLOCK_DEVICE, 0);
+        let (mut credential, tails) = Credential::read_from_prefix(&bytes).unwrap();
+        credential.header.boot_ns = 3_000;
+        credential.first_boot_ns = 1_000;
+        credential.count = count;
+        bench.event(&[credential.as_bytes(), tails].concat())
+    };
+    let event = told(59_744);
+    let counted = event.counted().unwrap();
+    assert_eq!((counted.acts, event.acts()), (59_744, 59_744));
+    assert_eq!(event.at.since(counted.first_at).as_nanos(), 2_000);
+    assert_eq!(event.boot_ns, 3_000);
+    assert_eq!((told(1).counted(), told(1).acts()), (None, 1));
 }
 
 #[test]

@@ -305,8 +305,9 @@ fn tenants(events: &[(Event, Judgement)]) -> Vec<Reached> {
         } else {
             &mut known.credential_uses
         };
-        *count += usize::from(!denied);
-        known.out_of_scope += usize::from(is_out(judgement));
+        let acts = usize::try_from(event.acts()).unwrap_or(usize::MAX);
+        *count += if denied { 0 } else { acts };
+        known.out_of_scope += if is_out(judgement) { acts } else { 0 };
         known.last_at = event.at.max(known.last_at);
     }
     found.into_values().collect()

@@ -140,6 +140,7 @@ fn read(at: u64, process: (u32, u32), path: &str, operation: Operation) -> (Even
         expected: None,
         injected: false,
         key: None,
+        counted: None,
     };
     (event(at, process, action), judged("globex"))
 }

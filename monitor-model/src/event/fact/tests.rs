@@ -295,6 +295,7 @@ fn credential(
         expected,
         injected,
         key: None,
+        counted: None,
     }
 }
 

@@ -1,6 +1,11 @@
 //! What happened, kind by kind.
 
-use monitor_model::{bytes::ByteText, event::Action, id::SessionId};
+use monitor_model::{
+    bytes::ByteText,
+    clock::UnixNs,
+    event::{Action, Counted},
+    id::SessionId,
+};
 
 mod collector;
 mod local;
@@ -68,6 +73,7 @@ impl From<&Action> for v1::event::Action {
                 expected,
                 injected,
                 key,
+                counted,
             } => Self::Credential(v1::CredentialAccess {
                 object: Some(object.into()),
                 class: class.clone(),
@@ -81,6 +87,7 @@ impl From<&Action> for v1::event::Action {
                 expected: expected.map_or(0, number::<v1::Expected, _>),
                 injected: *injected,
                 key: key.clone().unwrap_or_default(),
+                counted: counted.map(Into::into),
             }),
             Action::LocalConnect { .. }
             | Action::Socket { .. }
@@ -281,6 +288,7 @@ impl TryFrom<v1::event::Action> for Action {
                 expected: meaning_opt::<v1::Expected, _>("credential.expected", access.expected)?,
                 injected: access.injected,
                 key: some_text(access.key),
+                counted: access.counted.map(Into::into),
             },
             Message::LocalConnect(connect) => connect.try_into()?,
             Message::Socket(socket) => socket.try_into()?,
@@ -353,5 +361,28 @@ impl TryFrom<v1::event::Action> for Action {
                 entry: Box::new(entry.try_into()?),
             },
         })
+    }
+}
+
+impl From<Counted> for v1::Counted {
+    fn from(value: Counted) -> Self {
+        let Counted { acts, first_at } = value;
+        Self {
+            acts,
+            first_at_unix_ns: first_at.0,
+        }
+    }
+}
+
+impl From<v1::Counted> for Counted {
+    fn from(value: v1::Counted) -> Self {
+        let v1::Counted {
+            acts,
+            first_at_unix_ns,
+        } = value;
+        Self {
+            acts,
+            first_at: UnixNs(first_at_unix_ns),
+        }
     }
 }
