@@ -154,6 +154,8 @@ pub struct Core {
     name: AgentName,
     /// What it says, until it is stored.
     said: Vec<Said>,
+    /// What it says with the next group, once the state keeps it on disk.
+    kept: Vec<Said>,
     /// Rows of the state that keep what is on its way into the ledgers.
     entering: Vec<u64>,
     /// How far it came in the ledgers that it spoke in.
@@ -318,6 +320,7 @@ impl Core {
     pub fn publish(&mut self) -> Result<(), CoreError> {
         self.note_when_due()?;
         self.state.commit()?;
+        self.said.append(&mut self.kept);
         self.refresh();
         Ok(())
     }

@@ -169,7 +169,7 @@ fn whoever_changes_the_brokers_own_list_is_an_alert_though_the_collector_was_awa
     ground.stage.services.start_collector().unwrap();
     change(
         &ground,
-        "found nothing: sshd refused everybody; it is put right",
+        "found nothing: sshd refused everybody; it is being put right",
     );
     // While the broker is away, too.
     ground.stage.services.kill("monitor-broker").unwrap();

@@ -126,8 +126,11 @@ impl Broker {
             *right = None;
             error!(path = %self.krl.display(), %found, number = list.number,
                 "Somebody else changed the revocation list; it is put in place again.");
+            // Kept first: whoever kills this broker now is known as well.
+            let noted = self.note_found(list.number, found);
             let put = file::put(&self.krl, &list.bytes);
-            self.note_found(list.number, found, put.as_ref().err())?;
+            self.note_put(list.number, found, put.as_ref().err())?;
+            noted?;
             put?;
             found
         };
@@ -139,23 +142,31 @@ impl Broker {
 
 impl Broker {
     /// Keeps for the collector what was found in the list's place; what cannot be
-    /// put right is told once, not at each look.
-    fn note_found(
+    /// put right once, not at each look.
+    fn note_found(&self, number: u64, found: Found) -> Result<(), StoreError> {
+        let stuck = *self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        if stuck == Some(found) {
+            return Ok(());
+        }
+        self.note_change(number, format!("{found}; it is being put right"))
+    }
+
+    /// Keeps that it could not be put right, once.
+    fn note_put(
         &self,
         number: u64,
         found: Found,
         failed: Option<&file::FileError>,
-    ) -> Result<(), RevokeError> {
+    ) -> Result<(), StoreError> {
         let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
         let was = std::mem::replace(&mut *stuck, failed.map(|_| found));
-        if failed.is_some() && was == Some(found) {
-            return Ok(());
+        match failed {
+            Some(error) if was != Some(found) => {
+                let words = format!("{found}; it could not be put right: {error}");
+                self.note_change(number, shortened(words))
+            }
+            Some(_) | None => Ok(()),
         }
-        let found = match failed {
-            None => format!("{found}; it is put right"),
-            Some(error) => shortened(format!("{found}; it could not be put right: {error}")),
-        };
-        Ok(self.note_change(number, found)?)
     }
 
     pub(super) fn note_change(&self, number: u64, found: String) -> Result<(), StoreError> {

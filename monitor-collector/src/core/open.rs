@@ -103,6 +103,7 @@ impl Core {
             retention: config.retention.clone(),
             name: config.name.clone(),
             said: Vec::new(),
+            kept: Vec::new(),
             entering: Vec::new(),
             voices: BTreeMap::new(),
             _lock: lock,

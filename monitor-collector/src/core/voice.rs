@@ -127,11 +127,12 @@ impl Core {
         !self.said.is_empty()
     }
 
-    /// Keeps something in the state, and says it with the next group: it is said
-    /// once if what it is about is ever on disk.
+    /// Keeps something in the state, and says it with the group after this one: it
+    /// is said once if what it is about is ever on disk, and nobody who is to hear
+    /// of that waits for a ledger.
     pub(super) fn keep_said(&mut self, mut said: Said) -> Result<(), CoreError> {
         said.row = Some(self.state.keep_said(&said, self.stamp)?);
-        self.said.push(said);
+        self.kept.push(said);
         Ok(())
     }
 

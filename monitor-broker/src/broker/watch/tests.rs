@@ -84,7 +84,7 @@ fn what_somebody_makes_of_the_list_is_found_and_put_right() {
             (kept.len(), last.number),
             (number, broker.list().unwrap().number)
         );
-        assert_eq!(last.found, format!("{wanted}; it is put right"));
+        assert_eq!(last.found, format!("{wanted}; it is being put right"));
     }
 }
 
@@ -125,13 +125,14 @@ fn a_list_that_cannot_be_put_right_is_an_error_until_it_can() {
     assert_eq!(broker.look_at_list().unwrap(), Some(Found::Nothing));
     let kept = broker.store().changes_pending().unwrap();
     let kept: Vec<&str> = kept.iter().map(|change| change.found.as_str()).collect();
+    assert_eq!(kept[0], "no file; it is being put right");
     assert!(
-        kept[0].starts_with("no file; it could not be put right: "),
+        kept[1].starts_with("no file; it could not be put right: "),
         "{kept:?}"
     );
     assert_eq!(
-        kept[1..],
-        ["nothing: sshd refused everybody; it is put right"]
+        kept[2..],
+        ["nothing: sshd refused everybody; it is being put right"]
     );
     assert!(is_revoked(&scene, &certificate));
 }
