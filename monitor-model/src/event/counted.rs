@@ -20,33 +20,10 @@ impl Event {
     /// What the event stands for, where that is more than one act.
     #[must_use]
     pub const fn counted(&self) -> Option<Counted> {
-        match &self.action {
-            Action::Credential { counted, .. } => *counted,
-            Action::Exec { .. }
-            | Action::Fork { .. }
-            | Action::Exit { .. }
-            | Action::Connect { .. }
-            | Action::LocalConnect { .. }
-            | Action::Socket { .. }
-            | Action::Memory { .. }
-            | Action::Identity { .. }
-            | Action::Signal { .. }
-            | Action::Host { .. }
-            | Action::SessionOpened { .. }
-            | Action::SessionEnded { .. }
-            | Action::Contradiction { .. }
-            | Action::Survivors { .. }
-            | Action::JobStarted { .. }
-            | Action::JobEnded { .. }
-            | Action::LoginRefused { .. }
-            | Action::Contained { .. }
-            | Action::Gap { .. }
-            | Action::Impaired { .. }
-            | Action::AgentStarted { .. }
-            | Action::Read { .. }
-            | Action::Removed { .. }
-            | Action::Order { .. } => None,
-        }
+        let Action::Credential { counted, .. } = &self.action else {
+            return None;
+        };
+        *counted
     }
 
     /// How many acts the event stands for.
