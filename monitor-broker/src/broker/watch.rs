@@ -138,9 +138,7 @@ impl Broker {
         self.publish_pending()?;
         Ok(Some(found))
     }
-}
 
-impl Broker {
     /// Keeps for the collector what was found in the list's place; what cannot be
     /// put right once, not at each look.
     fn note_found(&self, number: u64, found: Found) -> Result<(), StoreError> {
@@ -169,6 +167,8 @@ impl Broker {
         }
     }
 
+    /// Keeps for the collector what became of the list's file, in words; where too
+    /// much waits for it, the log alone has it.
     pub(super) fn note_change(&self, number: u64, found: String) -> Result<(), StoreError> {
         let change = ListChange {
             at: self.clock.now(),
