@@ -5,66 +5,23 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use monitor_model::clock::{Clock as _, SystemClock};
-use monitor_transport::{
-    identity::Identity,
-    pki::{Authority, Leaf},
-};
+mod program;
 
-fn collector(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn signal(to: &Child, signal: &str) {
-    let sent = Command::new("kill")
-        .args([signal, &to.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
+use program::{Running, certify, collector, configuration, signal, text};
 
 /// A folder with certificates and a configuration.
 fn set_up(folder: &Path) -> String {
-    let identity: Identity = "monitor://collector/collector".parse().unwrap();
-    let authority = Authority::create(folder, SystemClock.now(), 2).unwrap();
-    let hosts = ["localhost".to_owned()];
-    let leaf = Leaf {
-        identity: &identity,
-        hosts: &hosts,
-        not_before: SystemClock.now(),
-        days: 1,
-    };
-    authority.issue(&leaf, folder).unwrap();
+    certify(folder);
     let key = folder.join("ledger.key").display().to_string();
     let made = collector(&["ledger-key", "--out", &key, "--name", "monitor.example"]);
     assert!(made.status.success(), "{}", text(&made.stderr));
-    let text = monitor_collector::config::DEFAULT
-        .replace("127.0.0.1:7443", "127.0.0.1:0")
-        .replace("/var/lib/monitor-collector", "data");
     let path = folder.join("collector.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, configuration()).unwrap();
     path.display().to_string()
-}
-
-/// A collector that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has ended need not be ended.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
 }
 
 /// Runs, where 256 descriptors may be open, and 512 if one asks.

@@ -5,7 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +16,7 @@ use monitor_ledger::{
     seal::{Home, SealKey},
 };
 use monitor_model::{
-    clock::{Clock as _, SystemClock, UnixNs},
+    clock::UnixNs,
     event::{Action, Attribution, Event, Lineage},
     id::{BootId, EventId, SessionId, Source, TenantId},
     judge::{World, judge},
@@ -24,26 +24,15 @@ use monitor_model::{
     session::{Binding, Credential, Session, SessionState},
     tenant::Tenant,
 };
-use monitor_transport::{
-    identity::Identity,
-    pki::{Authority, Leaf},
-};
+
+mod program;
+
+use program::{Running, certify, collector, configuration, signal, text};
 
 /// Sessions that are in the ledger before there is a key.
 const SESSIONS: u64 = 400;
 /// What each of them has in it.
 const WORDS: [&str; 3] = ["alice", "INC-4711", "SHA256:of-alice"];
-
-fn collector(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_monitor-collector"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// A folder with certificates, keys and the collector's data.
 struct Scene(tempfile::TempDir);
@@ -52,15 +41,7 @@ impl Scene {
     fn new() -> Self {
         let scene = Self(tempfile::tempdir().unwrap());
         let folder = scene.0.path();
-        let identity: Identity = "monitor://collector/collector".parse().unwrap();
-        let authority = Authority::create(folder, SystemClock.now(), 2).unwrap();
-        let leaf = Leaf {
-            identity: &identity,
-            hosts: &["localhost".to_owned()],
-            not_before: SystemClock.now(),
-            days: 1,
-        };
-        authority.issue(&leaf, folder).unwrap();
+        certify(folder);
         let key = LogKey::new("monitor.example", &[7; 32]).unwrap();
         key.store(&scene.at("ledger.key")).unwrap();
         for number in 1..=3 {
@@ -81,9 +62,7 @@ impl Scene {
     /// The configuration, with one of the keys or without.
     fn config(&self, seal: Option<u8>) -> String {
         let path = self.at("collector.toml");
-        let mut text = monitor_collector::config::DEFAULT
-            .replace("127.0.0.1:7443", "127.0.0.1:0")
-            .replace("/var/lib/monitor-collector", "data");
+        let mut text = configuration();
         if let Some(number) = seal {
             let line = format!("seal = \"seal-{number}.key\"");
             text = text.replace("# seal = \"seal.key\"", &line);
@@ -112,10 +91,7 @@ impl Scene {
             assert!(running.0.try_wait().unwrap().is_none(), "it ended early");
             std::thread::yield_now();
         }
-        let sent = Command::new("kill")
-            .args(["-TERM", &running.0.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success());
+        signal(&running.0, "-TERM");
         assert!(running.0.wait().unwrap().success());
     }
 
@@ -144,17 +120,6 @@ impl Scene {
         bytes(&self.at("data"), &mut all);
         let holds = |word: &&&str| all.windows(word.len()).any(|part| part == word.as_bytes());
         WORDS.iter().filter(holds).copied().collect()
-    }
-}
-
-/// A collector that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has ended need not be ended.
-        _ = self.0.kill();
-        _ = self.0.wait();
     }
 }
 
