@@ -3,7 +3,8 @@
 //! They are read in this order, while everything goes on: a number that the
 //! kernel had given out when it was asked is in the ring or the spool by the time
 //! the spool is read, and what is acked meanwhile is in a ledger by the time those
-//! are read.
+//! are read. The kernel is asked once more after the spool: the agent may have read
+//! what was given out in between.
 
 use std::{
     collections::BTreeMap,
@@ -111,6 +112,8 @@ impl Books {
     ) -> Result<(), BooksError> {
         let produced = pins.map(kernel::produced).transpose()?;
         let spool = spool::read(spool)?;
+        let later = pins.map(kernel::produced).transpose()?;
+        let later: BTreeMap<Source, u64> = later.into_iter().flatten().collect();
         let boots: Vec<BootId> = spool.places.iter().map(|(boot, _, _)| *boot).collect();
         for (boot, source, place) in spool.places {
             self.of(agent, boot, source).place = Some(place);
@@ -120,9 +123,10 @@ impl Books {
             if let Some(boot) = boots.first()
                 && produced > 0
             {
+                let later = later.get(&source).copied().unwrap_or(produced);
                 let known = self.of(agent, *boot, source);
-                known.produced = Some(produced);
-                known.place.get_or_insert_default();
+                let place = known.place.get_or_insert_default();
+                known.produced = Some(place.given_out(produced, later));
             }
         }
         for event in &spool.events {

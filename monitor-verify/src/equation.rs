@@ -26,6 +26,18 @@ impl Place {
         self.ahead.iter().copied().max().unwrap_or(0).max(self.done)
     }
 
+    /// How many numbers the kernel had given out, of which it said the first
+    /// number before this place was read, and the second one after it.
+    #[must_use]
+    pub fn given_out(&self, before: u64, after: u64) -> u64 {
+        if after < self.newest() {
+            // Not even now as many as were read: these counters began anew.
+            before
+        } else {
+            before.max(self.newest())
+        }
+    }
+
     /// Whether an event's number was read from the ring.
     fn was_read(&self, number: u64) -> bool {
         match number.checked_sub(self.base) {
@@ -322,6 +334,29 @@ mod tests {
             ..known
         };
         assert_eq!(anew.row(&stream()).produced, 6, "not noted yet");
+    }
+
+    #[test]
+    fn what_was_read_while_the_books_were_opened_is_no_sign_of_probes_loaded_anew() {
+        let place = Place {
+            base: 3,
+            done: 7,
+            ahead: vec![9],
+        };
+        // Five when the kernel was asked, nine were read before the spool was.
+        let known = Known {
+            stored: (1..=10).fold(set(&[12]), |mut all, number| {
+                all.insert(number);
+                all
+            }),
+            produced: Some(place.given_out(5, 11)),
+            place: Some(place.clone()),
+            ..Known::default()
+        };
+        let row = known.row(&stream());
+        assert_eq!((row.produced, row.ring, row.stored), (12, 1, 11));
+        assert_eq!(place.given_out(10, 11), 10, "two that nobody read");
+        assert_eq!(place.given_out(4, 6), 4, "of probes loaded anew");
     }
 
     #[test]

@@ -94,11 +94,12 @@ impl Ground {
         let turns = self.load.ends()?;
         let sum = self.settles()?;
         self.stage.services.check()?;
-        let produced = sum.produced.saturating_sub(self.newest.produced);
         // Each turn starts two programs.
+        let before = self.newest.produced;
         ensure!(
-            turns > 0 && produced >= 2 * turns,
-            "{turns} turns of work, and {produced} numbers"
+            turns > 0 && sum.produced >= before + 2 * turns,
+            "{turns} turns of work, and numbers up to {}, with {before} before",
+            sum.produced
         );
         row.add(&std::mem::take(&mut self.faults), &self.counted, &sum);
         row.settled_within(well.elapsed());
