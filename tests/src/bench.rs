@@ -147,7 +147,7 @@ pub fn print(result: &Loop, timeline: &Timeline) {
 }
 
 /// What the first processor is called.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text
         .lines()

@@ -19,6 +19,7 @@
 //! - `watch`: the real sessions of this machine instead of a scene
 //! - `faults`: parts that fail while people work, and what is lost by it: nothing
 //! - `bench`: the loop from kernel event to refused login, many times
+//! - `steady`: the whole pipeline at a steady rate
 
 pub mod bench;
 pub mod cases;
@@ -34,6 +35,7 @@ pub mod poll;
 pub mod processes;
 pub mod scene;
 pub mod stage;
+pub mod steady;
 pub mod steps;
 pub mod test_stage;
 pub mod timeline;

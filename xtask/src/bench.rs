@@ -1,9 +1,11 @@
 //! What watching and judging cost, and how fast sessions are cut off: `cargo xtask
-//! bench kernel`, `bench judge`, `bench collector`, `bench revoke`.
+//! bench kernel`, `bench judge`, `bench collector`, `bench revoke`,
+//! `bench pipeline`.
 //!
 //! [`judge`]: events a second on one core, memory of live grants. [`collector`]:
 //! ingest, recovery, questions, subscribers. [`revoke`]: from a kernel event to a
-//! refused login. The rest is what watching costs:
+//! refused login. [`pipeline`]: kernel, agent and collector together, at a steady
+//! rate. The rest is what watching costs:
 //!
 //! The same operations (`tests/cost/load.rs`) without the agent, with it, and
 //! with the agent running but its probes detached. In a machine of QEMU whose
@@ -26,11 +28,13 @@ mod collector;
 mod guest;
 mod host;
 mod judge;
+mod pipeline;
 mod programs;
 mod report;
 mod revoke;
 
 pub(crate) use collector::smoke as smoke_of_collector;
+pub(crate) use pipeline::smoke as smoke_of_pipeline;
 pub(crate) use programs::smoke;
 pub(crate) use revoke::smoke as smoke_of_revoke;
 
@@ -51,6 +55,8 @@ enum Subject {
     Judge(judge::JudgeArgs),
     /// From an event in the kernel to the end of its session, and to the broker.
     Revoke(revoke::RevokeArgs),
+    /// Kernel, agent and collector together, at a steady rate.
+    Pipeline(pipeline::PipelineArgs),
 }
 
 impl BenchArgs {
@@ -58,6 +64,7 @@ impl BenchArgs {
     pub(crate) fn steps(&self) -> &'static [&'static str] {
         match &self.subject {
             Subject::Revoke(args) => args.steps(),
+            Subject::Pipeline(_) => &["cases-host"],
             Subject::Kernel(_) => &["vm-6.1", "vm-6.12"],
             Subject::Judge(_) | Subject::Collector(_) => &[],
         }
@@ -115,6 +122,7 @@ pub(crate) fn run(project: &Project, args: &BenchArgs) -> Result<ExitCode> {
         Subject::Judge(args) => judge::run(project, args),
         Subject::Collector(args) => collector::run(project, args),
         Subject::Revoke(args) => revoke::run(project, args),
+        Subject::Pipeline(args) => pipeline::run(project, args),
     }
 }
 

@@ -132,8 +132,9 @@ pub(crate) const STEPS: &[Step] = &[
             let (built, artifacts) = suite.built()?;
             bench::smoke_of_collector(suite.project, &built.programs, artifacts)?;
             bench::smoke_of_revoke(suite.project, &built.programs)?;
+            bench::smoke_of_pipeline(suite.project, &built.programs)?;
             Ok(Counts {
-                passed: 3,
+                passed: 4,
                 ..Counts::default()
             })
         },

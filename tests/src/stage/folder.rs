@@ -15,13 +15,14 @@ pub const PARENT: &str = "/var/lib";
 /// How their names begin.
 pub const PREFIX: &str = "monitor-demo";
 /// The programs that are copied onto the stage.
-pub const PROGRAMS: [&str; 6] = [
+pub const PROGRAMS: [&str; 7] = [
     "monitor-agent",
     "monitor-collector",
     "monitor-broker",
     "monitorctl",
     "monitor-verify",
     "monitor-tenant-service",
+    "monitor-steady-work",
 ];
 /// The private sshd's file name, which is also its PAM service.
 pub const SSHD: &str = "monitor-demo-sshd";
