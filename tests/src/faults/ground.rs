@@ -35,6 +35,9 @@ const RETRY_MS_MAX: u32 = 1_000;
 pub struct Ground {
     /// When what fails; the seed's.
     pub(super) chance: Chance,
+    /// Which round of its family this is, from one that the seed begins with: for
+    /// what is gone through in turn.
+    pub(super) turn: u64,
     /// The programs.
     pub(super) stage: Stage,
     proxy: Option<Proxy>,
@@ -52,7 +55,7 @@ impl Ground {
     ///
     /// # Errors
     /// It could not be set.
-    pub fn set(settings: &Settings, family: Family, chance: Chance) -> Result<Self> {
+    pub fn set(settings: &Settings, family: Family, chance: Chance, turn: u64) -> Result<Self> {
         let mut stage = Stage::set_prepared(settings, Shape::Scene, |folder| match family {
             Family::Disk => disk::lay(folder),
             Family::Kill | Family::Stop | Family::Net | Family::Write | Family::Certs => Ok(()),
@@ -64,6 +67,7 @@ impl Ground {
         agent_comes_back_soon(&mut stage, proxy.as_ref())?;
         Ok(Self {
             chance,
+            turn,
             load: Load::new(&stage)?,
             leaver: Engineer::new(&stage, "bob")?,
             newest: equation::holds(&stage.folder)?,
@@ -88,6 +92,7 @@ impl Ground {
         self.waits(WARM)?;
         let ordered = leaver.is_ordered_off();
         family.strike(self)?;
+        self.turn = self.turn.wrapping_add(1);
         let well = Instant::now();
         self.stage.services.core_is_ready()?;
         leaver.is_gone(ordered)?;

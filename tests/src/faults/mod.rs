@@ -176,7 +176,8 @@ fn play(
 ) -> Result<()> {
     let mut chance = Chance::row(seed, family.row());
     while row.rounds < row.wanted {
-        let mut ground = Ground::set(settings, family, chance)?;
+        let turn = seed.wrapping_add(row.rounds);
+        let mut ground = Ground::set(settings, family, chance, turn)?;
         let until = (row.rounds + ROUNDS_OF_A_STAGE).min(row.wanted);
         while row.rounds < until {
             let played = ground.plays(family, row);

@@ -1,5 +1,6 @@
 //! One call that puts something on disk fails, once: a write, a flush or a
-//! rename, at its n-th time, in the agent, the collector or the broker.
+//! rename, at its n-th time, in the agent, the collector and the broker. Rounds
+//! go through all of them in turn, from one that the seed begins with.
 //!
 //! strace has the kernel answer the call with an error instead of carrying it
 //! out; the program is the one that is installed, and its file system too.
@@ -27,6 +28,8 @@ const CALLS: [(&str, &str); 3] = [
 const TIMES: u64 = 24;
 /// What the kernel says.
 const ERRORS: [&str; 2] = ["EIO", "ENOSPC"];
+/// So many rounds on end have each call fail with each error at each of its times.
+const ROUNDS_OF_ALL: u64 = TIMES * 6;
 /// How long it may take until strace holds a program.
 const ATTACHED_WITHIN: Duration = Duration::from_secs(20);
 /// How long such a call is waited for: rare ones may not come in a round.
@@ -39,21 +42,10 @@ const MARK: &str = "(INJECTED)";
 /// # Errors
 /// strace is not there, or cannot hold a program.
 pub(super) fn strike(ground: &mut Ground) -> Result<()> {
+    let turn = Turn::of(ground.turn % ROUNDS_OF_ALL);
     for program in ground.chance.shuffled(Program::ALL) {
-        // The agent and the collector rename nothing that they store events in.
-        let (word, calls) = match program {
-            Program::Agent | Program::Collector => {
-                let [write, flush, _] = CALLS;
-                let [chosen, _] = ground.chance.shuffled([write, flush]);
-                chosen
-            }
-            Program::Broker => {
-                let [chosen, ..] = ground.chance.shuffled(CALLS);
-                chosen
-            }
-        };
-        let [error, _] = ground.chance.shuffled(ERRORS);
-        let time = ground.chance.below(TIMES).saturating_add(1);
+        let (word, calls) = turn.calls(program);
+        let Turn { time, error, .. } = turn;
         let rule = format!("inject={calls}:error={error}:when={time}");
         let mut holder = Holder::attach(ground, program, calls, &rule)?;
         if holder.has_failed_a_call()? {
@@ -62,6 +54,47 @@ pub(super) fn strike(ground: &mut Ground) -> Result<()> {
         holder.lets_go()?;
     }
     Ok(())
+}
+
+/// What fails in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    /// The n-th call of a thread, from 1.
+    time: u64,
+    /// With what.
+    error: &'static str,
+    /// Which of a program's calls; those that have fewer begin again.
+    call: usize,
+}
+
+impl Turn {
+    fn of(number: u64) -> Self {
+        let kind = number / TIMES;
+        let [first, second] = ERRORS;
+        Self {
+            time: number % TIMES + 1,
+            error: if kind.is_multiple_of(2) {
+                first
+            } else {
+                second
+            },
+            call: usize::try_from(kind / 2).unwrap_or(0),
+        }
+    }
+
+    fn calls(self, program: Program) -> (&'static str, &'static str) {
+        let [write, flush, rename] = CALLS;
+        match program {
+            // These rename nothing that they store events in.
+            Program::Agent | Program::Collector if self.call.is_multiple_of(2) => write,
+            Program::Agent | Program::Collector => flush,
+            Program::Broker => match self.call {
+                0 => write,
+                1 => flush,
+                _ => rename,
+            },
+        }
+    }
 }
 
 /// strace on one program.
@@ -126,5 +159,25 @@ impl Drop for Holder {
     fn drop(&mut self) {
         let _ = self.strace.kill();
         let _ = self.strace.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn rounds_on_end_have_every_call_fail_with_every_error_at_each_of_its_times() {
+        let all: BTreeSet<Turn> = (0..ROUNDS_OF_ALL).map(Turn::of).collect();
+        assert_eq!(all.len(), usize::try_from(ROUNDS_OF_ALL).unwrap());
+        for (program, calls) in [(Program::Agent, 2), (Program::Broker, 3)] {
+            let failing = all
+                .iter()
+                .map(|turn| (turn.calls(program).0, turn.error, turn.time));
+            let failing: BTreeSet<_> = failing.collect();
+            assert_eq!(failing.len(), calls * 2 * 24, "{program:?}");
+        }
     }
 }
