@@ -21,7 +21,7 @@ use monitor_model::{
     alert::{Alert, AlertState, EVENTS_MAX, Response},
     clock::UnixNs,
     event::{Action, Event},
-    id::{AgentName, SessionId},
+    id::{AgentName, EventId, SessionId},
     revocation::{Mode, Order, Target, life::Asks},
     verdict::Verdict,
 };
@@ -314,6 +314,12 @@ impl Alerter {
             well,
             moved,
         }
+    }
+
+    /// The last event of a host that was stored; none of one that is not known.
+    #[must_use]
+    pub fn last_of(&self, host: &AgentName) -> Option<EventId> {
+        self.hosts.last_of(host)
     }
 
     /// An alert about what a host shows, where a rule looks for it. Being silent

@@ -60,6 +60,7 @@ use crate::{
 pub mod acks;
 pub mod alerts;
 mod answers;
+pub mod aside;
 pub mod book;
 mod commands;
 mod commit;

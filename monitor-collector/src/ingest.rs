@@ -11,8 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use monitor_model::{
     clock::Clock,
-    event::{Action, Event, Kind},
-    id::{AgentName, BootId, Source},
+    id::{AgentName, BootId},
 };
 use monitor_proto::v1::{
     Hello, Leaving, SourceKind, StreamRequest, StreamResponse, agent_service_server::AgentService,
@@ -27,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::{
-    core::Batch,
+    core::{Batch, aside::is_collectors},
     scopes::Scopes,
     state::SetAside,
     writer::{Fate, Job, Request as Ask, Writer},
@@ -410,22 +409,6 @@ impl Uplink {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether it is what only the collector says.
-fn is_collectors(event: &Event) -> bool {
-    event.id.source == Source::Collector
-        || matches!(
-            event.action.kind(),
-            Kind::Read | Kind::Removed | Kind::Order
-        )
-        || matches!(
-            event.action,
-            Action::Gap {
-                source: Source::Collector,
-                ..
-            }
-        )
 }
 
 /// A message down.

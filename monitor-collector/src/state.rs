@@ -25,14 +25,14 @@ use monitor_model::{
 };
 use monitor_proto::v1;
 use prost::Message as _;
-use rows::{ALERT, DENIED, ORDERED, QUARANTINE, SESSION};
+use rows::{ALERT, DENIED, ORDERED, SESSION};
 use rusqlite::{Connection, ToSql, params, types::Value};
-use sha2::{Digest as _, Sha256};
 use table::Table;
 
-use crate::ledger::{integer, number};
+use crate::ledger::integer;
 
 mod alerts;
+pub mod aside;
 mod cover;
 mod error;
 mod file;
@@ -257,37 +257,6 @@ impl State {
             "DELETE FROM denied WHERE kind = ?1 AND name = ?2",
             params![kind, name],
         )
-    }
-
-    /// Sets an event aside; the same bytes of the same agent once.
-    ///
-    /// # Errors
-    /// [`StateError::Sqlite`].
-    pub fn put_aside(&mut self, aside: &SetAside) -> Result<(), StateError> {
-        let digest: [u8; 32] = Sha256::digest(&aside.event).into();
-        let row = vec![
-            aside.agent.to_string().into(),
-            digest.to_vec().into(),
-            integer(aside.batch).into(),
-            integer(aside.at.0).into(),
-            aside.reason.clone().into(),
-            aside.event.clone().into(),
-        ];
-        self.put_by(&QUARANTINE, &QUARANTINE.insert("INSERT OR IGNORE"), row)
-    }
-
-    /// How many events of an agent are set aside.
-    ///
-    /// # Errors
-    /// [`StateError::Sqlite`].
-    pub fn set_aside(&self, agent: &AgentName) -> Result<u64, StateError> {
-        let select = "SELECT count(*) FROM quarantine WHERE agent = ?1";
-        let count =
-            self.connection
-                .query_row(select, [self.name(Name::Agent, agent.as_str())?], |row| {
-                    row.get(0)
-                });
-        count.map(number).map_err(|source| self.sqlite(source))
     }
 
     /// Notes that everything follows from the events up to this instant.

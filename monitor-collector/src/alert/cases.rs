@@ -35,11 +35,11 @@ enum Step {
     Twice(&'static str),
     /// The host is heard, and its probes saw nothing for so many milliseconds.
     Blind(u64),
-    /// Numbers of this host are given again.
-    Reused,
+    /// This shows of the host, and no event tells it.
+    Shows(Sign),
 }
 
-use Step::{Blind, Look, Reused, Twice};
+use Step::{Blind, Look, Shows, Twice};
 
 /// What a rule must and must not fire at: at the last step, and at no other.
 struct Case {
@@ -467,6 +467,32 @@ fn of_marks(cases: &mut BTreeMap<&'static str, Case>) {
     );
 }
 
+/// The rules about what a batch shows of its host.
+fn of_batches(cases: &mut BTreeMap<&'static str, Case>) {
+    let here = || told(started(false, Some("lsm")));
+    for (rule, sign, other) in [
+        (
+            "numbers-reused",
+            Sign::NumbersReused,
+            Sign::EventsUnreadable,
+        ),
+        (
+            "events-unreadable",
+            Sign::EventsUnreadable,
+            Sign::NumbersReused,
+        ),
+    ] {
+        cases.insert(
+            rule,
+            case(
+                vec![here(), Shows(sign)],
+                vec![here(), Shows(other)],
+                (vec![Shows(sign)], true),
+            ),
+        );
+    }
+}
+
 /// The rules about what shows over time, and what hosts tell of themselves.
 fn of_hosts(cases: &mut BTreeMap<&'static str, Case>) {
     let here = || told(started(false, Some("lsm")));
@@ -496,14 +522,7 @@ fn of_hosts(cases: &mut BTreeMap<&'static str, Case>) {
             (vec![here(), Twice("jump-4")], false),
         ),
     );
-    cases.insert(
-        "numbers-reused",
-        case(
-            vec![here(), Reused],
-            vec![here(), here()],
-            (vec![Reused], true),
-        ),
-    );
+    of_batches(cases);
     cases.insert(
         "probes-reloaded",
         case(
@@ -661,12 +680,12 @@ fn played(id: &str, steps: Vec<Step>) -> Vec<usize> {
                 };
                 alerter.look(&present, &moment(0)).raised.len()
             }
-            Reused => {
+            Shows(sign) => {
                 let of = OfHost {
-                    sign: Sign::NumbersReused,
+                    sign,
                     event: base(started(false, None)).id,
                     since: BASE,
-                    sentence: "jump-3 gives numbers again".to_owned(),
+                    sentence: format!("jump-3 shows {}", sign.as_str()),
                 };
                 alerter.of_host(of, &moment(0)).into_iter().count()
             }

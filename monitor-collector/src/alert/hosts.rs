@@ -139,6 +139,11 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
+    /// The last event of a host that was stored; none of one that is not known.
+    pub(super) fn last_of(&self, name: &AgentName) -> Option<EventId> {
+        self.table.get(name).map(|host| host.last.clone())
+    }
+
     /// Notes an event, and says what stands out.
     pub(super) fn event(&mut self, event: &Event) -> Vec<Found> {
         if event.id.source == Source::Collector {

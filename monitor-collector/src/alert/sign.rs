@@ -14,6 +14,8 @@ pub enum Sign {
     AgentTwice,
     /// A host's agent gives numbers to events that others have.
     NumbersReused,
+    /// Events of a host's agent cannot be decoded.
+    EventsUnreadable,
     /// A host's real-time clock was set, forward or back.
     ClockMoved,
     /// The probes of a host were gone while it ran, and were loaded anew.
@@ -26,11 +28,12 @@ pub enum Sign {
 
 impl Sign {
     /// Every sign.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AgentSilent,
         Self::AgentBlind,
         Self::AgentTwice,
         Self::NumbersReused,
+        Self::EventsUnreadable,
         Self::ClockMoved,
         Self::ProbesReloaded,
         Self::DormantGrant,
@@ -45,6 +48,7 @@ impl Sign {
             Self::AgentBlind => "agent_blind",
             Self::AgentTwice => "agent_twice",
             Self::NumbersReused => "numbers_reused",
+            Self::EventsUnreadable => "events_unreadable",
             Self::ClockMoved => "clock_moved",
             Self::ProbesReloaded => "probes_reloaded",
             Self::DormantGrant => "dormant_grant",
@@ -58,7 +62,11 @@ impl Sign {
     pub const fn loses_host(self) -> bool {
         match self {
             Self::AgentSilent | Self::AgentBlind | Self::AgentTwice | Self::NumbersReused => true,
-            Self::ClockMoved | Self::ProbesReloaded | Self::DormantGrant | Self::SharedKey => false,
+            Self::EventsUnreadable
+            | Self::ClockMoved
+            | Self::ProbesReloaded
+            | Self::DormantGrant
+            | Self::SharedKey => false,
         }
     }
 
@@ -70,6 +78,7 @@ impl Sign {
             Self::AgentSilent | Self::AgentBlind => true,
             Self::AgentTwice
             | Self::NumbersReused
+            | Self::EventsUnreadable
             | Self::ClockMoved
             | Self::ProbesReloaded
             | Self::DormantGrant
@@ -90,6 +99,9 @@ impl Sign {
             }
             Self::NumbersReused => {
                 "A host's agent gives numbers to events that others have: it was set back, or is a copy."
+            }
+            Self::EventsUnreadable => {
+                "Events of a host's agent cannot be decoded: it is newer than this collector, or something damages them; they are set aside."
             }
             Self::ClockMoved => "A host's real-time clock was set, forward or back.",
             Self::ProbesReloaded => {

@@ -95,7 +95,7 @@ impl Core {
             },
             ledgers,
             pool: Arc::new(pool),
-            home: home.clone(),
+            home,
             state,
             tables_orders_moved: true,
             response: config.response.clone(),
@@ -108,17 +108,23 @@ impl Core {
             voices: BTreeMap::new(),
             _lock: lock,
         };
-        core.open_book();
-        core.recall_held()?;
-        let mut readers = readers(config, &home)?;
-        core.remember(&mut readers)?;
-        core.recall_said(&readers)?;
-        core.make_good(&readers)?;
-        drop(readers);
-        core.take_files(&config.grants)?;
-        core.expire()?;
-        core.publish()?;
+        core.catch_up(config)?;
         Ok(core)
+    }
+
+    /// Lets everything be as it was, and as it would be had nothing stopped.
+    fn catch_up(&mut self, config: &Config) -> Result<(), CoreError> {
+        self.open_book();
+        self.recall_held()?;
+        let mut readers = readers(config, &self.home)?;
+        self.remember(&mut readers)?;
+        self.recall_said(&readers)?;
+        self.make_good(&readers)?;
+        drop(readers);
+        self.take_up_aside()?;
+        self.take_files(&config.grants)?;
+        self.expire()?;
+        self.publish()
     }
 
     /// Notes every order for a broker that dials in.

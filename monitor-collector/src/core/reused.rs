@@ -64,7 +64,11 @@ impl Core {
 
     /// Whether a ledger holds another event of this name. One whose content was
     /// removed cannot be compared.
-    fn is_of_another(&mut self, event: &Event, event_bytes: &[u8]) -> Result<bool, CoreError> {
+    pub(super) fn is_of_another(
+        &mut self,
+        event: &Event,
+        event_bytes: &[u8],
+    ) -> Result<bool, CoreError> {
         let stream = Stream::from(&event.id);
         if self.dedupe.is_unknown(&stream) {
             self.load(&stream)?;

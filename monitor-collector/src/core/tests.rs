@@ -24,6 +24,7 @@ use crate::{
     },
 };
 
+mod aside;
 mod entered;
 mod held;
 mod leases;

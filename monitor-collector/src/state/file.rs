@@ -44,6 +44,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Its key, as the file has it.
+    pub(super) fn key(&self) -> &[Value] {
+        &self.key
+    }
+
     /// The first text of its key.
     pub(super) fn name(&self) -> &str {
         self.text(0)

@@ -32,6 +32,7 @@ pub(super) fn admitted(
         if job.fate.borrow().failed.is_some() {
             continue;
         }
+        core.tell_unreadable(&job.batch)?;
         core.aside_reused(job.number, &mut job.batch)?;
         if !core.takes_aside(&job.batch)? {
             fail(&[job], Failed::Quarantine);
