@@ -48,6 +48,7 @@ const PACKAGES: &[&str] = &[
     "less",
     "libc6-dev",
     "libcap2-bin",
+    "libfaketime",
     "libpam-modules",
     "libpam-systemd",
     "logrotate",

@@ -195,6 +195,14 @@ pub(crate) const NEEDS: &[Need] = &[
         fix: Fix::Packages(&["strace"]),
     },
     Need {
+        what: "libfaketime",
+        why: "it moves the clock of single programs",
+        goal: Goal::Test,
+        steps: &["unit", "faults"],
+        present: has_libfaketime,
+        fix: Fix::Packages(&["libfaketime"]),
+    },
+    Need {
         what: "npm",
         why: "buf, which checks the .proto files, comes as an npm package",
         goal: Goal::Test,
@@ -257,6 +265,16 @@ pub(crate) const NEEDS: &[Need] = &[
         fix: Fix::Make("pip, into the cache folder", tools::install_python_env),
     },
 ];
+
+/// Debian puts it by the machine's architecture.
+fn has_libfaketime(machine: &Machine) -> bool {
+    let places = std::fs::read_dir(machine.file("/usr/lib"));
+    let places = places.into_iter().flatten().filter_map(Result::ok);
+    let library = "faketime/libfaketimeMT.so.1";
+    places
+        .map(|place| place.path().join(library))
+        .any(|file| file.exists())
+}
 
 fn sshd_is_there(machine: &Machine) -> bool {
     machine.has_file("/usr/sbin/sshd") || is_executable(&machine.project().unpacked_sshd())

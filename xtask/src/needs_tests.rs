@@ -42,6 +42,17 @@ fn c_compiler_without_headers_does_not_count() {
 }
 
 #[test]
+fn libfaketime_is_found_below_any_architecture() {
+    let root = tempfile::tempdir().unwrap();
+    let machine = Machine::made_up(root.path(), true);
+    assert!(!(need("libfaketime").present)(&machine));
+    let folder = root.path().join("usr/lib/aarch64-linux-gnu/faketime");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("libfaketimeMT.so.1"), "").unwrap();
+    assert!((need("libfaketime").present)(&machine));
+}
+
+#[test]
 fn sshd_counts_where_it_is_installed_or_unpacked_and_only_with_its_user() {
     let sshd = need("sshd and the user it separates its privileges with");
     for place in ["usr/sbin/sshd", "cache/sshd/usr/sbin/sshd"] {

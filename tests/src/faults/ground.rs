@@ -16,6 +16,7 @@ use super::{Family, disk};
 use crate::engineer::Engineer;
 use crate::equation::{self, Sum};
 use crate::poll;
+use crate::stage::clocks;
 use crate::stage::folder::write;
 use crate::stage::program::Program;
 use crate::stage::{Settings, Shape, Stage};
@@ -58,11 +59,17 @@ impl Ground {
     pub fn set(settings: &Settings, family: Family, chance: Chance, turn: u64) -> Result<Self> {
         let mut stage = Stage::set_prepared(settings, Shape::Scene, |folder| match family {
             Family::Disk => disk::lay(folder),
+            Family::Clock => clocks::lay(folder.root()),
             Family::Kill | Family::Stop | Family::Net | Family::Write | Family::Certs => Ok(()),
         })?;
         let proxy = match family {
             Family::Net => Some(Proxy::to(stage.services.ports()?.collector)?),
-            Family::Kill | Family::Stop | Family::Disk | Family::Write | Family::Certs => None,
+            Family::Kill
+            | Family::Stop
+            | Family::Disk
+            | Family::Write
+            | Family::Certs
+            | Family::Clock => None,
         };
         agent_comes_back_soon(&mut stage, proxy.as_ref())?;
         Ok(Self {

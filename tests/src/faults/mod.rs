@@ -9,12 +9,13 @@
 //! # Layout
 //! - `chance`: moments from a seed; `ground`: the stage and the round
 //! - `load`: who works; `leaver`: who is ordered off
-//! - `kill`, `stop`, `disk`, `net`, `write`, `certs`: a family of faults each
+//! - `kill`, `stop`, `disk`, `net`, `write`, `certs`, `clock`: a family of faults each
 //! - `proxy`: the way that fails
 //! - `report`: what was injected, and what became of it
 
 mod certs;
 pub mod chance;
+mod clock;
 pub mod disk;
 pub mod ground;
 mod kill;
@@ -52,17 +53,20 @@ pub enum Family {
     Write,
     /// Certificates are replaced.
     Certs,
+    /// Clocks jump.
+    Clock,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Kill,
         Self::Stop,
         Self::Disk,
         Self::Net,
         Self::Write,
         Self::Certs,
+        Self::Clock,
     ];
 
     /// Its name on the command line.
@@ -75,6 +79,7 @@ impl Family {
             Self::Net => "net",
             Self::Write => "write",
             Self::Certs => "certs",
+            Self::Clock => "clock",
         }
     }
 
@@ -102,6 +107,7 @@ impl Family {
             Self::Net => net::strike(ground),
             Self::Write => write::strike(ground),
             Self::Certs => certs::strike(ground),
+            Self::Clock => clock::strike(ground),
         }
     }
 
@@ -114,6 +120,7 @@ impl Family {
             Self::Net => 3,
             Self::Write => 4,
             Self::Certs => 5,
+            Self::Clock => 6,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - `certificates`: mTLS, made on the spot
 //! - `config`: the configuration files of the three programs
 //! - `program`: the three programs; `services`: all of them as child processes, with their logs
+//! - `clocks`: wall clocks of the programs that can be moved
 //! - `sshd`: a private sshd on loopback
 //! - `own_machine`: the same on a machine that is the stage's own
 //! - `cleanup`: takes everything down, also what an earlier stage left
@@ -15,6 +16,7 @@
 pub mod accounts;
 pub mod certificates;
 pub mod cleanup;
+pub mod clocks;
 pub mod config;
 pub mod folder;
 pub mod lock;

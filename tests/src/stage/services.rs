@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::program::Program;
-use super::{Folder, TENANTS, network};
+use super::{Folder, TENANTS, clocks, network};
 use crate::command::{self, command, shown};
 use crate::{interrupt, poll};
 
@@ -116,6 +116,7 @@ impl Services {
     pub fn start_program(&mut self, program: Program) -> Result<()> {
         let mut daemon = command(self.folder.program(program.name()), ["run", "--config"]);
         daemon.arg(self.folder.at(program.config()));
+        daemon.envs(clocks::variables(self.folder.root(), program.name())?);
         self.start(program.name(), daemon)
     }
 
