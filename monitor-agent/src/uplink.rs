@@ -176,7 +176,23 @@ impl Uplink {
         }
     }
 
-    async fn connect(&self) -> Result<Flight, Lost> {
+    /// Shows what the files say now: a new certificate needs no start.
+    fn renew(&mut self) {
+        match self.tls.again(self.clock.now()) {
+            Ok(tls) => {
+                if tls.until() != self.tls.until() {
+                    info!(until = %tls.until(), "A new certificate is shown from now on.");
+                }
+                self.tls = tls;
+            }
+            Err(error) => {
+                warn!(%error, "The certificate cannot be read again; the one of before is shown.");
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Flight, Lost> {
+        tokio::task::block_in_place(|| self.renew());
         let channel = self.tls.connect(&self.collector.address).await?;
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);

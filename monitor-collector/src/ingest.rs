@@ -26,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use crate::{
+    admission::Lasts,
     core::{Batch, aside::is_collectors},
     scopes::Scopes,
     state::SetAside,
@@ -95,7 +96,7 @@ impl AgentService for Ingest {
         &self,
         request: Request<Streaming<StreamRequest>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let identity = Identity::of(&request)?;
+        let (identity, lasts) = (Identity::of(&request)?, Lasts::of(&request)?);
         identity.require(&[Role::Agent])?;
         let agent: AgentName = identity
             .name
@@ -114,7 +115,7 @@ impl AgentService for Ingest {
             inspections: None,
             last: 0,
         };
-        tokio::spawn(uplink.run(request.into_inner(), down));
+        tokio::spawn(uplink.run(request.into_inner(), down, lasts));
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 }
@@ -136,9 +137,12 @@ struct Uplink {
 }
 
 impl Uplink {
-    async fn run(mut self, mut messages: Streaming<StreamRequest>, down: Down) {
+    async fn run(mut self, mut messages: Streaming<StreamRequest>, down: Down, lasts: Lasts) {
         let agent = self.agent.clone();
-        let ended = self.serve(&mut messages, &down).await;
+        let ended = tokio::select! {
+            ended = self.serve(&mut messages, &down) => ended,
+            status = lasts.over() => Err(status),
+        };
         self.stop.cancel();
         match ended {
             Ok(()) => info!(%agent, "Agent gone."),

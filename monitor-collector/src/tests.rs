@@ -34,6 +34,7 @@ mod cascades;
 mod endings;
 mod enforce;
 mod evidence;
+mod expired;
 mod feed;
 mod hosts;
 mod hundred;
@@ -116,6 +117,26 @@ impl Scene {
             certificate,
             key,
         }
+    }
+
+    /// A certificate that is over in so many seconds.
+    fn expires(&self, identity: &str, seconds: u64) {
+        let files = self.files(identity);
+        let identity: Identity = identity.parse().unwrap();
+        for file in [&files.certificate, &files.key] {
+            std::fs::remove_file(file).unwrap();
+        }
+        // What is issued begins a minute early, for clocks that are behind.
+        let gone = Duration::from_secs(86_400 - 60 - seconds);
+        let gone = u64::try_from(gone.as_nanos()).unwrap();
+        let leaf = Leaf {
+            identity: &identity,
+            hosts: &["localhost".to_owned()],
+            not_before: monitor_model::clock::UnixNs(SystemClock.now().0 - gone),
+            days: 1,
+        };
+        let into = self.path().join(identity.role.as_str());
+        self.authority.issue(&leaf, &into).unwrap();
     }
 
     fn tls(&self, identity: &str) -> Tls {

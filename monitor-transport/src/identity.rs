@@ -7,7 +7,10 @@
 
 use std::{fmt, str::FromStr};
 
-use monitor_model::id::{InvalidId, PrincipalId, TenantId};
+use monitor_model::{
+    clock::UnixNs,
+    id::{InvalidId, PrincipalId, TenantId},
+};
 use tonic::{Request, Status};
 use x509_parser::{extensions::GeneralName, prelude::*};
 
@@ -235,6 +238,17 @@ impl Identity {
         leaf.map(|leaf| Self::from_certificate(leaf)).transpose()
     }
 
+    /// Until when the certificate holds that the connection of a request showed;
+    /// none without one. The handshake looks at that once, and connections last.
+    ///
+    /// # Errors
+    /// [`IdentityError::Certificate`].
+    pub fn shown_until<T>(request: &Request<T>) -> Result<Option<UnixNs>, IdentityError> {
+        let certificates = request.peer_certs();
+        let leaf = certificates.as_ref().and_then(|all| all.first());
+        leaf.map(|leaf| valid_until(leaf)).transpose()
+    }
+
     /// Passes when the role is one of those allowed.
     ///
     /// # Errors
@@ -251,6 +265,19 @@ impl Identity {
             right.join(" or ")
         )))
     }
+}
+
+/// The last instant at which a certificate holds.
+///
+/// # Errors
+/// [`IdentityError::Certificate`].
+pub fn valid_until(der: &[u8]) -> Result<UnixNs, IdentityError> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|error| IdentityError::Certificate {
+            cause: error.to_string(),
+        })?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Ok(UnixNs::from_seconds(u64::try_from(seconds).unwrap_or(0)))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use x509_parser::{pem::Pem, prelude::*};
 
 use crate::{
     causes,
-    identity::{Identity, IdentityError},
+    identity::{Identity, IdentityError, valid_until},
 };
 
 /// Longest wait for a connection.
@@ -95,6 +95,16 @@ pub enum TlsError {
         /// What is wrong.
         source: IdentityError,
     },
+    /// The certificate is another one's than before.
+    #[error("{} names {found}, and this is {own}; give a certificate of the same identity, or start anew as the other", path.display())]
+    Renamed {
+        /// The certificate.
+        path: PathBuf,
+        /// Whom it names.
+        found: Box<Identity>,
+        /// Who this is.
+        own: Box<Identity>,
+    },
     /// The address to dial is none.
     #[error("address {text:?} is not one to dial, as in https://collector.example:7443: {cause}")]
     Address {
@@ -116,9 +126,11 @@ pub enum TlsError {
 /// A checked set of TLS files.
 #[derive(Clone, Debug)]
 pub struct Tls {
+    files: TlsFiles,
     ca: Certificate,
     pair: KeyPair,
     identity: Identity,
+    until: UnixNs,
 }
 
 impl TlsFiles {
@@ -153,10 +165,16 @@ impl TlsFiles {
                 source,
             })?;
         self.check_key(&key, &leaf)?;
+        let until = valid_until(&leaf_der).map_err(|source| TlsError::Identity {
+            path: self.certificate.clone(),
+            source,
+        })?;
         Ok(Tls {
+            files: self.clone(),
             ca: Certificate::from_pem(ca),
             pair: KeyPair::from_pem(certificate, key),
             identity,
+            until,
         })
     }
 }
@@ -191,6 +209,28 @@ impl Tls {
     #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The last instant at which the certificate holds.
+    #[must_use]
+    pub const fn until(&self) -> UnixNs {
+        self.until
+    }
+
+    /// What the files say now: after a new certificate was put there.
+    ///
+    /// # Errors
+    /// [`TlsError`]; [`TlsError::Renamed`] where the certificate is another one's.
+    pub fn again(&self, now: UnixNs) -> Result<Self, TlsError> {
+        let found = self.files.load(now)?;
+        if found.identity == self.identity {
+            return Ok(found);
+        }
+        Err(TlsError::Renamed {
+            path: self.files.certificate.clone(),
+            found: Box::new(found.identity),
+            own: Box::new(self.identity.clone()),
+        })
     }
 
     /// For a server: every client must show a certificate of the same authority.

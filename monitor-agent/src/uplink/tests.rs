@@ -46,6 +46,8 @@ struct Collected {
     events: Mutex<Vec<Vec<u8>>>,
     seen: Mutex<BTreeMap<Vec<u8>, usize>>,
     hellos: AtomicUsize,
+    /// The certificates that streams were opened with.
+    shown: Mutex<Vec<Vec<u8>>>,
     refusals: AtomicUsize,
     receipts: Mutex<Vec<v1::Receipt>>,
     looks: Mutex<Vec<v1::InspectAnswer>>,
@@ -81,6 +83,9 @@ impl AgentService for Service {
             .inspect_err(|_| {
                 collected.refusals.fetch_add(1, Ordering::SeqCst);
             })?;
+        let shown = request.peer_certs().unwrap();
+        let leaf = shown.first().unwrap().to_vec();
+        collected.shown.lock().unwrap().push(leaf);
         let mut up = request.into_inner();
         let (down, responses) = mpsc::channel(256);
         tokio::spawn(async move {
@@ -164,7 +169,8 @@ struct Bench {
     notes: mpsc::Receiver<Note>,
     uplink: JoinHandle<()>,
     written: usize,
-    _folder: tempfile::TempDir,
+    authority: Authority,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for Bench {
@@ -328,7 +334,8 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         notes,
         uplink,
         written: 0,
-        _folder: folder,
+        authority,
+        folder,
     }
 }
 
@@ -650,4 +657,45 @@ fn life() -> Life {
     let (_, alive) = watch::channel(v1::Alive::default());
     let (_, leaving) = watch::channel(false);
     Life { alive, leaving }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_shown_without_a_start_and_a_broken_one_is_not() {
+    let bench = bench("agent").await;
+    let shown = || bench.collected.shown.lock().unwrap().clone();
+    until("a stream", || shown().len() == 1).await;
+    let files = ["jump-1.pem", "jump-1.key"].map(|name| bench.folder.path().join(name));
+    // Half of a new pair.
+    let old = std::fs::read(&files[0]).unwrap();
+    std::fs::write(&files[0], &old[..old.len() / 2]).unwrap();
+    bench.collected.cut.notify_waiters();
+    until("the next stream", || shown().len() == 2).await;
+    for file in &files {
+        std::fs::remove_file(file).unwrap();
+    }
+    tls(
+        bench.folder.path(),
+        &bench.authority,
+        "monitor://agent/jump-1",
+    );
+    bench.collected.cut.notify_waiters();
+    until("one more", || shown().len() == 3).await;
+    // A certificate of somebody else is none of this agent.
+    for (file, other) in files.iter().zip(["jump-2.pem", "jump-2.key"]) {
+        tls_once(&bench, "monitor://agent/jump-2");
+        std::fs::copy(bench.folder.path().join(other), file).unwrap();
+    }
+    bench.collected.cut.notify_waiters();
+    until("the last", || shown().len() == 4).await;
+    let shown = shown();
+    assert_eq!(shown[0], shown[1]);
+    assert_ne!(shown[1], shown[2], "the new one");
+    assert_eq!(shown[2], shown[3]);
+}
+
+/// Issues it unless it is there.
+fn tls_once(bench: &Bench, identity: &str) {
+    if !bench.folder.path().join("jump-2.pem").exists() {
+        tls(bench.folder.path(), &bench.authority, identity);
+    }
 }

@@ -34,6 +34,7 @@ use tracing::{info, warn};
 use self::telling::Telling;
 use super::{settled, way::Said};
 use crate::{
+    admission::Lasts,
     config::{
         Config,
         broker::{Broker, BrokerWay},
@@ -128,6 +129,7 @@ impl RevocationFeed for Feed {
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (broker, name) = self.broker(&request, "Watch")?;
+        let lasts = Lasts::of(&request)?;
         let cursor = request.into_inner().cursor;
         let from = match cursor.as_slice() {
             [] => None,
@@ -141,10 +143,19 @@ impl RevocationFeed for Feed {
         let (out, taken) = mpsc::channel(QUEUE_MAX);
         let replaced = CancellationToken::new();
         std::mem::replace(&mut self.shared().open, replaced.clone()).cancel();
+        let last = out.clone();
         let telling = Telling::new(self, broker, from, (out, replaced));
         info!(broker = %name, resumes = from.is_some(), "Broker watches the feed.");
         tokio::spawn(async move {
-            let orders = telling.run().await;
+            let orders = tokio::select! {
+                orders = telling.run() => orders,
+                status = lasts.over() => {
+                    warn!(broker = %name, reason = status.message(), "Broker's stream ended.");
+                    // Whoever takes nothing any more needs no reason.
+                    _ = last.try_send(Err(status));
+                    return;
+                }
+            };
             warn!(broker = %name, orders, "Broker no longer watches the feed: orders wait for it.");
         });
         Ok(Response::new(ReceiverStream::new(taken)))

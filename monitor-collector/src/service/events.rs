@@ -29,6 +29,7 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
+    admission::Lasts,
     alert::Alerter,
     ledger::read::{Filter, Reader},
     reads::Items,
@@ -51,6 +52,7 @@ impl EventService for Edge {
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let identity = Self::caller(&request, "Subscribe", &READERS)?;
+        let lasts = Lasts::of(&request)?;
         let asked = request.into_inner();
         let message = asked.filter.unwrap_or_default();
         let paths = asked.mask.map(|mask| mask.paths).unwrap_or_default();
@@ -109,7 +111,7 @@ impl EventService for Edge {
             last,
         };
         tokio::spawn(async move {
-            subscription.run().await;
+            subscription.run(lasts).await;
             drop(permit);
         });
         let stream = ReceiverStream::new(items_out).chain(ReceiverStream::new(last_out));

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use super::{Edge, cursor::Subject, events::masked, sight::Sight};
 use crate::{
+    admission::Lasts,
     core::open::merged,
     ledger::{
         Entry,
@@ -71,14 +72,17 @@ enum End {
     Gone,
     /// The reader was too slow.
     Slow,
-    /// The collector is stopping, or cannot read.
+    /// The collector is stopping, or cannot read; or the reader's certificate is over.
     Failed(Status),
 }
 
 impl Subscription {
     /// Serves the reader to the end.
-    pub async fn run(mut self) {
-        let ended = self.serve().await;
+    pub async fn run(mut self, lasts: Lasts) {
+        let ended = tokio::select! {
+            ended = self.serve() => ended,
+            status = lasts.over() => Err(End::Failed(status)),
+        };
         let sent = std::mem::take(&mut self.sent);
         self.edge.enter_end(&self.read, sent).await;
         match ended {

@@ -1,6 +1,7 @@
 //! Certificates are replaced while streams stand: each program gets a new one, and
 //! is asked to end and started again, as an administrator would; until then its
-//! peers have seen the old one, and then the new one.
+//! peers have seen the old one, and then the new one. The agent needs no start: at
+//! times it goes on, and shows the new one when it connects again.
 
 use std::fs;
 use std::time::Duration;
@@ -22,6 +23,10 @@ pub(super) fn strike(ground: &mut Ground) -> Result<()> {
     for program in ground.chance.shuffled(Program::ALL) {
         ground.waits(APART)?;
         rotate(ground, program)?;
+        if program == Program::Agent && ground.chance.tosses() {
+            ground.counts("agent's certificate replaced while it goes on");
+            continue;
+        }
         ground.counts(&format!("{}'s certificate replaced", program.word()));
         // It goes on with the one that it read when it started.
         ground.waits(APART)?;
