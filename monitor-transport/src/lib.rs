@@ -8,6 +8,7 @@
 //! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
 //! - [`pki`]: a small certificate authority of one's own.
 //! - [`logging`]: the one way that services log.
+//! - [`memory`]: how a service takes memory.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -17,6 +18,7 @@ pub mod descriptors;
 pub mod grant_file;
 pub mod identity;
 pub mod logging;
+pub mod memory;
 pub mod pki;
 pub mod tls;
 pub mod token;

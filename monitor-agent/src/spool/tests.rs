@@ -284,3 +284,45 @@ fn receipts_of_an_agent_that_could_only_kill_are_known_again() {
         assert_eq!((receipt.mode, receipt.killed), (ContainMode::Kill, 3));
     }
 }
+
+#[test]
+fn a_torn_end_leaves_whole_readings_from_the_first_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    for done in 1..=12_u64 {
+        spool
+            .append(&reading(&[&done.to_le_bytes(), &[7; 3_000]], done))
+            .unwrap();
+    }
+    let [main, log] = ["spool.db", "spool.db-wal"].map(|name| folder.path().join(name));
+    let whole = fs::read(&log).unwrap();
+    let mut found = Vec::new();
+    for cut in (0..whole.len()).step_by(3_989).chain([whole.len()]) {
+        // The power fails: what came after is not there, or is something else.
+        let torn = whole[..cut].to_vec();
+        let mut other = whole.clone();
+        if let Some(byte) = other.get_mut(cut) {
+            *byte ^= 0x40;
+        }
+        for log in [torn, other] {
+            let copy = tempfile::tempdir().unwrap();
+            let there = copy.path().join("spool.db");
+            fs::copy(&main, &there).unwrap();
+            fs::write(copy.path().join("spool.db-wal"), &log).unwrap();
+            let (_, recovered) = Spool::open(&there, boot(1), MAX).unwrap();
+            let batches = all(&there);
+            let done = recovered.own_sequence;
+            assert_eq!(u64::try_from(batches.len()).unwrap(), done, "cut at {cut}");
+            for ((number, events), wanted) in batches.iter().zip(1_u64..) {
+                assert_eq!(*number, wanted);
+                assert_eq!(events, &[wanted.to_le_bytes().to_vec(), vec![7; 3_000]]);
+            }
+            let position = recovered.streams.get(&Source::Bulk { cpu: 1 });
+            assert_eq!(position.map_or(0, |stream| stream.done), done);
+            found.push(done);
+        }
+    }
+    assert!(found.contains(&0) && found.contains(&12), "{found:?}");
+    assert!(found.iter().any(|done| (1..12).contains(done)));
+}
