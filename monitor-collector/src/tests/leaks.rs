@@ -59,7 +59,9 @@ async fn answers_are_the_same(one: &World, two: &World, seed: u64, queries: u64)
             question.ask(two, &two.auditor)
         );
         let leak = first.differs(&second).or_else(|| first.mark(&question));
-        if let Some(leak) = leak {
+        // What fails in both worlds is the same in both, and says nothing.
+        let fault = first.fault();
+        if let Some(leak) = leak.or(fault) {
             let leak = format!("question {number} of seed {seed}: {question:?}: {leak}");
             leaks.entry(question.name()).or_insert(leak);
         }

@@ -5,7 +5,9 @@
     reason = "a question of another kind is a fault of the test"
 )]
 
-use monitor_model::id::OrderId;
+use std::sync::Arc;
+
+use monitor_model::{clock::SystemClock, id::OrderId};
 use monitor_proto::v1::{
     self, EventFilter, ExplainRequest, GetAlertRequest, GetCheckpointRequest,
     GetCompletenessRequest, GetConsistencyProofRequest, GetInclusionProofRequest, GetOrderRequest,
@@ -21,11 +23,15 @@ use monitor_proto::v1::{
 use monitor_transport::identity::Identity;
 use prost::Message;
 use prost_types::FieldMask;
+use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, service::Interceptor as _};
 
 use super::worlds::{MARK, World, marked};
-use crate::testing::{BASE, at_seconds, session_id};
+use crate::{
+    admission::Admission,
+    testing::{BASE, at_seconds, session_id},
+};
 
 /// Tokens that are remembered.
 const TOKENS_MAX: usize = 256;
@@ -164,10 +170,15 @@ impl Pool {
     }
 }
 
-fn of<T>(who: &Identity, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.extensions_mut().insert(who.clone());
-    request
+/// A call as the services see it: admitted, and by whom.
+pub(super) fn of<T>(who: &Identity, message: T) -> Request<T> {
+    let (_, tokens) = watch::channel(None);
+    let clock = Arc::new(SystemClock);
+    let mut admission = Admission { tokens, clock };
+    let admitted = admission.call(Request::new(())).unwrap();
+    let (metadata, mut extensions, ()) = admitted.into_parts();
+    extensions.insert(who.clone());
+    Request::from_parts(metadata, extensions, message)
 }
 
 /// What came back.
@@ -202,6 +213,16 @@ impl Answer {
             near(&one, at),
             near(&two, at)
         ))
+    }
+
+    /// Where it is no answer but a fault of the server.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self {
+            Self::Refused(code @ (Code::Internal | Code::Unknown), text) => {
+                Some(format!("{code:?}: {text}"))
+            }
+            Self::Refused(..) | Self::Given { .. } => None,
+        }
     }
 
     /// Where it bears the mark, but for what the question itself said.

@@ -24,9 +24,8 @@ use monitor_model::{
 use monitor_proto::v1::{self, alert_service_server::AlertService as _};
 use monitor_transport::identity::Identity;
 use tokio_util::sync::CancellationToken;
-use tonic::Request;
 
-use super::Source;
+use super::{Source, questions::of};
 use crate::{
     config::Config,
     core::{Batch, Core, alerts::Handling, orders::Wanted},
@@ -187,12 +186,11 @@ impl World {
 
     /// The alerts in a tenant's ledger, as somebody sees them.
     pub(super) async fn alerts_of(&self, who: &Identity, tenant: &str) -> Vec<v1::Alert> {
-        let mut request = Request::new(v1::ListAlertsRequest {
+        let asked = v1::ListAlertsRequest {
             tenant: tenant.into(),
             ..Default::default()
-        });
-        request.extensions_mut().insert(who.clone());
-        let found = self.edge.list_alerts(request).await.unwrap();
+        };
+        let found = self.edge.list_alerts(of(who, asked)).await.unwrap();
         found.into_inner().alerts
     }
 }
