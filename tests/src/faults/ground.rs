@@ -11,6 +11,7 @@ use super::chance::Chance;
 use super::leaver::Leaver;
 use super::load::Load;
 use super::proxy::Proxy;
+use super::readers::Readers;
 use super::report::Row;
 use super::{Family, disk};
 use crate::engineer::Engineer;
@@ -42,6 +43,7 @@ pub struct Ground {
     /// The programs.
     pub(super) stage: Stage,
     proxy: Option<Proxy>,
+    readers: Option<Readers>,
     load: Load,
     leaver: Engineer,
     rounds: u64,
@@ -60,18 +62,21 @@ impl Ground {
         let mut stage = Stage::set_prepared(settings, Shape::Scene, |folder| match family {
             Family::Disk => disk::lay(folder),
             Family::Clock => clocks::lay(folder.root()),
-            Family::Kill | Family::Stop | Family::Net | Family::Write | Family::Certs => Ok(()),
-        })?;
-        let proxy = match family {
-            Family::Net => Some(Proxy::to(stage.services.ports()?.collector)?),
             Family::Kill
             | Family::Stop
-            | Family::Disk
+            | Family::Net
             | Family::Write
             | Family::Certs
-            | Family::Clock => None,
-        };
+            | Family::Torn
+            | Family::Readers => Ok(()),
+        })?;
+        let proxy = (family == Family::Net)
+            .then(|| Proxy::to(stage.services.ports()?.collector))
+            .transpose()?;
         agent_comes_back_soon(&mut stage, proxy.as_ref())?;
+        let readers = (family == Family::Readers)
+            .then(|| Readers::begin(&stage.folder))
+            .transpose()?;
         Ok(Self {
             chance,
             turn,
@@ -81,6 +86,7 @@ impl Ground {
             counted: Sum::default(),
             stage,
             proxy,
+            readers,
             rounds: 0,
             faults: BTreeMap::new(),
         })
@@ -105,6 +111,9 @@ impl Ground {
         leaver.is_gone(ordered)?;
         let turns = self.load.ends()?;
         let sum = self.settles()?;
+        if let Some(readers) = &mut self.readers {
+            readers.have_read()?;
+        }
         self.stage.services.check()?;
         // Each turn starts two programs.
         let before = self.newest.produced;
@@ -152,6 +161,16 @@ impl Ground {
     /// It leads there straight.
     pub(super) fn proxy(&self) -> Result<&Proxy> {
         self.proxy.as_ref().context("no way of this stage can fail")
+    }
+
+    /// Who subscribes.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub(super) fn readers(&mut self) -> Result<&mut Readers> {
+        self.readers
+            .as_mut()
+            .context("nobody subscribes on this stage")
     }
 
     /// Everything that was produced by now is stored, or named as missing.

@@ -9,7 +9,8 @@
 //! # Layout
 //! - `chance`: moments from a seed; `ground`: the stage and the round
 //! - `load`: who works; `leaver`: who is ordered off
-//! - `kill`, `stop`, `disk`, `net`, `write`, `certs`, `clock`: a family of faults each
+//! - `kill`, `torn`, `stop`, `disk`, `net`, `write`, `certs`, `clock`, `readers`: a family
+//!   of faults each
 //! - `proxy`: the way that fails
 //! - `report`: what was injected, and what became of it
 
@@ -23,8 +24,10 @@ pub mod leaver;
 pub mod load;
 mod net;
 pub mod proxy;
+mod readers;
 pub mod report;
 mod stop;
+mod torn;
 mod write;
 
 use anyhow::{Result, bail};
@@ -55,11 +58,15 @@ pub enum Family {
     Certs,
     /// Clocks jump.
     Clock,
+    /// Programs are killed, and their last writes are there in part.
+    Torn,
+    /// Subscribers take nothing, and the collector fails.
+    Readers,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Kill,
         Self::Stop,
         Self::Disk,
@@ -67,6 +74,8 @@ impl Family {
         Self::Write,
         Self::Certs,
         Self::Clock,
+        Self::Torn,
+        Self::Readers,
     ];
 
     /// Its name on the command line.
@@ -80,6 +89,8 @@ impl Family {
             Self::Write => "write",
             Self::Certs => "certs",
             Self::Clock => "clock",
+            Self::Torn => "torn",
+            Self::Readers => "readers",
         }
     }
 
@@ -108,6 +119,8 @@ impl Family {
             Self::Write => write::strike(ground),
             Self::Certs => certs::strike(ground),
             Self::Clock => clock::strike(ground),
+            Self::Torn => torn::strike(ground),
+            Self::Readers => readers::strike(ground),
         }
     }
 
@@ -121,6 +134,8 @@ impl Family {
             Self::Write => 4,
             Self::Certs => 5,
             Self::Clock => 6,
+            Self::Torn => 7,
+            Self::Readers => 8,
         }
     }
 }
