@@ -1,6 +1,7 @@
 //! A session opens files as fast as it can while another one reads a credential
 //! now and then: each of those reads comes to whoever watches, and in time; and
-//! each act of the flood is told or counted in somebody's name.
+//! each act of the flood is told or counted in somebody's name, also when the agent
+//! is killed in the middle of it.
 //!
 //! `MONITOR_TEST_READS` is the number of reads, 20 by default.
 
@@ -15,6 +16,7 @@ use monitor_tests::equation;
 use monitor_tests::facts::Fact;
 use monitor_tests::poll;
 use monitor_tests::stage::TENANTS;
+use monitor_tests::stage::program::Program;
 use monitor_tests::test_stage::{self, TestStage};
 
 /// Reads, when nobody asks for more.
@@ -24,14 +26,42 @@ const APART: Duration = Duration::from_millis(100);
 /// Longest wait for what takes milliseconds, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
-/// What is opened without pause while somebody reads; the milliseconds from the
-/// kernel's event of each read until it was seen by a subscriber, in order.
-fn seen_during(
-    name: &str,
-    is_watched: bool,
-    flood: impl Fn(&TestStage) -> PathBuf,
-) -> Option<Vec<f64>> {
-    let ground = test_stage::whole(name).unwrap()?;
+/// What happens while somebody reads.
+#[derive(Clone, Copy)]
+enum During {
+    /// Files that nobody watches are opened without pause.
+    Ordinary,
+    /// A watched one is.
+    Watched,
+    /// The same, and the agent is killed at every fourth read, and comes back.
+    WatchedAndKilled,
+}
+
+impl During {
+    fn opened(self, ground: &TestStage) -> PathBuf {
+        match self {
+            Self::Ordinary => "/etc/hostname".into(),
+            Self::Watched | Self::WatchedAndKilled => ground.stage.folder.credential(TENANTS[0]),
+        }
+    }
+
+    fn is_watched(self) -> bool {
+        !matches!(self, Self::Ordinary)
+    }
+
+    fn kills(self, ground: &mut TestStage, read: usize) {
+        if matches!(self, Self::WatchedAndKilled) && read % 4 == 2 {
+            let services = &mut ground.stage.services;
+            services.kill(Program::Agent.name()).unwrap();
+            services.start_program(Program::Agent).unwrap();
+        }
+    }
+}
+
+/// Milliseconds from the kernel's event of each read until it was seen by a
+/// subscriber, in order.
+fn seen_during(name: &str, flood: During) -> Option<Vec<f64>> {
+    let mut ground = test_stage::whole(name).unwrap()?;
     let reads = std::env::var("MONITOR_TEST_READS");
     let reads = reads.map_or(READS, |text| text.parse().unwrap());
     let arrives = |name| Arrived::at(&ground.stage, &ground.facts, (name, TENANTS[0])).unwrap();
@@ -45,7 +75,7 @@ fn seen_during(
         session,
         ..
     } = arrives("bob");
-    let (opened, going) = (flood(&ground), ground.stage.folder.at("run/flood"));
+    let (opened, going) = (flood.opened(&ground), ground.stage.folder.at("run/flood"));
     std::fs::write(&going, "").unwrap();
     let perl = format!(
         "perl -e 'while (-e \"{}\") {{ for (1..1000) {{ open(F, \"<\", \"{}\") or die; close F }} $n++ }} print 1000 * $n, \"\\n\"'",
@@ -55,8 +85,9 @@ fn seen_during(
     let begun = Instant::now();
     let marker = alice.sends(&perl).unwrap();
     let credential = ground.stage.folder.credential(TENANTS[0]);
-    for _ in 0..reads {
+    for read in 0..reads {
         let next = Instant::now();
+        flood.kills(&mut ground, read);
         let typed = bob.types(&format!("cat {} > /dev/null", credential.display()));
         assert_eq!(typed.unwrap().code, 0);
         poll::until_true("the next read", SOON, || next.elapsed() >= APART).unwrap();
@@ -74,7 +105,7 @@ fn seen_during(
     let seen = || of(&ground, &session);
     let all = poll::until_true("every read", SOON, || seen().len() >= reads);
     let mut seen = seen();
-    if is_watched {
+    if flood.is_watched() {
         told_or_counted(&ground, &flooding, opens);
     }
     let sum = equation::holds(&ground.stage.folder).unwrap();
@@ -141,12 +172,15 @@ fn of(ground: &TestStage, session: &str) -> Vec<f64> {
 
 #[test]
 fn a_flood_of_ordinary_opens_costs_no_read_of_a_credential() {
-    let opened = |_: &TestStage| "/etc/hostname".into();
-    seen_during("flood", false, opened);
+    seen_during("flood", During::Ordinary);
 }
 
 #[test]
 fn a_flood_of_watched_opens_costs_no_read_of_a_credential() {
-    let opened = |ground: &TestStage| ground.stage.folder.credential(TENANTS[0]);
-    seen_during("flood-watched", true, opened);
+    seen_during("flood-watched", During::Watched);
+}
+
+#[test]
+fn no_act_of_a_flood_is_lost_or_counted_twice_when_the_agent_is_killed() {
+    seen_during("flood-killed", During::WatchedAndKilled);
 }
