@@ -13,6 +13,7 @@
 //! - `facts`: what `monitorctl tail` says, as it says it
 //! - `scene`: the main job, step by step; `steps`: what happened of it
 //! - `timeline`: one line an event on the screen
+//! - `player`: what the programs that play on a stage share
 //! - `test_stage`: a stage for one end-to-end test
 //! - `completeness`: whether the ledgers hold every number, once; `equation`: the same, from the kernel's counters on
 //! - `cases`: cases as data, played one after another
@@ -31,6 +32,7 @@ pub mod equation;
 pub mod facts;
 pub mod faults;
 pub mod interrupt;
+pub mod player;
 pub mod poll;
 pub mod processes;
 pub mod scene;

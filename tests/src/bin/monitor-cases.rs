@@ -1,106 +1,64 @@
 //! Plays cases in the running kernel: `docs/reference/cases.md`.
-//!
-//! `monitor-cases --cases FOLDER --programs FOLDER --sshd FILE --json FILE
-//! [--built FOLDER] [--only ID[,ID]] [--slowness N] [--tier NAME]
-//! [--own-machine]`, as root. The last one: this machine is thrown away
-//! afterwards, so the stage may have accounts and rules in its /etc.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
+use clap::Parser;
 use monitor_tests::cases::{discover, runner};
-use monitor_tests::interrupt;
-use monitor_tests::stage::lock::Patience;
-use monitor_tests::stage::{Settings, Shape, folder};
+use monitor_tests::player::{self, Ground};
+use monitor_tests::stage::{Settings, Shape};
 
-/// How long another stage is waited for.
-const OTHERS_WITHIN: Duration = Duration::from_secs(20 * 60);
-
-fn main() -> ExitCode {
-    match play() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[derive(Default)]
+/// Plays cases one after another, and compares what was told with what should be;
+/// as root.
+#[derive(Debug, Parser)]
 struct Line {
-    cases: Option<PathBuf>,
-    programs: Option<PathBuf>,
-    sshd: Option<PathBuf>,
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
+    /// Where the cases are.
+    #[arg(long, value_name = "FOLDER")]
+    cases: PathBuf,
+    /// Where the programs are that cases are played with.
+    #[arg(long, value_name = "FOLDER")]
     built: Option<PathBuf>,
+    /// Only some: by id, by the name of their folder or by the letters that ids begin
+    /// with; commas between.
+    #[arg(long, value_name = "IDS")]
     only: Option<String>,
-    slowness: Option<u32>,
+    /// The best tier that hooks may have.
+    #[arg(long, value_name = "NAME")]
     tier: Option<String>,
+    /// This machine is thrown away afterwards: the stage may have accounts and
+    /// rules in its /etc.
+    #[arg(long)]
     own_machine: bool,
 }
 
-impl Line {
-    fn read() -> Result<Self> {
-        let mut line = Self::default();
-        let mut words = std::env::args().skip(1);
-        while let Some(flag) = words.next() {
-            if flag == "--own-machine" {
-                line.own_machine = true;
-                continue;
-            }
-            let value = words
-                .next()
-                .with_context(|| format!("{flag} without a value"))?;
-            match flag.as_str() {
-                "--cases" => line.cases = Some(value.into()),
-                "--programs" => line.programs = Some(value.into()),
-                "--sshd" => line.sshd = Some(value.into()),
-                "--json" => line.json = Some(value.into()),
-                "--built" => line.built = Some(value.into()),
-                "--only" => line.only = Some(value),
-                "--tier" => line.tier = Some(value),
-                "--slowness" => line.slowness = Some(value.parse().context("--slowness")?),
-                _ => bail!("unknown: {flag}"),
-            }
-        }
-        Ok(line)
-    }
+fn main() -> ExitCode {
+    player::exit_code(play(Line::parse()))
 }
 
 #[expect(clippy::print_stdout, reason = "the table is this program's result")]
-fn play() -> Result<bool> {
-    let line = Line::read()?;
-    interrupt::listen()?;
+fn play(line: Line) -> Result<bool> {
     let run = runner::Run {
         settings: Settings {
-            programs: line.programs.context("--programs FOLDER is missing")?,
-            sshd: line.sshd.context("--sshd FILE is missing")?,
-            name: format!("{}-cases", folder::PREFIX),
-            patience: Patience::Wait(OTHERS_WITHIN),
             best_tier: line.tier,
+            ..line.ground.settings("cases")?
         },
-        cases: discover::cases(
-            &line.cases.context("--cases FOLDER is missing")?,
-            line.only.as_deref(),
-        )?,
+        cases: discover::cases(&line.cases, line.only.as_deref())?,
         built: line.built,
         shape: if line.own_machine {
             Shape::OwnMachine
         } else {
             Shape::Cases
         },
-        slowness: line.slowness.unwrap_or(1).max(1),
+        slowness: line.ground.slowness,
     };
     let report = runner::run(&run, |text| println!("{text}"))?;
     println!("{}", report.sum());
     if let Some(error) = &report.error {
         println!("broken off: {error}");
     }
-    if let Some(file) = line.json {
-        report.write(&file)?;
-    }
+    report.write(&line.ground.json)?;
     Ok(report.is_good())
 }
