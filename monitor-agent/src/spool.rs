@@ -96,6 +96,19 @@ pub struct Reading {
     pub keep: Vec<Keep>,
     /// Which loading of the probes the streams count, where that changed.
     pub epoch: Option<String>,
+    /// Boots that are over, and of which all is told: their positions are forgotten.
+    pub over: Vec<BootId>,
+}
+
+/// A boot of before the present one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its name.
+    pub boot: BootId,
+    /// Where its streams stood.
+    pub streams: BTreeMap<Source, Stream>,
+    /// The newest sequence number of the agent's own events in it.
+    pub own_sequence: u64,
 }
 
 /// What was on disk when the agent started.
@@ -105,6 +118,8 @@ pub struct Recovered {
     pub streams: BTreeMap<Source, Stream>,
     /// The newest sequence number of the agent's own events in this boot.
     pub own_sequence: u64,
+    /// Earlier boots whose positions are not forgotten.
+    pub earlier: Vec<Earlier>,
     /// Sessions, ended ones first and those that ended latest last.
     pub sessions: Vec<Session>,
     /// Receipts.
@@ -240,6 +255,9 @@ impl Spool {
                 "INSERT OR REPLACE INTO epochs (boot, epoch) VALUES (?1, ?2)",
                 params![self.boot.to_bytes(), epoch],
             )?;
+        }
+        for boot in &reading.over {
+            tables::forget(&transaction, *boot)?;
         }
         for keep in &reading.keep {
             tables::put_keep(&transaction, keep)?;

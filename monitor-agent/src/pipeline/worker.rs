@@ -99,6 +99,9 @@ impl<H: Host> Worker<H> {
                 warn!(%error, "A session of before the start was forgotten.");
             }
         }
+        for earlier in recovered.earlier {
+            worker.name_earlier(earlier);
+        }
         if recovered.epoch.as_ref() != Some(&epoch) {
             let gaps = worker.sequences.restart();
             worker.take_gaps(&gaps);
@@ -444,6 +447,7 @@ impl Closed {
         self.reading.events.is_empty()
             && self.reading.streams.is_empty()
             && self.reading.epoch.is_none()
+            && self.reading.over.is_empty()
     }
 
     /// Writes it; the newest batch. After an error it may be called again.
@@ -465,6 +469,7 @@ impl Closed {
     }
 }
 
+mod earlier;
 mod ends;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,9 @@ use monitor_proto::v1;
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{ENDED_MAX, Keep, RECEIPTS_MAX, Reading, Recovered, SpoolError, Stream, row, signed};
+use super::{
+    ENDED_MAX, Earlier, Keep, RECEIPTS_MAX, Reading, Recovered, SpoolError, Stream, row, signed,
+};
 
 mod jobs;
 
@@ -42,36 +44,64 @@ CREATE TABLE IF NOT EXISTS writings (
     PRIMARY KEY (device, inode)) STRICT;
 ";
 
-/// Reads what was kept; positions of other boots are forgotten.
+/// Reads what was kept. Positions of other boots stay until it is told what they
+/// left open.
 pub(super) fn recover(database: &mut Connection, boot: BootId) -> Result<Recovered, SpoolError> {
     let transaction = database.transaction()?;
     take_over(&transaction)?;
-    let this = boot.to_bytes();
-    transaction.execute("DELETE FROM streams WHERE boot <> ?1", [this])?;
-    transaction.execute("DELETE FROM epochs WHERE boot <> ?1", [this])?;
-    let (streams, own_sequence) = streams(&transaction)?;
+    let mut boots = streams(&transaction)?;
+    let (streams, own_sequence) = boots.remove(&boot).unwrap_or_default();
+    let earlier = boots
+        .into_iter()
+        .map(|(boot, (streams, own_sequence))| Earlier {
+            boot,
+            streams,
+            own_sequence,
+        });
     let recovered = Recovered {
         streams,
         own_sequence,
+        earlier: earlier.collect(),
         sessions: sessions(&transaction)?,
         receipts: receipts(&transaction)?,
         jobs: jobs::jobs(&transaction)?,
         writings: jobs::writings(&transaction)?,
         epoch: transaction
-            .query_row("SELECT epoch FROM epochs", [], |row| row.get(0))
+            .query_row(
+                "SELECT epoch FROM epochs WHERE boot = ?1",
+                [boot.to_bytes()],
+                |row| row.get(0),
+            )
             .optional()?,
     };
     transaction.commit()?;
     Ok(recovered)
 }
 
-fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u64), SpoolError> {
-    let mut rows =
-        transaction.prepare("SELECT source, base, done, ahead, dropped_named FROM streams")?;
-    let mut streams = BTreeMap::new();
-    let mut own_sequence = 0;
+/// Forgets the positions of a boot.
+pub(super) fn forget(transaction: &Transaction<'_>, boot: BootId) -> Result<(), SpoolError> {
+    let boot = boot.to_bytes();
+    transaction.execute("DELETE FROM streams WHERE boot = ?1", [boot])?;
+    transaction.execute("DELETE FROM epochs WHERE boot = ?1", [boot])?;
+    Ok(())
+}
+
+/// Where the streams of one boot stand, and the newest number of the agent's own
+/// events in it.
+type Places = (BTreeMap<Source, Stream>, u64);
+
+fn streams(transaction: &Transaction<'_>) -> Result<BTreeMap<BootId, Places>, SpoolError> {
+    let mut rows = transaction
+        .prepare("SELECT source, base, done, ahead, dropped_named, boot FROM streams")?;
+    let mut boots: BTreeMap<BootId, Places> = BTreeMap::new();
     let mut found = rows.query([])?;
     while let Some(stream) = found.next()? {
+        let boot: Vec<u8> = stream.get(5)?;
+        let boot = BootId::from_slice(&boot).map_err(|error| SpoolError::Row {
+            table: "streams",
+            cause: error.to_string(),
+        })?;
+        let (streams, own_sequence) = boots.entry(boot).or_default();
         let source: String = stream.get(0)?;
         let ahead: Vec<u8> = stream.get(3)?;
         let number = |at| stream.get::<_, i64>(at).map(i64::cast_unsigned);
@@ -82,7 +112,7 @@ fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u
                 cause: error.to_string(),
             })?;
         if source == Source::Agent {
-            own_sequence = number(2)?;
+            *own_sequence = number(2)?;
             continue;
         }
         let numbers = ahead
@@ -98,7 +128,7 @@ fn streams(transaction: &Transaction<'_>) -> Result<(BTreeMap<Source, Stream>, u
         };
         streams.insert(source, stream);
     }
-    Ok((streams, own_sequence))
+    Ok(boots)
 }
 
 fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {

@@ -27,6 +27,7 @@ fn reading(events: &[&[u8]], done: u64) -> Reading {
         own_sequence: done,
         keep: Vec::new(),
         epoch: None,
+        over: Vec::new(),
     }
 }
 
@@ -70,15 +71,28 @@ fn batches_and_positions_are_there_after_a_restart() {
 }
 
 #[test]
-fn positions_of_another_boot_are_forgotten_and_batches_are_not() {
+fn positions_of_another_boot_are_told_apart_until_they_are_forgotten_and_batches_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.db");
     let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
     spool.append(&reading(&[b"a"], 2)).unwrap();
     drop(spool);
-    let (_, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
+    let (mut spool, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
     assert!(recovered.streams.is_empty());
     assert_eq!(recovered.own_sequence, 0);
+    let [earlier] = recovered.earlier.as_slice() else {
+        panic!("{recovered:?}")
+    };
+    assert_eq!(earlier.boot, boot(1));
+    spool
+        .append(&Reading {
+            over: vec![earlier.boot],
+            ..Reading::default()
+        })
+        .unwrap();
+    drop(spool);
+    let (_, recovered) = Spool::open(&path, boot(2), MAX).unwrap();
+    assert_eq!(recovered.earlier, []);
     assert_eq!(all(&path).len(), 1);
 }
 

@@ -26,10 +26,18 @@ struct Bench {
     counters: Arc<Counters>,
 }
 
+fn boot(number: u128) -> BootId {
+    BootId::from_parts(UnixNs(1), number)
+}
+
 fn start(folder: &Path, epoch: &str) -> Bench {
+    start_in(boot(1), folder, epoch)
+}
+
+fn start_in(boot: BootId, folder: &Path, epoch: &str) -> Bench {
     let origin = Origin {
         agent: "jump-1".parse().unwrap(),
-        boot: BootId::from_parts(UnixNs(1), 1),
+        boot,
     };
     let (spool, recovered) =
         crate::spool::Spool::open(&folder.join("spool.db"), origin.boot, 1 << 30).unwrap();
@@ -99,6 +107,44 @@ fn numbers(folder: &Path) -> Vec<(Source, u64)> {
 }
 
 const CPU: Source = Source::Priority { cpu: 2 };
+
+#[test]
+fn holes_that_a_loss_of_power_left_open_are_named_once_and_in_their_boot() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = start(folder.path(), "e1");
+    bench.worker.take_note(Note::about_nobody(Action::Gap {
+        source: Source::Bulk { cpu: 0 },
+        first: 1,
+        last: 1,
+        cause: GapCause::RingFull,
+    }));
+    for sequence in [1, 2, 6] {
+        bench.take(&exec(sequence, SessionMark::NONE, &["x"]));
+    }
+    bench.commit().unwrap();
+    drop(bench);
+    // Started twice: what is not on disk is named again, by the same name.
+    drop(start_in(boot(2), folder.path(), "e2"));
+    for _ in 0..2 {
+        let mut bench = start_in(boot(2), folder.path(), "e2");
+        bench.commit().unwrap();
+    }
+    let told: Vec<Event> = events(folder.path()).split_off(4);
+    let [gap] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert_eq!((gap.id.boot, gap.id.source), (boot(1), Source::Agent));
+    assert_eq!(gap.id.sequence, 2, "after the one of before");
+    assert_eq!(
+        gap.action,
+        Action::Gap {
+            source: CPU,
+            first: 3,
+            last: 5,
+            cause: GapCause::Unexplained,
+        }
+    );
+}
 
 #[test]
 fn records_read_again_after_a_kill_are_told_once() {
