@@ -22,8 +22,9 @@ use monitor_model::{
     id::{GrantId, OrderId, SessionId, TenantId},
     session::Session,
 };
+use monitor_transport::blocking::in_place;
 use sha2::{Digest as _, Sha256};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -193,7 +194,7 @@ impl Containment {
     }
 
     fn keep_denials(&self) {
-        if let Err(error) = block_in_place(|| self.standing.keep_denials()) {
+        if let Err(error) = in_place(|| self.standing.keep_denials()) {
             error!(%error, "Which certificates are denied here is not on disk; after the agent's next start it is as it was before.");
         }
     }
@@ -216,7 +217,7 @@ impl Containment {
             warn!(%error, session = %session.id, "The kernel does not refuse the session's connections; killing it now.");
         }
         let denied_at = self.clock.now();
-        let told = match block_in_place(|| self.marks.processes(session.id)) {
+        let told = match in_place(|| self.marks.processes(session.id)) {
             Ok(processes) => self.say(&processes, command),
             Err(error) => {
                 warn!(%error, "The session's terminals cannot be found.");
@@ -230,7 +231,7 @@ impl Containment {
         let cut = if left == 0 {
             0
         } else {
-            block_in_place(|| self.cut(&self.with_jobs(session.id), session))
+            in_place(|| self.cut(&self.with_jobs(session.id), session))
         };
         let gone_at = (left == 0).then(|| session.ended_at.unwrap_or_else(|| self.clock.now()));
         self.sessions.lock().frozen(session.id, None);
@@ -247,11 +248,11 @@ impl Containment {
 
     /// Kills a session: killed, and left.
     fn kill(&self, session: SessionId) -> (usize, usize) {
-        match block_in_place(|| self.marks.kill(session)) {
+        match in_place(|| self.marks.kill(session)) {
             Ok(killed) => (killed.signalled, killed.left),
             Err(error) => {
                 error!(%error, %session, "The session could not be ended by its mark.");
-                let living = block_in_place(|| self.marks.processes(session));
+                let living = in_place(|| self.marks.processes(session));
                 (0, living.map_or(1, |living| living.len()))
             }
         }
@@ -274,7 +275,7 @@ impl Containment {
     /// Stops what runs again in a frozen session.
     fn keep_still(&self, session: SessionId) {
         for one in self.with_jobs(session) {
-            let halted = block_in_place(|| self.marks.freeze(one, &BTreeSet::new()));
+            let halted = in_place(|| self.marks.freeze(one, &BTreeSet::new()));
             if let Ok(halted) = halted
                 && halted.left > 0
             {
@@ -287,7 +288,7 @@ impl Containment {
     /// the same are told as left.
     fn refuse(&self, command: &Command, received_at: UnixNs) -> Receipt {
         let now = self.clock.now();
-        let living = block_in_place(|| self.marks.processes(command.session));
+        let living = in_place(|| self.marks.processes(command.session));
         // What cannot be looked for is not told as gone.
         let left = count(living.map_or(1, |living| living.len()));
         warn!(

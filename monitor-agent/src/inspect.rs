@@ -18,6 +18,7 @@ use monitor_model::{
     id::SessionId,
     inspect::{DESCRIPTORS_MAX, NotShown, PROCESSES_MAX, Snapshot, Stance, TEXT_BYTES_MAX},
 };
+use monitor_transport::blocking;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info};
 
@@ -83,7 +84,7 @@ impl Inspector {
             return (Err(NotShown::Busy), None);
         };
         let this = self.clone();
-        let seen = tokio::task::spawn_blocking(move || this.see(session)).await;
+        let seen = blocking::aside(move || this.see(session)).await;
         let seen = match seen {
             Ok(Ok(Some(snapshot))) => Ok(snapshot),
             Ok(Ok(None)) => Err(NotShown::Unknown),

@@ -11,7 +11,11 @@ use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     self, agent_service_client::AgentServiceClient, stream_request, stream_response,
 };
-use monitor_transport::{causes, tls::Tls, tls::TlsError};
+use monitor_transport::{
+    blocking::{self, Unfinished},
+    causes,
+    tls::{Tls, TlsError},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -131,7 +135,7 @@ struct Flight {
     /// Receipts, on a way of their own: they never take the room of batches.
     receipts: mpsc::Sender<v1::StreamRequest>,
     /// Tables on their way to disk.
-    keeping: JoinSet<Result<(), StandingError>>,
+    keeping: JoinSet<Result<Result<(), StandingError>, Unfinished>>,
 }
 
 impl Flight {
@@ -192,7 +196,7 @@ impl Uplink {
     }
 
     async fn connect(&mut self) -> Result<Flight, Lost> {
-        tokio::task::block_in_place(|| self.renew());
+        blocking::in_place(|| self.renew());
         let channel = self.tls.connect(&self.collector.address).await?;
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -205,7 +209,7 @@ impl Uplink {
         let beats = self.life.beats();
         let events = ReceiverStream::new(requests).merge(ReceiverStream::new(told));
         let down = client.stream(events.merge(beats)).await?.into_inner();
-        let reader = tokio::task::block_in_place(|| SpoolReader::open(&self.spool))?;
+        let reader = blocking::in_place(|| SpoolReader::open(&self.spool))?;
         let acked = *self.acked.borrow();
         Ok(Flight {
             up,
@@ -239,7 +243,7 @@ impl Uplink {
                 },
                 Some(kept) = flight.keeping.join_next() => {
                     // One that panicked has kept nothing: it is logged where it did.
-                    if let Ok(Err(error)) = kept {
+                    if let Ok(Ok(Err(error))) = kept {
                         return error.into();
                     }
                 }
@@ -263,7 +267,7 @@ impl Uplink {
         let most = u64::try_from(IN_FLIGHT_MAX).unwrap_or(u64::MAX);
         let newest = *self.newest.borrow_and_update();
         while flight.sent < newest && flight.in_flight() < most {
-            let next = tokio::task::block_in_place(|| flight.reader.next(flight.sent))?;
+            let next = blocking::in_place(|| flight.reader.next(flight.sent))?;
             let Some(batch) = next else {
                 // Everything up to the newest is acked and deleted; were only
                 // one of the two moved on, it would count as under way.
@@ -298,8 +302,7 @@ impl Uplink {
                 }
             }
             Some(stream_response::Message::Grants(grants)) => {
-                let unreadable =
-                    tokio::task::block_in_place(|| self.standing.replace_grants(grants))?;
+                let unreadable = blocking::in_place(|| self.standing.replace_grants(grants))?;
                 if unreadable > 0 {
                     self.counters.grants_unreadable.add_len(unreadable);
                     warn!(
@@ -314,10 +317,10 @@ impl Uplink {
                 let standing = self.standing.clone();
                 flight
                     .keeping
-                    .spawn_blocking(move || standing.keep_denials());
+                    .spawn(async move { blocking::aside(move || standing.keep_denials()).await });
             }
             Some(stream_response::Message::Scopes(scopes)) => {
-                tokio::task::block_in_place(|| self.enforcer.replace(scopes))?;
+                blocking::in_place(|| self.enforcer.replace(scopes))?;
             }
             Some(stream_response::Message::ScopeLease(v1::ScopeLease {})) => self.enforcer.renew(),
             Some(stream_response::Message::List(list)) => match &self.lists {

@@ -13,6 +13,7 @@ use monitor_model::{
 };
 use monitor_proto::v1::{self, grant_service_client::GrantServiceClient};
 use monitor_transport::{
+    blocking::aside,
     causes,
     tls::{Tls, TlsError},
 };
@@ -378,7 +379,5 @@ pub(crate) fn status_text(status: &Status) -> String {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CourierError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| CourierError::Stopping)
+    aside(work).await.map_err(|_| CourierError::Stopping)
 }

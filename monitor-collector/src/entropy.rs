@@ -1,14 +1,14 @@
 //! Random bytes from the kernel: the one place that draws them.
 
-use std::{fs::File, io, io::Read as _};
+use std::io;
 
 /// Draws `N` random bytes.
 ///
 /// # Errors
-/// What the system said when `/dev/urandom` cannot be read.
+/// What the system said when it gives none.
 pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 

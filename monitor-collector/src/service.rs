@@ -22,7 +22,10 @@
 use std::sync::Arc;
 
 use monitor_model::clock::Clock;
-use monitor_transport::identity::{Identity, Role};
+use monitor_transport::{
+    blocking,
+    identity::{Identity, Role},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
@@ -156,7 +159,7 @@ impl Edge {
     ) -> Result<T, Status> {
         let permit = self.seat().await?;
         let home = self.home.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = blocking::aside(move || {
             let _permit = permit;
             read(home)
         });

@@ -134,6 +134,23 @@ pub struct Thread {
 }
 
 impl Thread {
+    fn of(work: Work) -> Result<Self, CoreError> {
+        let no_thread = |source| CoreError::Folder {
+            path: "thread".into(),
+            source,
+        };
+        // Of its own: a timer of one that is going away panics.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(no_thread)?;
+        let handle = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || runtime.block_on(work.run()))
+            .map_err(no_thread)?;
+        Ok(Self { handle })
+    }
+
     /// Waits until everything taken is on disk.
     pub fn join(self) {
         if self.handle.join().is_err() {
@@ -153,6 +170,20 @@ impl Writer {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> Result<(Self, Thread), CoreError> {
+        let (writer, work) = Self::open(config, clock, stop)?;
+        Ok((writer, Thread::of(work)?))
+    }
+
+    /// Opens the core. Nothing is stored or answered before the work is run:
+    /// whoever has a thread to spare calls [`Writer::start`].
+    ///
+    /// # Errors
+    /// [`CoreError`] when the core cannot be opened.
+    pub fn open(
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> Result<(Self, Work), CoreError> {
         let core = Core::open(&config, Arc::clone(&clock))?;
         let (batches, batches_in) = mpsc::channel(BATCHES_MAX);
         let (requests, requests_in) = mpsc::channel(REQUESTS_MAX);
@@ -170,29 +201,14 @@ impl Writer {
             groups: groups.clone(),
             stop,
         };
-        let no_thread = |source| CoreError::Folder {
-            path: "thread".into(),
-            source,
+        let writer = Self {
+            batches,
+            requests,
+            tables,
+            groups,
+            stuck,
         };
-        // Of its own: a timer of one that is going away panics.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(no_thread)?;
-        let handle = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || runtime.block_on(worker.run(core)))
-            .map_err(no_thread)?;
-        Ok((
-            Self {
-                batches,
-                requests,
-                tables,
-                groups,
-                stuck,
-            },
-            Thread { handle },
-        ))
+        Ok((writer, Work { worker, core }))
     }
 
     /// Hands over a batch; waits while too many do.
@@ -275,6 +291,21 @@ fn groups(items: Vec<Item>, mut after: UnixNs, watermark: UnixNs) -> Vec<Group> 
     groups
 }
 
+/// What the writer's thread does. It blocks for as long as disks take, so it is
+/// run where nobody else waits.
+#[derive(Debug)]
+pub struct Work {
+    worker: Worker,
+    core: Core,
+}
+
+impl Work {
+    /// Stores and answers until the stop that was given at the opening.
+    pub async fn run(self) {
+        self.worker.run(self.core).await;
+    }
+}
+
 /// The core with every ledger signed; none when it must be opened anew.
 fn sealed(mut core: Core) -> Option<Core> {
     match core.seal() {
@@ -286,6 +317,7 @@ fn sealed(mut core: Core) -> Option<Core> {
     }
 }
 
+#[derive(Debug)]
 struct Worker {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,

@@ -1,8 +1,10 @@
 //! Mutual TLS, the identity a certificate carries, configuration files and logging: what every service needs at its edge.
 //!
 //! # Layout
+//! - [`blocking`]: work that waits for a disk.
 //! - [`configuration`]: TOML files, with errors that name file, line, key and value.
 //! - [`descriptors`]: how many files and connections may be open.
+//! - [`dial`]: where to dial, and in which network.
 //! - [`grant_file`]: grants as people write them.
 //! - [`identity`]: roles and names, from certificates only.
 //! - [`tls`]: files to TLS configurations, with errors that name the file and what is wrong.
@@ -13,8 +15,10 @@
 
 use std::error::Error;
 
+pub mod blocking;
 pub mod configuration;
 pub mod descriptors;
+pub mod dial;
 pub mod grant_file;
 pub mod identity;
 pub mod logging;

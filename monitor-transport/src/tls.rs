@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use x509_parser::{pem::Pem, prelude::*};
 
 use crate::{
     causes,
+    dial::{Destination, Dial},
     identity::{Identity, IdentityError, valid_until},
 };
 
@@ -131,6 +133,8 @@ pub struct Tls {
     pair: KeyPair,
     identity: Identity,
     until: UnixNs,
+    /// The network to dial in; the system's where there is none.
+    network: Option<Arc<dyn Dial>>,
 }
 
 impl TlsFiles {
@@ -175,6 +179,7 @@ impl TlsFiles {
             pair: KeyPair::from_pem(certificate, key),
             identity,
             until,
+            network: None,
         })
     }
 }
@@ -205,6 +210,15 @@ impl TlsFiles {
 }
 
 impl Tls {
+    /// The same in another network than the system's.
+    #[must_use]
+    pub fn within(self, network: Arc<dyn Dial>) -> Self {
+        Self {
+            network: Some(network),
+            ..self
+        }
+    }
+
     /// Whose certificate it is.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
@@ -224,7 +238,8 @@ impl Tls {
     pub fn again(&self, now: UnixNs) -> Result<Self, TlsError> {
         let found = self.files.load(now)?;
         if found.identity == self.identity {
-            return Ok(found);
+            let network = self.network.clone();
+            return Ok(Self { network, ..found });
         }
         Err(TlsError::Renamed {
             path: self.files.certificate.clone(),
@@ -254,11 +269,12 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError::Address`] when it is no `https://` address.
-    pub fn endpoint(&self, address: &str) -> Result<Endpoint, TlsError> {
+    pub fn endpoint(&self, address: &str) -> Result<Destination, TlsError> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(self.ca.clone())
             .identity(self.pair.clone());
-        endpoint(address, tls)
+        let endpoint = endpoint(address, tls)?;
+        Ok(Destination::new(endpoint, self.network.clone()))
     }
 
     /// Dials.
@@ -266,7 +282,7 @@ impl Tls {
     /// # Errors
     /// [`TlsError::Connect`] with every cause: refused, wrong certificate, expired.
     pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
-        connect(address, self.endpoint(address)?).await
+        connect(address, &self.endpoint(address)?).await
     }
 }
 
@@ -298,7 +314,8 @@ impl Trust {
     /// As [`Tls::connect`].
     pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
         let tls = ClientTlsConfig::new().ca_certificate(self.ca.clone());
-        connect(address, endpoint(address, tls)?).await
+        let to = Destination::new(endpoint(address, tls)?, None);
+        connect(address, &to).await
     }
 }
 
@@ -323,8 +340,8 @@ fn endpoint(address: &str, tls: ClientTlsConfig) -> Result<Endpoint, TlsError> {
         })
 }
 
-async fn connect(address: &str, endpoint: Endpoint) -> Result<Channel, TlsError> {
-    let connected = endpoint.connect().await;
+async fn connect(address: &str, to: &Destination) -> Result<Channel, TlsError> {
+    let connected = to.connect().await;
     connected.map_err(|error| TlsError::Connect {
         address: address.to_owned(),
         cause: causes(&error),

@@ -74,7 +74,9 @@ pub(crate) fn build_with_tests(project: &Project) -> Result<(Built, Vec<Artifact
 fn programs(project: &Project, object: &Path, profile: Profile) -> Result<PathBuf> {
     let mut command = process::cargo();
     command
-        .args(["build", "--workspace", "--exclude", "xtask", "--bins"])
+        .args(["build", "--workspace", "--bins", "--exclude", "xtask"])
+        // Its dependencies ask for what only tests should have.
+        .args(["--exclude", "monitor-simulation"])
         .env(OBJECT_VARIABLE, object)
         .current_dir(project.root());
     if profile == Profile::Release {

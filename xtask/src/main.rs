@@ -13,7 +13,8 @@
 //! - `suite`, `steps`: runs and reports the steps of `test`; what each does
 //! - `kernels`, `initramfs`, `vm`: the probes in Debian's kernels, in QEMU
 //! - `jump_host`: the disks of a whole jump host; `cases`: what is played on it
-//! - `faults`: what is lost when parts fail; `fuzz`: decoders under libFuzzer
+//! - `faults`: what is lost when parts fail; `fuzz`: decoders under libFuzzer;
+//!   `simulate`: all parts in one thread, by seeds
 //! - `bench`: what watching costs
 //! - `verified`: how much of the verifier's patience each program takes
 //! - `demo`: the scene
@@ -45,6 +46,7 @@ mod packages;
 mod player;
 mod process;
 mod setup;
+mod simulate;
 mod steps;
 mod suite;
 mod test_run;
@@ -114,6 +116,8 @@ enum Task {
     Cases(cases::CasesArgs),
     /// Have parts fail for real while people work; nothing may be lost by it.
     Faults(faults::FaultsArgs),
+    /// Play agents, collector and broker in one thread, with faults that follow from seeds.
+    Simulate(simulate::SimulateArgs),
     /// Give every decoder bytes that nobody meant, under libFuzzer.
     Fuzz(fuzz::FuzzArgs),
     /// Measure what watching costs.
@@ -171,6 +175,10 @@ fn dispatch(args: Args) -> Result<ExitCode> {
         Task::Faults(args) => {
             setup::ensure_steps(&project, args.steps())?;
             return faults::run(&project, &args);
+        }
+        Task::Simulate(args) => {
+            setup::ensure(&project, Goal::Build, setup::Voice::OnlyMissing)?;
+            return simulate::run(&project, &args);
         }
         Task::Fuzz(args) => return fuzz::run(&project, &args),
         Task::Bench(args) => {

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, fs, net::SocketAddr, os::unix::fs::MetadataExt as _};
 
 use monitor_model::{clock::UnixNs, contain::Receipt, id::SessionId, session::Session};
-use tokio::task::block_in_place;
+use monitor_transport::blocking::in_place;
 use tracing::{error, warn};
 
 use super::{Command, Containment, count};
@@ -27,7 +27,7 @@ impl Containment {
             self.hold(*one);
         }
         let denied_at = self.clock.now();
-        let processes = block_in_place(|| self.marks.processes(session.id)).unwrap_or_default();
+        let processes = in_place(|| self.marks.processes(session.id)).unwrap_or_default();
         let told = self.say(&processes, command);
         let carriers = carriers(session.leader_pid, &processes);
         let mut receipt = Receipt {
@@ -35,7 +35,7 @@ impl Containment {
             told: count(told),
             ..command.receipt(received_at)
         };
-        block_in_place(|| {
+        in_place(|| {
             for one in &all {
                 let _ = self.halt(*one, &carriers);
             }
@@ -117,7 +117,7 @@ impl Containment {
     ) -> Receipt {
         let mut receipt = command.receipt(received_at);
         for one in self.with_jobs(session.id) {
-            match block_in_place(|| self.marks.release(one)) {
+            match in_place(|| self.marks.release(one)) {
                 Ok(resumed) => {
                     receipt.released = receipt.released.saturating_add(count(resumed.resumed));
                     receipt.left = receipt.left.saturating_add(count(resumed.left));
@@ -125,7 +125,7 @@ impl Containment {
                 Err(KernelError::NoSession) => {}
                 Err(error) => {
                     error!(%error, session = %one, "A session could not be let go on.");
-                    let living = block_in_place(|| self.marks.processes(one));
+                    let living = in_place(|| self.marks.processes(one));
                     let living = count(living.map_or(1, |living| living.len()));
                     receipt.left = receipt.left.saturating_add(living);
                 }
@@ -139,7 +139,7 @@ impl Containment {
         self.sessions.lock().frozen(session.id, None);
         receipt.gone_at = session.ended_at;
         receipt.released_at = (receipt.released > 0).then_some(receipt.denied_at);
-        let processes = block_in_place(|| self.marks.processes(session.id)).unwrap_or_default();
+        let processes = in_place(|| self.marks.processes(session.id)).unwrap_or_default();
         receipt.told = count(self.say(&processes, command));
         receipt
     }

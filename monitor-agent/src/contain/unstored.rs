@@ -23,10 +23,10 @@ use monitor_model::{
     id::{GrantId, OrderId, SessionId, TenantId},
     session::SessionState as Standing,
 };
+use monitor_transport::blocking::in_place;
 use serde::Deserialize;
 use tokio::{
     sync::watch,
-    task::block_in_place,
     time::{Instant, MissedTickBehavior},
 };
 use tracing::{info, warn};
@@ -276,7 +276,7 @@ impl<'a> Slowed<'a> {
                 continue;
             }
             for one in self.containment.with_jobs(*session) {
-                if let Err(error) = block_in_place(|| act(marks, one)) {
+                if let Err(error) = in_place(|| act(marks, one)) {
                     warn!(%error, session = %one, "A session that is to be slowed could not be stopped or let go on.");
                 }
             }

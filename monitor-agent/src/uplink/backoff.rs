@@ -26,7 +26,7 @@ impl Backoff {
     pub fn step(&mut self) -> Duration {
         let mut random = [0; 4];
         // Without randomness the pause is just half.
-        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::NONBLOCK);
+        let _ = getrandom::fill(&mut random);
         self.pause(u32::from_ne_bytes(random))
     }
 

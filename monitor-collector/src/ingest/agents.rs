@@ -10,11 +10,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use monitor_model::id::AgentName;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -255,7 +255,7 @@ impl Agents {
                 .map(|(agent, stream)| (agent.clone(), stream.shown.clone()))
                 .collect()
         };
-        let deadline = tokio::time::Instant::now() + SHOWN_TIMEOUT;
+        let deadline = Instant::now() + SHOWN_TIMEOUT;
         let mut names = Vec::with_capacity(streams.len());
         for (agent, mut shown) in streams {
             let seen =

@@ -7,8 +7,10 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Most that counts from one look to the next.
 pub const STEP_MAX: Duration = Duration::from_millis(500);

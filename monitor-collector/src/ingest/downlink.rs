@@ -7,6 +7,7 @@ use monitor_proto::v1::{
     Ack, ContainCommand, ContainMode, DenyTable, GrantTable, InspectCommand, ScopeLease,
     stream_response::Message,
 };
+use monitor_transport::blocking;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -153,7 +154,7 @@ impl Downlink {
     async fn show_scopes(&self, tables: &Tables, sent: &mut Sent) -> Result<(), Status> {
         let (scopes, shown) = (Arc::clone(&self.scopes), tables.clone());
         let (agent, now) = (self.agent.clone(), self.clock.now());
-        let made = tokio::task::spawn_blocking(move || scopes.of(&shown, &agent, now));
+        let made = blocking::aside(move || scopes.of(&shown, &agent, now));
         let table = made
             .await
             .map_err(|_| Status::internal("scopes could not be compiled"))?;

@@ -5,13 +5,10 @@
 //! every [`ANYHOW`] without. Bound: one look at a time. Loss: none; a writer that
 //! cannot answer tells why, and is asked again.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use monitor_model::id::AgentName;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;

@@ -7,10 +7,11 @@ use monitor_model::{
 use monitor_proto::v1::{RevokeCredentialsRequest, broker_service_client::BrokerServiceClient};
 use monitor_transport::{
     causes,
+    dial::Destination,
     tls::{Tls, TlsError},
 };
 use tokio::sync::OnceCell;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::{
     named::Named,
@@ -21,7 +22,7 @@ use super::{
 #[derive(Debug)]
 pub struct Grpc {
     address: String,
-    endpoint: Endpoint,
+    endpoint: Destination,
     channel: OnceCell<Channel>,
 }
 

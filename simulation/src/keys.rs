@@ -1,0 +1,96 @@
+//! Certificates of everybody, made once for all plays: nothing that happens
+//! depends on their bytes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result};
+use monitor_ledger::key::LogKey;
+use monitor_model::clock::UnixNs;
+use monitor_transport::{
+    identity::Identity,
+    pki::{Authority, Leaf},
+    tls::TlsFiles,
+};
+
+/// The name of each agent and of its host.
+pub const AGENTS: [&str; 3] = ["jump-1", "jump-2", "jump-3"];
+/// The host of the collector, and where it listens.
+pub const COLLECTOR: (&str, u16) = ("collector", 7443);
+/// The host of the broker, and where it listens.
+pub const BROKER: (&str, u16) = ("broker", 7444);
+/// The host of the people.
+pub const DESK: &str = "desk";
+
+/// Certificates are checked against the machine's own clock, too: they hold from
+/// 2023 on, for a hundred years.
+const NOT_BEFORE: UnixNs = UnixNs::from_seconds(1_700_000_000);
+const DAYS: u64 = 36_500;
+
+/// The folder with everybody's files.
+#[derive(Debug)]
+pub struct Keys {
+    folder: tempfile::TempDir,
+}
+
+static KEYS: OnceLock<Keys> = OnceLock::new();
+
+/// The keys of this process; made the first time.
+///
+/// # Errors
+/// They could not be written.
+pub fn keys() -> Result<&'static Keys> {
+    if let Some(keys) = KEYS.get() {
+        return Ok(keys);
+    }
+    let made = Keys::make()?;
+    // Another thread may have made some meanwhile: one set counts.
+    Ok(KEYS.get_or_init(|| made))
+}
+
+impl Keys {
+    fn make() -> Result<Self> {
+        let keys = Self {
+            folder: tempfile::tempdir().context("a folder for keys")?,
+        };
+        let authority = Authority::create(&keys.path().join("ca"), NOT_BEFORE, DAYS)?;
+        let agents = AGENTS.iter().map(|name| format!("agent/{name}"));
+        let others = ["collector/main", "broker/b", "soc/sam", "admin/eve"];
+        for name in agents.chain(others.map(ToOwned::to_owned)) {
+            let identity: Identity = format!("monitor://{name}").parse()?;
+            let hosts = [COLLECTOR.0.to_owned(), BROKER.0.to_owned()];
+            let leaf = Leaf {
+                identity: &identity,
+                hosts: &hosts,
+                not_before: NOT_BEFORE,
+                days: DAYS,
+            };
+            authority.issue(&leaf, &keys.path().join(identity.role.as_str()))?;
+        }
+        LogKey::new("monitor.simulated", &[7; 32])?.store(&keys.ledger())?;
+        Ok(keys)
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The key that checkpoints are signed with.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.path().join("ledger.key")
+    }
+
+    /// The files of one of a role.
+    #[must_use]
+    pub fn of(&self, role: &str, name: &str) -> TlsFiles {
+        let folder = self.path().join(role);
+        TlsFiles {
+            ca: self.path().join("ca/ca.pem"),
+            certificate: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+        }
+    }
+}
