@@ -4,7 +4,7 @@
 //! Exit code: 0 the agent can run, 1 something that stops it is missing. A
 //! warning costs something and stops nothing.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::Context as _;
 use monitor_model::clock::{Clock as _, SystemClock};
@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     kernel::features::{FeatureState, features},
     login::Askers,
-    watch,
+    lossy, watch,
 };
 
 mod hooks;
@@ -265,7 +265,7 @@ fn socket(config: &Config) -> Finding {
 }
 
 fn askers(config: &Config) -> Finding {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = lossy::text("/etc/passwd").unwrap_or_default();
     match Askers::find(&config.principals_users, &passwd) {
         Ok(_) => Finding::ok("principals users", config.principals_users.join(", ")),
         Err(error) => Finding::missing(
@@ -304,7 +304,7 @@ mod tests {
     async fn a_diagnosis_names_everything_and_is_one_object_in_json() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.toml");
-        fs::write(&path, crate::config::DEFAULT).unwrap();
+        std::fs::write(&path, crate::config::DEFAULT).unwrap();
         let diagnosis = diagnose(Some(&path)).await;
         let names: Vec<_> = diagnosis
             .findings

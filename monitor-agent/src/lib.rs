@@ -20,7 +20,7 @@
 //! - [`marks`]: what the agent asks the kernel about sessions.
 //! - [`watch`]: configured patterns to watched files.
 //! - [`sight`]: whether the probes see.
-//! - [`counters`]: what is counted.
+//! - [`counters`]: what is counted. [`lossy`]: text of which others wrote a part.
 //! - [`config`], [`cli`], [`doctor`], [`run`]: the edges.
 
 pub mod attribute;
@@ -36,6 +36,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod krl;
 pub mod login;
+pub mod lossy;
 pub mod marks;
 pub mod mountinfo;
 pub mod note;

@@ -1,6 +1,6 @@
 //! Watches one jump host: probes, attribution, spool, uplink, containment, and the hooks that sshd calls.
 
-use std::{env, fs, io::Write as _, path::Path, process::ExitCode};
+use std::{env, io::Write as _, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -9,7 +9,7 @@ use monitor_agent::{
     config::{Config, DEFAULT},
     doctor, kernel,
     login::{Askers, Authorities, client::Hook},
-    run,
+    lossy, run,
     watch::catalogue,
 };
 use monitor_transport::{causes, logging};
@@ -108,7 +108,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     Askers::find(
         &config.principals_users,
-        &fs::read_to_string("/etc/passwd").unwrap_or_default(),
+        &lossy::text("/etc/passwd").unwrap_or_default(),
     )
     .with_context(|| path.display().to_string())?;
     Authorities::read(config.user_ca.as_deref()).with_context(|| path.display().to_string())?;

@@ -31,7 +31,7 @@ use monitor_model::{
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::{kernel::FileIdentity, marks, watch::resolve::Look};
+use crate::{kernel::FileIdentity, lossy, marks, watch::resolve::Look};
 
 /// Least time between two readings of /run/netns.
 const RESCAN_NS: u64 = 500_000_000;
@@ -357,7 +357,7 @@ pub(crate) fn account_in(passwd: &Path, uid: u32) -> Option<String> {
 
 /// A field of an account's line.
 fn account_line<T>(passwd: &Path, uid: u32, field: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
-    let text = fs::read_to_string(passwd).ok()?;
+    let text = lossy::text(passwd).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let number: u32 = fields.get(2)?.parse().ok()?;
@@ -382,13 +382,14 @@ impl ProcessStat {
     /// # Errors
     /// What the system says; `InvalidData` when the file is not as it should be.
     pub fn read(pid: u32) -> io::Result<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat"))?;
-        let text = String::from_utf8_lossy(&text);
+        let text = lossy::text(format!("/proc/{pid}/stat"))?;
         Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    /// The name stands in parentheses and may itself hold any: count from the last.
-    fn parse(text: &str) -> Option<Self> {
+    /// The same, of its text; none where it is not as it should be. The name stands
+    /// in parentheses and may itself hold any: count from the last.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         let mut fields = rest.split_ascii_whitespace();
         let parent_pid = fields.nth(1)?.parse().ok()?;

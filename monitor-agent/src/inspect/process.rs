@@ -22,6 +22,7 @@ use super::{Look, count};
 use crate::{
     attribute::{device_as_stat, host::ProcessStat, terminal_name},
     kernel::{FileIdentity, KernelError},
+    lossy,
     redact::Cut,
 };
 
@@ -51,7 +52,7 @@ impl Look<'_> {
         let Ok(stat) = ProcessStat::read(pid) else {
             return Ok(None);
         };
-        let Some(ids) = fs::read_to_string(format!("/proc/{pid}/status"))
+        let Some(ids) = lossy::text(format!("/proc/{pid}/status"))
             .ok()
             .and_then(|status| ids(&status))
         else {
@@ -184,7 +185,7 @@ fn state(pid: u32, is_held: bool) -> (ProcessState, u32) {
         if threads > THREADS_MAX {
             continue;
         }
-        let stat = fs::read_to_string(task.path().join("stat"));
+        let stat = lossy::text(task.path().join("stat"));
         if let Some(letter) = stat.ok().as_deref().and_then(letter) {
             // Declared in the order of liveliness.
             liveliest = liveliest.min(meaning(letter, is_held));

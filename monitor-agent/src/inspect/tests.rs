@@ -264,6 +264,18 @@ fn a_file_that_was_moved_away_from_a_watched_directory_is_not_told_by_its_path()
 }
 
 #[test]
+fn a_process_whose_name_is_no_text_is_shown_as_others_are() {
+    let scene = Scene::new();
+    let name = "printf '\\377) R \\376' >/proc/$$/comm";
+    let working = Working::does(name, &[]);
+    let stat = std::fs::read(format!("/proc/{}/stat", working.0.id())).unwrap();
+    assert!(stat.contains(&0xff), "{stat:?}");
+    scene.of(&[&working]);
+    let seen = until(&scene, ProcessState::Sleeping);
+    assert_eq!(seen.processes.len(), 1);
+}
+
+#[test]
 fn who_is_stopped_with_the_session_is_frozen_and_more_descriptors_than_fit_are_counted() {
     let scene = Scene::new();
     let lines = "for n in {1..600}; do exec {fd}</dev/null; done";

@@ -24,6 +24,7 @@ use super::{
     sessions::{SessionState, SessionTables},
     table::Put,
 };
+use crate::lossy;
 
 /// Longest time that processes are stopped anew: forks without pause end in it.
 const FREEZE_MAX: Duration = Duration::from_secs(2);
@@ -287,7 +288,7 @@ impl Process {
             return Stillness::Stopped;
         };
         let states = tasks.flatten().map(|task| {
-            let stat = fs::read_to_string(task.path().join("stat"));
+            let stat = lossy::text(task.path().join("stat"));
             match stat.ok().and_then(|stat| state_of(&stat)) {
                 None | Some('T' | 't' | 'Z' | 'X') => Stillness::Stopped,
                 Some('D') => Stillness::Asleep,
@@ -307,11 +308,25 @@ fn state_of(stat: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lossy::tests::Odd;
 
     #[test]
     fn a_state_is_read_in_spite_of_the_name() {
         assert_eq!(state_of("17 (a) R) T 1 2 3"), Some('T'));
         assert_eq!(state_of("17 (a"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_does_not_look_like_standing_still() {
+        let odd = Odd::start();
+        let process = Process::open(odd.pid()).unwrap();
+        assert!(process.start_ticks().unwrap() > 0);
+        // It sleeps, and would go on by itself; at its start it may wait for the disk.
+        let stillness = std::iter::repeat_with(|| process.stillness());
+        let settled = stillness
+            .take(100_000)
+            .find(|stillness| *stillness != Stillness::Asleep);
+        assert_eq!(settled, Some(Stillness::Runs));
     }
 
     #[test]

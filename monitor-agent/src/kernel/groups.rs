@@ -8,7 +8,9 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
@@ -90,13 +92,21 @@ fn is_locked(group: &Path) -> bool {
 /// The groups of processes, but the root, which cannot be frozen.
 fn groups_of(root: &Path, processes: &[Process]) -> BTreeSet<PathBuf> {
     let group = |process: &Process| {
-        let text = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let text = fs::read(format!("/proc/{}/cgroup", process.pid)).ok()?;
+        let path = below_root(&text)?;
         // Outside of what is mounted here, or gone.
-        let is_plain = !path.is_empty() && !path.split('/').any(|part| part == "..");
-        is_plain.then(|| root.join(path))
+        let is_plain =
+            !path.is_empty() && !path.split(|byte| *byte == b'/').any(|part| part == b"..");
+        is_plain.then(|| root.join(OsStr::from_bytes(path)))
     };
     processes.iter().filter_map(group).collect()
+}
+
+/// The group of version 2 in a file `/proc/PID/cgroup`, without the slash before
+/// it; names of groups may hold any bytes.
+fn below_root(text: &[u8]) -> Option<&[u8]> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(b"0::/"))
 }
 
 /// Whether everybody in a group, and in those below it, is the session's.
@@ -119,4 +129,17 @@ fn all_own(group: &Path, is_own: &impl Fn(u32) -> bool) -> bool {
         waiting.extend(folders.filter(|path| path.is_dir()));
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_is_found_by_a_name_of_any_bytes() {
+        let text = b"1:name=systemd:/x\n0::/user.slice/\xff\n";
+        assert_eq!(below_root(text), Some(&b"user.slice/\xff"[..]));
+        assert_eq!(below_root(b"0::/\n"), Some(&b""[..]));
+        assert_eq!(below_root(b"1:name=systemd:/x\n"), None);
+    }
 }

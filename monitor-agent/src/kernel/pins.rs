@@ -22,6 +22,7 @@ use rustix::{
 use sha2::{Digest, Sha256};
 
 use super::KernelError;
+use crate::lossy;
 
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -230,7 +231,7 @@ fn is_own_mount(dir: &Path) -> bool {
     let Ok(dir) = fs::canonicalize(dir) else {
         return false;
     };
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = lossy::text("/proc/self/mounts").unwrap_or_default();
     mounts.lines().any(|line| {
         let mut fields = line.split(' ');
         let source = fields.next();

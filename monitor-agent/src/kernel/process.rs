@@ -1,7 +1,7 @@
 //! A process by its pidfd: what acts on it cannot hit another with its id.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsRawFd, OwnedFd},
     time::Duration,
 };
@@ -12,6 +12,7 @@ use rustix::{
 };
 
 use super::KernelError;
+use crate::lossy;
 
 /// A process that cannot be mistaken for another with its id.
 #[derive(Debug)]
@@ -74,8 +75,8 @@ impl Process {
     /// only one in parentheses.
     pub(super) fn start_ticks(&self) -> Result<u64, KernelError> {
         let pid = self.pid;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
-            .map_err(|_| KernelError::NoProcess { pid })?;
+        let stat =
+            lossy::text(format!("/proc/{pid}/stat")).map_err(|_| KernelError::NoProcess { pid })?;
         let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         behind_name
             .split_ascii_whitespace()

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
     sync::atomic::Ordering,
@@ -24,6 +24,7 @@ use super::{
     sys,
     table::{Put, Table},
 };
+use crate::lossy;
 
 mod asked;
 
@@ -180,7 +181,7 @@ fn device(major: u32, minor: u32) -> u64 {
 /// The device of a mount's file system: some (btrfs) give each subvolume
 /// another one in `stat`.
 fn device_of_mount(id: u64) -> Option<u64> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = lossy::text("/proc/self/mountinfo").ok()?;
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         if fields.next()?.parse::<u64>().ok()? != id {

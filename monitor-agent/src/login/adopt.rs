@@ -37,6 +37,7 @@ use crate::{
     },
     directory::Directory,
     kernel::TimeOffset,
+    lossy,
     marks::{self, Marks},
     note::{Keep, Note},
 };
@@ -196,7 +197,7 @@ struct Found {
 impl Found {
     fn read(pid: u32) -> Option<Self> {
         let stat = ProcessStat::read(pid).ok()?;
-        let text = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+        let text = |name: &str| lossy::text(format!("/proc/{pid}/{name}")).ok();
         let status = text("status")?;
         let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
         Some(Self {
@@ -342,7 +343,7 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribute::sessions::tests::session;
+    use crate::{attribute::sessions::tests::session, lossy::tests::Odd};
 
     fn found(parent: u32, audit_session: Option<u32>) -> Found {
         Found {
@@ -373,6 +374,14 @@ mod tests {
         // A loop cannot be, and would end.
         let own_parent = Census(BTreeMap::from([(5, found(5, None))]));
         assert_eq!(own_parent.tree(5).first(), Some(&5));
+    }
+
+    #[test]
+    fn process_whose_name_is_no_text_is_found() {
+        let odd = Odd::start();
+        let found = Found::read(odd.pid()).unwrap();
+        assert_eq!(found.parent, std::process::id());
+        assert!(Census::read().tree(std::process::id()).contains(&odd.pid()));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::{
     directory::Directory,
     kernel::{self, features::FeatureState},
     login::Askers,
+    lossy,
     redact::Redactor,
     standing::Standing,
     watch::{SharedLabels, SharedPrograms},
@@ -62,7 +63,7 @@ pub(super) fn open(config: &Config) -> Result<Ground, RunError> {
         path: config.tls.certificate.clone(),
         source: io::Error::other(error),
     })?;
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let passwd = lossy::text("/etc/passwd").unwrap_or_default();
     let askers = Askers::find(&config.principals_users, &passwd)?;
     for feature in kernel::features::features().features {
         if feature.state == FeatureState::Missing {

@@ -12,7 +12,10 @@ use aya::{
 use monitor_common::syscall::SYSCALL_IA32;
 
 use super::{Armory, features};
-use crate::kernel::hooks::{Attach, Program, Syscall, slot};
+use crate::{
+    kernel::hooks::{Attach, Program, Syscall, slot},
+    lossy,
+};
 
 /// Most of a verifier's log that an error keeps: its end says what is wrong.
 const VERIFIER_LOG_BYTES_MAX: usize = 2_000;
@@ -154,7 +157,7 @@ pub(in crate::kernel) fn say(error: ProgramError) -> String {
 
 /// Where control groups version 2 are mounted.
 pub(crate) fn cgroup_root() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mounts = lossy::text("/proc/self/mounts").ok()?;
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let target = fields.nth(1)?;
