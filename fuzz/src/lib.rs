@@ -13,12 +13,24 @@
 //! - `logins`: what sshd's hooks send, certificates, revocation lists
 //! - `notes`: checkpoints, cosignatures, receipts, keys
 //! - `configuration`: files that people write
+//! - `messages`: what the collector sends to agents, messages of rows and answers
+//! - `state`: rows of the collector's state
+//! - `people`: certificates, tokens, keys of users
+//! - `evidence`: bundles, what a witness is sent
+//! - `host`: arguments of programs, private keys, `/proc`
+//! - `outside`: a broker's answers, Sigma rules, grants in files
 
 mod configuration;
 mod disk;
+mod evidence;
+mod host;
 mod kernel;
 mod logins;
+mod messages;
 mod notes;
+mod outside;
+mod people;
+mod state;
 mod wire;
 
 /// One decoder, or several that read the same.
@@ -44,7 +56,7 @@ impl Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 26] = [
     Target {
         name: "record",
         about: "a record of the kernel's rings",
@@ -104,6 +116,76 @@ pub const TARGETS: [Target; 12] = [
         name: "configuration",
         about: "configuration, policy and directory files",
         run: configuration::text,
+    },
+    Target {
+        name: "message",
+        about: "a message of a grant, an order, an alert, a session and the like",
+        run: messages::message,
+    },
+    Target {
+        name: "downward",
+        about: "a message to an agent: grants, denials, scopes, lists, commands",
+        run: messages::downward,
+    },
+    Target {
+        name: "mask",
+        about: "the parts of events that a reader wants",
+        run: messages::mask,
+    },
+    Target {
+        name: "state",
+        about: "rows of the collector's state",
+        run: state::row,
+    },
+    Target {
+        name: "token",
+        about: "tokens of people, and the keys of their issuer",
+        run: people::token,
+    },
+    Target {
+        name: "identity",
+        about: "certificates of peers, public keys of users, tokens of pages",
+        run: people::identity,
+    },
+    Target {
+        name: "bundle",
+        about: "files of a bundle: facts, key, checkpoints, tiles",
+        run: evidence::bundle,
+    },
+    Target {
+        name: "submission",
+        about: "what a witness is sent",
+        run: evidence::submission,
+    },
+    Target {
+        name: "answer",
+        about: "a broker's answer by HTTP",
+        run: outside::broker,
+    },
+    Target {
+        name: "sigma",
+        about: "a Sigma rule",
+        run: outside::sigma,
+    },
+    Target {
+        name: "grant",
+        about: "a grant in a file",
+        run: outside::grant,
+    },
+    Target {
+        name: "arguments",
+        about: "arguments of programs, searched for secrets",
+        run: host::arguments,
+    },
+    Target {
+        name: "key",
+        about: "a private key of OpenSSH",
+        run: host::key,
+    },
+    Target {
+        name: "procfs",
+        about: "files of /proc with names in them",
+        run: host::procfs,
     },
 ];
 

@@ -48,6 +48,7 @@ pub(crate) use contradictions::terminal_name;
 pub use executables::Executables;
 pub use host::{Host, ThisHost};
 pub use jobs::{Jobs, SharedJobs};
+pub use keys::fingerprint_of;
 pub use sessions::{Sessions, SharedSessions};
 use steering::{Steering, Surroundings, owner};
 

@@ -1,40 +1,49 @@
 //! `cargo xtask fuzz`: every decoder under libFuzzer, one after another.
 //!
 //! The targets are `monitor-fuzz`, which the tests of every day run over the
-//! corpus; here they are compiled once more, with counters in every branch, by
-//! the compiler that compiles everything else. It needs a C++ compiler for
-//! libFuzzer itself, and nothing else. What it finds lies in the cache folder.
+//! corpus; here the crates of this workspace are compiled once more, with counters
+//! in every branch, by the compiler that compiles everything else, and linked with
+//! the other crates as every build has them. It needs a C++ compiler for libFuzzer
+//! itself, and nothing else. What it finds lies in the cache folder.
+
+mod keep;
+mod report;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::cache::Project;
-use crate::process;
-use crate::test_run;
+use crate::{artifacts, document, needs, process, setup, test_run};
+use report::{Report, Row};
 
-/// The crate, a workspace of its own.
-const FOLDER: &str = "fuzz/libfuzzer";
 /// The corpus of the repository, a folder for each target.
 const CORPUS: &str = "fuzz/corpus";
-/// Its program, and what tells it the target.
+/// What cargo calls in the compiler's place.
+const COMPILER: &str = "fuzz/libfuzzer/rustc";
+/// The program, an example of the crate of the targets.
 const PROGRAM: &str = "monitor-libfuzzer";
+const FEATURE: &str = "monitor-fuzz/libfuzzer";
+/// What tells it the target.
 const VARIABLE: &str = "MONITOR_FUZZ_TARGET";
-/// Counters for libFuzzer in every branch, and what is compared.
-const FLAGS: [&str; 5] = [
-    "-Cpasses=sancov-module",
-    "-Cllvm-args=-sanitizer-coverage-level=4",
-    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-    "-Cllvm-args=-sanitizer-coverage-pc-table",
-    "-Cllvm-args=-sanitizer-coverage-trace-compares",
-];
+/// How far the crates of the workspace are optimised: more takes longer to compile
+/// than it saves.
+const OPTIMISED: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
 /// Most bytes of an input, seconds for one, and megabytes of memory.
-const LIMITS: [&str; 3] = ["-max_len=16384", "-timeout=10", "-rss_limit_mb=2048"];
+const LIMITS: [&str; 4] = [
+    "-max_len=16384",
+    "-timeout=30",
+    "-report_slow_units=30",
+    "-rss_limit_mb=2048",
+];
 /// How much longer a target may take than it was told to.
 const SPARE: Duration = Duration::from_secs(120);
+const PAGE: &str = "docs/reference/reliability.md";
+/// The marks of the table on the page.
+const TABLE: &str = "fuzzed";
 
 /// What is tried, and how long.
 #[derive(Debug, clap::Args)]
@@ -45,40 +54,77 @@ pub(crate) struct FuzzArgs {
     /// How long for each target.
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
+    /// Put the smallest inputs that reach what no seed does into `fuzz/corpus`.
+    #[arg(long)]
+    keep: bool,
+    /// Write the results here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Put the table into `docs/reference/reliability.md`, of all targets.
+    #[arg(long)]
+    document: bool,
+    /// Tries nothing: takes the results that `--json` wrote, and adds up several.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "seconds", "keep", "json"])]
+    results: Vec<PathBuf>,
 }
 
 /// `cargo xtask fuzz`.
 ///
 /// # Errors
-/// The targets could not be built or run.
+/// The targets could not be built or run, or what was found not be written.
 pub(crate) fn run(project: &Project, args: &FuzzArgs) -> Result<ExitCode> {
+    let report = if args.results.is_empty() {
+        play(project, args)?
+    } else {
+        Report::kept(&args.results)?
+    };
+    let table = report.table(|target| mended(project, target))?;
+    process::say(&table);
+    if let Some(file) = &args.json {
+        report.write(file)?;
+    }
+    let harmed = report.rows.iter().filter(|row| !row.found.is_empty());
+    let harmed: Vec<String> = harmed.map(Row::text).collect();
+    if !harmed.is_empty() {
+        process::say(&format!("Inputs did harm:\n{}", harmed.join("\n")));
+        return Ok(ExitCode::FAILURE);
+    }
+    if args.document {
+        report.check_is_of(&chosen(project, &[])?)?;
+        document::put(project, PAGE, TABLE, &table)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(project: &Project, args: &FuzzArgs) -> Result<Report> {
     let targets = chosen(project, &args.only)?;
     let program = build(project)?;
-    let mut found = false;
-    process::say("target         tries   edges  result");
+    let mut report = Report::default();
     for target in targets {
-        let tried = fuzz(project, &program, &target, args.seconds)?;
-        let result = match &tried.found {
-            None => "nothing found".to_owned(),
-            Some(file) => format!("FOUND: {}", file.display()),
-        };
-        process::say(&format!(
-            "{target:13} {:>6} {:>7}  {result}",
-            tried.tries, tried.edges
-        ));
-        if let Some(file) = tried.found {
-            found = true;
+        let row = fuzz(project, &program, &target, args.seconds)?;
+        process::say(&row.text());
+        for file in &row.found {
             process::say(&format!(
-                "  keep it: cp {} {CORPUS}/{target}/found-NAME; then cargo test -p monitor-fuzz",
-                file.display()
+                "  keep it: cp {} {CORPUS}/{target}/found-NAME; then `cargo test -p monitor-fuzz` \
+                 fails until it is mended; what it said is in {}",
+                file.display(),
+                log(project, &target).display()
             ));
         }
+        let is_good = row.found.is_empty();
+        report.rows.push(row);
+        if args.keep && is_good {
+            keep::keep(project, &program, &target)?;
+        }
     }
-    Ok(if found {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(report)
+}
+
+/// How many inputs a target has that once did harm.
+fn mended(project: &Project, target: &str) -> Result<usize> {
+    let files = keep::files(&project.root().join(CORPUS).join(target))?;
+    let is_mended = |(name, _): &&(String, PathBuf)| name.starts_with("found-");
+    Ok(files.iter().filter(is_mended).count())
 }
 
 /// The targets, by the folders of the corpus.
@@ -100,64 +146,79 @@ fn chosen(project: &Project, only: &[String]) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the program; build scripts and macros of this machine have no counters,
-/// since a target is named.
+/// Builds the program in the shape of every other build, so that only the crates of
+/// this workspace are compiled anew.
 fn build(project: &Project) -> Result<PathBuf> {
-    let host = host()?;
-    let folder = project.cache().join("fuzz-target");
-    let manifest = project.root().join(FOLDER).join("Cargo.toml");
+    setup::ensure_these(project, &needs::FUZZ)?;
     let mut cargo = process::cargo();
     cargo
-        .args(["build", "--release", "--target", &host, "--manifest-path"])
-        .arg(&manifest)
-        .env("CARGO_TARGET_DIR", &folder)
-        .env("RUSTFLAGS", FLAGS.join(" "))
+        .args(["build", "--workspace", "--example", PROGRAM])
+        .args(["--features", FEATURE])
+        .env("RUSTC_WORKSPACE_WRAPPER", project.root().join(COMPILER))
+        .env(OPTIMISED.0, OPTIMISED.1)
+        .env("CARGO_INCREMENTAL", "0")
         .current_dir(project.root());
-    process::run(&mut cargo).context(
-        "building the targets with libFuzzer (it wants a C++ compiler: apt-get install g++)",
-    )?;
-    Ok(folder.join(host).join("release").join(PROGRAM))
+    let built = artifacts::build(&mut cargo)?;
+    let program = built.into_iter().find(|built| built.name == PROGRAM);
+    let program = program.with_context(|| format!("cargo built no program named {PROGRAM}"))?;
+    Ok(program.executable)
 }
 
-/// The target that this machine's compiler compiles for by itself.
-fn host() -> Result<String> {
-    let text = process::stdout_of(Command::new("rustc").arg("-vV"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(line.context("`rustc -vV` names no host")?.to_owned())
+/// The program for a target; how it is asked is for the caller to add.
+fn command(program: &Path, target: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(LIMITS).env(VARIABLE, target);
+    command
 }
 
-/// What became of one target.
-#[derive(Debug, PartialEq, Eq)]
-struct Tried {
-    /// How many inputs were tried.
-    tries: u64,
-    /// How many branches they reached.
-    edges: u64,
-    /// The input that did harm.
-    found: Option<PathBuf>,
-}
-
-fn fuzz(project: &Project, program: &Path, target: &str, seconds: u32) -> Result<Tried> {
+/// The folder of a target in the cache: what it found, and the corpus as it grew.
+fn own(project: &Project, target: &str) -> Result<(PathBuf, PathBuf)> {
     let own = project.cache().join("fuzz").join(target);
     let grown = own.join("corpus");
     fs::create_dir_all(&grown).with_context(|| format!("making {}", grown.display()))?;
-    let log = project.log(&format!("fuzz-{target}"));
-    let mut command = Command::new(program);
+    Ok((own, grown))
+}
+
+fn fuzz(project: &Project, program: &Path, target: &str, seconds: u32) -> Result<Row> {
+    let (own, grown) = own(project, target)?;
+    let mut command = command(program, target);
     command
-        .args(LIMITS)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", own.display()))
         .arg("-print_final_stats=1")
         .arg(&grown)
-        .arg(project.root().join(CORPUS).join(target))
-        .env(VARIABLE, target);
+        .arg(project.root().join(CORPUS).join(target));
     let limit = Duration::from_secs(seconds.into()).saturating_add(SPARE);
-    let status = test_run::run_limited(&mut command, &log, limit)?;
+    let start = Instant::now();
+    let (is_success, text) = run_logged(project, target, &mut command, limit)?;
+    let row = Row::read(target, start.elapsed(), &text);
+    if !is_success && row.found.is_empty() {
+        bail!(
+            "{target} ended with an error and names no input that did harm; the end of what it said is:\n{}",
+            process::last_lines(&text)
+        );
+    }
+    Ok(row)
+}
+
+/// Where stands what the program said of a target.
+fn log(project: &Project, target: &str) -> PathBuf {
+    project.log(&format!("fuzz-{target}"))
+}
+
+/// Runs the program; whether it ended well, and what it said.
+fn run_logged(
+    project: &Project,
+    target: &str,
+    command: &mut Command,
+    limit: Duration,
+) -> Result<(bool, String)> {
+    let log = log(project, target);
+    let status = test_run::run_limited(command, &log, limit)?;
     let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    let tried = read(&text);
     match status {
-        Some(status) if status.success() || tried.found.is_some() => Ok(tried),
-        Some(_) | None => bail!(
+        Some(status) => Ok((status.success(), text)),
+        None => bail!(
             "{target} did not end as it should; all it said is in {}, the end of it is:\n{}",
             log.display(),
             process::last_lines(&text)
@@ -165,34 +226,9 @@ fn fuzz(project: &Project, program: &Path, target: &str, seconds: u32) -> Result
     }
 }
 
-/// Reads what libFuzzer said.
-fn read(text: &str) -> Tried {
-    let last_after = |mark: &str| {
-        let mut found = text.lines().filter_map(|line| line.split_once(mark));
-        let (_, rest) = found.next_back()?;
-        rest.split_whitespace().next()
-    };
-    let number = |mark| last_after(mark).and_then(|word| word.parse().ok());
-    Tried {
-        tries: number("stat::number_of_executed_units:").unwrap_or(0),
-        edges: number(" cov:").unwrap_or(0),
-        found: last_after("Test unit written to ").map(PathBuf::from),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_libfuzzer_says_is_read() {
-        let calm = "#2\tINITED cov: 41 ft: 42 corp: 1/1b\n#900\tDONE   cov: 57 ft: 60\n\
-                    stat::number_of_executed_units: 900\n";
-        let tried = read(calm);
-        assert_eq!((tried.tries, tried.edges, tried.found), (900, 57, None));
-        let harm = "artifact_prefix='/c/'; Test unit written to /c/crash-1\nBase64: AA==\n";
-        assert_eq!(read(harm).found, Some(PathBuf::from("/c/crash-1")));
-    }
 
     #[test]
     fn targets_are_the_folders_of_the_corpus() {
@@ -202,5 +238,20 @@ mod tests {
         assert_eq!(chosen(&project, &["krl".to_owned()]).unwrap(), ["krl"]);
         let text = chosen(&project, &["krk".to_owned()]).unwrap_err();
         assert!(text.to_string().contains("`krk`"), "{text}");
+    }
+
+    #[test]
+    fn compiler_leaves_programs_of_the_build_alone() {
+        let compiler = Project::discover().unwrap().root().join(COMPILER);
+        let said = |name: &str| {
+            let mut command = Command::new(&compiler);
+            command.args(["echo", "--crate-name", name]);
+            process::quiet_stdout_of(&mut command).unwrap()
+        };
+        assert_eq!(
+            said("build_script_build"),
+            "--crate-name build_script_build\n"
+        );
+        assert!(said("monitor_model").contains("-Cpasses=sancov-module"));
     }
 }

@@ -266,6 +266,20 @@ pub(crate) const NEEDS: &[Need] = &[
     },
 ];
 
+/// What `cargo xtask fuzz` needs, and nothing else does.
+pub(crate) const FUZZ: [Need; 1] = [Need {
+    what: "a C++ compiler",
+    why: "libFuzzer is compiled from C++",
+    goal: Goal::Test,
+    steps: &[],
+    present: |machine| {
+        ["c++", "g++", "clang++"]
+            .iter()
+            .any(|name| machine.program(name).is_some())
+    },
+    fix: Fix::Packages(&["build-essential"]),
+}];
+
 /// Debian puts it by the machine's architecture.
 fn has_libfaketime(machine: &Machine) -> bool {
     let places = std::fs::read_dir(machine.file("/usr/lib"));

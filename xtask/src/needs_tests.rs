@@ -31,6 +31,16 @@ fn a_bare_machine_lacks_every_system_program_and_has_them_once_they_are_put() {
 }
 
 #[test]
+fn libfuzzer_needs_a_compiler_of_cpp() {
+    let root = tempfile::tempdir().unwrap();
+    let machine = Machine::made_up(root.path(), true);
+    let [compiler] = FUZZ;
+    assert!(!(compiler.present)(&machine));
+    put_program(&root.path().join("usr/bin/c++"), "");
+    assert!((compiler.present)(&machine));
+}
+
+#[test]
 fn c_compiler_without_headers_does_not_count() {
     let root = tempfile::tempdir().unwrap();
     let machine = Machine::made_up(root.path(), true);

@@ -49,6 +49,12 @@ pub(crate) fn ensure_steps(project: &Project, steps: &[&str]) -> Result<()> {
     fix_missing(&Machine::here(project), &needs)
 }
 
+/// Makes sure that these are there.
+pub(crate) fn ensure_these(project: &Project, needs: &[Need]) -> Result<()> {
+    let needs: Vec<&Need> = needs.iter().collect();
+    fix_missing(&Machine::here(project), &needs)
+}
+
 /// Says what is there and what is missing; changes nothing.
 pub(crate) fn check(project: &Project, goal: Goal) -> ExitCode {
     let machine = Machine::here(project);

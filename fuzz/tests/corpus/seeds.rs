@@ -1,5 +1,8 @@
 //! Real encodings, the same each time.
 
+mod messages;
+mod outside;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use monitor_agent::login::protocol::{Ask, Login, Principals, Request, VERSION, line};
@@ -57,6 +60,20 @@ pub(crate) fn of(target: &str) -> Seeds {
         "krl" => krl(),
         "note" => notes(),
         "configuration" => configuration(),
+        "message" => messages::message(),
+        "downward" => messages::downward(),
+        "mask" => messages::mask(),
+        "state" => messages::state(),
+        "token" => outside::token(),
+        "identity" => outside::identity(),
+        "bundle" => outside::bundle(),
+        "submission" => outside::submission(),
+        "answer" => outside::answer(),
+        "sigma" => outside::sigma(),
+        "grant" => outside::grant(),
+        "arguments" => outside::arguments(),
+        "key" => outside::key(),
+        "procfs" => outside::procfs(),
         _ => Seeds::new(),
     }
 }
@@ -445,8 +462,7 @@ fn spool() -> Seeds {
     ])
 }
 
-/// Records as a block has them before it is compressed.
-fn plain() -> Vec<u8> {
+fn judgement() -> Vec<u8> {
     let judgement = Judgement {
         verdict: Verdict::InScope {
             grant: "g1".parse().unwrap(),
@@ -458,7 +474,12 @@ fn plain() -> Vec<u8> {
         facts: Vec::new(),
         policy_version: "3 abc".to_owned(),
     };
-    let judgement = v1::Judgement::from(&judgement).encode_to_vec();
+    v1::Judgement::from(&judgement).encode_to_vec()
+}
+
+/// Records as a block has them before it is compressed.
+fn plain() -> Vec<u8> {
+    let judgement = judgement();
     let mut plain = Vec::new();
     for event in events().into_values() {
         plain.extend(AT.0.to_be_bytes());

@@ -124,7 +124,14 @@ fn fingerprint(mut file: File) -> Option<String> {
     let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(KEY_BYTES_MAX).ok()?));
     text.extend_from_slice(BEGIN);
     file.take(KEY_BYTES_MAX).read_to_end(&mut text).ok()?;
-    let key = PrivateKey::from_openssh(text.as_slice()).ok()?;
+    fingerprint_of(&text)
+}
+
+/// The fingerprint of the public half of a private key of OpenSSH, encrypted or
+/// not: `SHA256:...`; none where the text is no such key.
+#[must_use]
+pub fn fingerprint_of(text: &[u8]) -> Option<String> {
+    let key = PrivateKey::from_openssh(text).ok()?;
     Some(key.public_key().fingerprint(HashAlg::Sha256).to_string())
 }
 
