@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use monitor_broker::krl::file;
 use monitor_model::{
     contain::ContainMode,
-    id::{OrderId, PrincipalId, SessionId},
+    id::{OrderId, SessionId},
     session::Session,
 };
 use rusqlite::Connection;
@@ -46,17 +46,24 @@ pub(super) fn judge(ground: &Ground, told: &Told) -> Result<()> {
             "several receipts of {session} for {order}"
         );
     }
-    let against: BTreeSet<&PrincipalId> = orders.iter().map(|given| &given.engineer).collect();
-    for known in everybody(ground) {
-        let who = known.session.principal.as_ref();
-        let is_neighbour = who.is_none_or(|who| !against.contains(who));
+    for known in everybody(ground).filter(|known| known.touched > 0) {
         ensure!(
-            !is_neighbour || known.touched == 0,
-            "{} of {who:?} was touched, whom no order is against",
-            known.session.id
+            orders.iter().any(|given| reaches(given, &known.session)),
+            "{} of {:?} was touched, which no order reaches",
+            known.session.id,
+            known.session.principal
         );
     }
     Ok(())
+}
+
+/// Whether an order is against a session: an engineer's is against all of theirs, and
+/// one that names a session against every other that its certificate opened.
+fn reaches(given: &Given, session: &Session) -> bool {
+    match given.session {
+        Some(named) => session.id == named || session.credential.serial() == Some(given.serial),
+        None => session.principal.as_ref() == Some(&given.engineer),
+    }
 }
 
 fn everybody(ground: &Ground) -> impl Iterator<Item = Known> {
@@ -92,11 +99,7 @@ fn at_broker(ground: &Ground, given: &Given) -> Result<()> {
 /// What it reaches is gone, and was killed once.
 fn on_hosts(ground: &Ground, given: &Given) -> Result<()> {
     for known in everybody(ground) {
-        let is_its = match given.session {
-            Some(session) => known.session.id == session,
-            None => known.session.principal.as_ref() == Some(&given.engineer),
-        };
-        if !is_its || !known.is_answered {
+        if !reaches(given, &known.session) || !known.is_answered {
             continue;
         }
         let id = known.session.id;
