@@ -39,6 +39,9 @@ pub(super) struct CollectorArgs {
     /// Put the tables into `docs/reference/performance.md`.
     #[arg(long)]
     document: bool,
+    /// Measures nothing: takes the figures that `--json` wrote.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "readers", "seal", "folder", "json"])]
+    results: Option<PathBuf>,
 }
 
 /// What the example says.
@@ -96,6 +99,26 @@ struct Followed {
 
 /// Measures, prints the tables, writes what was asked for.
 pub(super) fn run(project: &Project, args: &CollectorArgs) -> Result<ExitCode> {
+    let text = match &args.results {
+        Some(file) => {
+            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?
+        }
+        None => measure(project, args)?,
+    };
+    let measured: Measured = serde_json::from_str(&text).context("reading the figures")?;
+    let tables = tables(&measured);
+    process::say(&tables);
+    if let Some(file) = &args.json {
+        fs::write(file, &text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    if args.document {
+        document::put(project, PAGE, "bench collector", &tables)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The figures, as the example says them.
+fn measure(project: &Project, args: &CollectorArgs) -> Result<String> {
     let mut command = process::cargo();
     command.current_dir(project.root());
     command.args(["build", "--release", "--package", "monitor-collector"]);
@@ -119,17 +142,7 @@ pub(super) fn run(project: &Project, args: &CollectorArgs) -> Result<ExitCode> {
     if args.folder.is_none() {
         remove(folder)?;
     }
-    let text = measured?;
-    let measured: Measured = serde_json::from_str(&text).context("reading the figures")?;
-    let tables = tables(&measured);
-    process::say(&tables);
-    if let Some(file) = &args.json {
-        fs::write(file, &text).with_context(|| format!("writing {}", file.display()))?;
-    }
-    if args.document {
-        document::put(project, PAGE, "bench collector", &tables)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    measured
 }
 
 /// A short run with the programs that tests use: everything is asked, and
