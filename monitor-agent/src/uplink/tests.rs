@@ -668,7 +668,7 @@ async fn a_new_certificate_is_shown_without_a_start_and_a_broken_one_is_not() {
     // Half of a new pair.
     let old = std::fs::read(&files[0]).unwrap();
     std::fs::write(&files[0], &old[..old.len() / 2]).unwrap();
-    bench.collected.cut.notify_waiters();
+    bench.collected.cut.notify_one();
     until("the next stream", || shown().len() == 2).await;
     for file in &files {
         std::fs::remove_file(file).unwrap();
@@ -678,14 +678,14 @@ async fn a_new_certificate_is_shown_without_a_start_and_a_broken_one_is_not() {
         &bench.authority,
         "monitor://agent/jump-1",
     );
-    bench.collected.cut.notify_waiters();
+    bench.collected.cut.notify_one();
     until("one more", || shown().len() == 3).await;
     // A certificate of somebody else is none of this agent.
     for (file, other) in files.iter().zip(["jump-2.pem", "jump-2.key"]) {
         tls_once(&bench, "monitor://agent/jump-2");
         std::fs::copy(bench.folder.path().join(other), file).unwrap();
     }
-    bench.collected.cut.notify_waiters();
+    bench.collected.cut.notify_one();
     until("the last", || shown().len() == 4).await;
     let shown = shown();
     assert_eq!(shown[0], shown[1]);
