@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ const IDLE: usize = 8;
 const APART: Duration = Duration::from_millis(400);
 /// Most time that the one who reads stands still, and the collector stays away.
 const STILL: Duration = Duration::from_secs(2);
+/// How long it may take until one is told the first event.
+const BEGUN_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take until it has read everything.
 const READ_WITHIN: Duration = Duration::from_secs(120);
 /// What each asks for: everything there is, and what comes.
@@ -55,11 +58,15 @@ impl Readers {
     pub(super) fn begin(folder: &Folder) -> Result<Self> {
         let told = folder.at("run/told.ndjson");
         let file = File::create(&told).with_context(|| format!("writing {}", told.display()))?;
-        let idle = (0..IDLE).map(|_| Subscriber::starts(folder, Stdio::piped()));
+        let idle = (0..IDLE).map(|_| Subscriber::takes_nothing(folder));
         let idle = idle.collect::<Result<_>>()?;
+        let reading = Subscriber::starts(folder, file.into())?;
+        poll::until("the reader's first event", BEGUN_WITHIN, || {
+            Ok((fs::metadata(&told)?.len() > 0).then_some(()))
+        })?;
         Ok(Self {
             folder: folder.clone(),
-            reading: Subscriber::starts(folder, file.into())?,
+            reading,
             told,
             idle,
         })
@@ -70,8 +77,7 @@ impl Readers {
         let which = chance.below(u64::try_from(self.idle.len())?);
         let which = usize::try_from(which)?;
         drop(self.idle.swap_remove(which));
-        self.idle
-            .push(Subscriber::starts(&self.folder, Stdio::piped())?);
+        self.idle.push(Subscriber::takes_nothing(&self.folder)?);
         Ok(())
     }
 
@@ -132,6 +138,20 @@ impl Subscriber {
         Ok(Self(child.with_context(|| {
             format!("`{}` could not be started", shown(&tail))
         })?))
+    }
+
+    /// One that is told something, and takes nothing of it. It is started until the
+    /// collector is there: who never was connected ends with an error.
+    fn takes_nothing(folder: &Folder) -> Result<Self> {
+        let mut subscriber = Self::starts(folder, Stdio::piped())?;
+        poll::until("a subscriber that is told something", BEGUN_WITHIN, || {
+            if subscriber.0.try_wait()?.is_some() {
+                subscriber = Self::starts(folder, Stdio::piped())?;
+            }
+            let told = subscriber.0.stdout.as_ref().map(ioctl_fionread);
+            Ok((told.transpose()? > Some(0)).then_some(()))
+        })?;
+        Ok(subscriber)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
