@@ -63,6 +63,21 @@ pub enum Command {
         /// The certificate in base 64 (%k).
         certificate: String,
     },
+    /// Reads to its end what probes told that others have followed; the agent
+    /// calls it of itself when it starts after an upgrade, the one of before where
+    /// records changed their form.
+    #[command(hide = true)]
+    ReadBefore {
+        /// The configuration.
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The folder of their pins, without the path.
+        #[arg(long, value_name = "NAME")]
+        probes: String,
+        /// How log lines look: text or json.
+        #[arg(long, default_value_t)]
+        log_format: Format,
+    },
     /// Removes the probes from the kernel, and records that were not read.
     Detach {
         /// The configuration.

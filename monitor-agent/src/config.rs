@@ -41,7 +41,9 @@ pub const RULES_MAX: usize = 1_024;
 /// What is meant.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Folder of `spool.db`, `state.db`, `redaction.key`, `lock`.
+    /// Where it was read.
+    pub file: PathBuf,
+    /// Folder of `spool.db`, `state.db`, `redaction.key`, `lock`, `readers`.
     pub state_dir: PathBuf,
     /// The socket that the login hooks ask.
     pub socket: PathBuf,
@@ -255,14 +257,14 @@ impl Config {
     /// [`ConfigError`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
-        Check(document).config(document.parse()?)
+        Check(document).config(document.parse()?, path)
     }
 }
 
 struct Check<'a>(Document<'a>);
 
 impl Check<'_> {
-    fn config(&self, raw: Raw) -> Result<Config, ConfigError> {
+    fn config(&self, raw: Raw, file: &Path) -> Result<Config, ConfigError> {
         let bytes_max = *raw.spool.bytes_max.get_ref();
         if bytes_max < SPOOL_BYTES_MIN {
             let wanted = format!("at least {SPOOL_BYTES_MIN}");
@@ -272,6 +274,7 @@ impl Check<'_> {
         }
         let watches = self.watches(&raw.watch, &raw.catalogue)?;
         Ok(Config {
+            file: file.to_owned(),
             state_dir: self.0.beside(raw.state_dir),
             socket: self.0.beside(raw.socket),
             pin_dir: self.0.beside(raw.pin_dir),

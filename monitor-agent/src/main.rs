@@ -13,6 +13,7 @@ use monitor_agent::{
     watch::catalogue,
 };
 use monitor_transport::{causes, logging};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -46,6 +47,19 @@ fn start(command: Command) -> anyhow::Result<u8> {
         Command::Run { config, log_format } => {
             logging::start(log_format);
             watch(Config::load(&config.path)?).map(|()| 0)
+        }
+        Command::ReadBefore {
+            config,
+            probes,
+            log_format,
+        } => {
+            logging::start(log_format);
+            // Nobody else reads while it does, and whoever starts next begins again.
+            set_parent_process_death_signal(Some(Signal::KILL)).context("prctl")?;
+            let config = Config::load(&config.path)?;
+            let read = runtime()?.block_on(run::read_before(&config, &probes));
+            read.context("what the probes of before told cannot be read")?;
+            Ok(0)
         }
         Command::Doctor { config, output } => {
             let diagnosis = runtime()?.block_on(doctor::diagnose(config.as_deref()));

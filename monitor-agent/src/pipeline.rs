@@ -152,8 +152,7 @@ impl<H: Host> Pipeline<H> {
                 Wake::Read => {}
             }
             self.read(&mut stop, &mut pace).await?;
-            if !self.rings.priority.has_records()
-                && !self.rings.bulk.has_records()
+            if !self.has_records()
                 && let Some(counted) = counted.take()
             {
                 self.worker.settle(&counted);
@@ -163,6 +162,43 @@ impl<H: Host> Pipeline<H> {
         }
         self.probes.tell_sums()?;
         self.drain(&mut pace).await
+    }
+
+    /// Reads to their end the rings of probes that others have followed, and names
+    /// what never came.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn finish(mut self) -> Result<(), PipelineError> {
+        let mut pace = Pace::default();
+        loop {
+            let open = self.probes.tell_sums()?;
+            self.read(&mut std::pin::pin!(tokio::time::sleep(DRAIN)), &mut pace)
+                .await?;
+            let is_empty = !self.worker.has_taken() && !self.has_records();
+            if is_empty && open == 0 {
+                break;
+            }
+            if self.worker.room() != Room::All {
+                error!(
+                    open_sums = open,
+                    "The spool is full: what the probes of before told last is named as missing; acts that they only counted are not told."
+                );
+                break;
+            }
+        }
+        let counted = streams(&self.probes.counters()?);
+        // They tell nothing more: what is not there by now never comes.
+        self.worker.settle(&counted);
+        self.worker.settle(&counted);
+        let mut enough = std::pin::pin!(tokio::time::sleep(DRAIN));
+        self.commit(&mut enough, &mut pace).await?;
+        info!(counters = %self.counters, "What the probes of before told is on disk.");
+        Ok(())
+    }
+
+    fn has_records(&self) -> bool {
+        self.rings.priority.has_records() || self.rings.bulk.has_records()
     }
 
     async fn wake(
@@ -330,10 +366,7 @@ impl<H: Host> Pipeline<H> {
         let mut enough = std::pin::pin!(tokio::time::sleep(DRAIN));
         while began.elapsed() < DRAIN && self.worker.room() == Room::All {
             self.read(&mut enough, pace).await?;
-            if !self.worker.has_taken()
-                && !self.rings.priority.has_records()
-                && !self.rings.bulk.has_records()
-            {
+            if !self.worker.has_taken() && !self.has_records() {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 //! Starts everything in order, and ends it in order.
 //!
 //! - [`ground`]: what must be there first. [`probes`]: the kernel's side.
+//! - [`reader`]: what probes of before told, after an upgrade.
 //! - [`wiring`]: who is given what.
 
 use std::{future::Future, io, path::PathBuf, sync::Arc};
@@ -11,7 +12,7 @@ use tracing::{error, info};
 use crate::{
     config::Config,
     enforce::ResumeError,
-    kernel::{KernelError, Started},
+    kernel::{KernelError, Probes, Started},
     krl::error::ListError,
     login::LoginError,
     pipeline::PipelineError,
@@ -25,6 +26,7 @@ use crate::{
 
 mod ground;
 mod probes;
+mod reader;
 mod wiring;
 
 use wiring::Armed;
@@ -98,6 +100,19 @@ pub enum RunError {
     /// The key of the digests.
     #[error(transparent)]
     Redact(#[from] RedactError),
+    /// What probes of before told could not be read.
+    #[error(
+        "{probes} has records that nobody has read, and its reader {}: {reason}; \
+         put that right, or give them up with `monitor-agent detach`, then start again", program.display()
+    )]
+    Reader {
+        /// The folder of their pins, without the path.
+        probes: String,
+        /// What should read them.
+        program: PathBuf,
+        /// What became of it.
+        reason: String,
+    },
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -129,20 +144,29 @@ pub enum RunError {
     Pipeline(#[from] PipelineError),
 }
 
+/// Reads to its end what probes told that others have followed.
+///
+/// # Errors
+/// [`RunError`] when something that is needed is missing, or fails for good.
+pub async fn read_before(config: &Config, probes: &str) -> Result<(), RunError> {
+    let ground = ground::open(config)?;
+    let started = Probes::open_before(&config.pin_dir, probes)?;
+    let pipeline = wiring::reader(config, ground, started)?;
+    Ok(pipeline.finish().await?)
+}
+
 /// Runs until `stop`.
 ///
 /// # Errors
 /// [`RunError`] when something that is needed is missing, or fails for good.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    let ground = ground::open(&config)?;
-    let (
-        Started {
-            probes,
-            rings,
-            report,
-        },
-        epoch,
-    ) = probes::start(&config, ground.redactor.digest_key())?;
+    let (ground, started) = reader::succeed(&config).await?;
+    let Started {
+        probes,
+        rings,
+        report,
+    } = started;
+    let epoch = probes.epoch()?;
     let probes = Arc::new(probes);
     let watcher = Watcher::start(
         config.watches.clone(),

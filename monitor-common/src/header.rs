@@ -97,6 +97,9 @@ pub struct Header {
     pub reserved: u8,
     /// Name of the thread. Evidence: the process sets it as it likes.
     pub comm: [u8; 16],
+    /// What a version to come may have: zero.
+    #[cfg(feature = "next-abi")]
+    pub later: u64,
 }
 
 impl Header {
@@ -121,4 +124,7 @@ impl Header {
     }
 }
 
-const _: () = assert!(Header::BYTES == 120, "the header is part of the ABI");
+const _: () = assert!(
+    Header::BYTES == if cfg!(feature = "next-abi") { 128 } else { 120 },
+    "the header is part of the ABI"
+);

@@ -70,6 +70,12 @@ pub use session_ended::SessionEnded;
 pub use signal::Signal;
 pub use socket::{Socket, SocketOperation};
 
-/// Version of everything in this crate. Raised by any change of a layout or of
+/// Version of the records. Raised by any change of a layout or of
 /// a meaning; probes of one version are never read by an agent of another.
-pub const ABI_VERSION: u16 = 5;
+pub const ABI_VERSION: u16 = if cfg!(feature = "next-abi") { 6 } else { 5 };
+
+/// Version of what the kernel programs remember from one act to the next: the
+/// tables of marks, sessions, scopes, watches and files ([`mark`], [`scope`],
+/// [`watch`]). Probes that follow others go on with their tables, where this is the
+/// same in both; records may differ.
+pub const STATE_VERSION: u16 = 1;

@@ -7,6 +7,7 @@
 //! - [`scope`]: whether a session's grants open a destination.
 //! - [`sink`]: sequence numbers, rings, wake-ups, scratch memory.
 //! - [`flood`]: what is told one by one; [`sums`]: what is counted.
+//! - [`switch`]: by which the kernel comes to one version of the programs.
 //! - [`twice`]: second looks, where the kernel may keep a program back.
 //! - [`watch`]: whether a file is watched; [`credential`]: the record of it.
 //! - [`peer`]: another process that a record speaks of.
@@ -39,6 +40,7 @@ mod scope;
 mod sink;
 mod sock;
 mod sums;
+mod switch;
 mod task;
 mod twice;
 mod watch;

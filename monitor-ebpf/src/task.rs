@@ -92,6 +92,10 @@ pub unsafe fn fill(header: *mut Header, kind: Kind, task: Object, session: Sessi
     header.kind = kind;
     header.abi = ABI_VERSION;
     header.reserved = 0;
+    #[cfg(feature = "next-abi")]
+    {
+        header.later = 0;
+    }
     header.session = session;
     // SAFETY: the helper has no precondition.
     header.boot_ns = unsafe { bpf_ktime_get_boot_ns() };

@@ -42,8 +42,9 @@ pub enum KernelError {
     },
     /// Probes of another version are pinned.
     #[error(
-        "{path} holds the probes of another version ({found}; this agent has {wanted}): remove \
-         them with `monitor-agent detach`, then start again"
+        "{path} holds the probes of another version ({found}; this agent has {wanted}), whose \
+         tables this agent cannot go on with: remove them with `monitor-agent detach`, which \
+         forgets what they did not tell yet, then start again"
     )]
     OtherVersion {
         /// The folder for pins.
@@ -52,6 +53,27 @@ pub enum KernelError {
         found: String,
         /// The version of this agent.
         wanted: String,
+    },
+    /// These probes were loaded before, others have followed them, and they have
+    /// records that may be unread.
+    #[error("the probes {version} were followed by others, and are not read to their end")]
+    Followed {
+        /// The name of their folder.
+        version: String,
+    },
+    /// Probes that nobody has followed.
+    #[error("{path} is not the folder of probes that others have followed")]
+    NotOver {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The switch between versions could not be read or turned.
+    #[error("{action} the switch between versions of the probes: {error}")]
+    Switch {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        error: io::Error,
     },
     /// The size of a ring is no power of two of pages.
     #[error("a ring of {bytes} bytes: it must be a power of two, {bytes_min} to {bytes_max}")]

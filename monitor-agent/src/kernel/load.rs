@@ -23,6 +23,7 @@ use super::{
     pins::Pins,
     process::Process,
     sums,
+    switch::{self, Side},
 };
 
 mod attach;
@@ -32,13 +33,23 @@ pub(crate) use attach::cgroup_root;
 pub(super) use attach::say as refused;
 use trial::Trial;
 
-/// Maps that user space opens again by their pins.
-pub(super) const MAPS: &[&str] = &[
+/// Maps of one version that user space opens again by their pins.
+const OWN_MAPS: &[&str] = &[
     "PRIORITY",
     "BULK",
     "RING_COUNTERS",
     "RING_WAKE",
     "FAULTS",
+    "IDENTIFIED",
+    "SUM_STATES",
+    "SYSCALL_SLOTS",
+    "SYSCALL_PROGRAMS",
+];
+
+/// Maps with what programs remember: a version that follows another goes on with
+/// them ([`monitor_common::STATE_VERSION`]). Records are in none of them.
+const SHARED_MAPS: &[&str] = &[
+    "SWITCH",
     "TASK_MARKS",
     "PROCESS_MARKS",
     "STOPPED",
@@ -52,17 +63,21 @@ pub(super) const MAPS: &[&str] = &[
     "WATCH_BITS",
     "WATCH_NAMES",
     "LEARNED",
-    "IDENTIFIED",
-    "SUM_STATES",
+    "OPENED",
+    "RECEIVED_AT",
+    "SENT",
+    "FLOWS",
+    "SCRIPTS",
+    "DIGESTS",
+    "STARTED",
     "SELF",
-    "SYSCALL_SLOTS",
-    "SYSCALL_PROGRAMS",
 ];
 
 /// What was armed, and what was not and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArmReport {
-    /// The probes were running already; records made since are in the rings.
+    /// Probes were running already, these or those that they followed; records
+    /// made since are in the rings.
     pub resumed: bool,
     /// One entry for each family.
     pub families: Vec<FamilyReport>,
@@ -109,25 +124,27 @@ impl ArmReport {
     }
 }
 
-/// Loads, attaches and pins everything that this kernel takes.
+/// Loads, attaches and pins everything that this kernel takes: on the other side
+/// of the switch than what the kernel runs `before`, where there is such.
 pub(super) fn load(
     config: &ProbeConfig,
     object: &[u8],
     pins: &Pins,
+    before: Option<&Pins>,
 ) -> Result<ArmReport, KernelError> {
     let offsets = Offsets::of_this_kernel()?;
     let btf = Btf::from_sys_fs().map_err(|_| BtfError::Loader)?;
-    pins.prepare()?;
-    let mut ebpf = parse(config, object, &offsets, &btf)?;
-    for name in MAPS {
-        let path = pins.map(name);
-        let map = ebpf.map(name).ok_or(KernelError::NoObject)?;
-        map.pin(&path).map_err(|error| KernelError::Pin {
-            action: "pin a map at",
-            path,
-            error: std::io::Error::other(error),
-        })?;
+    let used = before.and_then(Pins::side);
+    let side = used.map_or(Side::FIRST, Side::other);
+    pins.prepare(side)?;
+    if let Some(before) = before {
+        // Of a start that did not come to its end.
+        switch::clear(before, side)?;
+        for name in SHARED_MAPS {
+            Pins::share(&before.map(name), &pins.map(name))?;
+        }
     }
+    let mut ebpf = parse(config, object, pins, (&offsets, &btf))?;
     identify::load(&mut ebpf, pins)?;
     sums::load(&mut ebpf, pins)?;
     name_self(pins)?;
@@ -137,6 +154,8 @@ pub(super) fn load(
         btf: &btf,
         offsets: &offsets,
         pins,
+        before,
+        side,
         trial,
         is_dispatching: false,
         looks_twice: features::preempts_tracepoints(),
@@ -147,7 +166,7 @@ pub(super) fn load(
         .map(|family| armory.arm(*family))
         .collect();
     let report = ArmReport {
-        resumed: false,
+        resumed: before.is_some(),
         families,
     };
     for family in report.blind() {
@@ -160,8 +179,8 @@ pub(super) fn load(
 fn parse(
     config: &ProbeConfig,
     object: &[u8],
-    offsets: &Offsets,
-    btf: &Btf,
+    pins: &Pins,
+    (offsets, btf): (&Offsets, &Btf),
 ) -> Result<Ebpf, KernelError> {
     let mut loader = EbpfLoader::new();
     let second_looks = u32::from(features::preempts_tracepoints());
@@ -173,6 +192,10 @@ fn parse(
         .map_max_entries("BULK", config.bulk_ring_bytes)
         .override_global("DIGEST_KEY", &config.digest_key.0, true)
         .override_global("SECOND_LOOKS", &second_looks, true);
+    // Those that are there already are used; others are made, and pinned.
+    for name in OWN_MAPS.iter().chain(SHARED_MAPS) {
+        loader.map_pin_path(name, pins.map(name));
+    }
     for (global, offset) in offsets.globals() {
         loader.override_global(global, offset, true);
     }
@@ -231,6 +254,10 @@ struct Armory<'a> {
     btf: &'a Btf,
     offsets: &'a Offsets,
     pins: &'a Pins,
+    /// What the kernel runs so far.
+    before: Option<&'a Pins>,
+    /// Where the programs go.
+    side: Side,
     trial: Trial,
     /// Whether the dispatcher of system calls is attached.
     is_dispatching: bool,
@@ -301,6 +328,8 @@ impl Armory<'_> {
     /// Takes away what a family armed before one of its programs failed.
     fn disarm(&mut self, hook: &Hook) {
         for program in hook.programs {
+            // What cannot be taken away was not put there.
+            let _ = self.leave_side(program.name);
             let _ = fs::remove_file(self.pins.link(program.name));
             if let Attach::Syscall(calls) = program.attach {
                 let _ = attach::give_slot(self.ebpf, calls, 0);

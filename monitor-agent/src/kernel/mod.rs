@@ -31,11 +31,15 @@
 //! everything, [`TimeOffset`] turns the records' time into calendar time.
 //!
 //! Dropping both leaves the probes running and the rings filling: a start with
-//! the same folder goes on where the last commit was.
+//! the same folder goes on where the last commit was. A start of another version
+//! brings its own probes up beside those that run, turns the switch, and names the
+//! others ([`Probes::before`]): what they told until then is in their rings, which
+//! an agent of their ABI reads ([`Probes::open_before`]).
 //!
 //! # Layout
 //! - [`hooks`]: which program serves which family, on which tier.
 //! - `btf`: the kernel's type information; `offsets`: kernel fields by name; `load`: object, programs, links.
+//! - `switch`: versions side by side, and the moment in which one follows another.
 //! - `places`: whether what was armed still is. `pins`: the folder that keeps probes alive; `sys`, `table`, `mapping`: the
 //!   system calls and shared memory.
 //! - [`ring`], [`batch`]: the consumer; [`counters`]: what was lost and why.
@@ -71,6 +75,7 @@ pub mod sessions;
 mod sock_diag;
 mod sockets;
 mod sums;
+mod switch;
 mod sys;
 mod table;
 pub mod watch;
@@ -86,7 +91,7 @@ pub use hooks::{Family, Tier};
 pub(crate) use load::cgroup_root;
 pub use load::{ArmReport, FamilyReport, Refusal};
 pub use offsets::BTF_PATH;
-pub use pins::{Detached, detach, ensure_bpffs};
+pub use pins::{Detached, detach, ensure_bpffs, forget};
 pub use ring::{RingReader, Rings, Waited};
 pub use sessions::{Killed, Marked, SessionRow, SessionState};
 pub use sockets::{Cut, IpSocket, ip_sockets};
@@ -179,15 +184,27 @@ pub struct Probes {
     places: places::Places,
     sums: sums::Sums,
     pins: Pins,
+    /// What these have followed, and is not forgotten yet.
+    before: Vec<Pins>,
+}
+
+/// Probes that others have followed, with records that may be unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The name of their version.
+    pub version: String,
+    /// Whether an agent of this version reads their records.
+    pub is_readable: bool,
 }
 
 impl Probes {
     /// Loads and attaches the kernel programs, or goes on with those that the
-    /// last agent left.
+    /// last agent left. Probes of another version run on until these are armed
+    /// beside them; then the kernel runs these, in one step for all hooks.
     ///
     /// # Errors
     /// Only what stops everything: [`KernelError::NoObject`], `TooOld`, `NotBpffs`,
-    /// `Locked`, `OtherVersion`, `RingSize`, `Btf`, `Object`, `Pin`. A family
+    /// `Locked`, `OtherVersion`, `RingSize`, `Btf`, `Object`, `Pin`, `Switch`; and [`KernelError::Followed`]. A family
     /// that cannot be armed is in the report instead.
     pub fn start(config: &ProbeConfig) -> Result<Started, KernelError> {
         config.check()?;
@@ -195,17 +212,55 @@ impl Probes {
             return Err(KernelError::NoObject);
         }
         features::refuse_old(&rustix::system::uname().release().to_string_lossy())?;
-        let pins = Pins::open(&config.pin_dir, OBJECT)?;
+        Self::start_object(config, OBJECT)
+    }
+
+    fn start_object(config: &ProbeConfig, object: &[u8]) -> Result<Started, KernelError> {
+        let pins = Pins::open(&config.pin_dir, object)?;
+        if pins.is_over() {
+            let version = pins.version();
+            return Err(KernelError::Followed { version });
+        }
+        let before = pins.others()?;
         let report = match pins.found() {
             Found::Everything => {
                 load::name_self(&pins)?;
                 load::resumed(|name| pins.link(name).exists())
             }
-            Found::Nothing => load::load(config, OBJECT, &pins).inspect_err(|_| {
-                // The first error is the one to tell.
-                let _ = pins.abandon();
-            })?,
+            Found::Nothing => {
+                let running = switch::running(&before)?;
+                load::load(config, object, &pins, running).inspect_err(|_| {
+                    // The first error is the one to tell.
+                    let _ = pins.abandon();
+                })?
+            }
         };
+        switch::turn_to(&pins)?;
+        for pins in &before {
+            pins.end()?;
+        }
+        Self::open(pins, before, report)
+    }
+
+    /// The name of the folder of the pins.
+    #[must_use]
+    pub fn version(&self) -> String {
+        self.pins.version()
+    }
+
+    /// Opens probes that others have followed, to read what they told. Locks them;
+    /// who followed them has made sure that they tell nothing more.
+    ///
+    /// # Errors
+    /// [`KernelError::NotOver`], `Locked`, `Pin`, `Table`, `Ring`.
+    pub fn open_before(pin_dir: &std::path::Path, version: &str) -> Result<Started, KernelError> {
+        let pins = Pins::of_before(pin_dir, version)?;
+        load::name_self(&pins)?;
+        let report = load::resumed(|name| pins.link(name).exists());
+        Self::open(pins, Vec::new(), report)
+    }
+
+    fn open(pins: Pins, before: Vec<Pins>, report: ArmReport) -> Result<Started, KernelError> {
         let rings = Rings::open(&pins)?;
         let probes = Self {
             sessions: SessionTables::open(&pins)?,
@@ -216,6 +271,7 @@ impl Probes {
             places: places::Places::open(&pins)?,
             sums: sums::Sums::open(&pins)?,
             pins,
+            before,
         };
         Ok(Started {
             probes,
@@ -228,6 +284,40 @@ impl Probes {
     #[must_use]
     pub fn pin_dir(&self) -> &std::path::Path {
         self.pins.root()
+    }
+
+    /// What names this loading of the probes.
+    ///
+    /// # Errors
+    /// [`KernelError::Pin`].
+    pub fn epoch(&self) -> Result<String, KernelError> {
+        self.pins.epoch()
+    }
+
+    /// Probes that these have followed: their records are read first, and then
+    /// they are forgotten.
+    #[must_use]
+    pub fn before(&self) -> Vec<Before> {
+        let before = self.before.iter();
+        before
+            .map(|pins| Before {
+                version: pins.version(),
+                is_readable: pins.is_of_this_abi(),
+            })
+            .collect()
+    }
+
+    /// Removes what is left of probes that these have followed; records that were
+    /// not read are gone. Says again who the agent is: who read them said so of
+    /// itself.
+    ///
+    /// # Errors
+    /// [`KernelError::Pin`].
+    pub fn forget_before(&mut self) -> Result<(), KernelError> {
+        for pins in std::mem::take(&mut self.before) {
+            pins.abandon()?;
+        }
+        load::name_self(&self.pins)
     }
 
     /// Gives a process the mark of a session, making the session's row where it

@@ -1,31 +1,50 @@
 //! The folder of pins: what keeps probes running when the agent is gone.
 //!
 //! `<pin_dir>/v<ABI>-<8 hex of the object's SHA-256>/{maps,links}/NAME`, a folder
-//! `refused/NAME` for each family that this kernel took no row of, and a folder
-//! `complete` once everything is pinned. Programs need no pin of
-//! their own: the links hold them. The folder is locked while an agent uses
-//! it, because a ring has one reader.
+//! `refused/NAME` for each family that this kernel took no row of, and folders
+//! that say more: `state-N` (the version of the tables in which programs remember
+//! things), `side-N` (where its programs are at the switch), `complete` (everything
+//! is pinned), `over` (others have followed it; records may still be unread).
+//! Programs need no pin of their own: links and tables hold them. The folder above
+//! is locked while an agent uses it, because a ring has one reader.
 
 use std::{
     fs,
     io::{self, ErrorKind},
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use monitor_common::ABI_VERSION;
+use monitor_common::{ABI_VERSION, STATE_VERSION};
 use rustix::{
     fs::{FlockOperation, Mode, OFlags},
     mount::{MountFlags, UnmountFlags},
 };
 use sha2::{Digest, Sha256};
 
-use super::KernelError;
+use super::{KernelError, switch::Side, sys};
 use crate::lossy;
 
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// Says which version the tables have.
+const STATE: &str = "state-";
+/// Says where the programs are at the switch.
+const SIDE: &str = "side-";
+/// Says that others have followed.
+const OVER: &str = "over";
+/// How the name of a table of the switch begins.
+const SIDES: &str = "sides_";
+
+/// Name of the table of a program at the switch.
+pub(super) fn sides(program: &str) -> String {
+    format!("{SIDES}{program}")
+}
 
 /// The folder of one version's pins, locked.
 #[derive(Clone, Debug)]
@@ -66,22 +85,111 @@ impl Pins {
             });
         }
         let lock = lock(root)?;
-        let version = version(object);
-        for other in versions(root)? {
-            if other != version {
-                let path = root.to_path_buf();
-                return Err(KernelError::OtherVersion {
-                    path,
-                    found: other,
-                    wanted: version,
-                });
-            }
-        }
         Ok(Self {
             root: root.to_path_buf(),
-            folder: root.join(version),
+            folder: root.join(version(object)),
             _lock: Arc::new(lock),
         })
+    }
+
+    /// Locks the folder of a version that others have followed, to read what its
+    /// programs told; whoever follows them has locked the one above.
+    pub(super) fn of_before(root: &Path, version: &str) -> Result<Self, KernelError> {
+        let folder = root.join(version);
+        let pins = Self {
+            root: root.to_path_buf(),
+            _lock: Arc::new(lock(&folder)?),
+            folder,
+        };
+        if is_version(version) && pins.is_over() {
+            Ok(pins)
+        } else {
+            Err(KernelError::NotOver { path: pins.folder })
+        }
+    }
+
+    /// Every other version whose probes run or whose records may be unread.
+    /// Removes what is left of starts that did not come to their end.
+    ///
+    /// # Errors
+    /// `OtherVersion`: one whose tables this agent's programs cannot go on with.
+    pub(super) fn others(&self) -> Result<Vec<Self>, KernelError> {
+        let mut others = Vec::new();
+        for version in versions(&self.root)? {
+            let other = Self {
+                folder: self.root.join(&version),
+                ..self.clone()
+            };
+            if other.folder == self.folder {
+                continue;
+            }
+            if other.found() == Found::Nothing {
+                other.abandon()?;
+                continue;
+            }
+            let state = format!("{STATE}{STATE_VERSION}");
+            if !other.folder.join(state).is_dir() || other.side().is_none() {
+                return Err(KernelError::OtherVersion {
+                    path: self.root.clone(),
+                    found: version,
+                    wanted: self.version(),
+                });
+            }
+            others.push(other);
+        }
+        Ok(others)
+    }
+
+    /// Whether records are of the form that this agent reads.
+    pub(super) fn is_of_this_abi(&self) -> bool {
+        self.version().starts_with(&format!("v{ABI_VERSION}-"))
+    }
+
+    /// What tells one loading of the probes from the next, in which the kernel
+    /// counts from 1 again: the folder that says that everything is pinned.
+    pub(super) fn epoch(&self) -> Result<String, KernelError> {
+        let path = self.folder.join("complete");
+        let found = fs::metadata(&path).map_err(pin("look at", &path))?;
+        Ok(format!(
+            "{}-{}.{}",
+            found.ino(),
+            found.ctime(),
+            found.ctime_nsec()
+        ))
+    }
+
+    /// The name of the folder.
+    pub(super) fn version(&self) -> String {
+        let name = self.folder.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Where the programs are at the switch.
+    pub(super) fn side(&self) -> Option<Side> {
+        let is_at = |side: &Side| self.folder.join(format!("{SIDE}{side}")).is_dir();
+        Side::ALL.into_iter().find(is_at)
+    }
+
+    /// Says that others have followed.
+    pub(super) fn end(&self) -> Result<(), KernelError> {
+        let path = self.folder.join(OVER);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(pin("create", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether others have followed.
+    pub(super) fn is_over(&self) -> bool {
+        self.folder.join(OVER).is_dir()
+    }
+
+    /// Pins here, too, what another version pinned at `path`.
+    pub(super) fn share(path: &Path, here: &Path) -> Result<(), KernelError> {
+        let object = sys::open_pin(path).map_err(pin("open", path))?;
+        sys::pin(object.as_fd(), here).map_err(pin("pin again at", here))
     }
 
     pub(super) fn found(&self) -> Found {
@@ -93,9 +201,10 @@ impl Pins {
     }
 
     /// Removes what an unfinished start left, and makes the folders anew.
-    pub(super) fn prepare(&self) -> Result<(), KernelError> {
+    pub(super) fn prepare(&self, side: Side) -> Result<(), KernelError> {
         remove_version(&self.folder)?;
-        for name in ["", "maps", "links", "refused"] {
+        let (side, state) = (format!("{SIDE}{side}"), format!("{STATE}{STATE_VERSION}"));
+        for name in ["", "maps", "links", "refused", &side, &state] {
             let path = self.folder.join(name);
             fs::create_dir(&path).map_err(pin("create", &path))?;
         }
@@ -137,6 +246,21 @@ impl Pins {
         self.folder.join("links").join(name)
     }
 
+    /// Tables of the switch.
+    pub(super) fn tables_of_sides(&self) -> Result<Vec<PathBuf>, KernelError> {
+        let maps = files(&self.folder.join("maps"))?;
+        let is_table = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(SIDES)
+        };
+        Ok(maps.into_iter().filter(is_table).collect())
+    }
+
+    /// Table of a program at the switch.
+    pub(super) fn sides(&self, program: &str) -> PathBuf {
+        self.map(&sides(program))
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -161,6 +285,14 @@ pub fn ensure_bpffs(dir: &Path) -> Result<(), KernelError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("monitor", dir, "bpf", flags, c"mode=0700")
         .map_err(|error| pin("mount a BPF file system on", dir)(error.into()))
+}
+
+/// Removes what is left of probes that others have followed.
+///
+/// # Errors
+/// [`KernelError::NotOver`], `Locked`, `Pin`.
+pub fn forget(pin_dir: &Path, version: &str) -> Result<(), KernelError> {
+    Pins::of_before(pin_dir, version)?.abandon()
 }
 
 /// What [`detach`] removed.
@@ -295,7 +427,9 @@ fn is_version(name: &str) -> bool {
 
 /// Links go first: no program runs on when its maps begin to go.
 fn remove_version(folder: &Path) -> Result<(), KernelError> {
-    for name in ["complete", "links", "maps"] {
+    // Without it nobody takes the rest for something that runs.
+    remove_dir(&folder.join("complete"))?;
+    for name in ["links", "maps"] {
         let part = folder.join(name);
         for file in files(&part)? {
             fs::remove_file(&file).map_err(pin("remove", &file))?;
@@ -306,7 +440,9 @@ fn remove_version(folder: &Path) -> Result<(), KernelError> {
     for family in files(&refused)? {
         remove_dir(&family)?;
     }
-    remove_dir(&refused)?;
+    for said in files(folder)? {
+        remove_dir(&said)?;
+    }
     remove_dir(folder)
 }
 

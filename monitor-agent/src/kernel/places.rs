@@ -11,6 +11,7 @@ use super::{
     Family, KernelError,
     hooks::{self, Attach, DISPATCHER, Hook, Program},
     pins::Pins,
+    switch::Side,
     sys,
     table::Table,
 };
@@ -18,8 +19,14 @@ use super::{
 /// What one program is held by.
 #[derive(Debug)]
 enum Place {
-    /// A pinned link to the program of this number.
-    Link { path: PathBuf, program: u32 },
+    /// A pinned link to the program of this number, which jumps to another one,
+    /// that of the second number, by a table.
+    Link {
+        path: PathBuf,
+        program: u32,
+        table: Table<u32, u32>,
+        behind: u32,
+    },
     /// It was removed before this start.
     Gone,
     /// A slot of the dispatcher with the program of this number, and the calls
@@ -37,6 +44,9 @@ pub(super) struct Places {
     families: Vec<(Family, Vec<Place>)>,
     slots: Table<u32, u32>,
     calls: Table<u32, u32>,
+    /// Which side of the tables is used, and which should be.
+    switch: Table<u32, u32>,
+    side: u32,
 }
 
 impl Places {
@@ -48,6 +58,8 @@ impl Places {
             families: Vec::new(),
             slots: open("SYSCALL_PROGRAMS")?,
             calls: open("SYSCALL_SLOTS")?,
+            switch: open("SWITCH")?,
+            side: pins.side().unwrap_or(Side::FIRST).number(),
         };
         for family in Family::ALL {
             let is_armed = |hook: &&Hook| {
@@ -76,11 +88,11 @@ impl Places {
     fn of_program(&self, program: &Program, pins: &Pins) -> io::Result<Vec<Place>> {
         match program.attach {
             Attach::Tracepoint(_) | Attach::Lsm(_) | Attach::Fentry(_) | Attach::CgroupRoot => {
-                Ok(vec![link(program.name, pins)?])
+                Ok(vec![self.link(program.name, pins)?])
             }
             // Only where tracepoints can be preempted.
             Attach::Again { .. } if !pins.link(program.name).exists() => Ok(Vec::new()),
-            Attach::Again { .. } => Ok(vec![link(program.name, pins)?]),
+            Attach::Again { .. } => Ok(vec![self.link(program.name, pins)?]),
             Attach::With(other) | Attach::Until { of: other, .. } => match hooks::named(other) {
                 Some(other) => self.of_program(other, pins),
                 None => Ok(Vec::new()),
@@ -92,9 +104,22 @@ impl Places {
                     program: self.slots.get(&slot)?.unwrap_or_default(),
                     calls: calls.iter().filter_map(|call| call.native).collect(),
                 };
-                Ok(vec![link(DISPATCHER.name, pins)?, place])
+                Ok(vec![self.link(DISPATCHER.name, pins)?, place])
             }
         }
+    }
+
+    fn link(&self, name: &str, pins: &Pins) -> io::Result<Place> {
+        let path = pins.link(name);
+        let link = sys::open_pin(&path)?;
+        let table = Table::open(&pins.sides(name))?;
+        Ok(Place::Link {
+            // One that is held by nothing already is not in its place.
+            program: sys::held_by(link.as_fd())?.unwrap_or_default(),
+            behind: table.get(&self.side)?.unwrap_or_default(),
+            path,
+            table,
+        })
     }
 
     /// Families of which something is not in its place any more.
@@ -112,9 +137,16 @@ impl Places {
     fn is_held(&self, place: &Place) -> io::Result<bool> {
         match place {
             Place::Gone => Ok(false),
-            Place::Link { path, program } => {
+            Place::Link {
+                path,
+                program,
+                table,
+                behind,
+            } => {
                 let link = sys::open_pin(path)?;
-                Ok(sys::held_by(link.as_fd())? == Some(*program))
+                Ok(sys::held_by(link.as_fd())? == Some(*program)
+                    && self.switch.get(&0)? == Some(self.side)
+                    && table.get(&self.side)? == Some(*behind))
             }
             Place::Slot {
                 slot,
@@ -133,14 +165,6 @@ impl Places {
             }
         }
     }
-}
-
-fn link(name: &str, pins: &Pins) -> io::Result<Place> {
-    let path = pins.link(name);
-    let link = sys::open_pin(&path)?;
-    // One that is held by nothing already is not in its place.
-    let program = sys::held_by(link.as_fd())?.unwrap_or_default();
-    Ok(Place::Link { path, program })
 }
 
 fn failed(action: &'static str) -> impl Fn(io::Error) -> KernelError {

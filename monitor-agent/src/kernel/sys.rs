@@ -20,6 +20,7 @@ const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_OBJ_GET: libc::c_long = 7;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
 const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -200,6 +201,33 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
         flags: 0,
     };
     owned(bpf(BPF_OBJ_GET, &mut attributes)?)
+}
+
+/// Pins a map, program or link at `path`, beside the pins that it has.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = Pin {
+        path: address(path.as_bytes_with_nul()),
+        fd: u32::try_from(object.as_raw_fd()).unwrap_or(u32::MAX),
+        flags: 0,
+    };
+    bpf(BPF_OBJ_PIN, &mut attributes).map(drop)
+}
+
+/// Waits until the kernel has left every program that it was in
+/// (`synchronize_rcu`, which `MEMBARRIER_CMD_GLOBAL` is made of: all programs that
+/// are attached here run inside of it).
+///
+/// # Errors
+/// `InvalidInput` on machines with processors without a tick (`nohz_full`).
+pub(super) fn wait_for_programs() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes three numbers, and no memory.
+    let waited = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if waited < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// A descriptor that the kernel has just given.

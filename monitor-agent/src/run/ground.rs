@@ -6,6 +6,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::PermissionsExt as _},
     path::Path,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use monitor_model::{
@@ -28,6 +29,11 @@ use crate::{
     standing::Standing,
     watch::{SharedLabels, SharedPrograms},
 };
+
+/// How long an agent waits for the one before, or its reader, which may be about to
+/// end.
+const LOCKED_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Everything that is opened before the probes are touched.
 pub(super) struct Ground {
@@ -116,12 +122,19 @@ fn state_dir(path: &Path) -> Result<OwnedFd, RunError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let lock = rustix::fs::open(&file, flags, Mode::from_raw_mode(0o600))
         .map_err(|error| failed(&file)(error.into()))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(RunError::Locked {
-            path: path.to_owned(),
-        }),
-        Err(error) => Err(failed(&file)(error.into())),
+    let began = Instant::now();
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < LOCKED_WITHIN => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let path = path.to_owned();
+                return Err(RunError::Locked { path });
+            }
+            Err(error) => return Err(failed(&file)(error.into())),
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Starts the probes, and says what they see.
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
-
 use monitor_model::event::{Action, HookState};
 use tracing::{info, warn};
 
@@ -14,8 +12,8 @@ use crate::{
     note::Note,
 };
 
-/// Starts the probes, and names this loading of them.
-pub(super) fn start(config: &Config, digest_key: DigestKey) -> Result<(Started, String), RunError> {
+/// Starts the probes.
+pub(super) fn start(config: &Config, digest_key: DigestKey) -> Result<Started, RunError> {
     kernel::ensure_bpffs(&config.pin_dir)?;
     let started = Probes::start(&ProbeConfig {
         pin_dir: config.pin_dir.clone(),
@@ -54,31 +52,8 @@ pub(super) fn start(config: &Config, digest_key: DigestKey) -> Result<(Started, 
             );
         }
     }
-    let epoch = epoch(&config.pin_dir).map_err(|source| RunError::File {
-        path: config.pin_dir.clone(),
-        source,
-    })?;
     info!(resumed = started.report.resumed, "The probes run.");
-    Ok((started, epoch))
-}
-
-/// What tells one loading of the probes from the next, in which the kernel
-/// counts from 1 again: the folder that says that everything is pinned.
-fn epoch(pin_dir: &Path) -> io::Result<String> {
-    for entry in fs::read_dir(pin_dir)? {
-        if let Ok(found) = fs::metadata(entry?.path().join("complete")) {
-            return Ok(format!(
-                "{}-{}.{}",
-                found.ino(),
-                found.ctime(),
-                found.ctime_nsec()
-            ));
-        }
-    }
-    Err(io::Error::new(
-        io::ErrorKind::NotFound,
-        "no complete set of pins",
-    ))
+    Ok(started)
 }
 
 /// Whether the agent's own pulse comes back.

@@ -27,7 +27,7 @@ use crate::{
     enforce::{Enforcer, marks::ScopedMarks},
     expiry::{AtExpiry, Expiry},
     inspect::Inspector,
-    kernel::{ArmReport, Probes, Rings},
+    kernel::{ArmReport, Probes, Rings, Started},
     krl::{ListKeeper, Lists, file::ListFile},
     login::{Authorities, Desk, Door, adopt::Adoption, desk::LastRefusal},
     marks::Marks,
@@ -294,6 +294,39 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         seen,
     };
     Ok((pipeline, others))
+}
+
+/// The pipeline of probes that others have followed: it only reads. Nobody logs in
+/// meanwhile, and nothing is sent.
+pub(super) fn reader(
+    config: &Config,
+    ground: Ground,
+    started: Started,
+) -> Result<Pipeline<ThisHost>, RunError> {
+    let Started { probes, rings, .. } = started;
+    let (epoch, probes) = (probes.epoch()?, Arc::new(probes));
+    let path = config.state_dir.join("spool.db");
+    let (spool, recovered) = Spool::open(&path, ground.origin.boot, config.spool_bytes_max)?;
+    let (shared, _, notes) = Shared::over(
+        (ground.origin, ground.standing, ground.directory),
+        &probes,
+        (ground.counters, ground.clock),
+    )?;
+    let newest = channel::channel(spool.newest()).0;
+    let watched: Watched = (ground.labels, ground.programs, probes.clone());
+    let parts = shared.parts(spool, watched, ground.redactor)?;
+    Ok(Pipeline {
+        worker: Worker::new(parts, recovered, epoch),
+        rings,
+        probes,
+        notes,
+        acked: channel::channel(0).1,
+        newest,
+        storing: Storing::channel().0,
+        counters: shared.counters,
+        taken: Taken::default(),
+        seen: Arc::default(),
+    })
 }
 
 /// What is told first: that the agent runs, and which logins are older.

@@ -28,6 +28,7 @@ mod deeds;
 mod enforce;
 mod exec;
 mod flood;
+mod follow;
 mod foreign;
 mod host_change;
 mod input;

@@ -320,7 +320,7 @@ fn second_agent_is_refused_while_the_first_runs() {
 }
 
 #[test]
-fn pins_of_another_version_are_refused_with_the_way_out() {
+fn pins_with_tables_of_another_version_are_refused_with_the_way_out() {
     let Some(rig) = Rig::new() else { return };
     let Rig {
         pins,
@@ -332,6 +332,10 @@ fn pins_of_another_version_are_refused_with_the_way_out() {
     drop((probes, rings));
     let version = entries(&pins.0).pop().unwrap();
     let links = entries(&version.join("links")).len();
+    let state = entries(&version)
+        .into_iter()
+        .find(|path| path.to_string_lossy().contains("/state-"));
+    std::fs::remove_dir(state.unwrap()).unwrap();
     std::fs::rename(&version, pins.0.join("v1-00000000")).unwrap();
     let error = Probes::start(&config).unwrap_err();
     assert!(matches!(error, KernelError::OtherVersion { .. }), "{error}");

@@ -2,6 +2,7 @@
 
 use std::{env, fs, path::PathBuf, process::Command, time::Instant};
 
+use aya::maps::{Array, Map, MapData, ProgramArray};
 use monitor_agent::kernel::{Family, RingReader};
 use monitor_common::Pulse;
 
@@ -81,6 +82,32 @@ fn a_pulse_comes_back_and_what_is_taken_from_its_place_is_named() {
         }
     }
     panic!("pulses come back though nobody sees signals");
+}
+
+#[test]
+fn a_jump_that_leads_nowhere_is_named() {
+    let Some(rig) = Rig::new() else { return };
+    let map = |name: &str| {
+        let path = rig
+            .pins
+            .0
+            .join(rig.probes.version())
+            .join("maps")
+            .join(name);
+        MapData::from_pin(path).unwrap()
+    };
+    let mut sides = ProgramArray::try_from(Map::ProgramArray(map("sides_task_exec"))).unwrap();
+    sides.clear_index(&0).unwrap();
+    assert_eq!(rig.probes.unhooked(), [Family::Exec]);
+    let mut switch = Array::<_, u32>::try_from(Map::Array(map("SWITCH"))).unwrap();
+    switch.set(0, 1, 0).unwrap();
+    let armed = rig
+        .report
+        .families
+        .iter()
+        .filter(|family| family.armed.is_some());
+    let all: Vec<_> = armed.map(|family| family.family).collect();
+    assert_eq!(rig.probes.unhooked(), all, "nobody is called at that side");
 }
 
 #[test]

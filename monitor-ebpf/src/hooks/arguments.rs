@@ -21,6 +21,7 @@ use monitor_common::{
     exec::{ARGV_BYTES_MAX, ARGV_DIGEST_BYTES_MAX},
 };
 
+use crate::switch::switched;
 use crate::{
     kernel::{Object, load},
     maps::DIGESTS,
@@ -45,6 +46,8 @@ struct State {
     /// A page was not there.
     has_failed: u64,
 }
+
+switched!(argv_digest, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn argv_digest(ctx: BtfTracePointContext) -> i32 {

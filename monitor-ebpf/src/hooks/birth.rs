@@ -8,12 +8,15 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use monitor_common::mark::SessionControl;
 
 use super::security::{ALLOW, DENY};
+use crate::switch::switched;
 use crate::{kernel::current_task, marks};
 
 /// `ERESTARTNOINTR` of `linux/errno.h`: the call is made again once the signal
 /// is dealt with, and its caller never learns of it. The kernel itself answers
 /// a fork so that a signal interrupts.
 const AGAIN: i32 = -513;
+
+switched!(task_alloc_lsm, "lsm", ALLOW);
 
 #[lsm]
 pub fn task_alloc_lsm(_ctx: LsmContext) -> i32 {

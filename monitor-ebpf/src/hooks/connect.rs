@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 use monitor_common::{Connect, Kind, Ring, SessionMark, mark::SessionControl};
 
+use crate::switch::switched;
 use crate::{
     kernel::{Object, current_task, has, probe},
     marks, offsets as at,
@@ -26,6 +27,8 @@ pub const ALLOW: i32 = 1;
 /// Refuse: `EPERM`.
 pub const DENY: i32 = 0;
 
+switched!(connect_v4, "cgroup/connect4", ALLOW);
+
 #[cgroup_sock_addr(connect4)]
 pub fn connect_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
@@ -33,6 +36,8 @@ pub fn connect_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: as above.
     unsafe { on_connect(&ctx, peer) }
 }
+
+switched!(connect_v6, "cgroup/connect6", ALLOW);
 
 #[cgroup_sock_addr(connect6)]
 pub fn connect_v6(ctx: SockAddrContext) -> i32 {

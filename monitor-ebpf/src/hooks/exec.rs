@@ -16,6 +16,7 @@ use monitor_common::{
 };
 
 use super::{arguments, identity, script};
+use crate::switch::switched;
 use crate::{
     kernel::{Object, has, load, probe},
     maps::{STARTED, fault},
@@ -26,6 +27,8 @@ use crate::{
     twice::has_second_look,
 };
 
+switched!(task_exec, "tp_btf", 0);
+
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
     let current: Object = ctx.arg(0);
@@ -35,6 +38,8 @@ pub fn task_exec(ctx: BtfTracePointContext) -> i32 {
     }
     started(current, ctx.arg(2))
 }
+
+switched!(task_exec_again, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sched_process_exec")]
 pub fn task_exec_again(ctx: BtfTracePointContext) -> i32 {

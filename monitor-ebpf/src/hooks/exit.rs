@@ -8,15 +8,20 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{Exit, Kind, Ring, SessionEnded, SessionMark};
 
+use crate::switch::switched;
 use crate::{
     kernel::{Object, load},
     marks, offsets as at, sink, task,
 };
 
+switched!(task_exit, "tp_btf", 0);
+
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn task_exit(ctx: BtfTracePointContext) -> i32 {
     ended(ctx.arg(0))
 }
+
+switched!(task_exit_again, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sched_process_exit")]
 pub fn task_exit_again(ctx: BtfTracePointContext) -> i32 {

@@ -8,12 +8,17 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{Fork, Kind, Ring, SessionMark, mark::TaskMark};
 
+use crate::switch::switched;
 use crate::{kernel::Object, marks, sink, task};
+
+switched!(task_fork, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn task_fork(ctx: BtfTracePointContext) -> i32 {
     born(ctx.arg(0), ctx.arg(1))
 }
+
+switched!(task_fork_again, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn task_fork_again(ctx: BtfTracePointContext) -> i32 {

@@ -16,6 +16,7 @@ use super::{
     open::file_of,
     security::{ALLOW, Arguments, DENY, security_hook},
 };
+use crate::switch::switched;
 use crate::{
     credential::Actor,
     kernel::{Object, current_task, probe},
@@ -164,6 +165,8 @@ pub fn perf_syscall(ctx: BtfTracePointContext) -> i32 {
     }
     0
 }
+
+switched!(module_loaded, "tp_btf", 0);
 
 /// `TP_PROTO(struct module *mod)`
 #[btf_tracepoint(function = "module_load")]

@@ -16,6 +16,7 @@ use aya_ebpf::{
 use monitor_common::{Kind, LocalConnect, ProcessRef, Ring};
 
 use super::{change_fd::argument, open::file_of, security::Arguments};
+use crate::switch::switched;
 use crate::{
     credential::Actor,
     kernel::{Object, current_task, load, probe},
@@ -62,6 +63,8 @@ pub unsafe fn fifo<C: Arguments, A: Access>(file: Object, inode: Object) {
     let name: Object = unsafe { A::read(dentry, &at::DENTRY_NAME) };
     tell(&actor, inode, peer::NOBODY, (name, flags));
 }
+
+switched!(terminal_fentry, "fentry", 0);
 
 /// `long tty_ioctl(struct file *file, unsigned int cmd, unsigned long arg)`
 #[fentry]

@@ -13,6 +13,7 @@ use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{Credential, Operation};
 
 use super::open::returned_descriptor;
+use crate::switch::switched;
 use crate::{
     credential::{Act, UNKNOWN},
     kernel::{Object, probe},
@@ -21,6 +22,8 @@ use crate::{
 
 const OPENAT: u8 = 18;
 const OPENAT2: u8 = 28;
+
+switched!(io_uring_open, "tp_btf", 0);
 
 #[btf_tracepoint(function = "io_uring_complete")]
 pub fn io_uring_open(ctx: BtfTracePointContext) -> i32 {

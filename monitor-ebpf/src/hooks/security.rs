@@ -63,9 +63,19 @@ impl Arguments for BtfTracePointContext {
     }
 }
 
-/// Makes the two programs of one body. The agent's table says what each is
-/// attached to.
+/// Makes the two programs of one body, and the two by which the kernel comes to
+/// them. The agent's table says what each is attached to.
 macro_rules! security_hook {
+    ($(#[$doc:meta])* $lsm:ident, $fentry:ident => $body:ident) => {
+        $crate::switch::switched!($lsm, "lsm", $crate::hooks::security::ALLOW);
+        $crate::switch::switched!($fentry, "fentry", 0);
+        $crate::hooks::security::both! { $(#[$doc])* $lsm, $fentry => $body }
+    };
+}
+pub(crate) use security_hook;
+
+/// Makes the two programs of one body.
+macro_rules! both {
     ($(#[$doc:meta])* $lsm:ident, $fentry:ident => $body:ident) => {
         $(#[$doc])*
         #[aya_ebpf::macros::lsm]
@@ -81,4 +91,4 @@ macro_rules! security_hook {
         }
     };
 }
-pub(crate) use security_hook;
+pub(crate) use both;

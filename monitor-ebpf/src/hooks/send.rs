@@ -16,12 +16,15 @@ use aya_ebpf::{
 };
 
 use super::connect::{ALLOW, DENY, peer_v4, peer_v6, rule, socket_of, tell};
+use crate::switch::switched;
 use crate::{
     atomic::Number,
     kernel::{Object, current_task},
     maps::{FLOWS, Flow, FlowKey, SENT, SESSIONS_EPOCH, Sent},
     marks, task,
 };
+
+switched!(send_v4, "cgroup/sendmsg4", ALLOW);
 
 #[cgroup_sock_addr(sendmsg4)]
 pub fn send_v4(ctx: SockAddrContext) -> i32 {
@@ -30,6 +33,8 @@ pub fn send_v4(ctx: SockAddrContext) -> i32 {
     // SAFETY: as above.
     unsafe { on_send(&ctx, peer) }
 }
+
+switched!(send_v6, "cgroup/sendmsg6", ALLOW);
 
 #[cgroup_sock_addr(sendmsg6)]
 pub fn send_v6(ctx: SockAddrContext) -> i32 {

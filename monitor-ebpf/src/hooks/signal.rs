@@ -10,6 +10,7 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::{Kind, Pulse, Ring, Signal};
 
+use crate::switch::switched;
 use crate::{
     kernel::{Object, current_task, probe},
     marks, offsets as at, peer, sink, task,
@@ -18,6 +19,8 @@ use crate::{
 /// Signals that dump memory where nobody catches them (signal(7)).
 const DUMPS: u32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 24 | 1 << 25 | 1 << 31;
+
+switched!(signal_sent, "tp_btf", 0);
 
 #[btf_tracepoint(function = "signal_generate")]
 pub fn signal_sent(ctx: BtfTracePointContext) -> i32 {

@@ -9,6 +9,7 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use monitor_common::syscall::{SYSCALL_IA32, SYSCALL_NUMBERS_MAX};
 
+use crate::switch::switched;
 use crate::{
     kernel::{Object, current_task, has, load},
     maps::{SYSCALL_PROGRAMS, SYSCALL_SLOTS},
@@ -17,6 +18,8 @@ use crate::{
 
 /// A connection that goes on in the background.
 const EINPROGRESS: i64 = 115;
+
+switched!(syscall_exit, "tp_btf", 0);
 
 #[btf_tracepoint(function = "sys_exit")]
 pub fn syscall_exit(ctx: BtfTracePointContext) -> i32 {

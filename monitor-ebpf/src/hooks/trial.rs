@@ -1,12 +1,12 @@
 //! Whether hooks of a tier are really called: on kernels whose list of
 //! security modules lacks bpf, programs of that tier load, attach, and are
 //! never called. The agent attaches these for a moment, does what they see,
-//! and looks.
+//! and looks. They are in no version beside another: no switch leads to them.
 
-use super::security::{ALLOW, Arguments, security_hook};
+use super::security::{ALLOW, Arguments, both};
 use crate::{atomic::Number, maps::TRIAL};
 
-security_hook! {
+both! {
     /// `int sb_statfs(struct dentry *dentry)`
     trial_lsm, trial_fentry => count
 }

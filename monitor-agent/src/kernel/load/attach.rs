@@ -4,16 +4,20 @@ use std::{fs, path::PathBuf};
 
 use aya::{
     Ebpf,
-    maps::{Array, ProgramArray},
+    maps::{Array, Map, MapData, ProgramArray},
     programs::{
-        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, Lsm, ProgramError, links::FdLink,
+        BtfTracePoint, CgroupAttachMode, CgroupSockAddr, FEntry, Lsm, ProgramError, ProgramFd,
+        links::FdLink,
     },
 };
 use monitor_common::syscall::SYSCALL_IA32;
 
 use super::{Armory, features};
 use crate::{
-    kernel::hooks::{Attach, Program, Syscall, slot},
+    kernel::{
+        hooks::{Attach, Program, Syscall, slot},
+        pins::{Pins, sides},
+    },
     lossy,
 };
 
@@ -23,56 +27,130 @@ const VERIFIER_LOG_BYTES_MAX: usize = 2_000;
 impl Armory<'_> {
     /// Loads, attaches and pins one program.
     pub(super) fn arm_program(&mut self, program: &Program) -> Result<(), String> {
-        let link = match program.attach {
-            Attach::Again { .. } if !self.looks_twice => return Ok(()),
-            Attach::Tracepoint(event) | Attach::Again { event, .. } => {
-                self.tracepoint(program.name, event)?
-            }
-            Attach::Lsm(hook) => self.lsm(program.name, hook)?,
-            Attach::Fentry(function) => self.fentry(program.name, function)?,
-            Attach::CgroupRoot => self.cgroup(program.name)?,
-            Attach::Syscall(calls) => return self.syscalls(program.name, calls),
+        match program.attach {
+            Attach::Again { .. } if !self.looks_twice => Ok(()),
+            Attach::Tracepoint(_)
+            | Attach::Again { .. }
+            | Attach::Lsm(_)
+            | Attach::Fentry(_)
+            | Attach::CgroupRoot => self.put(program),
+            Attach::Syscall(calls) => self.syscalls(program.name, calls),
             Attach::Until { kernel, .. } if features::is_at_least(kernel) => {
-                return Err("this kernel has hooks of their own for it".to_owned());
+                Err("this kernel has hooks of their own for it".to_owned())
             }
             Attach::With(other) | Attach::Until { of: other, .. } => {
                 let is_armed = self.pins.link(other).exists();
-                return is_armed
+                is_armed
                     .then_some(())
-                    .ok_or_else(|| format!("{other} is not armed"));
+                    .ok_or_else(|| format!("{other} is not armed"))
             }
-        };
-        link.pin(self.pins.link(program.name))
+        }
+    }
+
+    /// Puts a program on its side of the switch, and a switch on its hook where
+    /// none is.
+    fn put(&mut self, program: &Program) -> Result<(), String> {
+        let (name, attach) = (program.name, program.attach);
+        let (table, link) = (self.pins.sides(name), self.pins.link(name));
+        let body = self.load(name, attach)?;
+        let before = self.before.filter(|before| before.link(name).exists());
+        if let Some(before) = before {
+            Pins::share(&before.sides(name), &table).map_err(|error| error.to_string())?;
+            self.enter_side(name, &body)?;
+            return Pins::share(&before.link(name), &link).map_err(|error| error.to_string());
+        }
+        let sides = self.ebpf.map(&sides(name)).ok_or(NO_MAP)?;
+        sides.pin(&table).map_err(|error| error.to_string())?;
+        self.enter_side(name, &body)?;
+        let jump = format!("switch_{name}");
+        self.load(&jump, attach)?;
+        let attached = self.attach(&jump, attach)?;
+        attached
+            .pin(link)
             .map(drop)
             .map_err(|error| error.to_string())
     }
 
-    fn tracepoint(&mut self, name: &str, event: &str) -> Result<FdLink, String> {
-        let program: &mut BtfTracePoint = find(self.ebpf, name)?;
-        program.load(event, self.btf).map_err(say)?;
-        let id = program.attach().map_err(say)?;
-        Ok(program.take_link(id).map_err(say)?.into())
+    fn enter_side(&self, name: &str, body: &ProgramFd) -> Result<(), String> {
+        let mut table = self.table(name)?;
+        table
+            .set(self.side.number(), body, 0)
+            .map_err(|error| error.to_string())
     }
 
-    fn lsm(&mut self, name: &str, hook: &str) -> Result<FdLink, String> {
-        let program: &mut Lsm = find(self.ebpf, name)?;
-        program.load(hook, self.btf).map_err(say)?;
-        let id = program.attach().map_err(say)?;
-        Ok(program.take_link(id).map_err(say)?.into())
+    /// Takes a program from its side of the switch, and its table out of this
+    /// version.
+    pub(super) fn leave_side(&self, name: &str) -> Result<(), String> {
+        let mut table = self.table(name)?;
+        table
+            .clear_index(&self.side.number())
+            .map_err(|error| error.to_string())?;
+        fs::remove_file(self.pins.sides(name)).map_err(|error| error.to_string())
     }
 
-    fn fentry(&mut self, name: &str, function: &str) -> Result<FdLink, String> {
-        let program: &mut FEntry = find(self.ebpf, name)?;
-        program.load(function, self.btf).map_err(say)?;
-        let id = program.attach().map_err(say)?;
-        Ok(program.take_link(id).map_err(say)?.into())
+    fn table(&self, name: &str) -> Result<ProgramArray<MapData>, String> {
+        let table = MapData::from_pin(self.pins.sides(name)).map_err(|error| error.to_string())?;
+        ProgramArray::try_from(Map::ProgramArray(table)).map_err(|error| error.to_string())
     }
 
-    fn cgroup(&mut self, name: &str) -> Result<FdLink, String> {
+    /// Loads a program, as one for what the table of hooks says.
+    fn load(&mut self, name: &str, attach: Attach) -> Result<ProgramFd, String> {
+        let program = match attach {
+            Attach::Tracepoint(event) | Attach::Again { event, .. } => {
+                let program: &mut BtfTracePoint = find(self.ebpf, name)?;
+                program.load(event, self.btf).map_err(say)?;
+                program.fd()
+            }
+            Attach::Lsm(hook) => {
+                let program: &mut Lsm = find(self.ebpf, name)?;
+                program.load(hook, self.btf).map_err(say)?;
+                program.fd()
+            }
+            Attach::Fentry(function) => {
+                let program: &mut FEntry = find(self.ebpf, name)?;
+                program.load(function, self.btf).map_err(say)?;
+                program.fd()
+            }
+            Attach::CgroupRoot => {
+                let program: &mut CgroupSockAddr = find(self.ebpf, name)?;
+                program.load().map_err(say)?;
+                program.fd()
+            }
+            Attach::Syscall(_) | Attach::With(_) | Attach::Until { .. } => {
+                return Err(NO_HOOK.to_owned());
+            }
+        };
+        let copy = program.map_err(say)?.try_clone();
+        copy.map_err(|error| error.to_string())
+    }
+
+    /// Attaches a program that is loaded.
+    fn attach(&mut self, name: &str, attach: Attach) -> Result<FdLink, String> {
+        match attach {
+            Attach::Tracepoint(_) | Attach::Again { .. } => {
+                let program: &mut BtfTracePoint = find(self.ebpf, name)?;
+                let id = program.attach().map_err(say)?;
+                Ok(program.take_link(id).map_err(say)?.into())
+            }
+            Attach::Lsm(_) => {
+                let program: &mut Lsm = find(self.ebpf, name)?;
+                let id = program.attach().map_err(say)?;
+                Ok(program.take_link(id).map_err(say)?.into())
+            }
+            Attach::Fentry(_) => {
+                let program: &mut FEntry = find(self.ebpf, name)?;
+                let id = program.attach().map_err(say)?;
+                Ok(program.take_link(id).map_err(say)?.into())
+            }
+            Attach::CgroupRoot => self.attach_to_groups(name),
+            Attach::Syscall(_) | Attach::With(_) | Attach::Until { .. } => Err(NO_HOOK.to_owned()),
+        }
+    }
+
+    fn attach_to_groups(&mut self, name: &str) -> Result<FdLink, String> {
         let root = cgroup_root().ok_or("no control group version 2 is mounted")?;
         let root = fs::File::open(&root).map_err(|error| format!("{}: {error}", root.display()))?;
         let program: &mut CgroupSockAddr = find(self.ebpf, name)?;
-        program.load().map_err(say)?;
         // A link always allows others beside it; the kernel refuses the flag.
         let id = program
             .attach(root, CgroupAttachMode::Single)
@@ -102,6 +180,7 @@ impl Armory<'_> {
 }
 
 const NO_MAP: &str = "the object lacks a map";
+const NO_HOOK: &str = "a program without a hook of its own";
 
 /// Sends system calls to a slot; slot 0 is no program.
 pub(super) fn give_slot(ebpf: &mut Ebpf, calls: &[Syscall], slot: u32) -> Result<(), String> {
