@@ -83,6 +83,17 @@ impl Folder {
         self.root.join("bin").join(name)
     }
 
+    /// Puts another program in the place of one, as a package does: the old file is
+    /// gone, and goes on in who runs it.
+    ///
+    /// # Errors
+    /// It is not there, or the disk refused.
+    pub fn replace_program(&self, name: &str, by: &Path) -> Result<()> {
+        let new = self.program(name).with_extension("new");
+        copy_program(by, &new)?;
+        fs::rename(&new, self.program(name)).with_context(|| format!("replacing {name}"))
+    }
+
     /// The unix socket of the agent.
     #[must_use]
     pub fn agent_socket(&self) -> PathBuf {
