@@ -12,7 +12,10 @@ use monitor_agent::{
     lossy, run,
     watch::catalogue,
 };
-use monitor_transport::{causes, logging};
+use monitor_transport::{
+    causes,
+    logging::{self, Format},
+};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,7 +49,7 @@ fn start(command: Command) -> anyhow::Result<u8> {
             .say()),
         Command::Run { config, log_format } => {
             logging::start(log_format);
-            watch(Config::load(&config.path)?).map(|()| 0)
+            watch(Config::load(&config.path)?, log_format).map(|()| 0)
         }
         Command::ReadBefore {
             config,
@@ -82,7 +85,7 @@ fn hook(options: HookOptions) -> Hook {
     }
 }
 
-fn watch(config: Config) -> anyhow::Result<()> {
+fn watch(config: Config, log_format: Format) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let (mut terminated, mut interrupted) = (
             signal(SignalKind::terminate())?,
@@ -94,7 +97,8 @@ fn watch(config: Config) -> anyhow::Result<()> {
                 _ = interrupted.recv() => {}
             }
         };
-        run::run(config, stop).await.context("the agent cannot run")
+        let ran = run::run(config, log_format, stop).await;
+        ran.context("the agent cannot run")
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::{future::Future, io, path::PathBuf, sync::Arc};
 
-use monitor_transport::{identity::Role, tls::TlsError};
+use monitor_transport::{identity::Role, logging::Format, tls::TlsError};
 use tracing::{error, info};
 
 use crate::{
@@ -155,12 +155,17 @@ pub async fn read_before(config: &Config, probes: &str) -> Result<(), RunError> 
     Ok(pipeline.finish().await?)
 }
 
-/// Runs until `stop`.
+/// Runs until `stop`. The reader of what probes of before told says what it does in
+/// `log_format`, as the agent.
 ///
 /// # Errors
 /// [`RunError`] when something that is needed is missing, or fails for good.
-pub async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    let (ground, started) = reader::succeed(&config).await?;
+pub async fn run(
+    config: Config,
+    log_format: Format,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let (ground, started) = reader::succeed(&config, log_format).await?;
     let Started {
         probes,
         rings,

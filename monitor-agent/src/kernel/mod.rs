@@ -212,11 +212,7 @@ impl Probes {
             return Err(KernelError::NoObject);
         }
         features::refuse_old(&rustix::system::uname().release().to_string_lossy())?;
-        Self::start_object(config, OBJECT)
-    }
-
-    fn start_object(config: &ProbeConfig, object: &[u8]) -> Result<Started, KernelError> {
-        let pins = Pins::open(&config.pin_dir, object)?;
+        let pins = Pins::open(&config.pin_dir, OBJECT)?;
         if pins.is_over() {
             let version = pins.version();
             return Err(KernelError::Followed { version });
@@ -229,7 +225,7 @@ impl Probes {
             }
             Found::Nothing => {
                 let running = switch::running(&before)?;
-                load::load(config, object, &pins, running).inspect_err(|_| {
+                load::load(config, OBJECT, &pins, running).inspect_err(|_| {
                     // The first error is the one to tell.
                     let _ = pins.abandon();
                 })?

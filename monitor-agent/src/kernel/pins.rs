@@ -269,7 +269,8 @@ impl Pins {
 /// The folder of the links of this version's probes, where they run.
 pub(super) fn running(root: &Path, object: &[u8]) -> Option<PathBuf> {
     let folder = root.join(version(object));
-    (is_bpffs(root) && folder.join("complete").is_dir()).then(|| folder.join("links"))
+    let is_there = is_bpffs(root) && folder.join("complete").is_dir();
+    (is_there && !folder.join(OVER).is_dir()).then(|| folder.join("links"))
 }
 
 /// Sees to it that `dir` exists and is on a BPF file system, mounting one

@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use monitor_transport::logging::Format;
 use tokio::process::Command;
 use tracing::info;
 
@@ -29,7 +30,10 @@ use crate::{
 const OWN: &str = "/proc/self/exe";
 
 /// Starts the probes, and reads first what those told that they have followed.
-pub(super) async fn succeed(config: &Config) -> Result<(Ground, Started), RunError> {
+pub(super) async fn succeed(
+    config: &Config,
+    log_format: Format,
+) -> Result<(Ground, Started), RunError> {
     let ground = ground::open(config)?;
     let started = probes::start(config, ground.redactor.digest_key());
     let mut started = match started {
@@ -40,9 +44,9 @@ pub(super) async fn succeed(config: &Config) -> Result<(Ground, Started), RunErr
                 version,
                 is_readable: true,
             };
-            read(config, &own).await?;
+            read(config, log_format, &own).await?;
             kernel::forget(&config.pin_dir, &own.version)?;
-            return Box::pin(succeed(config)).await;
+            return Box::pin(succeed(config, log_format)).await;
         }
         started => started?,
     };
@@ -53,7 +57,7 @@ pub(super) async fn succeed(config: &Config) -> Result<(Ground, Started), RunErr
         // The reader needs it for itself.
         drop(ground);
         for probes in &before {
-            read(config, probes).await?;
+            read(config, log_format, probes).await?;
         }
         started.probes.forget_before()?;
         ground::open(config)?
@@ -63,7 +67,7 @@ pub(super) async fn succeed(config: &Config) -> Result<(Ground, Started), RunErr
 }
 
 /// Runs the reader to its end.
-async fn read(config: &Config, before: &Before) -> Result<(), RunError> {
+async fn read(config: &Config, log_format: Format, before: &Before) -> Result<(), RunError> {
     let kept = kept(&config.state_dir.join("readers"), &before.version);
     let program = if before.is_readable {
         PathBuf::from(OWN)
@@ -77,6 +81,7 @@ async fn read(config: &Config, before: &Before) -> Result<(), RunError> {
         .arg("--config")
         .arg(&config.file)
         .args(["--probes", probes])
+        .args(["--log-format", &log_format.to_string()])
         .kill_on_drop(true)
         .status()
         .await;

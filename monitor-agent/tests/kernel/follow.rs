@@ -113,6 +113,76 @@ impl Ledger {
     }
 }
 
+#[test]
+fn each_act_of_a_flood_is_told_or_counted_while_others_follow() {
+    let Some(rig) = Rig::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (key, end) = (folder.path().join("key"), end(&folder));
+    fs::write(&key, "secret").unwrap();
+    let entry = WatchEntry::all(FileIdentity::of(&key).unwrap(), 42);
+    rig.probes.watch_set(&[entry]).unwrap();
+    let (key, stop) = (key.display(), end.display());
+    // Shells open by themselves, and look for the end now and then.
+    let script = format!(
+        "n=0; while [ ! -e {stop} ]; do i=0; while [ $i -lt 200 ]; do i=$((i+1)); : <{key}; done; \
+         n=$((n+200)); done; echo $n"
+    );
+    let actor = Actor::shell(&script).marked(&rig.probes, rig.mark);
+    let acts = std::thread::spawn(move || actor.act());
+    let Rig {
+        config,
+        mut probes,
+        mut rings,
+        mark,
+        pins,
+        ..
+    } = rig;
+    let mut told = 0;
+    let mut take = |rings: &mut Rings| {
+        for seen in drain(&mut rings.priority) {
+            if let Seen::Credential { credential, .. } = seen
+                && credential.header.session == mark
+            {
+                told += u64::from(credential.count);
+            }
+        }
+    };
+    for round in 0..2 {
+        let counted = probes
+            .counters()
+            .unwrap()
+            .produced(monitor_common::Ring::Priority);
+        until("a sum is open and told", || {
+            probes.tell_sums().unwrap() > 0
+                && probes
+                    .counters()
+                    .unwrap()
+                    .produced(monitor_common::Ring::Priority)
+                    > counted
+        });
+        drop((probes, rings));
+        let name = as_of_before(&pins, round);
+        let mut started = Probes::start(&config).unwrap();
+        let mut old = Probes::open_before(&pins.0, &name).unwrap();
+        while old.probes.tell_sums().unwrap() > 0 {
+            take(&mut old.rings);
+        }
+        take(&mut old.rings);
+        drop(old);
+        started.probes.forget_before().unwrap();
+        (probes, rings) = (started.probes.into(), started.rings);
+    }
+    fs::write(&end, "").unwrap();
+    let acts: u64 = acts.join().unwrap().trim().parse().unwrap();
+    while probes.tell_sums().unwrap() > 0 {
+        take(&mut rings);
+    }
+    take(&mut rings);
+    println!("{acts} opens while others followed twice");
+    assert_eq!(told, acts);
+    drop((probes, rings));
+}
+
 /// The only folder of pins, as if it were of another version; its name.
 fn as_of_before(pins: &Folder, number: u32) -> String {
     let mut folders = fs::read_dir(&pins.0).unwrap();
