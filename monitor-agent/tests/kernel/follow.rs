@@ -139,7 +139,11 @@ fn each_act_of_a_flood_is_told_or_counted_while_others_follow() {
     } = rig;
     let mut told = 0;
     let mut take = |rings: &mut Rings| {
-        for seen in drain(&mut rings.priority) {
+        // The first of a second are on one ring, the next on the other.
+        for seen in [&mut rings.priority, &mut rings.bulk]
+            .into_iter()
+            .flat_map(drain)
+        {
             if let Seen::Credential { credential, .. } = seen
                 && credential.header.session == mark
             {
