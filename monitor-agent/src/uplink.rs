@@ -14,7 +14,7 @@ use monitor_proto::v1::{
 use monitor_transport::{
     blocking::{self, Unfinished},
     causes,
-    tls::{Tls, TlsError},
+    tls::{Follower, TlsError},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -98,7 +98,7 @@ pub struct Uplink {
     /// Where to.
     pub collector: Collector,
     /// Who the agent is.
-    pub tls: Tls,
+    pub tls: Follower,
     /// First message of each stream.
     pub hello: v1::Hello,
     /// The database that the spool writes.
@@ -180,24 +180,10 @@ impl Uplink {
         }
     }
 
-    /// Shows what the files say now: a new certificate needs no start.
-    fn renew(&mut self) {
-        match self.tls.again(self.clock.now()) {
-            Ok(tls) => {
-                if tls.until() != self.tls.until() {
-                    info!(until = %tls.until(), "A new certificate is shown from now on.");
-                }
-                self.tls = tls;
-            }
-            Err(error) => {
-                warn!(%error, "The certificate cannot be read again; the one of before is shown.");
-            }
-        }
-    }
-
     async fn connect(&mut self) -> Result<Flight, Lost> {
-        blocking::in_place(|| self.renew());
-        let channel = self.tls.connect(&self.collector.address).await?;
+        // A new certificate needs no start.
+        blocking::in_place(|| self.tls.look());
+        let channel = self.tls.current().connect(&self.collector.address).await?;
         let mut client =
             AgentServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         // Room for all batches that may be under way, and what is told of lists:

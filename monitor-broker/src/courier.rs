@@ -15,7 +15,7 @@ use monitor_proto::v1::{self, grant_service_client::GrantServiceClient};
 use monitor_transport::{
     blocking::aside,
     causes,
-    tls::{Tls, TlsError},
+    tls::{CurrentTls, PeerChannel, TlsError},
 };
 use tokio::{
     sync::{Mutex, Notify},
@@ -75,7 +75,7 @@ pub enum CourierError {
 #[derive(Debug)]
 pub struct Courier {
     broker: Arc<Broker>,
-    client: GrantServiceClient<Channel>,
+    peer: Arc<PeerChannel>,
     lists: ListWay,
     /// One call at a time, so that an end never overtakes its grant.
     turn: Mutex<()>,
@@ -87,15 +87,19 @@ impl Courier {
     ///
     /// # Errors
     /// [`TlsError::Address`] when the address is none.
-    pub fn new(broker: Arc<Broker>, tls: &Tls, address: &str) -> Result<Self, TlsError> {
-        let channel = tls.endpoint(address)?.connect_lazy();
+    pub fn new(broker: Arc<Broker>, tls: CurrentTls, address: &str) -> Result<Self, TlsError> {
+        let peer = Arc::new(PeerChannel::new(address, tls)?);
         Ok(Self {
             broker,
-            client: GrantServiceClient::new(channel.clone()),
-            lists: ListWay::new(channel),
+            lists: ListWay::new(Arc::clone(&peer)),
+            peer,
             turn: Mutex::new(()),
             wake: Notify::new(),
         })
+    }
+
+    fn client(&self) -> GrantServiceClient<Channel> {
+        GrantServiceClient::new(self.peer.channel())
     }
 
     /// Something new is in the store.
@@ -218,7 +222,7 @@ impl Courier {
         let request = v1::PutGrantRequest {
             grant: Some((&grant).into()),
         };
-        let mut client = self.client.clone();
+        let mut client = self.client();
         let broker = Arc::clone(&self.broker);
         match answer(client.put_grant(in_time(request))).await {
             Ok(response) => {
@@ -242,7 +246,7 @@ impl Courier {
             grant: id.to_string(),
             reason: reason.to_owned(),
         };
-        let mut client = self.client.clone();
+        let mut client = self.client();
         match answer(client.end_grant(in_time(request))).await {
             Ok(_) => info!(grant = %id, "The collector knows that the grant was ended."),
             // Not known there, or over there: there is nothing to end.
@@ -286,7 +290,7 @@ impl Courier {
             reason,
             at_unix_ns: at.0,
         };
-        let mut client = self.client.clone();
+        let mut client = self.client();
         let answer = answer(client.end_subject(in_time(request))).await;
         let refused = match &answer {
             Ok(answer) => {

@@ -15,7 +15,7 @@ use monitor_proto::v1::{
 };
 use monitor_transport::{
     causes,
-    tls::{Tls, TlsError},
+    tls::{CurrentTls, PeerChannel, TlsError},
 };
 use tokio::{task::JoinSet, time::sleep};
 use tonic::{Code, Request, Status, transport::Channel};
@@ -61,7 +61,7 @@ pub struct Watcher {
 struct Hand {
     broker: Arc<Broker>,
     courier: Arc<Courier>,
-    client: RevocationFeedClient<Channel>,
+    peer: Arc<PeerChannel>,
     /// Who gives the orders, as the database notes it.
     initiator: Arc<str>,
 }
@@ -74,14 +74,13 @@ impl Watcher {
     pub fn new(
         broker: Arc<Broker>,
         courier: Arc<Courier>,
-        tls: &Tls,
+        tls: CurrentTls,
         address: &str,
     ) -> Result<Self, TlsError> {
-        let channel = tls.endpoint(address)?.connect_lazy();
         let hand = Hand {
             broker,
             courier,
-            client: RevocationFeedClient::new(channel),
+            peer: Arc::new(PeerChannel::new(address, tls)?),
             initiator: format!("feed of {address}").into(),
         };
         Ok(Self { hand })
@@ -105,7 +104,7 @@ impl Watcher {
 
     /// One stream, to its end.
     async fn watch(&self, cursor: &mut Vec<u8>) -> Result<std::convert::Infallible, FeedError> {
-        let mut client = self.hand.client.clone();
+        let mut client = self.hand.client();
         let request = WatchRequest {
             cursor: cursor.clone(),
         };
@@ -154,6 +153,10 @@ fn orders(message: WatchResponse) -> Vec<FeedOrder> {
 }
 
 impl Hand {
+    fn client(&self) -> RevocationFeedClient<Channel> {
+        RevocationFeedClient::new(self.peer.channel())
+    }
+
     /// Does what an order says, and answers it.
     async fn carry_out(self, order: FeedOrder) -> Result<(), FeedError> {
         let FeedOrder { order, is_answered } = order;
@@ -206,10 +209,10 @@ impl Hand {
         self.answer(ack).await
     }
 
-    async fn answer(mut self, ack: AckRequest) -> Result<(), FeedError> {
+    async fn answer(self, ack: AckRequest) -> Result<(), FeedError> {
         let mut request = Request::new(ack);
         request.set_timeout(CALL_TIMEOUT);
-        let Err(status) = self.client.ack(request).await else {
+        let Err(status) = self.client().ack(request).await else {
             return Ok(());
         };
         // It is not wanted: another stream would tell the same.

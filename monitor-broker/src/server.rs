@@ -10,7 +10,7 @@ use monitor_proto::{
 use monitor_transport::{
     causes,
     identity::Role,
-    tls::{Tls, TlsError},
+    tls::{Clients, CurrentTls, Follower, Tls, TlsError},
 };
 use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tonic::transport::{Server, server::TcpIncoming};
@@ -81,7 +81,8 @@ pub enum ServeError {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Tls,
+    follower: Follower,
+    tls: CurrentTls,
     broker: Arc<Broker>,
     courier: Arc<Courier>,
     service: Service,
@@ -110,9 +111,14 @@ impl Bound {
     /// [`ServeError`] says what is wrong and what would be right.
     pub async fn new(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
         let tls = check_tls(config, clock.as_ref())?;
+        let (follower, tls) = Follower::new(tls, Arc::clone(&clock));
         let places = config.places.clone();
         let broker = Arc::new(blocking(move || Broker::open(&places, clock)).await??);
-        let courier = Arc::new(Courier::new(Arc::clone(&broker), &tls, &config.collector)?);
+        let courier = Arc::new(Courier::new(
+            Arc::clone(&broker),
+            tls.clone(),
+            &config.collector,
+        )?);
         let unusable = |source| ServeError::Listen {
             address: config.listen,
             source,
@@ -125,7 +131,12 @@ impl Bound {
         info!(%address, ca = %broker.ca_fingerprint(), krl = %config.places.krl.display(), "The broker is ready.");
         let watcher = if config.feed {
             let (broker, courier) = (Arc::clone(&broker), Arc::clone(&courier));
-            Some(Watcher::new(broker, courier, &tls, &config.collector)?)
+            Some(Watcher::new(
+                broker,
+                courier,
+                tls.clone(),
+                &config.collector,
+            )?)
         } else {
             None
         };
@@ -133,6 +144,7 @@ impl Bound {
         Ok(Self {
             listener,
             address,
+            follower,
             tls,
             broker,
             courier,
@@ -175,6 +187,7 @@ impl Bound {
         };
         // Else an answer in two parts waits for the caller's delayed ack: 40 ms.
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = self.tls.accept(incoming, Clients::Certificate)?;
         let watching = async {
             match &self.watcher {
                 Some(watcher) => watcher.run().await,
@@ -183,8 +196,6 @@ impl Bound {
         };
         let limit = MESSAGE_BYTES_MAX;
         let server = Server::builder()
-            .tls_config(self.tls.server())
-            .map_err(transport)?
             .add_service(health_service)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
@@ -193,8 +204,10 @@ impl Bound {
             )
             .add_service(IssuerServiceServer::new(self.service).max_decoding_message_size(limit))
             .serve_with_incoming_shutdown(incoming, stop);
+        let server = Box::pin(server);
         tokio::select! {
             ended = server => ended.map_err(transport),
+            () = self.follower.run() => Ok(()),
             () = self.courier.run() => Ok(()),
             () = watching => Ok(()),
             () = watch::run(&self.broker, || self.courier.wake()) => Ok(()),

@@ -29,7 +29,7 @@ use monitor_proto::v1::{
 use monitor_transport::{
     causes,
     identity::Role,
-    tls::{Tls, TlsError},
+    tls::{Clients, CurrentTls, Follower, Tls, TlsError},
     token::Tokens,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -161,6 +161,7 @@ impl Collector {
     pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let tls = config.tls.load(clock.now())?;
         let config = Arc::new(named(config, &tls)?);
+        let (follower, tls) = Follower::new(tls, Arc::clone(&clock));
         let (stop, stop_writer) = (CancellationToken::new(), CancellationToken::new());
         let (writer, thread) =
             Writer::start(Arc::clone(&config), Arc::clone(&clock), stop_writer.clone())?;
@@ -200,7 +201,8 @@ impl Collector {
             tokens: in_force,
             clock: Arc::clone(&clock),
         };
-        let serving = serve(&tls, listener, (edge, ingest), admission).await?;
+        let serving = serve(tls.clone(), listener, (edge, ingest), admission).await?;
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follower.run()));
         warn_of_unstated(&config);
         let witnessing = witness::start(&config, &home, writer.tables(), &stop)?;
         let revoking = revoker(&config, &tls, &writer, clock, &stop)?;
@@ -460,7 +462,7 @@ fn seal(config: &Config) -> Result<Seal, StartError> {
 
 fn revoker(
     config: &Config,
-    tls: &Tls,
+    tls: &CurrentTls,
     writer: &Writer,
     clock: Arc<dyn Clock>,
     stop: &CancellationToken,
@@ -494,7 +496,7 @@ async fn healthy() -> HealthServer<impl Health> {
 }
 
 async fn serve(
-    tls: &Tls,
+    tls: CurrentTls,
     listener: TcpListener,
     (edge, ingest): (Edge, Ingest),
     admission: Admission,
@@ -535,21 +537,20 @@ async fn serve(
                 .max_decoding_message_size(LIST_MESSAGE_BYTES_MAX),
         )
         .add_service(RevocationFeedServer::new(feed));
-    let secured = if admission.tokens.borrow().is_some() {
-        tls.server_for_tokens()
+    let clients = if admission.tokens.borrow().is_some() {
+        Clients::CertificateOrToken
     } else {
-        tls.server()
+        Clients::Certificate
     };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = tls.accept(incoming, clients)?;
     let server = Server::builder()
-        .tls_config(secured)
-        .map_err(|error| failed(causes(&error)))?
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(STREAM_WINDOW_BYTES * 4)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .layer(InterceptorLayer::new(admission))
         .add_routes(routes.routes());
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(tokio::spawn(server.serve_with_incoming_shutdown(
         incoming,
         stop.cancelled_owned(),

@@ -22,7 +22,7 @@ use monitor_model::{
     id::OrderId,
     revocation::{Order, Outcome},
 };
-use monitor_transport::tls::Tls;
+use monitor_transport::tls::CurrentTls;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -79,7 +79,7 @@ impl Revoker {
     /// [`WayError`] says what of the way cannot be used.
     pub fn new(
         broker: &Broker,
-        tls: &Tls,
+        tls: &CurrentTls,
         writer: Writer,
         clock: Arc<dyn Clock>,
     ) -> Result<Option<Self>, WayError> {

@@ -1,7 +1,7 @@
 //! Files to TLS configurations, with errors that name the file and what is wrong.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,9 +10,7 @@ use std::{
 use monitor_model::clock::UnixNs;
 use rcgen::PublicKeyData as _;
 use serde::Deserialize;
-use tonic::transport::{
-    Certificate, Channel, ClientTlsConfig, Endpoint, Identity as KeyPair, ServerTlsConfig,
-};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as KeyPair};
 use x509_parser::{pem::Pem, prelude::*};
 
 use crate::{
@@ -21,10 +19,16 @@ use crate::{
     identity::{Identity, IdentityError, valid_until},
 };
 
+mod incoming;
+mod peer;
+mod renewal;
+
+pub use incoming::{Clients, TlsIncoming};
+pub use peer::PeerChannel;
+pub use renewal::{CurrentTls, Follower};
+
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest time for a client to say who it is: before that anybody can connect.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle connection is tried.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
@@ -107,6 +111,16 @@ pub enum TlsError {
         /// Who this is.
         own: Box<Identity>,
     },
+    /// A server cannot show it.
+    #[error("{} and {} cannot be shown by a server: {cause}", certificate.display(), key.display())]
+    Unusable {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
     /// The address to dial is none.
     #[error("address {text:?} is not one to dial, as in https://collector.example:7443: {cause}")]
     Address {
@@ -129,12 +143,26 @@ pub enum TlsError {
 #[derive(Clone, Debug)]
 pub struct Tls {
     files: TlsFiles,
-    ca: Certificate,
-    pair: KeyPair,
+    contents: Arc<Contents>,
     identity: Identity,
     until: UnixNs,
     /// The network to dial in; the system's where there is none.
     network: Option<Arc<dyn Dial>>,
+}
+
+/// What is in the files.
+#[derive(PartialEq, Eq)]
+struct Contents {
+    ca: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl fmt::Debug for Contents {
+    /// A key is nobody's to read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contents").finish_non_exhaustive()
+    }
 }
 
 impl TlsFiles {
@@ -175,8 +203,11 @@ impl TlsFiles {
         })?;
         Ok(Tls {
             files: self.clone(),
-            ca: Certificate::from_pem(ca),
-            pair: KeyPair::from_pem(certificate, key),
+            contents: Arc::new(Contents {
+                ca,
+                certificate,
+                key,
+            }),
             identity,
             until,
             network: None,
@@ -248,31 +279,20 @@ impl Tls {
         })
     }
 
-    /// For a server: every client must show a certificate of the same authority.
-    #[must_use]
-    pub fn server(&self) -> ServerTlsConfig {
-        ServerTlsConfig::new()
-            .identity(self.pair.clone())
-            .client_ca_root(self.ca.clone())
-            .timeout(HANDSHAKE_TIMEOUT)
-    }
-
-    /// The same where people may show a token instead: who shows a certificate
-    /// still must show one of the authority, who shows none can connect.
-    #[must_use]
-    pub fn server_for_tokens(&self) -> ServerTlsConfig {
-        self.server().client_auth_optional(true)
-    }
-
     /// Where to dial, with this identity shown and the server's checked
     /// against the host in the address.
     ///
     /// # Errors
     /// [`TlsError::Address`] when it is no `https://` address.
     pub fn endpoint(&self, address: &str) -> Result<Destination, TlsError> {
+        let Contents {
+            ca,
+            certificate,
+            key,
+        } = self.contents.as_ref();
         let tls = ClientTlsConfig::new()
-            .ca_certificate(self.ca.clone())
-            .identity(self.pair.clone());
+            .ca_certificate(Certificate::from_pem(ca))
+            .identity(KeyPair::from_pem(certificate, key));
         let endpoint = endpoint(address, tls)?;
         Ok(Destination::new(endpoint, self.network.clone()))
     }

@@ -30,6 +30,7 @@ use monitor_agent::{
 use monitor_common::Ring;
 use monitor_model::{bytes::PathLabel, clock::Clock};
 use monitor_proto::v1;
+use monitor_transport::tls::Follower;
 use tokio::{
     sync::{mpsc, watch},
     time::{Interval, sleep},
@@ -319,13 +320,14 @@ impl Shared {
             places: Inspector::places(),
         };
         let files = keys()?.of("agent", host.name);
+        let tls = files.load(self.clock.now())?.within(Arc::new(Network));
         Ok(Uplink {
             collector: Collector {
                 address: format!("https://{}:{}", COLLECTOR.0, COLLECTOR.1),
                 retry_min: Duration::from_millis(250),
                 retry_max: Duration::from_secs(4),
             },
-            tls: files.load(self.clock.now())?.within(Arc::new(Network)),
+            tls: Follower::new(tls, Arc::clone(&self.clock)).0,
             hello: v1::Hello {
                 version: "simulated".to_owned(),
                 boot: host.kernel.boot().to_bytes().to_vec(),

@@ -13,7 +13,7 @@ use monitor_model::clock::Clock;
 use monitor_proto::v1::{
     broker_service_server::BrokerServiceServer, issuer_service_server::IssuerServiceServer,
 };
-use monitor_transport::tls::Tls;
+use monitor_transport::tls::{Clients, CurrentTls};
 use tokio::time::sleep;
 use tonic::transport::Server;
 
@@ -46,9 +46,10 @@ pub async fn run(ground: Arc<Ground>) -> turmoil::Result {
     let clock: Arc<dyn Clock> = Arc::new(ground.clocks[1].clone());
     let files = keys()?.of("broker", "b");
     let tls = files.load(clock.now())?.within(Arc::new(Network));
+    let tls = CurrentTls::fixed(tls);
     let broker = Arc::new(opened(&ground, &clock).await);
     ground.trace.note(BROKER.0, "is open");
-    serve(&ground, &tls, broker).await?;
+    serve(&ground, tls, broker).await?;
     Ok(())
 }
 
@@ -65,14 +66,14 @@ async fn opened(ground: &Ground, clock: &Arc<dyn Clock>) -> Broker {
     }
 }
 
-async fn serve(ground: &Ground, tls: &Tls, broker: Arc<Broker>) -> Result<()> {
+async fn serve(ground: &Ground, tls: CurrentTls, broker: Arc<Broker>) -> Result<()> {
     let address = format!("https://{}:{}", COLLECTOR.0, COLLECTOR.1);
-    let courier = Arc::new(Courier::new(Arc::clone(&broker), tls, &address)?);
+    let courier = Arc::new(Courier::new(Arc::clone(&broker), tls.clone(), &address)?);
     let watcher = match ground.way {
         BrokerWay::Asked => None,
         BrokerWay::Feed => {
             let (broker, courier) = (Arc::clone(&broker), Arc::clone(&courier));
-            Some(Watcher::new(broker, courier, tls, &address)?)
+            Some(Watcher::new(broker, courier, tls.clone(), &address)?)
         }
     };
     let watching = async {
@@ -82,11 +83,11 @@ async fn serve(ground: &Ground, tls: &Tls, broker: Arc<Broker>) -> Result<()> {
         }
     };
     let service = Service::new(Arc::clone(&broker), Arc::clone(&courier));
+    let incoming = tls.accept(listen(BROKER.1).await?, Clients::Certificate)?;
     let server = Server::builder()
-        .tls_config(tls.server())?
         .add_service(BrokerServiceServer::new(service.clone()))
         .add_service(IssuerServiceServer::new(service))
-        .serve_with_incoming(listen(BROKER.1).await?);
+        .serve_with_incoming(incoming);
     tokio::select! {
         ended = server => Ok(ended?),
         () = courier.run() => Ok(()),

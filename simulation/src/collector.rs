@@ -25,7 +25,7 @@ use monitor_proto::v1::{
     revocation_list_service_server::RevocationListServiceServer,
     revocation_service_server::RevocationServiceServer,
 };
-use monitor_transport::tls::Tls;
+use monitor_transport::tls::{Clients, CurrentTls};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::InterceptorLayer, transport::Server};
@@ -49,6 +49,7 @@ pub async fn run(ground: Arc<Ground>) -> turmoil::Result {
     let clock: Arc<dyn Clock> = Arc::new(ground.clocks[0].clone());
     let config = Arc::new(config(&ground)?);
     let tls = config.tls.load(clock.now())?.within(Arc::new(Network));
+    let tls = CurrentTls::fixed(tls);
     let stop = CancellationToken::new();
     let (writer, work) = opened(&ground, &config, &clock).await;
     tokio::task::spawn_local(work.run());
@@ -72,7 +73,7 @@ pub async fn run(ground: Arc<Ground>) -> turmoil::Result {
         clock: Arc::clone(&clock),
     };
     let ingest = Ingest::new(writer, agents, clock, stop);
-    serve(&tls, edge, ingest, admission).await?;
+    serve(tls, edge, ingest, admission).await?;
     Ok(())
 }
 
@@ -91,10 +92,9 @@ async fn opened(ground: &Ground, config: &Arc<Config>, clock: &Arc<dyn Clock>) -
     }
 }
 
-async fn serve(tls: &Tls, edge: Edge, ingest: Ingest, admission: Admission) -> Result<()> {
-    let incoming = listen(COLLECTOR.1).await?;
+async fn serve(tls: CurrentTls, edge: Edge, ingest: Ingest, admission: Admission) -> Result<()> {
+    let incoming = tls.accept(listen(COLLECTOR.1).await?, Clients::Certificate)?;
     Server::builder()
-        .tls_config(tls.server())?
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .layer(InterceptorLayer::new(admission))

@@ -7,6 +7,7 @@ use monitor_model::{
     event::{HookState, Receipt},
 };
 use monitor_proto::v1;
+use monitor_transport::tls::Follower;
 use tokio::{
     sync::{mpsc, watch as channel},
     task::JoinSet,
@@ -261,7 +262,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
     let (list_keeper, lists) = shared.lists(config)?;
     let uplink = Uplink {
         collector: config.collector.clone(),
-        tls,
+        tls: Follower::new(tls, Arc::clone(&shared.clock)).0,
         hello: hello(&shared.origin, &hooks, lists.as_ref())?,
         spool: path,
         newest: newest_out,

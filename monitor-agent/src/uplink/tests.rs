@@ -18,7 +18,7 @@ use monitor_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
 use monitor_transport::{
     identity::Identity,
     pki::{Authority, Leaf},
-    tls::TlsFiles,
+    tls::{Clients, CurrentTls, Follower, Tls, TlsFiles},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -204,15 +204,11 @@ async fn serve(collected: &Arc<Collected>, tls: &Tls) -> u16 {
     let port = listener.local_addr().unwrap().port();
     let service = AgentServiceServer::new(Service(Arc::clone(collected)));
     // What is not read is soon not taken either.
-    let mut builder = Server::builder()
-        .initial_stream_window_size(4_096)
-        .tls_config(tls.server())
+    let mut builder = Server::builder().initial_stream_window_size(4_096);
+    let incoming = CurrentTls::fixed(tls.clone())
+        .accept(TcpListenerStream::new(listener), Clients::Certificate)
         .unwrap();
-    tokio::spawn(
-        builder
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
+    tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
     port
 }
 
@@ -302,7 +298,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
             retry_min: Duration::from_millis(5),
             retry_max: Duration::from_millis(20),
         },
-        tls: client,
+        tls: Follower::new(client, Arc::clone(&clock)).0,
         hello: v1::Hello {
             version: "0".into(),
             boot: boot.to_bytes().to_vec(),

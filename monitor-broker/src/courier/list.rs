@@ -7,6 +7,7 @@ use std::sync::{
 
 use monitor_model::krl::{LIST_BYTES_MAX, RevocationList};
 use monitor_proto::v1::{self, revocation_list_service_client::RevocationListServiceClient};
+use monitor_transport::tls::PeerChannel;
 use tonic::transport::Channel;
 use tracing::{debug, error, info};
 
@@ -16,7 +17,7 @@ use crate::store::ListChange;
 /// The way of lists.
 #[derive(Debug)]
 pub(super) struct ListWay {
-    client: RevocationListServiceClient<Channel>,
+    peer: Arc<PeerChannel>,
     /// The number of the list that the collector was put.
     told: AtomicU64,
     /// Whether it may have lost that: it is put again.
@@ -24,12 +25,16 @@ pub(super) struct ListWay {
 }
 
 impl ListWay {
-    pub(super) fn new(channel: Channel) -> Self {
+    pub(super) fn new(peer: Arc<PeerChannel>) -> Self {
         Self {
-            client: RevocationListServiceClient::new(channel),
+            peer,
             told: AtomicU64::new(0),
             is_doubted: AtomicBool::new(true),
         }
+    }
+
+    fn client(&self) -> RevocationListServiceClient<Channel> {
+        RevocationListServiceClient::new(self.peer.channel())
     }
 
     /// The collector may have lost the list that it was put.
@@ -46,7 +51,7 @@ impl ListWay {
             found: found.clone(),
             found_at_unix_ns: at.0,
         };
-        let mut client = self.client.clone();
+        let mut client = self.client();
         match answer(client.report_change(in_time(request))).await {
             Ok(_) => info!(%at, "The collector knows that the revocation list was changed."),
             Err(CourierError::Refused { text } | CourierError::NotAllowed { text }) => {
@@ -78,7 +83,7 @@ impl ListWay {
             let request = v1::PutListRequest {
                 list: Some(list.as_ref().into()),
             };
-            let mut client = self.client.clone();
+            let mut client = self.client();
             match answer(client.put_list(in_time(request))).await {
                 Ok(_) if is_known => debug!(number, "The collector has the revocation list."),
                 Ok(_) => info!(number, "The collector has the revocation list."),

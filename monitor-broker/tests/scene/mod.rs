@@ -25,7 +25,7 @@ use monitor_proto::v1::{self, grant_service_server as server};
 use monitor_transport::{
     identity::{Identity, Role},
     pki::{Authority, Leaf},
-    tls::TlsFiles,
+    tls::{Clients, CurrentTls, TlsFiles},
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -227,15 +227,12 @@ impl Scene {
         let listener = self.listener().await;
         let tls = self.files("c").load(now()).unwrap();
         let service = server::GrantServiceServer::new(self.collector.clone());
+        let incoming = CurrentTls::fixed(tls)
+            .accept(TcpListenerStream::new(listener), Clients::Certificate)
+            .unwrap();
         tokio::spawn(async move {
-            let router = Server::builder()
-                .tls_config(tls.server())
-                .unwrap()
-                .add_service(service);
-            router
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await
-                .unwrap();
+            let router = Server::builder().add_service(service);
+            router.serve_with_incoming(incoming).await.unwrap();
         })
     }
 

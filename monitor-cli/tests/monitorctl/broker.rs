@@ -20,7 +20,10 @@ use monitor_proto::v1::{
     RevokeCredentialsRequest, RevokeCredentialsResponse, Revoked,
     broker_service_server::{BrokerService, BrokerServiceServer},
 };
-use monitor_transport::identity::{Identity, Role};
+use monitor_transport::{
+    identity::{Identity, Role},
+    tls::{Clients, CurrentTls},
+};
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
@@ -178,15 +181,15 @@ pub(crate) fn model(site: &Site, fault: Fault) -> Broker {
     };
     let world = Arc::new(Mutex::new(world));
     let service = BrokerServiceServer::new(Model { fault, world });
-    let tls = site.tls("broker").server();
+    let tls = CurrentTls::fixed(site.tls("broker"));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     runtime.spawn(async move {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let mut server = Server::builder().tls_config(tls).unwrap();
         let incoming = TcpListenerStream::new(listener);
-        server
+        let incoming = tls.accept(incoming, Clients::Certificate).unwrap();
+        Server::builder()
             .add_service(service)
             .serve_with_incoming(incoming)
             .await

@@ -12,7 +12,7 @@ use monitor_proto::v1::{
     grant_service_server::*, host_service_server::*, inspect_service_server::*,
     process_service_server::*, revocation_service_server::*, session_service_server::*,
 };
-use monitor_transport::tls::Tls;
+use monitor_transport::tls::{Clients, CurrentTls, Tls};
 use tokio::{runtime::Runtime, sync::mpsc};
 use tokio_stream::{
     Stream,
@@ -101,12 +101,12 @@ impl Collector {
             .enable_all()
             .build()
             .unwrap();
-        let (service, tls) = (Service(Arc::clone(&world)), tls.server());
+        let (service, tls) = (Service(Arc::clone(&world)), CurrentTls::fixed(tls.clone()));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let incoming = TcpListenerStream::new(listener);
+            let incoming = tls.accept(incoming, Clients::Certificate).unwrap();
             let server = Server::builder()
-                .tls_config(tls)
-                .unwrap()
                 .add_service(EventServiceServer::new(service.clone()))
                 .add_service(EvidenceServiceServer::new(service.clone()))
                 .add_service(SessionServiceServer::new(service.clone()))
@@ -116,10 +116,7 @@ impl Collector {
                 .add_service(GrantServiceServer::new(service.clone()))
                 .add_service(HostServiceServer::new(service.clone()))
                 .add_service(RevocationServiceServer::new(service));
-            server
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await
-                .unwrap();
+            server.serve_with_incoming(incoming).await.unwrap();
         });
         Self {
             world,

@@ -7,11 +7,8 @@ use monitor_model::{
 use monitor_proto::v1::{RevokeCredentialsRequest, broker_service_client::BrokerServiceClient};
 use monitor_transport::{
     causes,
-    dial::Destination,
-    tls::{Tls, TlsError},
+    tls::{CurrentTls, PeerChannel, TlsError},
 };
-use tokio::sync::OnceCell;
-use tonic::transport::Channel;
 
 use super::{
     named::Named,
@@ -21,9 +18,7 @@ use super::{
 /// The way to such a broker.
 #[derive(Debug)]
 pub struct Grpc {
-    address: String,
-    endpoint: Destination,
-    channel: OnceCell<Channel>,
+    peer: PeerChannel,
 }
 
 impl Grpc {
@@ -31,11 +26,9 @@ impl Grpc {
     ///
     /// # Errors
     /// [`TlsError::Address`].
-    pub fn new(address: &str, tls: &Tls) -> Result<Self, TlsError> {
+    pub fn new(address: &str, tls: CurrentTls) -> Result<Self, TlsError> {
         Ok(Self {
-            endpoint: tls.endpoint(address)?,
-            address: address.to_owned(),
-            channel: OnceCell::new(),
+            peer: PeerChannel::new(address, tls)?,
         })
     }
 }
@@ -43,25 +36,17 @@ impl Grpc {
 #[tonic::async_trait]
 impl Way for Grpc {
     fn address(&self) -> &str {
-        &self.address
+        self.peer.address()
     }
 
     async fn reach(&self) -> Result<(), String> {
-        let channel = self.endpoint.connect().await;
-        // Somebody else may have connected meanwhile: one channel is enough.
-        _ = self.channel.set(channel.map_err(|error| causes(&error))?);
-        Ok(())
+        let connected = self.peer.connected().await;
+        connected.map(drop).map_err(|error| causes(&error))
     }
 
     async fn ask(&self, order: &Order, attempt: u32) -> Result<Said, Unanswered> {
-        let channel = match self.channel.get() {
-            Some(channel) => channel.clone(),
-            None => self
-                .endpoint
-                .connect()
-                .await
-                .map_err(|error| Unanswered::soon(causes(&error)))?,
-        };
+        let channel = self.peer.connected().await;
+        let channel = channel.map_err(|error| Unanswered::soon(causes(&error)))?;
         let mut client = BrokerServiceClient::new(channel);
         let response = client.revoke_credentials(request(order, attempt)).await;
         let response = response

@@ -9,7 +9,7 @@ use monitor_model::{
     clock::{Clock, UnixNs},
     revocation::{Order, Revoked},
 };
-use monitor_transport::tls::{Tls, TlsError};
+use monitor_transport::tls::{CurrentTls, TlsError};
 
 use super::{
     grpc::Grpc,
@@ -106,12 +106,12 @@ pub trait Way: fmt::Debug + Send + Sync {
 /// The way that is configured; none where the broker dials in.
 pub(super) fn open(
     way: &BrokerWay,
-    tls: &Tls,
+    tls: &CurrentTls,
     clock: &Arc<dyn Clock>,
 ) -> Result<Option<Box<dyn Way>>, WayError> {
     Ok(match way {
         BrokerWay::Feed { .. } => None,
-        BrokerWay::Grpc { address } => Some(Box::new(Grpc::new(address, tls)?)),
+        BrokerWay::Grpc { address } => Some(Box::new(Grpc::new(address, tls.clone())?)),
         BrokerWay::Webhook { url, secret, ca } => {
             let clock = Arc::clone(clock);
             Some(Box::new(Webhook::new(url, secret, ca.as_deref(), clock)?))

@@ -15,6 +15,7 @@ use monitor_proto::v1::{
     revocation_service_client::RevocationServiceClient,
     revocation_target::Target,
 };
+use monitor_transport::tls::{Clients, CurrentTls};
 use tokio::net::TcpListener;
 use tonic::{Code, Request, Response, transport::server::TcpIncoming};
 
@@ -70,11 +71,12 @@ impl BrokerService for Broker {
 pub(super) async fn serve_broker(scene: &Scene, broker: Broker) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = tonic::transport::Server::builder()
-        .tls_config(scene.tls("monitor://broker/b").server())
-        .unwrap()
-        .add_service(BrokerServiceServer::new(broker));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let tls = CurrentTls::fixed(scene.tls("monitor://broker/b"));
+    let incoming = tls
+        .accept(TcpIncoming::from(listener), Clients::Certificate)
+        .unwrap();
+    let server = tonic::transport::Server::builder().add_service(BrokerServiceServer::new(broker));
+    tokio::spawn(server.serve_with_incoming(incoming));
     format!(
         "[broker]\naddress = \"https://localhost:{port}\"\nretry_ms_min = 5\nretry_ms_max = 20\n"
     )
