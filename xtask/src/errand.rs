@@ -19,11 +19,12 @@ use anyhow::{Context as _, Result, bail};
 use monitor_tests::stage::folder::PROGRAMS;
 
 use crate::cache::Project;
+use crate::emulator::{Threads, is_stuck, started_again};
 use crate::jump_host::{self, pack};
 use crate::kernels::{self, Kernel, Series};
 use crate::machine::Machine;
 use crate::process::{self, time_text};
-use crate::vm::{COMMAND_LINE, started_again};
+use crate::vm::COMMAND_LINE;
 
 /// From power-on until the stage is set, in emulation, on a busy host.
 const START_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -67,8 +68,8 @@ pub(crate) fn run(project: &Project, errand: &Errand<'_>, series: Series) -> Res
         time_text(start.elapsed())
     ));
     let log = project.log(&format!("{}-{}", errand.name, series.name()));
-    let ended = started_again(&log, MARK, || {
-        let mut machine = boot(project, &kernel, &disks)?;
+    let ended = started_again(&log, MARK, |threads| {
+        let mut machine = boot(project, &kernel, &disks, threads)?;
         let limit = START_LIMIT.saturating_add(errand.limit);
         let ended = follow(&mut machine, &log, limit);
         let _ = machine.kill();
@@ -176,14 +177,14 @@ fn fill(tree: &Path, errand: &Errand<'_>) -> Result<()> {
     system::write(tree, errand.player, &errand.words)
 }
 
-fn boot(project: &Project, kernel: &Kernel, disks: &Disks) -> Result<Child> {
+fn boot(project: &Project, kernel: &Kernel, disks: &Disks, threads: Threads) -> Result<Child> {
     let qemu = Machine::here(project)
         .program("qemu-system-x86_64")
         .context("qemu-system-x86_64 is not there: `cargo xtask setup` installs it")?;
     let mut command = Command::new(qemu);
     command.args([
         "-accel",
-        "tcg,thread=multi",
+        threads.accelerator(),
         "-cpu",
         "max",
         "-smp",
@@ -243,6 +244,8 @@ fn follow(machine: &mut Child, log: &Path, limit: Duration) -> Result<()> {
                     process::say(said);
                 } else if line.ends_with("PLAYER-OVER") {
                     return Ok(());
+                } else if is_stuck(&line) {
+                    bail!("a processor of the machine stands still: {line}");
                 }
                 last.push(line);
             }

@@ -32,6 +32,7 @@ mod cache;
 mod cases;
 mod demo;
 mod document;
+mod emulator;
 mod errand;
 mod faults;
 mod fuzz;

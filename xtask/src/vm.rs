@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::artifacts;
 use crate::cache::Project;
+use crate::emulator::{Threads, started_again};
 use crate::host_build::OBJECT_VARIABLE;
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Kernel, Series};
@@ -44,9 +45,6 @@ pub(crate) const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet mitigations=
 const MARK: &str = "VM-CHECK ";
 /// What the machine says when its first program starts.
 const STARTED: &str = "VM-INIT";
-/// How often a machine is started whose emulator breaks.
-pub(crate) const STARTS_MAX: u32 = 3;
-
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -196,7 +194,9 @@ pub(crate) fn check(project: &Project, object: &Path, series: Series) -> Result<
 fn run_in(project: &Project, program: &Program, series: Series, counts: Counts) -> Result<String> {
     let kernel = kernels::fetch(&Machine::here(project), series)?;
     let log = project.log(&format!("vm-{}", series.name()));
-    let (said, console) = started_again(&log, STARTED, || boot(project, &kernel, program, series))?;
+    let (said, console) = started_again(&log, STARTED, |threads| {
+        boot(project, (&kernel, series), program, threads)
+    })?;
     let found = verified::said(&console);
     match counts {
         Counts::Ignore => {}
@@ -206,47 +206,12 @@ fn run_in(project: &Project, program: &Program, series: Series, counts: Counts) 
     Ok(said)
 }
 
-/// Runs a machine, and once more if its emulator broke before `started` was on
-/// its console, with which the first program of ours begins.
-///
-/// # Errors
-/// The machine's own, the last time.
-pub(crate) fn started_again<T>(
-    console: &Path,
-    started: &str,
-    mut run: impl FnMut() -> Result<T>,
-) -> Result<T> {
-    let mut starts = 1;
-    loop {
-        let ended = run();
-        let text = fs::read(console).unwrap_or_default();
-        if ended.is_ok()
-            || starts >= STARTS_MAX
-            || !emulator_broke(&String::from_utf8_lossy(&text), started)
-        {
-            return ended;
-        }
-        starts = starts.saturating_add(1);
-        process::say(
-            "the emulator broke while the kernel patched itself, before any program ran; \
-             the machine is started again",
-        );
-    }
-}
-
-/// Whether a processor took a breakpoint that another one had already put back:
-/// emulation sometimes does on a busy host, while a kernel patches its code. A
-/// machine in which a program of ours began is never taken for one.
-fn emulator_broke(console: &str, started: &str) -> bool {
-    console.contains("Oops: int3") && !console.contains(started)
-}
-
 /// The check's closing line, and all that the console said.
 fn boot(
     project: &Project,
-    kernel: &Kernel,
+    (kernel, series): (&Kernel, Series),
     program: &Program,
-    series: Series,
+    threads: Threads,
 ) -> Result<(String, String)> {
     let machine = Machine::here(project);
     let qemu = machine
@@ -259,7 +224,7 @@ fn boot(
     command
         .args([
             "-accel",
-            "tcg,thread=multi",
+            threads.accelerator(),
             "-cpu",
             "max",
             "-smp",
@@ -515,37 +480,6 @@ mod tests {
             Verdict::Failed("okay".to_owned())
         );
         assert_eq!(verdict("Kernel panic - not syncing\n"), Verdict::Nothing);
-    }
-
-    #[test]
-    fn machine_is_started_again_only_if_it_broke_before_any_program_of_ours() {
-        let folder = tempfile::tempdir().unwrap();
-        let console = folder.path().join("console");
-        let starts_of = |text: &str| {
-            fs::write(&console, text).unwrap();
-            let mut starts = 0;
-            let ended: Result<()> = started_again(&console, STARTED, || {
-                starts += 1;
-                bail!("it stopped")
-            });
-            assert!(ended.is_err());
-            starts
-        };
-        let broke = "[    6.020132] Oops: int3: 0000 [#1] SMP NOPTI\r\n";
-        assert_eq!(starts_of(broke), STARTS_MAX);
-        assert_eq!(starts_of(&format!("VM-INIT\r\n{broke}")), 1);
-        assert_eq!(starts_of("Kernel panic - not syncing: VFS\r\n"), 1);
-
-        let mut starts = 0;
-        let ended = started_again(&console, STARTED, || {
-            starts += 1;
-            fs::write(&console, if starts == 1 { broke } else { STARTED })?;
-            if starts == 1 {
-                bail!("it stopped");
-            }
-            Ok(starts)
-        });
-        assert_eq!(ended.unwrap(), 2);
     }
 
     #[test]
