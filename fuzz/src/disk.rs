@@ -55,7 +55,10 @@ impl Ground {
             .ok()?;
         let (boot, id) = (self.boot.to_bytes(), [7_u8; 16]);
         let put = match table % 6 {
-            0 => database.execute("INSERT INTO batches VALUES (1, 1, ?1)", [row]),
+            0 => database.execute(
+                "INSERT INTO batches (number, bytes, batch) VALUES (1, 1, ?1)",
+                [row],
+            ),
             1 => database.execute(
                 "INSERT INTO sessions VALUES (?1, NULL, ?2)",
                 params![id, row],

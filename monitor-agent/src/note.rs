@@ -40,6 +40,8 @@ pub enum Keep {
     JobEnded(SessionId),
     /// A file that a daemon acts on was written.
     Writing(Box<Writing>),
+    /// A batch whose bytes are not what was written: it is not sent.
+    Damaged(u64),
 }
 
 impl Note {

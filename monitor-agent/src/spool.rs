@@ -13,6 +13,9 @@
 //! uncommitted reading come again from the ring, those of a committed one are
 //! known by the positions. So each is told once.
 //!
+//! Beside each batch are its numbers and a checksum (ADR 43): what the disk gives
+//! back as something else is not sent, and is named.
+//!
 //! `spool.db`: SQLite, WAL, `synchronous=FULL`; acked batches are deleted with
 //! `NORMAL`, because a deletion that is lost only means a batch sent again.
 
@@ -24,11 +27,11 @@ use std::{
 };
 
 use monitor_model::{
-    event::Receipt,
+    event::{Event, Receipt},
     id::{BootId, Source},
     session::Session,
 };
-use monitor_proto::{InvalidMessage, v1};
+use monitor_proto::{InvalidMessage, encode_event, v1};
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
@@ -41,7 +44,10 @@ use crate::{
     sequence::Stream,
 };
 
+mod holds;
 mod tables;
+
+pub use holds::Held;
 
 /// Most bytes of events in one batch; a single event may be larger.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -66,6 +72,9 @@ pub enum SpoolError {
         /// What is wrong.
         cause: String,
     },
+    /// A batch is not what was written.
+    #[error("spool.db: batch {} is not what was written", .0.number)]
+    Damaged(Damaged),
     /// Numbers have run out.
     #[error("spool.db: the number {number} is too large for the database")]
     Number {
@@ -83,11 +92,44 @@ impl From<prost::DecodeError> for SpoolError {
     }
 }
 
+/// A batch whose bytes are not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Its number.
+    pub number: u64,
+    /// What it held; none where that is not known either.
+    pub held: Option<Vec<Held>>,
+}
+
+/// One event, as it waits for the collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spooled {
+    /// Its boot.
+    pub boot: BootId,
+    /// Its stream.
+    pub source: Source,
+    /// Its number there.
+    pub sequence: u64,
+    /// The event, encoded.
+    pub bytes: Vec<u8>,
+}
+
+impl From<&Event> for Spooled {
+    fn from(event: &Event) -> Self {
+        Self {
+            boot: event.id.boot,
+            source: event.id.source,
+            sequence: event.id.sequence,
+            bytes: encode_event(event),
+        }
+    }
+}
+
 /// What goes to disk together.
 #[derive(Debug, Default)]
 pub struct Reading {
-    /// Encoded events, in order.
-    pub events: Vec<Vec<u8>>,
+    /// Events, in order.
+    pub events: Vec<Spooled>,
     /// Streams that moved on.
     pub streams: Vec<(Source, Stream)>,
     /// The newest sequence number of the agent's own events.
@@ -240,11 +282,7 @@ impl Spool {
         let mut bytes = 0;
         for events in split(&reading.events) {
             newest += 1;
-            let batch = v1::Batch {
-                number: newest,
-                events: events.to_vec(),
-            };
-            bytes += insert(&transaction, &batch)?;
+            bytes += insert(&transaction, newest, events)?;
         }
         transaction
             .prepare_cached("INSERT OR REPLACE INTO numbers (id, newest) VALUES (0, ?1)")?
@@ -259,12 +297,13 @@ impl Spool {
         for boot in &reading.over {
             tables::forget(&transaction, *boot)?;
         }
+        let mut aside = 0;
         for keep in &reading.keep {
-            tables::put_keep(&transaction, keep)?;
+            aside += tables::put_keep(&transaction, keep)?;
         }
         transaction.commit()?;
         self.newest = newest;
-        self.bytes += bytes;
+        self.bytes = (self.bytes + bytes).saturating_sub(aside);
         Ok(())
     }
 
@@ -309,30 +348,86 @@ impl SpoolReader {
     /// The first batch after a number.
     ///
     /// # Errors
-    /// [`SpoolError`].
+    /// [`SpoolError::Damaged`] where it is not what was written.
     pub fn next(&self, after: u64) -> Result<Option<v1::Batch>, SpoolError> {
-        let found: Option<Vec<u8>> = self
+        let found = self
             .database
-            .prepare_cached("SELECT batch FROM batches WHERE number > ?1 ORDER BY number LIMIT 1")?
-            .query_row([signed(after)?], |row| row.get(0))
+            .prepare_cached(
+                "SELECT number, batch, batch_sum, holds, holds_sum FROM batches
+                 WHERE number > ?1 ORDER BY number LIMIT 1",
+            )?
+            .query_row([signed(after)?], Row::read)
             .optional()?;
-        Ok(found
-            .map(|bytes| v1::Batch::decode(bytes.as_slice()))
-            .transpose()?)
+        found.map(Row::checked).transpose()
     }
 }
 
-fn insert(transaction: &Transaction<'_>, batch: &v1::Batch) -> Result<u64, SpoolError> {
-    let encoded = batch.encode_to_vec();
-    let bytes = u64::try_from(encoded.len()).unwrap_or(u64::MAX);
+/// A batch as it lies there. An agent of before kept no checksums.
+struct Row {
+    number: u64,
+    batch: Vec<u8>,
+    batch_sum: Option<i64>,
+    holds: Vec<u8>,
+    holds_sum: Option<i64>,
+}
+
+impl Row {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: number(row)?,
+            batch: row.get(1)?,
+            batch_sum: row.get(2)?,
+            holds: row.get::<_, Option<_>>(3)?.unwrap_or_default(),
+            holds_sum: row.get(4)?,
+        })
+    }
+
+    fn checked(self) -> Result<v1::Batch, SpoolError> {
+        let is_as_written =
+            |sum: Option<i64>, bytes: &[u8]| sum.is_none_or(|sum| sum == holds::checksum(bytes));
+        if is_as_written(self.batch_sum, &self.batch)
+            && let Ok(batch) = v1::Batch::decode(self.batch.as_slice())
+            && batch.number == self.number
+        {
+            return Ok(batch);
+        }
+        let is_known = self.holds_sum.is_some() && is_as_written(self.holds_sum, &self.holds);
+        Err(SpoolError::Damaged(Damaged {
+            number: self.number,
+            held: is_known.then(|| holds::decoded(&self.holds)).flatten(),
+        }))
+    }
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    number: u64,
+    events: &[Spooled],
+) -> Result<u64, SpoolError> {
+    let batch = v1::Batch {
+        number,
+        events: events.iter().map(|event| event.bytes.clone()).collect(),
+    };
+    let (batch, holds) = (batch.encode_to_vec(), holds::encoded(events));
+    let bytes = u64::try_from(batch.len()).unwrap_or(u64::MAX);
     transaction
-        .prepare_cached("INSERT INTO batches (number, bytes, batch) VALUES (?1, ?2, ?3)")?
-        .execute(params![signed(batch.number)?, signed(bytes)?, encoded])?;
+        .prepare_cached(
+            "INSERT INTO batches (number, bytes, batch, batch_sum, holds, holds_sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            signed(number)?,
+            signed(bytes)?,
+            batch,
+            holds::checksum(&batch),
+            holds,
+            holds::checksum(&holds)
+        ])?;
     Ok(bytes)
 }
 
 /// Cuts events into batches that a message can hold.
-fn split(events: &[Vec<u8>]) -> Vec<&[Vec<u8>]> {
+fn split(events: &[Spooled]) -> Vec<&[Spooled]> {
     let mut batches = Vec::new();
     let mut rest = events;
     while !rest.is_empty() {
@@ -341,7 +436,7 @@ fn split(events: &[Vec<u8>]) -> Vec<&[Vec<u8>]> {
             .iter()
             .take(BATCH_EVENTS_MAX)
             .take_while(|event| {
-                bytes += event.len();
+                bytes += event.bytes.len();
                 bytes <= BATCH_BYTES_MAX
             })
             .count();
@@ -370,4 +465,4 @@ fn row(table: &'static str) -> impl Fn(InvalidMessage) -> SpoolError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

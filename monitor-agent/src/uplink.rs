@@ -7,7 +7,10 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use monitor_model::clock::Clock;
+use monitor_model::{
+    clock::Clock,
+    event::{Action, GapCause},
+};
 use monitor_proto::v1::{
     self, agent_service_client::AgentServiceClient, stream_request, stream_response,
 };
@@ -31,7 +34,8 @@ use crate::{
     enforce::Enforcer,
     inspect::Inspector,
     krl::Lists,
-    spool::{SpoolError, SpoolReader},
+    note::{Keep, Note, Notes, Stopping},
+    spool::{Damaged, SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
 
@@ -121,6 +125,8 @@ pub struct Uplink {
     pub lists: Option<Lists>,
     /// What is said of the agent's own life.
     pub life: Life,
+    /// The way to the disk.
+    pub notes: Notes,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -214,8 +220,14 @@ impl Uplink {
             lists.again();
         }
         loop {
-            if let Err(lost) = self.send(&mut flight) {
-                return lost;
+            match self.send(&mut flight) {
+                Ok(None) => {}
+                // Named and put aside; behind it the next ones wait.
+                Ok(Some(damaged)) => match self.name(damaged).await {
+                    Ok(()) => continue,
+                    Err(Stopping) => return Lost::Ended,
+                },
+                Err(lost) => return lost,
             }
             tokio::select! {
                 message = flight.down.message() => match message {
@@ -248,12 +260,49 @@ impl Uplink {
         }
     }
 
-    /// Sends what is on disk, as far as may be under way.
-    fn send(&mut self, flight: &mut Flight) -> Result<(), Lost> {
+    /// Names what a batch held that is not what was written, and has it put aside.
+    /// Before that nothing behind it is sent: an ack would delete it unnamed.
+    async fn name(&self, damaged: Damaged) -> Result<(), Stopping> {
+        let Damaged { number, held } = damaged;
+        let (here, gone): (Vec<_>, Vec<_>) = held
+            .iter()
+            .flatten()
+            .partition(|held| held.boot.to_bytes().as_slice() == self.hello.boot);
+        error!(batch = number, ranges = here.len(), is_known = held.is_some(), earlier_boot = ?gone,
+            "A batch on this host's disk is not what was written: it is not sent, and what it held in this boot is named as missing.");
+        for held in here {
+            let gap = Action::Gap {
+                source: held.source,
+                first: held.first,
+                last: held.last,
+                cause: GapCause::SpoolDamaged,
+            };
+            self.counters
+                .records_missing
+                .add(held.last - held.first + 1);
+            self.notes.tell(Note::about_nobody(gap)).await?;
+        }
+        let damage = Action::Impaired {
+            reason: "spool_damaged".to_owned(),
+            program: None,
+            times: 1,
+            total: 1,
+        };
+        let mut note = Note::about_nobody(damage);
+        note.keep = Some(Keep::Damaged(number));
+        self.notes.keep(note).await
+    }
+
+    /// Sends what is on disk, as far as may be under way, up to what is not what was
+    /// written.
+    fn send(&mut self, flight: &mut Flight) -> Result<Option<Damaged>, Lost> {
         let most = u64::try_from(IN_FLIGHT_MAX).unwrap_or(u64::MAX);
         let newest = *self.newest.borrow_and_update();
         while flight.sent < newest && flight.in_flight() < most {
-            let next = blocking::in_place(|| flight.reader.next(flight.sent))?;
+            let next = match blocking::in_place(|| flight.reader.next(flight.sent)) {
+                Err(SpoolError::Damaged(damaged)) => return Ok(Some(damaged)),
+                next => next?,
+            };
             let Some(batch) = next else {
                 // Everything up to the newest is acked and deleted; were only
                 // one of the two moved on, it would count as under way.
@@ -273,7 +322,7 @@ impl Uplink {
                 .try_send(request(stream_request::Message::Batch(batch)))
                 .map_err(|_| Lost::Ended)?;
         }
-        Ok(())
+        Ok(None)
     }
 
     fn receive(&self, message: v1::StreamResponse, flight: &mut Flight) -> Result<(), Lost> {

@@ -79,6 +79,8 @@ pub enum GapCause {
     SpoolFull,
     /// The numbers never came, and nothing says why.
     Unexplained,
+    /// They were on the host's disk, which gave back something else.
+    SpoolDamaged,
 }
 
 impl fmt::Display for GapCause {
@@ -88,6 +90,7 @@ impl fmt::Display for GapCause {
             Self::Undecodable => "undecodable",
             Self::SpoolFull => "spool full",
             Self::Unexplained => "unexplained",
+            Self::SpoolDamaged => "spool damaged",
         })
     }
 }
@@ -333,7 +336,7 @@ pub enum Action {
     },
     /// The kernel's programs could not tell all of what they should.
     Impaired {
-        /// Why: `not_run`, or the name of a fault of the programs
+        /// Why: `not_run`, the name of a fault of the programs, or `spool_damaged`
         /// (`docs/reference/output.md`).
         reason: String,
         /// The program that the kernel did not run; none for another reason.

@@ -134,6 +134,11 @@ impl Books {
             known.spool.insert(event.id.sequence);
             self.take_gap(event);
         }
+        // The agent names them as missing when it comes to them.
+        for held in spool.damaged {
+            let known = self.of(agent, held.boot, held.source);
+            known.spool.insert_range(held.first, held.last);
+        }
         Ok(())
     }
 

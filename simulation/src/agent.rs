@@ -344,6 +344,7 @@ impl Shared {
             counters: Arc::clone(&self.counters),
             lists: None,
             life,
+            notes: self.notes.clone(),
             clock: Arc::clone(&self.clock),
         })
     }

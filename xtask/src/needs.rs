@@ -203,6 +203,14 @@ pub(crate) const NEEDS: &[Need] = &[
         fix: Fix::Packages(&["libfaketime"]),
     },
     Need {
+        what: "Python",
+        why: "it turns bits of what an agent has on disk",
+        goal: Goal::Test,
+        steps: &["faults"],
+        present: |machine| machine.program("python3").is_some(),
+        fix: Fix::Packages(&["python3"]),
+    },
+    Need {
         what: "npm",
         why: "buf, which checks the .proto files, comes as an npm package",
         goal: Goal::Test,

@@ -18,6 +18,7 @@ fn a_bare_machine_lacks_every_system_program_and_has_them_once_they_are_put() {
             &["qemu-system-x86_64", "xz"],
         ),
         ("strace", &["strace"]),
+        ("Python", &["python3"]),
         ("npm", &["npm"]),
     ] {
         let root = tempfile::tempdir().unwrap();

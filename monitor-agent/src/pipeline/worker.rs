@@ -9,7 +9,6 @@ use monitor_model::{
     event::{Action, Event, GapCause, ProcessRef},
     id::{EventId, SessionId, Source},
 };
-use monitor_proto::encode_event;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 use zerocopy::FromBytes as _;
@@ -27,7 +26,7 @@ use crate::{
     note::{Keep, Note},
     redact::Redactor,
     sequence::{Counted, Gap, Seen, Sequences},
-    spool::{Reading, Recovered, Room, SharedSpool, SpoolError},
+    spool::{Reading, Recovered, Room, SharedSpool, SpoolError, Spooled},
 };
 
 /// What the stages are made of.
@@ -210,7 +209,7 @@ impl<H: Host> Worker<H> {
                 self.end(id, row);
             }
         }
-        self.reading.events.push(encode_event(&event));
+        self.reading.events.push(Spooled::from(&event));
     }
 
     /// Marks the processes of jobs, and keeps what was found out.
@@ -338,7 +337,7 @@ impl<H: Host> Worker<H> {
         };
         let secrets = self.parts.redactor.redact(&mut event);
         self.parts.counters.secrets_removed.add(secrets.into());
-        self.reading.events.push(encode_event(&event));
+        self.reading.events.push(Spooled::from(&event));
         self.reading.keep.extend(keep);
         self.waiting.extend(kept);
     }

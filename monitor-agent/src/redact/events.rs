@@ -40,7 +40,7 @@ impl Redactor {
             Keep::Writing(writing) => {
                 self.path(&mut writing.path) + self.way(&mut writing.attribution.way)
             }
-            Keep::Receipt(_) | Keep::JobEnded(_) => 0,
+            Keep::Receipt(_) | Keep::JobEnded(_) | Keep::Damaged(_) => 0,
         }
     }
 

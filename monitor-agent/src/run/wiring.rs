@@ -274,6 +274,7 @@ pub(super) fn build(config: &Config, ground: Ground, armed: Armed) -> Result<Bui
         counters: Arc::clone(&shared.counters),
         lists,
         life,
+        notes: shared.notes.clone(),
         clock: Arc::clone(&shared.clock),
     };
     let parts = shared.parts(spool, (labels, programs, probes.clone()), redactor)?;

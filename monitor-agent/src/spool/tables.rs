@@ -17,13 +17,20 @@ use super::{
 
 mod jobs;
 
+/// Most batches that are kept although they are not what was written.
+const DAMAGED_MAX: usize = 16;
+
 /// Made when they are not there.
 pub(super) const SCHEMA: &str = "
 PRAGMA journal_mode=WAL;
 PRAGMA synchronous=FULL;
 PRAGMA foreign_keys=ON;
 CREATE TABLE IF NOT EXISTS batches (
-    number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, batch BLOB NOT NULL) STRICT;
+    number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, batch BLOB NOT NULL,
+    batch_sum INTEGER, holds BLOB, holds_sum INTEGER) STRICT;
+CREATE TABLE IF NOT EXISTS damaged (
+    number INTEGER PRIMARY KEY, batch BLOB NOT NULL, batch_sum INTEGER, holds BLOB,
+    holds_sum INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS numbers (
     id INTEGER PRIMARY KEY CHECK (id = 0), newest INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS streams (
@@ -143,8 +150,17 @@ fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {
     Ok(sessions)
 }
 
-/// Takes over the receipts of an agent that could only kill.
+/// Takes over the receipts of an agent that could only kill, and batches of one that
+/// kept no checksums.
 fn take_over(transaction: &Transaction<'_>) -> Result<(), SpoolError> {
+    let has_sums = "SELECT count(*) > 0 FROM pragma_table_info('batches') WHERE name = 'batch_sum'";
+    if !transaction.query_row(has_sums, [], |row| row.get(0))? {
+        transaction.execute_batch(
+            "ALTER TABLE batches ADD COLUMN batch_sum INTEGER;
+             ALTER TABLE batches ADD COLUMN holds BLOB;
+             ALTER TABLE batches ADD COLUMN holds_sum INTEGER;",
+        )?;
+    }
     let has_old =
         "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = 'receipts'";
     if transaction.query_row(has_old, [], |row| row.get(0))? {
@@ -205,9 +221,11 @@ pub(super) fn put_streams(
     Ok(())
 }
 
-/// Keeps a session or a receipt; the oldest ones beyond the maximum go.
-pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<(), SpoolError> {
+/// Keeps a fact; the oldest ones beyond the maximum of their kind go. How many bytes
+/// of events do not wait any more by that.
+pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<u64, SpoolError> {
     match keep {
+        Keep::Damaged(number) => return set_aside(transaction, *number),
         Keep::Job(_) | Keep::JobEnded(_) | Keep::Writing(_) => jobs::put(transaction, keep)?,
         Keep::Session(session) => {
             let ended_at = session.ended_at.map(|at| signed(at.0)).transpose()?;
@@ -245,7 +263,32 @@ pub(super) fn put_keep(transaction: &Transaction<'_>, keep: &Keep) -> Result<(),
             )?;
         }
     }
-    Ok(())
+    Ok(0)
+}
+
+/// Puts aside a batch that is not what was written; how many bytes of events do not
+/// wait any more. The newest ones are kept, for whoever looks into the disk.
+fn set_aside(transaction: &Transaction<'_>, number: u64) -> Result<u64, SpoolError> {
+    let number = signed(number)?;
+    let bytes = transaction
+        .query_row(
+            "SELECT bytes FROM batches WHERE number = ?1",
+            [number],
+            super::number,
+        )
+        .optional()?;
+    transaction.execute(
+        "INSERT OR REPLACE INTO damaged (number, batch, batch_sum, holds, holds_sum)
+             SELECT number, batch, batch_sum, holds, holds_sum FROM batches WHERE number = ?1",
+        [number],
+    )?;
+    transaction.execute("DELETE FROM batches WHERE number = ?1", [number])?;
+    transaction.execute(
+        "DELETE FROM damaged WHERE number NOT IN (
+             SELECT number FROM damaged ORDER BY number DESC LIMIT ?1)",
+        [most(DAMAGED_MAX)],
+    )?;
+    Ok(bytes.unwrap_or(0))
 }
 
 fn most(max: usize) -> i64 {

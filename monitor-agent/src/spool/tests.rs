@@ -14,6 +14,16 @@ fn boot(number: u128) -> BootId {
     BootId::from_parts(UnixNs::from_seconds(1_790_000_000), number)
 }
 
+/// An event of the first boot.
+pub(crate) fn spooled(sequence: u64, bytes: &[u8]) -> Spooled {
+    Spooled {
+        boot: boot(1),
+        source: Source::Agent,
+        sequence,
+        bytes: bytes.to_vec(),
+    }
+}
+
 fn reading(events: &[&[u8]], done: u64) -> Reading {
     let stream = Stream {
         done,
@@ -22,7 +32,10 @@ fn reading(events: &[&[u8]], done: u64) -> Reading {
         dropped_named: 1,
     };
     Reading {
-        events: events.iter().map(|event| event.to_vec()).collect(),
+        events: (1..)
+            .zip(events)
+            .map(|(at, event)| spooled(at, event))
+            .collect(),
         streams: vec![(Source::Bulk { cpu: 1 }, stream)],
         own_sequence: done,
         keep: Vec::new(),
@@ -339,4 +352,158 @@ fn a_torn_end_leaves_whole_readings_from_the_first_on() {
     }
     assert!(found.contains(&0) && found.contains(&12), "{found:?}");
     assert!(found.iter().any(|done| (1..12).contains(done)));
+}
+
+/// A spool with two batches, of two events and of one; and a hand on its file.
+fn two_batches(folder: &Path) -> (Spool, SpoolReader, Connection) {
+    let path = folder.join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"a", b"b"], 2)).unwrap();
+    let next = Reading {
+        events: vec![spooled(3, b"c")],
+        ..Reading::default()
+    };
+    spool.append(&next).unwrap();
+    let reader = SpoolReader::open(&path).unwrap();
+    (spool, reader, Connection::open(&path).unwrap())
+}
+
+/// Changes one bit of a column of the first batch.
+fn rot(hand: &Connection, column: &str, at: usize, bit: u8) {
+    let read = format!("SELECT {column} FROM batches WHERE number = 1");
+    let mut bytes: Vec<u8> = hand.query_row(&read, [], |row| row.get(0)).unwrap();
+    bytes[at] ^= 1 << bit;
+    let write = format!("UPDATE batches SET {column} = ?1 WHERE number = 1");
+    hand.execute(&write, [bytes]).unwrap();
+}
+
+fn damaged(reader: &SpoolReader) -> Damaged {
+    let error = reader.next(0).unwrap_err();
+    let SpoolError::Damaged(damaged) = error else {
+        panic!("{error}");
+    };
+    damaged
+}
+
+fn held(first: u64, last: u64) -> Held {
+    Held {
+        boot: boot(1),
+        source: Source::Agent,
+        first,
+        last,
+    }
+}
+
+#[test]
+fn any_bit_of_a_batch_that_is_not_as_written_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_spool, reader, hand) = two_batches(folder.path());
+    let length: u32 = hand
+        .query_row(
+            "SELECT length(batch) FROM batches WHERE number = 1",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(length > 4);
+    let length = usize::try_from(length).unwrap();
+    for (at, bit) in (0..length).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        rot(&hand, "batch", at, bit);
+        let expected = Damaged {
+            number: 1,
+            held: Some(vec![held(1, 2)]),
+        };
+        assert_eq!(damaged(&reader), expected, "bit {bit} of byte {at}");
+        rot(&hand, "batch", at, bit);
+    }
+    assert_eq!(reader.next(0).unwrap().unwrap().number, 1);
+}
+
+#[test]
+fn what_a_batch_held_is_told_only_as_far_as_that_is_as_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_spool, reader, hand) = two_batches(folder.path());
+    rot(&hand, "holds", 3, 0);
+    assert_eq!(
+        reader.next(0).unwrap().unwrap().number,
+        1,
+        "nobody needs it"
+    );
+    rot(&hand, "batch", 3, 0);
+    let expected = Damaged {
+        number: 1,
+        held: None,
+    };
+    assert_eq!(damaged(&reader), expected);
+}
+
+#[test]
+fn a_damaged_batch_is_put_aside_and_takes_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, reader, hand) = two_batches(folder.path());
+    let before = spool.bytes();
+    rot(&hand, "batch", 3, 0);
+    let set_aside = Reading {
+        keep: vec![Keep::Damaged(1)],
+        ..Reading::default()
+    };
+    spool.append(&set_aside).unwrap();
+    assert_eq!(reader.next(0).unwrap().unwrap().number, 2);
+    assert!(spool.bytes() < before);
+    let aside = "SELECT count(*) FROM damaged WHERE number = 1 AND holds IS NOT NULL";
+    let aside: u64 = hand.query_row(aside, [], super::number).unwrap();
+    assert_eq!(aside, 1);
+    spool.append(&set_aside).unwrap();
+    let waits: u64 = hand
+        .query_row("SELECT sum(bytes) FROM batches", [], super::number)
+        .unwrap();
+    assert_eq!(spool.bytes(), waits);
+}
+
+#[test]
+fn runs_of_numbers_are_kept_and_not_each() {
+    let mut events: Vec<Spooled> = [1, 2, 3, 7, 8, 5].map(|at| spooled(at, b"x")).to_vec();
+    events.push(Spooled {
+        source: Source::Bulk { cpu: 1 },
+        ..spooled(4, b"y")
+    });
+    let found = holds::decoded(&holds::encoded(&events)).unwrap();
+    let mut own: Vec<_> = found
+        .iter()
+        .filter(|held| held.source == Source::Agent)
+        .map(|held| (held.first, held.last))
+        .collect();
+    own.sort_unstable();
+    assert_eq!(own, [(1, 3), (5, 5), (7, 8)]);
+    assert_eq!(found.len(), 4);
+}
+
+#[test]
+fn batches_of_an_agent_that_kept_no_checksums_are_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let hand = Connection::open(&path).unwrap();
+    let before = "CREATE TABLE batches (number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL,
+        batch BLOB NOT NULL) STRICT";
+    hand.execute_batch(before).unwrap();
+    let batch = v1::Batch {
+        number: 1,
+        events: vec![b"of before".to_vec()],
+    };
+    let put = "INSERT INTO batches (number, bytes, batch) VALUES (?1, 1, ?2)";
+    hand.execute(put, params![1, batch.encode_to_vec()])
+        .unwrap();
+    hand.execute(put, params![2, b"no batch"]).unwrap();
+    let (_spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    let reader = SpoolReader::open(&path).unwrap();
+    assert_eq!(reader.next(0).unwrap(), Some(batch));
+    let error = reader.next(1).unwrap_err();
+    let expected = Damaged {
+        number: 2,
+        held: None,
+    };
+    assert!(
+        matches!(&error, SpoolError::Damaged(found) if *found == expected),
+        "{error}"
+    );
 }

@@ -12,7 +12,7 @@ use std::{
 
 use monitor_model::{
     clock::{SystemClock, UnixNs},
-    id::{BootId, OrderId},
+    id::{BootId, OrderId, Source},
 };
 use monitor_proto::v1::agent_service_server::{AgentService, AgentServiceServer};
 use monitor_transport::{
@@ -32,7 +32,7 @@ use crate::{
     inspect::tests::inspector,
     marks::tests::FakeMarks,
     note::{Note, Notes},
-    spool::{Reading, Spool},
+    spool::{Reading, Spool, Spooled, tests::spooled},
     standing::tests::grant,
 };
 
@@ -221,7 +221,7 @@ fn emptied(path: &Path, boot: BootId, earlier: usize) -> Spool {
     let (mut spool, _) = Spool::open(path, boot, 1 << 30).unwrap();
     for _ in 0..earlier {
         let reading = Reading {
-            events: vec![b"earlier".to_vec()],
+            events: vec![spooled(1, b"earlier")],
             ..Reading::default()
         };
         spool.append(&reading).unwrap();
@@ -289,7 +289,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
     let (way, notes) = Notes::channel();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let tables = (standing.clone(), sessions.clone());
-    let (containment, enforcer) = enders(tables, marks.clone(), way, &clock);
+    let (containment, enforcer) = enders(tables, marks.clone(), way.clone(), &clock);
     let uplink = Uplink {
         lists: None,
         life: life(),
@@ -316,6 +316,7 @@ async fn bench_after(role: &str, earlier: usize) -> Bench {
         enforcer: Arc::new(enforcer),
         inspector: inspector(folder.path(), (&sessions, &marks)),
         counters: Arc::default(),
+        notes: way,
         clock,
     };
     let uplink = tokio::spawn(uplink.run());
@@ -343,7 +344,7 @@ impl Bench {
             let event = format!("event {}", self.written).into_bytes();
             self.spool
                 .append(&Reading {
-                    events: vec![event],
+                    events: vec![spooled(u64::try_from(self.written).unwrap(), &event)],
                     ..Reading::default()
                 })
                 .unwrap();
@@ -452,6 +453,49 @@ async fn a_stream_cut_again_and_again_loses_nothing_and_goes_on() {
     bench.all_acked().await;
     assert_eq!(bench.events(), bench.written());
     assert!(bench.collected.hellos.load(Ordering::SeqCst) > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_not_what_was_written_is_named_before_the_next_is_sent() {
+    let mut bench = bench("agent").await;
+    let own = |sequence, bytes: &[u8]| Spooled {
+        boot: BootId::from_parts(UnixNs(1), 1),
+        ..spooled(sequence, bytes)
+    };
+    for (sequence, bytes) in [(1, b"first"), (2, b"wrong"), (3, b"third")] {
+        let reading = Reading {
+            events: vec![own(sequence, bytes)],
+            ..Reading::default()
+        };
+        bench.spool.append(&reading).unwrap();
+    }
+    let hand = rusqlite::Connection::open(bench.folder.path().join("spool.db")).unwrap();
+    let rot = "UPDATE batches SET batch = zeroblob(length(batch)) WHERE number = 2";
+    assert_eq!(hand.execute(rot, []).unwrap(), 1);
+    bench.newest.send_replace(3);
+
+    let gap = bench.notes.recv().await.unwrap();
+    assert_eq!(
+        gap.action,
+        Action::Gap {
+            source: Source::Agent,
+            first: 2,
+            last: 2,
+            cause: GapCause::SpoolDamaged,
+        }
+    );
+    let damage = bench.notes.recv().await.unwrap();
+    assert!(matches!(damage.action, Action::Impaired { .. }));
+    assert_eq!(damage.keep, Some(Keep::Damaged(2)));
+    until("the first", || bench.events() == [b"first"]).await;
+    let reading = Reading {
+        keep: damage.keep.into_iter().collect(),
+        ..Reading::default()
+    };
+    bench.spool.append(&reading).unwrap();
+    damage.kept.unwrap().send(()).unwrap();
+    until("the third", || bench.events().len() == 2).await;
+    assert_eq!(bench.events(), [b"first", b"third"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,7 @@ closed_enum!(Evidence, v1::Evidence, "evidence", {
 
 closed_enum!(GapCause, v1::GapCause, "cause", {
     RingFull => RingFull, Undecodable => Undecodable, SpoolFull => SpoolFull, Unexplained => Unexplained,
+    SpoolDamaged => SpoolDamaged,
 });
 
 closed_enum!(RemovalReason, v1::RemovalReason, "reason", { Retention => Retention });

@@ -358,6 +358,7 @@ fn actions() -> Vec<Action> {
     for cause in [
         GapCause::RingFull,
         GapCause::Undecodable,
+        GapCause::SpoolDamaged,
         GapCause::SpoolFull,
         GapCause::Unexplained,
     ] {

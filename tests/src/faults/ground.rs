@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::chance::Chance;
-use super::leaver::Leaver;
+use super::leaver::{ENGINEER, Leaver};
 use super::load::Load;
 use super::proxy::Proxy;
 use super::readers::Readers;
@@ -68,7 +68,8 @@ impl Ground {
             | Family::Write
             | Family::Certs
             | Family::Torn
-            | Family::Readers => Ok(()),
+            | Family::Readers
+            | Family::Rot => Ok(()),
         })?;
         let proxy = (family == Family::Net)
             .then(|| Proxy::to(stage.services.ports()?.collector))
@@ -81,7 +82,7 @@ impl Ground {
             chance,
             turn,
             load: Load::new(&stage)?,
-            leaver: Engineer::new(&stage, "bob")?,
+            leaver: Engineer::new(&stage, ENGINEER)?,
             newest: equation::holds(&stage.folder)?,
             counted: Sum::default(),
             stage,

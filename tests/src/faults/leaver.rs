@@ -13,6 +13,9 @@ use crate::poll;
 use crate::processes::Process;
 use crate::stage::{ACCOUNT, Folder, TENANTS, config};
 
+/// Who it is.
+pub(super) const ENGINEER: &str = "bob";
+
 /// How long anything may take once all parts are well again.
 const SOON: Duration = Duration::from_secs(60);
 /// How long an order may wait for somebody who takes it.

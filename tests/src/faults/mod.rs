@@ -9,7 +9,7 @@
 //! # Layout
 //! - `chance`: moments from a seed; `ground`: the stage and the round
 //! - `load`: who works; `leaver`: who is ordered off
-//! - `kill`, `torn`, `stop`, `disk`, `net`, `write`, `certs`, `clock`, `readers`: a family
+//! - `kill`, `torn`, `rot`, `stop`, `disk`, `net`, `write`, `certs`, `clock`, `readers`: a family
 //!   of faults each
 //! - `proxy`: the way that fails
 //! - `report`: what was injected, and what became of it
@@ -26,6 +26,7 @@ mod net;
 pub mod proxy;
 mod readers;
 pub mod report;
+mod rot;
 mod stop;
 mod torn;
 mod write;
@@ -62,11 +63,13 @@ pub enum Family {
     Torn,
     /// Subscribers take nothing, and the collector fails.
     Readers,
+    /// A disk gives back something else than what was written.
+    Rot,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::Stop,
         Self::Disk,
@@ -76,6 +79,7 @@ impl Family {
         Self::Clock,
         Self::Torn,
         Self::Readers,
+        Self::Rot,
     ];
 
     /// Its name on the command line.
@@ -91,6 +95,7 @@ impl Family {
             Self::Clock => "clock",
             Self::Torn => "torn",
             Self::Readers => "readers",
+            Self::Rot => "rot",
         }
     }
 
@@ -121,6 +126,7 @@ impl Family {
             Self::Clock => clock::strike(ground),
             Self::Torn => torn::strike(ground),
             Self::Readers => readers::strike(ground),
+            Self::Rot => rot::strike(ground),
         }
     }
 
@@ -136,6 +142,7 @@ impl Family {
             Self::Clock => 6,
             Self::Torn => 7,
             Self::Readers => 8,
+            Self::Rot => 9,
         }
     }
 }

@@ -5,13 +5,12 @@ use monitor_model::{
     event::{Action, Attribution, Event, NoSession},
     id::{EventId, Source},
 };
-use monitor_proto::encode_event;
 
 use super::Worker;
 use crate::{
     attribute::Host,
     sequence::{Gap, Sequences},
-    spool::Earlier,
+    spool::{Earlier, Spooled},
 };
 
 impl<H: Host> Worker<H> {
@@ -51,7 +50,7 @@ impl<H: Host> Worker<H> {
                     cause,
                 },
             };
-            self.reading.events.push(encode_event(&event));
+            self.reading.events.push(Spooled::from(&event));
         }
         self.reading.over.push(boot);
     }

@@ -99,7 +99,7 @@ pub(super) fn put(transaction: &Transaction<'_>, keep: &Keep) -> Result<(), Spoo
                 [most(WRITINGS_MAX)],
             )?;
         }
-        Keep::Session(_) | Keep::Receipt(_) => {}
+        Keep::Session(_) | Keep::Receipt(_) | Keep::Damaged(_) => {}
     }
     Ok(())
 }
