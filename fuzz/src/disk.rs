@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet, path::PathBuf};
 
-use monitor_agent::spool::{Spool, SpoolReader};
+use monitor_agent::spool::{Spool, SpoolError, SpoolReader};
 use monitor_ledger::{
     block::Opened,
     file,
@@ -55,9 +55,11 @@ impl Ground {
             .ok()?;
         let (boot, id) = (self.boot.to_bytes(), [7_u8; 16]);
         let put = match table % 6 {
+            // Either may be any bytes: the numbers count where the batch makes no sense.
             0 => database.execute(
-                "INSERT INTO batches (number, bytes, batch) VALUES (1, 1, ?1)",
-                [row],
+                "INSERT INTO batches (number, bytes, batch, holds, holds_sum)
+                 VALUES (3, 1, ?1, ?1, ?2)",
+                params![row, crc32fast::hash(row)],
             ),
             1 => database.execute(
                 "INSERT INTO sessions VALUES (?1, NULL, ?2)",
@@ -80,7 +82,11 @@ impl Ground {
         put.ok()?;
         let opened = Spool::open(&self.path, self.boot, SPOOL_BYTES_MAX).is_ok();
         let reader = SpoolReader::open(&self.path).ok()?;
-        let read = reader.next(0).is_ok();
+        let read = match reader.next(0) {
+            Ok(_) => true,
+            Err(SpoolError::Damaged(damaged)) => damaged.held.is_some_and(|held| !held.is_empty()),
+            Err(_) => false,
+        };
         Some(opened && read)
     }
 }

@@ -5,7 +5,10 @@ mod outside;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use monitor_agent::login::protocol::{Ask, Login, Principals, Request, VERSION, line};
+use monitor_agent::{
+    login::protocol::{Ask, Login, Principals, Request, VERSION, line},
+    spool::{Reading, Spool},
+};
 use monitor_broker::krl::{Krl, SerialSet};
 use monitor_collector::service::cursor::{Seal, Subject};
 use monitor_common::{
@@ -448,6 +451,7 @@ fn spool() -> Seeds {
     let row = |table: u8, row: Vec<u8>| [vec![table], row].concat();
     seeds([
         ("batch", row(0, batch().encode_to_vec())),
+        ("numbers", row(0, numbers())),
         (
             "session",
             row(1, v1::Session::from(&session()).encode_to_vec()),
@@ -460,6 +464,23 @@ fn spool() -> Seeds {
         ("writing", row(4, attribution)),
         ("stream", row(5, ahead)),
     ])
+}
+
+/// What an agent keeps beside a batch of these events.
+fn numbers() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let boot = BootId::from_parts(AT, 9);
+    let (mut spool, _) = Spool::open(&path, boot, 1 << 30).unwrap();
+    let events = all_events();
+    let reading = Reading {
+        events: events.iter().map(|(_, event)| event.into()).collect(),
+        ..Reading::default()
+    };
+    spool.append(&reading).unwrap();
+    let hand = rusqlite::Connection::open(&path).unwrap();
+    hand.query_row("SELECT holds FROM batches", [], |row| row.get(0))
+        .unwrap()
 }
 
 fn judgement() -> Vec<u8> {
