@@ -12,7 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monitor_model::{event::GapCause, id::Source};
+use monitor_model::{
+    event::{Action, GapCause},
+    id::Source,
+};
 
 /// Numbers that may arrive before a missing one is given up. Programs can be
 /// preempted between taking a number and entering the ring, so neighbours
@@ -70,6 +73,31 @@ pub struct Gap {
     pub last: u64,
     /// Why.
     pub cause: GapCause,
+}
+
+impl Gap {
+    /// How many they are.
+    #[must_use]
+    pub const fn numbers(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+impl From<Gap> for Action {
+    fn from(gap: Gap) -> Self {
+        let Gap {
+            source,
+            first,
+            last,
+            cause,
+        } = gap;
+        Self::Gap {
+            source,
+            first,
+            last,
+            cause,
+        }
+    }
 }
 
 /// What the kernel counted for one stream.

@@ -35,6 +35,7 @@ use crate::{
     inspect::Inspector,
     krl::Lists,
     note::{Keep, Note, Notes, Stopping},
+    sequence::Gap,
     spool::{Damaged, SpoolError, SpoolReader},
     standing::{Standing, StandingError},
 };
@@ -271,16 +272,14 @@ impl Uplink {
         error!(batch = number, ranges = here.len(), is_known = held.is_some(), earlier_boot = ?gone,
             "A batch on this host's disk is not what was written: it is not sent, and what it held in this boot is named as missing.");
         for held in here {
-            let gap = Action::Gap {
+            let gap = Gap {
                 source: held.source,
                 first: held.first,
                 last: held.last,
                 cause: GapCause::SpoolDamaged,
             };
-            self.counters
-                .records_missing
-                .add(held.last - held.first + 1);
-            self.notes.tell(Note::about_nobody(gap)).await?;
+            self.counters.records_missing.add(gap.numbers());
+            self.notes.tell(Note::about_nobody(gap.into())).await?;
         }
         let damage = Action::Impaired {
             reason: "spool_damaged".to_owned(),

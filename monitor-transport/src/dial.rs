@@ -31,7 +31,7 @@ pub trait Dial: fmt::Debug + Send + Sync {
 
 /// Where to dial; nothing is dialled yet.
 #[derive(Clone, Debug)]
-pub struct Destination {
+pub(crate) struct Destination {
     endpoint: Endpoint,
     network: Option<Arc<dyn Dial>>,
 }
@@ -46,7 +46,7 @@ impl Destination {
     ///
     /// # Errors
     /// The destination is not reached in time, or is not who it should be.
-    pub async fn connect(&self) -> Result<Channel, Error> {
+    pub(crate) async fn connect(&self) -> Result<Channel, Error> {
         match &self.network {
             None => self.endpoint.connect().await,
             Some(network) => {
@@ -57,8 +57,7 @@ impl Destination {
     }
 
     /// A channel that dials when there is something to say.
-    #[must_use]
-    pub fn connect_lazy(&self) -> Channel {
+    pub(crate) fn connect_lazy(&self) -> Channel {
         match &self.network {
             None => self.endpoint.connect_lazy(),
             Some(network) => {

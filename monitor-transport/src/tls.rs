@@ -266,7 +266,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError`]; [`TlsError::Renamed`] where the certificate is another one's.
-    pub fn again(&self, now: UnixNs) -> Result<Self, TlsError> {
+    fn again(&self, now: UnixNs) -> Result<Self, TlsError> {
         let found = self.files.load(now)?;
         if found.identity == self.identity {
             let network = self.network.clone();
@@ -284,7 +284,7 @@ impl Tls {
     ///
     /// # Errors
     /// [`TlsError::Address`] when it is no `https://` address.
-    pub fn endpoint(&self, address: &str) -> Result<Destination, TlsError> {
+    fn endpoint(&self, address: &str) -> Result<Destination, TlsError> {
         let Contents {
             ca,
             certificate,

@@ -45,6 +45,7 @@ pub(crate) const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet mitigations=
 const MARK: &str = "VM-CHECK ";
 /// What the machine says when its first program starts.
 const STARTED: &str = "VM-INIT";
+
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin

@@ -343,20 +343,9 @@ impl<H: Host> Worker<H> {
     }
 
     fn take_gaps(&mut self, gaps: &[Gap]) {
-        for Gap {
-            source,
-            first,
-            last,
-            cause,
-        } in gaps.iter().copied()
-        {
-            self.parts.counters.records_missing.add(last - first + 1);
-            self.take_note(Note::about_nobody(Action::Gap {
-                source,
-                first,
-                last,
-                cause,
-            }));
+        for gap in gaps {
+            self.parts.counters.records_missing.add(gap.numbers());
+            self.take_note(Note::about_nobody((*gap).into()));
         }
     }
 

@@ -2,14 +2,14 @@
 //! when the host lost its power. Nobody can say more of them now.
 
 use monitor_model::{
-    event::{Action, Attribution, Event, NoSession},
+    event::{Attribution, Event, NoSession},
     id::{EventId, Source},
 };
 
 use super::Worker;
 use crate::{
     attribute::Host,
-    sequence::{Gap, Sequences},
+    sequence::Sequences,
     spool::{Earlier, Spooled},
 };
 
@@ -24,13 +24,7 @@ impl<H: Host> Worker<H> {
         } = earlier;
         let gaps = Sequences::resume(streams).restart();
         for (sequence, gap) in (own_sequence.saturating_add(1)..).zip(gaps) {
-            let Gap {
-                source,
-                first,
-                last,
-                cause,
-            } = gap;
-            self.parts.counters.records_missing.add(last - first + 1);
+            self.parts.counters.records_missing.add(gap.numbers());
             let event = Event {
                 id: EventId {
                     agent: self.parts.origin.agent.clone(),
@@ -43,12 +37,7 @@ impl<H: Host> Worker<H> {
                 boot_ns: 0,
                 process: None,
                 attribution: Attribution::none(NoSession::NoMark),
-                action: Action::Gap {
-                    source,
-                    first,
-                    last,
-                    cause,
-                },
+                action: gap.into(),
             };
             self.reading.events.push(Spooled::from(&event));
         }
