@@ -41,7 +41,7 @@ use crate::{
     clock::EPOCH,
     ground::{Ground, Host},
     kernel::{Boot, Taken},
-    keys::{COLLECTOR, keys},
+    keys::COLLECTOR,
     network::Network,
     play::Sabotage,
     stores,
@@ -319,8 +319,8 @@ impl Shared {
             clock: Arc::clone(&self.clock),
             places: Inspector::places(),
         };
-        let files = keys()?.of("agent", host.name);
-        let tls = files.load(self.clock.now())?.within(Arc::new(Network));
+        let tls = host.tls.load(self.clock.now())?;
+        let tls = tls.within(Arc::new(Network));
         Ok(Uplink {
             collector: Collector {
                 address: format!("https://{}:{}", COLLECTOR.0, COLLECTOR.1),

@@ -19,7 +19,7 @@ use tonic::transport::Server;
 
 use crate::{
     ground::{BrokerWay, Ground},
-    keys::{BROKER, COLLECTOR, keys},
+    keys::{BROKER, COLLECTOR},
     network::{Network, listen},
 };
 
@@ -44,7 +44,7 @@ pub fn places(ground: &Ground) -> Places {
 /// The keys are wrong, or the port is taken.
 pub async fn run(ground: Arc<Ground>) -> turmoil::Result {
     let clock: Arc<dyn Clock> = Arc::new(ground.clocks[1].clone());
-    let files = keys()?.of("broker", "b");
+    let files = ground.keys.of("broker", "b");
     let tls = files.load(clock.now())?.within(Arc::new(Network));
     let tls = CurrentTls::fixed(tls);
     let broker = Arc::new(opened(&ground, &clock).await);

@@ -32,7 +32,7 @@ use tonic::{service::InterceptorLayer, transport::Server};
 
 use crate::{
     ground::{BrokerWay, Ground},
-    keys::{BROKER, COLLECTOR, keys},
+    keys::{BROKER, COLLECTOR},
     network::{Network, listen},
 };
 
@@ -131,8 +131,7 @@ fn edge(
 }
 
 fn config(ground: &Ground) -> Result<Config> {
-    let keys = keys()?;
-    let files = keys.of("collector", "main");
+    let files = ground.keys.of("collector", "main");
     let broker = match ground.way {
         BrokerWay::Asked => format!("address = \"https://{}:{}\"", BROKER.0, BROKER.1),
         BrokerWay::Feed => "feed = \"b\"".to_owned(),
@@ -146,7 +145,7 @@ fn config(ground: &Ground) -> Result<Config> {
          [[tenant]]\nid = \"acme\"\n[[tenant]]\nid = \"globex\"\n\
          [[rule]]\nid = \"told\"\nverdicts = [\"out_of_scope\"]\nseverity = \"high\"\nresponse = \"notify\"\n",
         ground.collector().display(),
-        keys.ledger().display(),
+        ground.keys.ledger().display(),
         files.ca.display(),
         files.certificate.display(),
         files.key.display(),

@@ -23,7 +23,7 @@ use crate::{
     chance::Chance,
     clock::{EPOCH, HostClock},
     ground::{Engineer, Given, Ground},
-    keys::{BROKER, COLLECTOR, DESK, keys},
+    keys::{BROKER, COLLECTOR, DESK},
     network::Network,
 };
 
@@ -74,7 +74,7 @@ impl Desk {
     fn new(ground: Arc<Ground>) -> Result<Self> {
         let clock = ground.time.clock();
         let of = |role, name| -> Result<Tls> {
-            let files = keys()?.of(role, name);
+            let files = ground.keys.of(role, name);
             Ok(files.load(clock.now())?.within(Arc::new(Network)))
         };
         Ok(Self {

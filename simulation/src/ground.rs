@@ -10,12 +10,13 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use monitor_model::id::{GrantId, OrderId, PrincipalId, TenantId};
+use monitor_transport::tls::TlsFiles;
 
 use crate::{
     chance::Chance,
     clock::{HostClock, Time},
     kernel::Kernel,
-    keys::AGENTS,
+    keys::{AGENTS, Keys},
     play::Sabotage,
     stores::copy_folder,
     trace::Trace,
@@ -42,6 +43,8 @@ pub struct Ground {
     pub clocks: [HostClock; 2],
     /// How the collector reaches the broker.
     pub way: BrokerWay,
+    /// Everybody's certificates.
+    pub keys: Keys,
     /// What people know.
     pub people: Arc<People>,
 }
@@ -64,6 +67,8 @@ pub struct Host {
     pub number: u64,
     /// The folder of its agent.
     pub folder: PathBuf,
+    /// The certificate of its agent.
+    pub tls: TlsFiles,
     /// Its clock.
     pub clock: HostClock,
     /// Its kernel, which outlives the agent.
@@ -112,7 +117,7 @@ pub struct Given {
 }
 
 impl Ground {
-    /// Makes the folders.
+    /// Makes the folders, and everybody's certificates.
     ///
     /// # Errors
     /// They cannot be made.
@@ -127,6 +132,7 @@ impl Ground {
             .prefix("monitor-simulation-")
             .tempdir_in(within)
             .context("a folder to play in")?;
+        let keys = Keys::make(folder.path().join("keys"))?;
         let time = Time::default();
         let trace = Trace::new(time.clone());
         let mut hosts = Vec::new();
@@ -140,6 +146,7 @@ impl Ground {
                 name,
                 number,
                 folder: path,
+                tls: keys.of("agent", name),
                 clock,
                 kernel: Arc::new(kernel),
                 is_at_rest: AtomicBool::new(false),
@@ -159,6 +166,7 @@ impl Ground {
             time,
             trace,
             way,
+            keys,
             people: Arc::default(),
             folder,
         })

@@ -1,12 +1,8 @@
-//! Certificates of everybody, made once for all plays: nothing that happens
-//! depends on their bytes.
+//! Certificates of everybody: nothing that happens depends on their bytes.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::OnceLock,
-};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use monitor_ledger::key::LogKey;
 use monitor_model::clock::UnixNs;
 use monitor_transport::{
@@ -32,30 +28,17 @@ const DAYS: u64 = 36_500;
 /// The folder with everybody's files.
 #[derive(Debug)]
 pub struct Keys {
-    folder: tempfile::TempDir,
-}
-
-static KEYS: OnceLock<Keys> = OnceLock::new();
-
-/// The keys of this process; made the first time.
-///
-/// # Errors
-/// They could not be written.
-pub fn keys() -> Result<&'static Keys> {
-    if let Some(keys) = KEYS.get() {
-        return Ok(keys);
-    }
-    let made = Keys::make()?;
-    // Another thread may have made some meanwhile: one set counts.
-    Ok(KEYS.get_or_init(|| made))
+    folder: PathBuf,
 }
 
 impl Keys {
-    fn make() -> Result<Self> {
-        let keys = Self {
-            folder: tempfile::tempdir().context("a folder for keys")?,
-        };
-        let authority = Authority::create(&keys.path().join("ca"), NOT_BEFORE, DAYS)?;
+    /// Makes everybody's in a folder.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub fn make(folder: PathBuf) -> Result<Self> {
+        let keys = Self { folder };
+        let authority = Authority::create(&keys.folder.join("ca"), NOT_BEFORE, DAYS)?;
         let agents = AGENTS.iter().map(|name| format!("agent/{name}"));
         let others = ["collector/main", "broker/b", "soc/sam", "admin/eve"];
         for name in agents.chain(others.map(ToOwned::to_owned)) {
@@ -67,28 +50,24 @@ impl Keys {
                 not_before: NOT_BEFORE,
                 days: DAYS,
             };
-            authority.issue(&leaf, &keys.path().join(identity.role.as_str()))?;
+            authority.issue(&leaf, &keys.folder.join(identity.role.as_str()))?;
         }
         LogKey::new("monitor.simulated", &[7; 32])?.store(&keys.ledger())?;
         Ok(keys)
     }
 
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// The key that checkpoints are signed with.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
-        self.path().join("ledger.key")
+        self.folder.join("ledger.key")
     }
 
     /// The files of one of a role.
     #[must_use]
     pub fn of(&self, role: &str, name: &str) -> TlsFiles {
-        let folder = self.path().join(role);
+        let folder = self.folder.join(role);
         TlsFiles {
-            ca: self.path().join("ca/ca.pem"),
+            ca: self.folder.join("ca/ca.pem"),
             certificate: folder.join(format!("{name}.pem")),
             key: folder.join(format!("{name}.key")),
         }

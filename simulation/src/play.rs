@@ -21,7 +21,7 @@ use crate::{
     collector, desk, entropy,
     faults::{Faults, TROUBLE},
     ground::Ground,
-    keys::{BROKER, COLLECTOR, DESK, keys},
+    keys::{BROKER, COLLECTOR, DESK},
     panics,
     verdict::{self, Books},
 };
@@ -81,8 +81,7 @@ pub struct Outcome {
 /// outcome.
 pub fn play(seed: u64, sabotage: Sabotage) -> Result<Outcome> {
     panics::count();
-    // Made before anything follows from the seed.
-    keys()?;
+    // Its keys are made before anything follows from the seed.
     let ground = Arc::new(Ground::new(seed, sabotage)?);
     let played = Arc::clone(&ground);
     let thread = thread::Builder::new()
