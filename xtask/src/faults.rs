@@ -37,7 +37,7 @@ pub(crate) struct FaultsArgs {
     /// Rounds of each family of faults.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Only this family; may be repeated: kill, stop, disk, net, write, certs, clock, torn, readers, rot, herd.
+    /// Only this family; may be repeated: kill, stop, disk, net, packets, write, certs, clock, torn, readers, rot, herd.
     #[arg(long, value_name = "FAMILY", value_parser = chosen)]
     only: Vec<Chosen>,
     /// Play the moments of an earlier run again; each run prints its own.

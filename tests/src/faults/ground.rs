@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::chance::Chance;
 use super::leaver::{ENGINEER, Leaver};
+use super::link::Link;
 use super::load::Load;
 use super::proxy::Proxy;
 use super::readers::Readers;
@@ -43,6 +44,7 @@ pub struct Ground {
     /// The programs.
     pub(super) stage: Stage,
     proxy: Option<Proxy>,
+    link: Option<Link>,
     readers: Option<Readers>,
     load: Load,
     leaver: Engineer,
@@ -58,23 +60,33 @@ impl Ground {
     ///
     /// # Errors
     /// It could not be set.
-    pub fn set(settings: &Settings, family: Family, chance: Chance, turn: u64) -> Result<Self> {
+    pub fn set(settings: &Settings, family: Family, mut chance: Chance, turn: u64) -> Result<Self> {
         let mut stage = Stage::set_prepared(settings, Shape::Scene, |folder| match family {
             Family::Disk => disk::lay(folder),
             Family::Clock => clocks::lay(folder.root()),
             Family::Kill
             | Family::Stop
             | Family::Net
+            | Family::Packets
             | Family::Write
             | Family::Certs
             | Family::Torn
             | Family::Readers
             | Family::Rot => Ok(()),
         })?;
+        let straight = stage.services.ports()?.collector;
         let proxy = (family == Family::Net)
-            .then(|| Proxy::to(stage.services.ports()?.collector))
+            .then(|| Proxy::to(straight))
             .transpose()?;
-        agent_comes_back_soon(&mut stage, proxy.as_ref())?;
+        let link = (family == Family::Packets)
+            .then(|| Link::to(straight, &mut chance))
+            .transpose()?;
+        let port = proxy.as_ref().map_or(straight, Proxy::port);
+        let way = match &link {
+            Some(link) => link.far_end().to_string(),
+            None => format!("localhost:{port}"),
+        };
+        agent_comes_back_soon(&mut stage, &way)?;
         let readers = (family == Family::Readers)
             .then(|| Readers::begin(&stage.folder))
             .transpose()?;
@@ -87,6 +99,7 @@ impl Ground {
             counted: Sum::default(),
             stage,
             proxy,
+            link,
             readers,
             rounds: 0,
             faults: BTreeMap::new(),
@@ -141,7 +154,12 @@ impl Ground {
 
     /// Counts a fault that was injected.
     pub(super) fn counts(&mut self, fault: &str) {
-        *self.faults.entry(fault.to_owned()).or_default() += 1;
+        self.counts_times(fault, 1);
+    }
+
+    /// Counts a fault that was injected several times.
+    pub(super) fn counts_times(&mut self, fault: &str, times: u64) {
+        *self.faults.entry(fault.to_owned()).or_default() += times;
     }
 
     /// How often a program said something, since the stage was set.
@@ -162,6 +180,16 @@ impl Ground {
     /// It leads there straight.
     pub(super) fn proxy(&self) -> Result<&Proxy> {
         self.proxy.as_ref().context("no way of this stage can fail")
+    }
+
+    /// The link by which the agent's packets go.
+    ///
+    /// # Errors
+    /// They stay on this machine.
+    pub(super) fn link(&self) -> Result<&Link> {
+        self.link
+            .as_ref()
+            .context("packets stay on this machine on this stage")
     }
 
     /// Who subscribes.
@@ -189,21 +217,20 @@ impl Ground {
     }
 }
 
-/// Has the agent start with a short pause between its tries, and by the proxy
-/// where there is one.
-fn agent_comes_back_soon(stage: &mut Stage, proxy: Option<&Proxy>) -> Result<()> {
+/// Has the agent start with a short pause between its tries, and dial the collector
+/// so.
+fn agent_comes_back_soon(stage: &mut Stage, way: &str) -> Result<()> {
     let file = stage.folder.at(Program::Agent.config());
     let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let straight = stage.services.ports()?.collector;
-    let port = proxy.map_or(straight, Proxy::port);
-    let line = |port: u16| format!("address = \"https://localhost:{port}\"\n");
-    let changed = format!("{}retry_ms_max = {RETRY_MS_MAX}\n", line(port));
+    let line = |way: &str| format!("address = \"https://{way}\"\n");
+    let straight = line(&format!("localhost:{}", stage.services.ports()?.collector));
+    let changed = format!("{}retry_ms_max = {RETRY_MS_MAX}\n", line(way));
     ensure!(
-        text.contains(&line(straight)),
+        text.contains(&straight),
         "{} names no collector",
         file.display()
     );
-    write(&file, &text.replace(&line(straight), &changed), 0o644)?;
+    write(&file, &text.replace(&straight, &changed), 0o644)?;
     stage.services.kill(Program::Agent.name())?;
     stage.services.start_program(Program::Agent)?;
     stage.services.core_is_ready()

@@ -9,9 +9,9 @@
 //! # Layout
 //! - `chance`: moments from a seed; `ground`: the stage and the round
 //! - `load`: who works; `leaver`: who is ordered off
-//! - `kill`, `torn`, `rot`, `stop`, `disk`, `net`, `write`, `certs`, `clock`, `readers`: a family
-//!   of faults each
-//! - `proxy`: the way that fails
+//! - `kill`, `torn`, `rot`, `stop`, `disk`, `net`, `packets`, `write`, `certs`, `clock`, `readers`: a
+//!   family of faults each
+//! - `proxy`: the way that fails; `link`: the packets on it, and `lane`: what becomes of them
 //! - `report`: what was injected, and what became of it
 
 mod certs;
@@ -20,9 +20,12 @@ mod clock;
 pub mod disk;
 pub mod ground;
 mod kill;
+pub mod lane;
 pub mod leaver;
+pub mod link;
 pub mod load;
 mod net;
+mod packets;
 pub mod proxy;
 mod readers;
 pub mod report;
@@ -53,6 +56,8 @@ pub enum Family {
     Disk,
     /// The way between agent and collector fails.
     Net,
+    /// Packets between them are lost, doubled, late and out of order.
+    Packets,
     /// Single calls that put something on disk fail.
     Write,
     /// Certificates are replaced.
@@ -69,11 +74,12 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Stop,
         Self::Disk,
         Self::Net,
+        Self::Packets,
         Self::Write,
         Self::Certs,
         Self::Clock,
@@ -90,6 +96,7 @@ impl Family {
             Self::Stop => "stop",
             Self::Disk => "disk",
             Self::Net => "net",
+            Self::Packets => "packets",
             Self::Write => "write",
             Self::Certs => "certs",
             Self::Clock => "clock",
@@ -121,6 +128,7 @@ impl Family {
             Self::Stop => stop::strike(ground),
             Self::Disk => disk::strike(ground),
             Self::Net => net::strike(ground),
+            Self::Packets => packets::strike(ground),
             Self::Write => write::strike(ground),
             Self::Certs => certs::strike(ground),
             Self::Clock => clock::strike(ground),
@@ -143,6 +151,7 @@ impl Family {
             Self::Torn => 7,
             Self::Readers => 8,
             Self::Rot => 9,
+            Self::Packets => 10,
         }
     }
 }

@@ -88,6 +88,7 @@ impl Shared {
 pub struct Proxy {
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
+    entrance: TcpListener,
     port: u16,
 }
 
@@ -98,7 +99,16 @@ impl Proxy {
     /// No port is free.
     pub fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening")?;
+        Self::by(listener, port)
+    }
+
+    /// A way from a listener, which may be of another namespace, to a loopback port.
+    ///
+    /// # Errors
+    /// The listener cannot be asked, or no thread be started.
+    pub fn by(listener: TcpListener, port: u16) -> Result<Self> {
         let own = listener.local_addr()?.port();
+        let entrance = listener.try_clone()?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 way: Way::Open,
@@ -116,6 +126,7 @@ impl Proxy {
         Ok(Self {
             shared,
             acceptor: Some(acceptor),
+            entrance,
             port: own,
         })
     }
@@ -172,8 +183,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.leads(Way::Cut);
-        // It waits for a connection.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        // It waits for a connection; who listens there can be of another namespace.
+        let _ = rustix::net::shutdown(&self.entrance, rustix::net::Shutdown::Both);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }

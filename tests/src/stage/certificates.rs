@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use super::Folder;
+use super::network::FAR;
 use crate::command::{self, command};
 
 /// The name of the agent, which is the name of the host.
@@ -11,7 +12,14 @@ pub const AGENT: &str = "jump-1";
 /// The analyst at the second terminal.
 pub const ANALYST: &str = "soc";
 /// What a server of the stage is dialled by.
-pub const LOCAL: &[&str] = &["--host", "localhost", "--host", "127.0.0.1"];
+pub const LOCAL: &[&str] = &[
+    "--host",
+    "localhost",
+    "--host",
+    "127.0.0.1",
+    "--host",
+    FAR.address,
+];
 /// Who registers grants and asks for certificates.
 pub const ADMIN: &str = "admin";
 

@@ -44,6 +44,20 @@ pub const OWN: [Own; 2] = [
         here: ["10.22.0.1/24", "fd22::1/64"],
     },
 ];
+/// The end of a link over which the collector can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Far {
+    /// As a tenant's, the name of its namespace and interface.
+    pub name: &'static str,
+    /// Its address.
+    pub address: &'static str,
+}
+
+/// Of the link of [`crate::faults::link`]; no tenant has its addresses.
+pub const FAR: Far = Far {
+    name: "far",
+    address: "10.23.0.2",
+};
 /// The port of a tenant's service at its own addresses.
 pub const OWN_PORT: u16 = 9000;
 
@@ -118,8 +132,8 @@ impl Network {
     /// # Errors
     /// One is there and would not go.
     pub fn remove() -> Result<()> {
-        for tenant in TENANTS {
-            let (namespace, interface) = (namespace(tenant), interface(tenant));
+        for name in TENANTS.into_iter().chain([FAR.name]) {
+            let (namespace, interface) = (namespace(name), interface(name));
             if Path::new("/sys/class/net").join(&interface).exists() {
                 command::stdout(&mut command("ip", ["link", "del", &interface]))?;
             }
