@@ -21,7 +21,8 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,9 +32,9 @@ use monitor_model::{
     id::{BootId, Source},
     session::Session,
 };
-use monitor_proto::{InvalidMessage, encode_event, v1};
+use monitor_proto::{encode_event, v1};
 use prost::Message as _;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, params};
 
 use crate::{
     attribute::{
@@ -75,6 +76,19 @@ pub enum SpoolError {
     /// A batch is not what was written.
     #[error("spool.db: batch {} is not what was written", .0.number)]
     Damaged(Damaged),
+    /// The file is no database any more, or holds what this agent did not write.
+    #[error(
+        "{path} is damaged ({cause}). Which numbers this agent gave out since the host booted is lost with it. \
+         Move it away together with its -wal and -shm, keep all three (they may hold events that the collector \
+         does not have), and restart the host: a new boot has numbers of its own, where an agent that is merely \
+         started again would give numbers twice"
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
     /// Numbers have run out.
     #[error("spool.db: the number {number} is too large for the database")]
     Number {
@@ -83,11 +97,20 @@ pub enum SpoolError {
     },
 }
 
-impl From<prost::DecodeError> for SpoolError {
-    fn from(error: prost::DecodeError) -> Self {
-        Self::Row {
-            table: "batches",
-            cause: error.to_string(),
+impl SpoolError {
+    /// The same with what helps, where it will not pass by itself.
+    fn of(self, path: &Path) -> Self {
+        let cause = match &self {
+            Self::Database(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => error.to_string(),
+                Some(_) | None => return self,
+            },
+            Self::Row { table, cause } => format!("a row of {table} cannot be read: {cause}"),
+            Self::Number { .. } | Self::Damaged(_) | Self::Unusable { .. } => return self,
+        };
+        Self::Unusable {
+            path: path.to_owned(),
+            cause,
         }
     }
 }
@@ -222,6 +245,10 @@ impl Spool {
         boot: BootId,
         bytes_max: u64,
     ) -> Result<(Self, Recovered), SpoolError> {
+        Self::opened(path, boot, bytes_max).map_err(|error| error.of(path))
+    }
+
+    fn opened(path: &Path, boot: BootId, bytes_max: u64) -> Result<(Self, Recovered), SpoolError> {
         let mut database = Connection::open(path)?;
         database.busy_timeout(Duration::from_secs(5))?;
         database.execute_batch(tables::SCHEMA)?;
@@ -276,6 +303,11 @@ impl Spool {
     /// # Errors
     /// [`SpoolError`].
     pub fn append(&mut self, reading: &Reading) -> Result<(), SpoolError> {
+        let appended = self.appended(reading);
+        appended.map_err(|error| error.of(self.database.path().unwrap_or("spool.db").as_ref()))
+    }
+
+    fn appended(&mut self, reading: &Reading) -> Result<(), SpoolError> {
         self.database.pragma_update(None, "synchronous", "FULL")?;
         let transaction = self.database.transaction()?;
         let mut newest = self.newest;
@@ -457,7 +489,7 @@ fn number(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
         .map(|number| u64::try_from(number).unwrap_or(0))
 }
 
-fn row(table: &'static str) -> impl Fn(InvalidMessage) -> SpoolError {
+fn row<E: fmt::Display>(table: &'static str) -> impl Fn(E) -> SpoolError {
     move |error| SpoolError::Row {
         table,
         cause: error.to_string(),

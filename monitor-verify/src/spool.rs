@@ -101,12 +101,13 @@ impl Row {
         let holds = holds.and_then(|holds| Holds::decode(holds.as_slice()).ok());
         let ranges = holds.map(|holds| holds.ranges).unwrap_or_default();
         let held = |range: Range| {
-            Some(Held {
+            let held = Held {
                 boot: BootId::from_slice(&range.boot).ok()?,
                 source: range.source.parse().ok()?,
                 first: range.first,
                 last: range.last,
-            })
+            };
+            (held.first <= held.last).then_some(held)
         };
         Some(ranges.into_iter().filter_map(held).collect())
     }

@@ -71,12 +71,13 @@ pub(super) fn encoded(events: &[Spooled]) -> Vec<u8> {
 pub(super) fn decoded(bytes: &[u8]) -> Option<Vec<Held>> {
     let found = Ranges::decode(bytes).ok()?;
     let held = |range: Range| {
-        Some(Held {
+        let held = Held {
             boot: BootId::from_slice(&range.boot).ok()?,
             source: range.source.parse().ok()?,
             first: range.first,
             last: range.last,
-        })
+        };
+        (held.first <= held.last).then_some(held)
     };
     found.ranges.into_iter().map(held).collect()
 }
@@ -84,4 +85,28 @@ pub(super) fn decoded(bytes: &[u8]) -> Option<Vec<Held>> {
 /// The checksum of what is kept.
 pub(super) fn checksum(bytes: &[u8]) -> i64 {
     crc32fast::hash(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_model::clock::UnixNs;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_end_before_they_begin_are_none() {
+        let boot = BootId::from_parts(UnixNs::from_seconds(1), 1);
+        let kept = |first, last| {
+            let range = Range {
+                boot: boot.to_bytes().to_vec(),
+                source: Source::Agent.to_string(),
+                first,
+                last,
+            };
+            let ranges = vec![range];
+            decoded(&Ranges { ranges }.encode_to_vec())
+        };
+        assert_eq!(kept(3, 4).unwrap().len(), 1);
+        assert_eq!(kept(4, 3), None);
+    }
 }

@@ -144,7 +144,7 @@ fn sessions(transaction: &Transaction<'_>) -> Result<Vec<Session>, SpoolError> {
     let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut sessions = Vec::new();
     for bytes in found {
-        let message = v1::Session::decode(bytes?.as_slice())?;
+        let message = v1::Session::decode(bytes?.as_slice()).map_err(row("sessions"))?;
         sessions.push(Session::try_from(message).map_err(row("sessions"))?);
     }
     Ok(sessions)
@@ -178,8 +178,8 @@ fn receipts(transaction: &Transaction<'_>) -> Result<Vec<Receipt>, SpoolError> {
     let found = rows.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut receipts = Vec::new();
     for bytes in found {
-        let message = v1::Receipt::decode(bytes?.as_slice())?;
-        receipts.push(Receipt::try_from(message).map_err(row("receipts"))?);
+        let message = v1::Receipt::decode(bytes?.as_slice()).map_err(row("done"))?;
+        receipts.push(Receipt::try_from(message).map_err(row("done"))?);
     }
     Ok(receipts)
 }

@@ -507,3 +507,76 @@ fn batches_of_an_agent_that_kept_no_checksums_are_sent() {
         "{error}"
     );
 }
+
+/// What is said where a spool cannot be opened.
+fn refused(path: &Path) -> String {
+    let error = Spool::open(path, boot(1), MAX).unwrap_err();
+    assert!(matches!(error, SpoolError::Unusable { .. }), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_spool_that_is_no_database_any_more_is_refused_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"a"], 1)).unwrap();
+    drop(spool);
+    let whole = fs::read(&path).unwrap();
+
+    // Its first page is another's.
+    let mut changed = whole.clone();
+    changed[..100].fill(0x55);
+    fs::write(&path, &changed).unwrap();
+    let said = refused(&path);
+    for words in [
+        path.to_str().unwrap(),
+        "not a database",
+        "-wal and -shm",
+        "restart the host",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in: {said}");
+    }
+
+    // All but the first page is zeroes.
+    let mut changed = whole;
+    changed[4096..].fill(0);
+    fs::write(&path, &changed).unwrap();
+    assert!(refused(&path).contains("malformed"));
+}
+
+#[test]
+fn a_spool_with_a_row_that_this_agent_did_not_write_is_refused_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    drop(Spool::open(&path, boot(1), MAX).unwrap());
+    let hand = Connection::open(&path).unwrap();
+    hand.execute(
+        "INSERT INTO sessions VALUES (?1, 0, ?2)",
+        params![[1_u8; 16], [0xff_u8; 3]],
+    )
+    .unwrap();
+    assert!(refused(&path).contains("a row of sessions"));
+}
+
+#[test]
+fn what_breaks_while_it_is_written_is_said_with_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.db");
+    let (mut spool, _) = Spool::open(&path, boot(1), MAX).unwrap();
+    spool.append(&reading(&[b"a"], 1)).unwrap();
+    spool
+        .database
+        .pragma_update(None, "wal_checkpoint", "TRUNCATE")
+        .unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    let zeroes = vec![0; usize::try_from(length).unwrap() - 4096];
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &zeroes, 4096).unwrap();
+    spool
+        .database
+        .pragma_update(None, "shrink_memory", "")
+        .unwrap();
+    let error = spool.append(&reading(&[b"b"], 2)).unwrap_err();
+    assert!(error.to_string().contains("restart the host"), "{error}");
+}

@@ -59,7 +59,7 @@ pub(super) fn writings(transaction: &Transaction<'_>) -> Result<Vec<Writing>, Sp
 }
 
 fn read(table: &'static str, bytes: &[u8]) -> Result<Attribution, SpoolError> {
-    let message = v1::Attribution::decode(bytes)?;
+    let message = v1::Attribution::decode(bytes).map_err(row(table))?;
     Attribution::try_from(message).map_err(row(table))
 }
 
