@@ -15,9 +15,16 @@ use monitor_agent::{
 use monitor_transport::{
     causes,
     logging::{self, Format},
+    memory,
 };
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Events are made by one thread and freed by another, and threads for the disk
+/// come and go: the C library's allocator keeps a pool for each, which it hardly
+/// gives back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match start(Cli::parse().command) {
@@ -86,6 +93,9 @@ fn hook(options: HookOptions) -> Hook {
 }
 
 fn watch(config: Config, log_format: Format) -> anyhow::Result<()> {
+    if let Err(error) = memory::small_pages() {
+        tracing::warn!(%error, "Memory comes in huge pages: more of it is taken.");
+    }
     runtime()?.block_on(async {
         let (mut terminated, mut interrupted) = (
             signal(SignalKind::terminate())?,
