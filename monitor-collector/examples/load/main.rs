@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use clap::Parser;
 use monitor_model::clock::{Clock as _, SystemClock};
 use serde::Serialize;
@@ -62,6 +63,10 @@ struct Arguments {
     /// How often the full collector is killed and started anew.
     #[arg(long, default_value_t = 5)]
     restarts: u32,
+    /// How often after that with nothing of its files in memory, as when its host
+    /// starts; only root can do that.
+    #[arg(long, default_value_t = 0)]
+    cold_restarts: u32,
     /// With ledgers and state sealed.
     #[arg(long)]
     seal: bool,
@@ -75,6 +80,8 @@ struct Measured {
     ledger_bytes: u64,
     /// After `kill -9`, each time.
     recoveries: Vec<Recovery>,
+    /// The same with nothing of the files in memory.
+    cold_recoveries: Vec<Recovery>,
     questions: Vec<Answered>,
     /// The same rate without subscribers, and with them.
     alone: Option<Ingested>,
@@ -110,8 +117,13 @@ async fn main() -> anyhow::Result<()> {
     let ingest = ingest::run(&ground, &collector, &mut hosts, load).await?;
     let to = SystemClock.now().0;
     let (mut collector, mut recoveries) = (collector, Vec::new());
-    for _ in 0..arguments.restarts {
+    let mut cold_recoveries = Vec::new();
+    for number in 0..arguments.restarts + arguments.cold_restarts {
         collector.kill()?;
+        let is_cold = number >= arguments.restarts;
+        if is_cold {
+            forget_files()?;
+        }
         let began = Instant::now();
         let (started, took) = ground.start(&arguments.collector).await?;
         collector = started;
@@ -121,7 +133,12 @@ async fn main() -> anyhow::Result<()> {
             rate: 0,
         };
         ingest::run(&ground, &collector, &mut hosts, few).await?;
-        recoveries.push(Recovery {
+        let kind = if is_cold {
+            &mut cold_recoveries
+        } else {
+            &mut recoveries
+        };
+        kind.push(Recovery {
             served: took.as_secs_f64(),
             acked: began.elapsed().as_secs_f64(),
         });
@@ -144,10 +161,20 @@ async fn main() -> anyhow::Result<()> {
         ingest,
         ledger_bytes: ground.bytes()?.0,
         recoveries,
+        cold_recoveries,
         questions,
         alone,
         readers: followed,
     };
     println!("{}", serde_json::to_string_pretty(&measured)?);
     Ok(())
+}
+
+/// Has the kernel keep nothing of any file in memory.
+fn forget_files() -> anyhow::Result<()> {
+    // What is not on disk yet would stay.
+    let synced = std::process::Command::new("sync").status()?;
+    anyhow::ensure!(synced.success(), "`sync` failed");
+    let file = "/proc/sys/vm/drop_caches";
+    std::fs::write(file, "3").with_context(|| format!("writing {file}, which only root can"))
 }
