@@ -17,6 +17,7 @@
 //!   `shell` (words and commands of a text).
 //! - `inside`: secrets inside one text, with `names` (telling names), `tokens`
 //!   (formats of tokens) and `statements` (SQL and the like).
+//! - `clean`: names that were looked through before, without a secret.
 //! - `events`: which texts of an event people wrote.
 
 use std::{
@@ -32,6 +33,7 @@ use monitor_model::bytes::ByteText;
 use sha2::Sha256;
 
 mod carriers;
+mod clean;
 mod command;
 mod events;
 mod inside;
@@ -44,6 +46,7 @@ mod statements;
 mod table;
 mod tokens;
 
+use clean::Clean;
 use command::{Look, Walk};
 use inside::Reading;
 use rule::{Found, Rule, merged};
@@ -89,6 +92,7 @@ pub struct Redactor {
     mac: Hmac<Sha256>,
     digest_key: DigestKey,
     statements: Statements,
+    clean: Clean,
 }
 
 impl std::fmt::Debug for Redactor {
@@ -147,6 +151,7 @@ impl Redactor {
             mac,
             digest_key: DigestKey::from_bytes(half),
             statements: Statements::new()?,
+            clean: Clean::default(),
         })
     }
 
@@ -200,6 +205,9 @@ impl Redactor {
     /// A name (a path, an account, a title) without its secrets, and how many
     /// those were; nothing where there are none.
     fn name(&self, text: &[u8], cut: Cut) -> Option<(Vec<u8>, u32)> {
+        if self.clean.has(text, cut) {
+            return None;
+        }
         let reading = Reading {
             cut: cut == Cut::Yes,
             expands: false,
@@ -208,8 +216,12 @@ impl Redactor {
         let mut found = Vec::new();
         inside::find(text, reading, &mut found);
         let found = merged(found);
+        if found.is_empty() {
+            self.clean.keep(text, cut);
+            return None;
+        }
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        (count > 0).then(|| (self.replaced(text, &found), count))
+        Some((self.replaced(text, &found), count))
     }
 
     fn replaced(&self, argument: &[u8], found: &[Found]) -> Vec<u8> {
