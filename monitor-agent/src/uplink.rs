@@ -2,10 +2,10 @@
 //!
 //! In: batches of the spool, receipts. Out: acks to the spool; grants, denials
 //! and orders to those who need them. Bound: [`IN_FLIGHT_MAX`] batches without
-//! an ack, and no more of them beyond [`IN_FLIGHT_BYTES_MAX`]. Loss: none; after a loss of the stream everything that is not acked
+//! an ack. Loss: none; after a loss of the stream everything that is not acked
 //! is sent again, oldest first, and the collector knows what it has.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use monitor_model::{
     clock::Clock,
@@ -49,9 +49,6 @@ pub use beat::{BEAT_MS, Life};
 
 /// Most batches without an ack.
 pub const IN_FLIGHT_MAX: usize = 32;
-/// With so many bytes of events without an ack no more are sent: they are in
-/// memory until the network takes them.
-pub const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
 /// Most receipts that wait for the stream; who has one more waits with it.
 const RECEIPTS_WAITING_MAX: usize = 64;
 /// Room for tellings of the list in place, which are rare.
@@ -141,8 +138,7 @@ struct Flight {
     down: Streaming<v1::StreamResponse>,
     reader: SpoolReader,
     sent: u64,
-    /// What has no ack yet: each batch, and its bytes.
-    under_way: VecDeque<(u64, usize)>,
+    acked: u64,
     /// Receipts, on a way of their own: they never take the room of batches.
     receipts: mpsc::Sender<v1::StreamRequest>,
     /// Tables on their way to disk.
@@ -150,16 +146,10 @@ struct Flight {
 }
 
 impl Flight {
-    /// Whether one more may be under way.
-    fn has_room(&self) -> bool {
-        let bytes: usize = self.under_way.iter().map(|(_, bytes)| bytes).sum();
-        self.under_way.len() < IN_FLIGHT_MAX && bytes < IN_FLIGHT_BYTES_MAX
-    }
-
-    /// Batches up to a number are the collector's; how many that are.
-    fn is_acked(&mut self, number: u64) -> usize {
-        let acked = self.under_way.partition_point(|(sent, _)| *sent <= number);
-        self.under_way.drain(..acked).count()
+    /// Numbers have holes where batches were acked before; so this is at most
+    /// what is under way.
+    const fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.acked)
     }
 }
 
@@ -213,12 +203,13 @@ impl Uplink {
         let events = ReceiverStream::new(requests).merge(ReceiverStream::new(told));
         let down = client.stream(events.merge(beats)).await?.into_inner();
         let reader = blocking::in_place(|| SpoolReader::open(&self.spool))?;
+        let acked = *self.acked.borrow();
         Ok(Flight {
             up,
             down,
             reader,
-            sent: *self.acked.borrow(),
-            under_way: VecDeque::new(),
+            sent: acked,
+            acked,
             receipts,
             keeping: JoinSet::new(),
         })
@@ -304,22 +295,26 @@ impl Uplink {
     /// Sends what is on disk, as far as may be under way, up to what is not what was
     /// written.
     fn send(&mut self, flight: &mut Flight) -> Result<Option<Damaged>, Lost> {
+        let most = u64::try_from(IN_FLIGHT_MAX).unwrap_or(u64::MAX);
         let newest = *self.newest.borrow_and_update();
-        while flight.sent < newest && flight.has_room() {
+        while flight.sent < newest && flight.in_flight() < most {
             let next = match blocking::in_place(|| flight.reader.next(flight.sent)) {
                 Err(SpoolError::Damaged(damaged)) => return Ok(Some(damaged)),
                 next => next?,
             };
             let Some(batch) = next else {
-                // Everything up to the newest is acked and deleted, or under way.
-                if flight.under_way.is_empty() {
+                // Everything up to the newest is acked and deleted; were only
+                // one of the two moved on, it would count as under way.
+                if flight.in_flight() == 0 {
                     flight.sent = newest;
+                    flight.acked = newest;
                 }
                 break;
             };
+            if flight.in_flight() == 0 {
+                flight.acked = batch.number - 1;
+            }
             flight.sent = batch.number;
-            let bytes = batch.events.iter().map(Vec::len).sum();
-            flight.under_way.push_back((batch.number, bytes));
             self.counters.events_sent.add_len(batch.events.len());
             flight
                 .up
@@ -334,9 +329,9 @@ impl Uplink {
             Some(stream_response::Message::Ack(v1::Ack { number })) => {
                 // What was not sent cannot be acked: nothing unsent is ever deleted.
                 let number = number.min(flight.sent);
-                let acked = flight.is_acked(number);
-                if acked > 0 {
-                    self.counters.batches_acked.add_len(acked);
+                if number > flight.acked {
+                    self.counters.batches_acked.add(number - flight.acked);
+                    flight.acked = number;
                     self.acked.send_replace(number);
                 }
             }

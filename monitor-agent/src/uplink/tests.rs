@@ -340,21 +340,15 @@ impl Bench {
     /// Writes some batches of one event each.
     fn write(&mut self, batches: usize) {
         for _ in 0..batches {
-            let number = self.written + 1;
-            self.write_bytes(format!("event {number}").as_bytes());
+            self.written += 1;
+            let event = format!("event {}", self.written).into_bytes();
+            self.spool
+                .append(&Reading {
+                    events: vec![spooled(u64::try_from(self.written).unwrap(), &event)],
+                    ..Reading::default()
+                })
+                .unwrap();
         }
-    }
-
-    /// Writes a batch of one event.
-    fn write_bytes(&mut self, event: &[u8]) {
-        self.written += 1;
-        let number = u64::try_from(self.written).unwrap();
-        self.spool
-            .append(&Reading {
-                events: vec![spooled(number, event)],
-                ..Reading::default()
-            })
-            .unwrap();
         self.newest.send_replace(self.spool.newest());
     }
 
@@ -446,28 +440,6 @@ async fn without_acks_only_so_many_batches_are_under_way_and_nothing_is_deleted(
         .filter(|times| **times == 2)
         .count();
     assert_eq!(twice, IN_FLIGHT_MAX);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_acks_only_so_many_bytes_are_under_way() {
-    let mut bench = bench("agent").await;
-    bench.collected.acks.store(false, Ordering::SeqCst);
-    let (batch, batches) = (1 << 20, 12);
-    for number in 0..batches {
-        bench.write_bytes(&vec![number; batch]);
-    }
-    let most = IN_FLIGHT_BYTES_MAX / batch;
-    until("as much as may be is under way", || {
-        bench.events().len() == most
-    })
-    .await;
-    assert_eq!(*bench.acked.borrow(), 0);
-    bench.collected.acks.store(true, Ordering::SeqCst);
-    bench.collected.cut.notify_one();
-    bench.all_acked().await;
-    assert_eq!(bench.events().len(), usize::from(batches));
-    let twice = bench.collected.seen.lock().unwrap();
-    assert_eq!(twice.values().filter(|times| **times == 2).count(), most);
 }
 
 #[tokio::test(flavor = "multi_thread")]
