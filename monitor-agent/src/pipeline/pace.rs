@@ -2,22 +2,30 @@
 //! load. Pure.
 //!
 //! A reading costs some hundred thousand instructions, whatever it holds: a
-//! transaction, a sync, waking. So a reading that follows another one closely
-//! is followed by a pause: [`QUIET`] for everything, then up to [`LINGER`] for
-//! what is not urgent. Bound of the delay: [`LINGER`], and [`QUIET`] for urgent
+//! transaction, a sync, waking; and a batch as much at the collector. So a reading
+//! that follows another one closely is followed by a pause: [`QUIET`] for
+//! everything, [`QUIET_MANY`] where as much as [`MANY`] came, then up to [`LINGER`]
+//! for what is not urgent. Bound of the delay: [`LINGER`], and these for urgent
 //! records; none for the first event after [`RECENT`] without any, nor for the
-//! second.
+//! second. A reading that is full, or nearly so, is followed by the next one soon.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::LIMITS;
 use crate::kernel::ring::Pause;
 
 /// Two readings within this are load.
 pub const RECENT: Duration = Duration::from_millis(30);
 /// Under load, from one reading to the next at least.
 pub const QUIET: Duration = Duration::from_millis(1);
+/// The same where many come: so long that what a reading costs is spread over more
+/// of them, so short that nobody notices.
+pub const QUIET_MANY: Duration = Duration::from_millis(8);
+/// So many records in a reading are many. Below, a pause as long would spare little;
+/// above, the rings fill faster than one reading may take.
+pub const MANY: std::ops::Range<usize> = 64..LIMITS.records_max / 2;
 /// Under load, from one reading to the next at most, where something came.
 pub const LINGER: Duration = Duration::from_millis(20);
 
@@ -26,6 +34,7 @@ pub const LINGER: Duration = Duration::from_millis(20);
 pub struct Pace {
     newest: Option<Instant>,
     busy: bool,
+    many: bool,
 }
 
 impl Pace {
@@ -34,6 +43,7 @@ impl Pace {
         if records == 0 {
             return;
         }
+        self.many = MANY.contains(&records);
         let newest = self.newest.replace(now);
         self.busy = newest.is_some_and(|newest| now.saturating_duration_since(newest) < RECENT);
     }
@@ -43,7 +53,7 @@ impl Pace {
     pub fn pause(&self) -> Option<Pause> {
         let newest = self.newest.filter(|_| self.busy)?;
         Some(Pause {
-            quiet_until: newest + QUIET,
+            quiet_until: newest + if self.many { QUIET_MANY } else { QUIET },
             linger_until: newest + LINGER,
         })
     }
@@ -70,6 +80,19 @@ mod tests {
         let pause = pace.pause().unwrap();
         assert_eq!(pause.quiet_until, second + QUIET);
         assert_eq!(pause.linger_until, second + LINGER);
+    }
+
+    #[test]
+    fn many_records_are_waited_for_unless_they_fill_a_reading() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let mut quiet_after = |records| {
+            pace.read(records, start);
+            pace.pause().map(|pause| pause.quiet_until - start)
+        };
+        assert_eq!(quiet_after(1_000), None, "the first is no load");
+        assert_eq!(quiet_after(1_000), Some(QUIET_MANY));
+        assert_eq!(quiet_after(MANY.start - 1), Some(QUIET));
+        assert_eq!(quiet_after(LIMITS.records_max), Some(QUIET));
     }
 
     #[test]
